@@ -1,0 +1,3 @@
+//! Text → syntax tree → text.
+
+pub mod ast;
