@@ -1,1 +1,13 @@
+//! Bytes and meaning in user space: nothing here asks a kernel or sends a packet.
+//!
+//! * [`capture`] reads and writes pcap and pcapng files;
+//! * [`checksum`] sums, updates, verifies and repairs Internet checksums;
+//! * [`build`] makes frames of well-known protocols for traffic and tests;
+//! * [`layers`] finds where the headers of a frame are;
+//! * [`view`] shows a frame as one line for people.
 
+pub mod build;
+pub mod capture;
+pub mod checksum;
+pub mod layers;
+pub mod view;
