@@ -1,0 +1,261 @@
+//! The intermediate representation: what a policy does to a frame, as a graph of blocks.
+//!
+//! SSA with block parameters. Every scalar is an unsigned integer of a known width that fits a
+//! 64-bit register; signedness is the comparison's. 128-bit values are two scalars, high half first.
+//! The packet is read through cursors only: a [`Op::Load`] is legal only where a
+//! [`Terminator::Fits`] on the same cursor has proved that the bytes are inside the frame (the
+//! verifier in `verify` holds this), which is exactly what the kernel's verifier will ask for.
+//!
+//! What the data plane keeps (sets, limits, counters) is named by index; [`Program`] declares it.
+//! The meaning of every operation is the interpreter's (`interp`).
+
+use crate::source::Span;
+
+macro_rules! entities {
+    ($($(#[$doc:meta])* $name:ident $prefix:literal)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub u32);
+        impl $name {
+            /// As an index into its table.
+            pub fn index(self) -> usize { self.0 as usize }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+entities! {
+    /// A value: defined once, by an instruction or as a block's parameter.
+    Value "v"
+    /// A block.
+    Block "b"
+    /// A place in the policy, for line info: index into [`Program::lines`].
+    Line "@"
+    /// A statement of the policy, in its order.
+    StatementId "s"
+    /// A set that lives in a map: index into [`Program::sets`].
+    SetRef "set"
+    /// A limit: index into [`Program::limits`].
+    LimitRef "limit"
+}
+
+/// The type of a value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Type {
+    /// An unsigned integer below 2^n, n from 1 to 64. `u1` is a truth value.
+    Int(u8),
+    /// A place in the frame: a packet pointer in eBPF.
+    Cursor,
+}
+
+/// `u1`
+pub const BOOL: Type = Type::Int(1);
+
+/// Two-operand arithmetic, modulo 2^64; the result's declared width must hold the result
+/// (`Sub` is declared `u64` where it may be negative).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs)]
+pub enum BinaryOp {
+    Add,
+    Sub,
+    Mul,
+    And,
+    Or,
+    Xor,
+    Shl,
+    Shr,
+}
+
+/// Relations; `S…` compare as two's complement.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs)]
+pub enum Relation {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    Slt,
+    Sle,
+    Sgt,
+    Sge,
+}
+
+/// An operation.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Op {
+    /// A constant.
+    Const(u64),
+    /// Arithmetic.
+    Binary(BinaryOp, Value, Value),
+    /// A relation, giving `u1`.
+    Compare(Relation, Value, Value),
+    /// The frame's first byte.
+    Start,
+    /// A cursor `by` bytes further, where `by` is at most `max` (the eBPF verifier wants the bound).
+    Advance { cursor: Value, by: Value, max: u16 },
+    /// A cursor a fixed number of bytes further.
+    Skip { cursor: Value, bytes: u16 },
+    /// `bytes` (1, 2, 4, 8) at `cursor + offset`, big endian, giving `u8*bytes`.
+    Load { cursor: Value, offset: u16, bytes: u8 },
+    /// How many bytes lie between the frame's start and the cursor, giving `u16`.
+    Offset(Value),
+    /// The length of the frame in bytes, without FCS, giving `u32`.
+    FrameLen,
+    /// Whether the set holds the key (and the element has not expired), giving `u1`. One value for
+    /// each word of the key, see [`SetDecl::words`].
+    InSet { set: SetRef, key: Vec<Value> },
+    /// Takes `cost` from the key's bucket: 1 if it was there, 0 if the packet is over the limit.
+    Take { limit: LimitRef, key: Vec<Value>, cost: Value },
+    /// Counts the packet and its bytes for a counter slot (see [`Program::counters`]). No result.
+    Count { counter: u32 },
+    /// Hands a copy of the frame to the capture ring, with the statement and verdict. No result.
+    Capture { statement: StatementId, verdict: Verdict },
+    /// Keeps a scalar in the program's scratch memory (for policies with more live values than the
+    /// stack holds). No result.
+    Stash { slot: u32, value: Value },
+    /// Reads it back; the type is the stashed one's.
+    Unstash { slot: u32 },
+}
+
+/// An instruction: an operation, its result where it has one, the policy's line that asked for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Inst {
+    pub result: Option<Value>,
+    pub op: Op,
+    pub line: Line,
+}
+
+/// A jump's target and the values of its parameters.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs)]
+pub struct Target {
+    pub block: Block,
+    pub args: Vec<Value>,
+}
+
+/// What happens to the packet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[allow(missing_docs)]
+pub enum Verdict {
+    Pass,
+    Drop,
+}
+
+/// How a block ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Terminator {
+    /// Goes on elsewhere.
+    Jump(Target),
+    /// `u1`: 1 goes to `then`.
+    Branch { cond: Value, then: Target, other: Target },
+    /// Whether `cursor + bytes` is still inside the frame (at its end counts as inside).
+    Fits { cursor: Value, bytes: u16, then: Target, other: Target },
+    /// The case whose range (both ends in it) holds the value; ranges are sorted and disjoint.
+    Switch { value: Value, cases: Vec<(u64, u64, Target)>, default: Target },
+    /// The packet's way ends; the statement that decided, `None` for the policy's default.
+    Return { verdict: Verdict, by: Option<StatementId> },
+}
+
+/// A block: parameters, instructions, an end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct BlockData {
+    pub params: Vec<Value>,
+    pub insts: Vec<Inst>,
+    pub end: Terminator,
+    pub end_line: Line,
+    /// Expected to be taken rarely: laid out behind the others.
+    pub cold: bool,
+}
+
+/// How a set that lives in a map is looked up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SetKind {
+    /// Exact keys in a hash map.
+    Hash,
+    /// One address (one or two words) by its longest prefix in an LPM trie.
+    Lpm,
+    /// A hash map of addresses and a trie of prefixes side by side; the trie is asked only while it
+    /// holds something. For sets that change while running.
+    HashAndLpm,
+}
+
+/// A set that lives in a map.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetDecl {
+    /// The policy's name for it, with `.4` or `.6` behind it where a set of either family was split.
+    pub name: String,
+    /// How it is looked up.
+    pub kind: SetKind,
+    /// Width in bits of each scalar of the key; an IPv6 address is `[64, 64]`.
+    pub words: Vec<u8>,
+    /// Whether elements carry a time at which they expire.
+    pub expires: bool,
+    /// How many elements it can hold.
+    pub max: u32,
+}
+
+/// A token bucket per key, as a virtual schedule (the generic cell rate algorithm, ITU-T I.371).
+///
+/// Time is in sixteenths of a nanosecond. A bucket is the theoretical arrival time `tat` of the
+/// next packet; one that costs `c` is within the limit iff
+/// `max(tat, now) + c * interval <= now + burst * interval`, and then `tat` becomes the left side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct LimitDecl {
+    pub name: String,
+    /// Time that one unit (packet or byte) takes, in sixteenths of a nanosecond, scaled by 2^16 more.
+    pub interval: u64,
+    /// `burst * interval` in sixteenths of a nanosecond.
+    pub tolerance: u64,
+    /// Width in bits of each scalar of the key; empty for one bucket in all.
+    pub words: Vec<u8>,
+    /// How many keys are told apart.
+    pub max: u32,
+}
+
+/// A place in the policy for line info.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct LineInfo {
+    pub span: Option<Span>,
+    /// `file`, as the user wrote the path.
+    pub file: String,
+    pub line: u32,
+    pub column: u32,
+    /// The line's text.
+    pub text: String,
+}
+
+/// A whole policy in IR.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Program {
+    /// Blocks by index; the first is the entry and has no parameters.
+    pub blocks: Vec<BlockData>,
+    /// The type of each value.
+    pub values: Vec<Type>,
+    /// Sets in maps.
+    pub sets: Vec<SetDecl>,
+    /// Limits.
+    pub limits: Vec<LimitDecl>,
+    /// How many counter slots there are.
+    pub counters: u32,
+    /// How many scratch slots of 8 bytes there are.
+    pub scratch: u32,
+    /// Places; `@0` is always "no particular line".
+    pub lines: Vec<LineInfo>,
+    /// Names of the statements, by [`StatementId`].
+    pub statements: Vec<String>,
+}

@@ -1,0 +1,102 @@
+//! What a running policy keeps, in user space: set contents, buckets, counters.
+//!
+//! The evaluator and the IR interpreter share it, so that a difference between engines is a
+//! difference in meaning and never one in bookkeeping. Keys are the scalars of
+//! [`ir::SetDecl::words`](crate::ir::SetDecl::words), most significant first.
+
+use crate::ir::{LimitDecl, Program, SetDecl};
+use std::collections::{BTreeMap, HashMap};
+
+/// Packets and bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of the frames, without FCS.
+    pub bytes: u64,
+}
+
+/// The contents of one set: prefixes of keys with the time at which each expires.
+#[derive(Clone, Debug, Default)]
+pub struct SetState {
+    /// By prefix length in bits of the whole key, then the masked key. `None` never expires.
+    prefixes: BTreeMap<u32, HashMap<Vec<u64>, Option<u64>>>,
+}
+
+impl SetState {
+    /// Adds an element: the first `bits` of `key`, until `expires` (monotonic nanoseconds).
+    pub fn insert(&mut self, decl: &SetDecl, key: &[u64], bits: u32, expires: Option<u64>) {
+        self.prefixes.entry(bits).or_default().insert(mask(&decl.words, key, bits), expires);
+    }
+
+    /// Takes an element away; whether it was there.
+    pub fn remove(&mut self, decl: &SetDecl, key: &[u64], bits: u32) -> bool {
+        let Some(elements) = self.prefixes.get_mut(&bits) else { return false };
+        elements.remove(&mask(&decl.words, key, bits)).is_some()
+    }
+
+    /// Whether any live element holds the key at `now`.
+    pub fn holds(&self, decl: &SetDecl, key: &[u64], now: u64) -> bool {
+        self.prefixes.iter().any(|(&bits, elements)| {
+            elements
+                .get(&mask(&decl.words, key, bits))
+                .is_some_and(|expires| expires.is_none_or(|at| now < at))
+        })
+    }
+}
+
+/// Keeps the first `bits` of a key whose scalars have the given widths.
+fn mask(words: &[u8], key: &[u64], bits: u32) -> Vec<u64> {
+    let mut left = bits;
+    let keep = |(&width, &word): (&u8, &u64)| {
+        let here = left.min(u32::from(width));
+        left -= here;
+        let low = u32::from(width) - here;
+        if low >= 64 { 0 } else { word >> low << low }
+    };
+    words.iter().zip(key).map(keep).collect()
+}
+
+/// Everything that a program keeps between packets.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// By [`SetRef`](crate::ir::SetRef).
+    pub sets: Vec<SetState>,
+    /// By [`LimitRef`](crate::ir::LimitRef): key → theoretical arrival time.
+    pub limits: Vec<HashMap<Vec<u64>, u64>>,
+    /// By counter slot.
+    pub counters: Vec<Counter>,
+    /// Monotonic time of the packet in nanoseconds.
+    pub now: u64,
+}
+
+impl State {
+    /// Empty state of the right shape.
+    pub fn new(program: &Program) -> Self {
+        Self {
+            sets: vec![SetState::default(); program.sets.len()],
+            limits: vec![HashMap::new(); program.limits.len()],
+            counters: vec![Counter::default(); program.counters as usize],
+            now: 0,
+        }
+    }
+
+    /// Counts a packet of `bytes`.
+    pub fn count(&mut self, counter: u32, bytes: u64) {
+        let slot = &mut self.counters[counter as usize];
+        slot.packets += 1;
+        slot.bytes += bytes;
+    }
+
+    /// Takes `cost` units from a bucket; false if the packet is over the limit.
+    pub fn take(&mut self, limit: usize, decl: &LimitDecl, key: &[u64], cost: u64) -> bool {
+        let now = self.now << 4;
+        let tat = self.limits[limit].entry(key.to_vec()).or_insert(0);
+        let next = (*tat).max(now) + (cost * decl.interval >> 16);
+        let within = next <= now + decl.tolerance;
+        if within {
+            *tat = next;
+        }
+        within
+    }
+}
