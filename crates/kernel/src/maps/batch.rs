@@ -1,0 +1,168 @@
+use super::{Entries, Map, Update};
+use crate::KernelError;
+use crate::sys::{self, Command};
+
+/// Entries a call: enough to hide the call, small enough to stay in the cache.
+const BATCH: usize = 4096;
+
+impl Map {
+    /// All entries, many a call. Falls back to one by one where the map or the kernel has no batches (5.6).
+    pub fn lookup_batch(&self) -> Result<Entries, KernelError> {
+        match self.walk_batch(Command::MapLookupBatch) {
+            Err(error) if no_batches(&error) => self.lookup_singly(),
+            answer => answer,
+        }
+    }
+
+    /// All entries, and deletes them: what came in between stays for the next time.
+    pub fn take_batch(&self) -> Result<Entries, KernelError> {
+        match self.walk_batch(Command::MapLookupAndDeleteBatch) {
+            Err(error) if no_batches(&error) => self.take_singly(),
+            answer => answer,
+        }
+    }
+
+    /// Sets many entries. Falls back to one by one.
+    pub fn update_batch<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        entries: &[(K, V)],
+    ) -> Result<(), KernelError> {
+        for chunk in entries.chunks(BATCH) {
+            let keys = self.join(
+                chunk.iter().map(|(key, _)| key.as_ref()),
+                self.info().key_size as usize,
+            );
+            let values = self.join(
+                chunk.iter().map(|(_, value)| value.as_ref()),
+                self.value_room(),
+            );
+            match self.batch(Command::MapUpdateBatch, &keys, &values, chunk.len()) {
+                Ok(()) => {}
+                Err(error) if no_batches(&error) => {
+                    for (key, value) in chunk {
+                        self.update(key.as_ref(), value.as_ref(), Update::Any)?;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes many keys; those that are not there are not an error. Falls back to one by one.
+    pub fn delete_batch<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<(), KernelError> {
+        for chunk in keys.chunks(BATCH) {
+            let joined = self.join(
+                chunk.iter().map(AsRef::as_ref),
+                self.info().key_size as usize,
+            );
+            // A missing key ends a batch with ENOENT after the ones before it: finish one by one.
+            if self
+                .batch(Command::MapDeleteBatch, &joined, &[], chunk.len())
+                .is_err()
+            {
+                for key in chunk {
+                    self.delete(key.as_ref())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(
+        &self,
+        command: Command,
+        keys: &[u8],
+        values: &[u8],
+        count: usize,
+    ) -> Result<(), KernelError> {
+        let mut arguments = sys::Batch {
+            keys: keys.as_ptr() as u64,
+            values: values.as_ptr() as u64,
+            count: count as u32,
+            map_fd: self.raw_fd() as u32,
+            ..sys::Batch::default()
+        };
+        sys::bpf(command, &mut arguments)
+            .map(drop)
+            .map_err(|source| self.error("update map", source))
+    }
+
+    fn walk_batch(&self, command: Command) -> Result<Entries, KernelError> {
+        let (key_size, value_size) = (self.info().key_size as usize, self.value_room());
+        // A hash map refuses a batch smaller than its fullest bucket (ENOSPC): then the room doubles.
+        let mut room = BATCH.min(self.info().max_entries as usize).max(1);
+        let mut entries = Entries::new();
+        // The cursor is a bucket's number for hashes, a key for tries: give it the larger of both.
+        let mut cursor = vec![0u8; key_size.max(8)];
+        let mut next = cursor.clone();
+        let mut first = true;
+        loop {
+            let mut keys = vec![0u8; room * key_size];
+            let mut values = vec![0u8; room * value_size];
+            let mut arguments = sys::Batch {
+                in_batch: if first { 0 } else { cursor.as_ptr() as u64 },
+                out_batch: next.as_mut_ptr() as u64,
+                keys: keys.as_mut_ptr() as u64,
+                values: values.as_mut_ptr() as u64,
+                count: room as u32,
+                map_fd: self.raw_fd() as u32,
+                ..sys::Batch::default()
+            };
+            let answer = sys::bpf(command, &mut arguments);
+            let errno = answer.as_ref().err().and_then(std::io::Error::raw_os_error);
+            if errno == Some(libc::ENOSPC) {
+                room *= 2;
+                continue;
+            }
+            let ended = errno == Some(libc::ENOENT);
+            if let (Err(error), false) = (answer, ended) {
+                return Err(self.error("read map", error));
+            }
+            let read = (arguments.count as usize).min(room);
+            let pairs = keys
+                .chunks(key_size)
+                .zip(values.chunks(value_size))
+                .take(read);
+            entries.extend(pairs.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            if ended || read == 0 {
+                return Ok(entries);
+            }
+            std::mem::swap(&mut cursor, &mut next);
+            first = false;
+        }
+    }
+
+    fn lookup_singly(&self) -> Result<Entries, KernelError> {
+        let mut entries = Entries::new();
+        for key in self.keys() {
+            let key = key?;
+            if let Some(value) = self.lookup(&key)? {
+                entries.push((key, value));
+            }
+        }
+        Ok(entries)
+    }
+
+    fn take_singly(&self) -> Result<Entries, KernelError> {
+        let entries = self.lookup_singly()?;
+        for (key, _) in &entries {
+            self.delete(key)?;
+        }
+        Ok(entries)
+    }
+
+    fn join<'a>(&self, parts: impl Iterator<Item = &'a [u8]>, size: usize) -> Vec<u8> {
+        let mut joined = Vec::new();
+        for part in parts {
+            assert_eq!(part.len(), size, "a key or value of `{}`", self.info().name);
+            joined.extend_from_slice(part);
+        }
+        joined
+    }
+}
+
+/// The map's kind or the kernel (before 5.6) does not know the command: ENOTSUPP is the kernel's own 524.
+fn no_batches(error: &KernelError) -> bool {
+    matches!(error.errno(), libc::EINVAL | libc::EOPNOTSUPP | 524)
+}
