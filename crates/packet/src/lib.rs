@@ -10,4 +10,7 @@ pub mod build;
 pub mod capture;
 pub mod checksum;
 pub mod layers;
+mod mac;
 pub mod view;
+
+pub use mac::{Mac, NotAMac};
