@@ -1,5 +1,9 @@
 //! From the bytes of an ELF object to maps and programs in the kernel.
 
+mod create;
+mod object;
+mod program;
+
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -7,7 +11,7 @@ use std::path::PathBuf;
 use crate::KernelError;
 use crate::maps::{Map, MapInfo};
 use crate::program::Program;
-use crate::verifier_log::{self, Explanation, Statistics};
+use crate::verifier_log::{Explanation, Statistics};
 
 /// How much the verifier writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,10 +123,52 @@ pub struct MapShape(pub MapInfo);
 
 /// Loads all maps and programs of an ELF object.
 ///
-/// Programs are those in the sections `xdp`, `xdp.frags`, `classifier` (tc) and `socket`, each under its function's name.
+/// Programs are those in the sections `xdp`, `xdp.frags`, `classifier` (tc) and `socket`, each under
+/// its function's name.
 pub fn load(elf: &[u8], options: Options) -> Result<Loaded, LoadError> {
-    let _ = (elf, options, verifier_log::statistics(""));
-    unimplemented!("being written")
+    raise_memlock();
+    let mut object = object::parse(elf)?;
+    let btf = object::load_btf(&mut object)?;
+    let Options {
+        reuse,
+        max_entries,
+        log,
+    } = options;
+    let (maps, reused) = create::maps(&mut object, btf.as_ref(), reuse, &max_entries)?;
+    object::relocate(&mut object, &maps)?;
+    let mut programs = BTreeMap::new();
+    for (name, program) in &object.programs {
+        let loaded = program::load(&object, name, program, btf.as_ref(), log)?;
+        programs.insert(name.clone(), loaded);
+    }
+    Ok(Loaded {
+        programs,
+        maps,
+        reused,
+    })
+}
+
+impl Loaded {
+    /// The program of that name.
+    pub fn program(&self, name: &str) -> Option<&Program> {
+        self.programs.get(name).map(|loaded| &loaded.program)
+    }
+
+    /// The map of that name.
+    pub fn map(&self, name: &str) -> Option<&Map> {
+        self.maps.get(name)
+    }
+}
+
+/// Before 5.11 maps counted against the limit of locked memory, which is 64 KiB by default. Newer kernels do
+/// not ask, and without CAP_SYS_RESOURCE the limit stays: both are fine.
+fn raise_memlock() {
+    let infinite = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: reads one live structure.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &infinite) };
 }
 
 impl std::fmt::Display for MapShape {

@@ -1,0 +1,109 @@
+//! Parsing and relocating, by `aya-obj`; the system calls are ours.
+//!
+//! aya's own loader reuses maps by pin only and keeps the verifier's log to itself when a program loads, so
+//! its parser is used without it.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+use aya_obj::Object;
+
+use super::LoadError;
+use crate::KernelError;
+use crate::maps::Map;
+use crate::sys::{self, Command};
+
+/// Room for the kernel's words about bad BTF.
+const BTF_LOG: usize = 64 * 1024;
+
+pub(super) fn parse(elf: &[u8]) -> Result<Object, LoadError> {
+    let aligned = aligned(elf);
+    // SAFETY: the words are at least as many bytes as the object, and bytes have no alignment.
+    let bytes = unsafe { std::slice::from_raw_parts(aligned.as_ptr().cast::<u8>(), elf.len()) };
+    Object::parse(bytes).map_err(|error| not_an_object(&error))
+}
+
+/// Gives the object's types to the kernel. Without BTF support programs load without types and lines.
+pub(super) fn load_btf(object: &mut Object) -> Result<Option<OwnedFd>, LoadError> {
+    let Some(features) = aya::features().btf() else {
+        return Ok(None);
+    };
+    let btf = object
+        .fixup_and_sanitize_btf(features)
+        .map_err(|error| not_an_object(&error))?;
+    let Some(bytes) = btf.map(|btf| btf.to_bytes()) else {
+        return Ok(None);
+    };
+    let mut arguments = sys::BtfLoad {
+        btf: bytes.as_ptr() as u64,
+        btf_size: bytes.len() as u32,
+        ..Default::default()
+    };
+    if let Ok(fd) = sys::bpf_fd(Command::BtfLoad, &mut arguments) {
+        return Ok(Some(fd));
+    }
+    // Once more, for the reason.
+    let mut log = vec![0u8; BTF_LOG];
+    arguments.log_buf = log.as_mut_ptr() as u64;
+    arguments.log_size = BTF_LOG as u32;
+    arguments.log_level = 1;
+    match sys::bpf_fd(Command::BtfLoad, &mut arguments) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Err(LoadError::Permission {
+            what: "types".to_owned(),
+        }),
+        Err(error) => {
+            let log = sys::name_text(&log);
+            let last = log
+                .lines()
+                .rev()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or("no reason given");
+            Err(KernelError::new("load types (BTF)", format!("({last})"), error).into())
+        }
+    }
+}
+
+/// Puts descriptors of maps and distances of calls into the instructions.
+pub(super) fn relocate(object: &mut Object, maps: &BTreeMap<String, Map>) -> Result<(), LoadError> {
+    let sections = object
+        .functions
+        .keys()
+        .map(|(section, _)| *section)
+        .collect();
+    let definitions = object.maps.clone();
+    let fds = definitions.iter().filter_map(|(name, definition)| {
+        maps.get(name)
+            .map(|map| (name.as_str(), map.raw_fd(), definition))
+    });
+    object
+        .relocate_maps(fds, &sections)
+        .map_err(|error| not_an_object(&error))?;
+    object
+        .relocate_calls(&sections)
+        .map_err(|error| not_an_object(&error))?;
+    object.sanitize_functions(aya::features());
+    Ok(())
+}
+
+fn not_an_object(error: &dyn std::error::Error) -> LoadError {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    LoadError::Object { reason }
+}
+
+/// The parser reads structures in place, so they must lie on their alignment.
+fn aligned(bytes: &[u8]) -> Vec<u64> {
+    bytes
+        .chunks(8)
+        .map(|chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u64::from_ne_bytes(word)
+        })
+        .collect()
+}
