@@ -2,6 +2,10 @@
 //!
 //! Every stage collects into [`Diagnostics`] and goes on, so that all errors are told at once.
 
+mod nearest;
+
+pub use nearest::{nearest, translated};
+
 use crate::source::Span;
 
 /// How bad it is.

@@ -1,0 +1,210 @@
+//! Statements and their clauses.
+
+use super::{Parsed, Parser, Reported, words};
+use crate::diagnostic::Code;
+use crate::source::Span;
+use crate::syntax::ast::{Action, Default_, Expr, ExprKind, Key, Limit, Name, Statement};
+use crate::syntax::token::Kind;
+
+impl Parser<'_> {
+    pub(super) fn statement(&mut self) -> Parsed<Statement> {
+        let first = self.at;
+        let shadow = self.take_word("shadow");
+        let (verb, action_span) = self.verb()?;
+        let name = self.statement_name()?;
+        let when = self.when()?;
+        let action = match verb {
+            "pass" => Action::Pass,
+            "drop" => Action::Drop,
+            "count" => Action::Count,
+            // After a condition that could not be read, the clauses were skipped with it.
+            _ if is_error(&when) => return Err(Reported),
+            _ => Action::Limit(self.limit(when.is_some())?),
+        };
+        Ok(Statement {
+            shadow,
+            action,
+            action_span,
+            name,
+            when,
+            span: self.since(first),
+        })
+    }
+
+    fn verb(&mut self) -> Parsed<(&'static str, Span)> {
+        let span = self.here();
+        let verb = match self.word() {
+            Some("pass") => "pass",
+            Some("drop") => "drop",
+            Some("count") => "count",
+            Some("limit") => "limit",
+            Some(word) if words::is_planned(word) => return Err(self.planned(word)),
+            _ => return Err(self.unexpected("`pass`, `drop`, `count` or `limit`")),
+        };
+        self.bump();
+        Ok((verb, span))
+    }
+
+    fn statement_name(&mut self) -> Parsed<Option<Name>> {
+        match self.word() {
+            Some(word) if !words::is_reserved(word) && !self.condition_at(self.at) => {
+                self.name("a name").map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether what begins at this word goes on as a condition does: a name is followed by `when`,
+    /// `to` or the line's end.
+    fn condition_at(&self, index: usize) -> bool {
+        let next = self.nth(index + 1 - self.at);
+        if next != Kind::Word {
+            return next != Kind::End;
+        }
+        let word = self.text_of(self.tokens[index + 1]);
+        matches!(word, "and" | "or" | "in" | "contains" | "matches")
+            || words::relation_for(word).is_some()
+    }
+
+    fn when(&mut self) -> Parsed<Option<Expr>> {
+        if self.peek() == Kind::End || self.is_word("to") {
+            return Ok(None);
+        }
+        if !self.take_word("when") {
+            if self.is_clause() {
+                return Ok(None);
+            }
+            return Err(self.missing_when());
+        }
+        let first = self.at;
+        match self.expr() {
+            Ok(expr) => Ok(Some(expr)),
+            Err(Reported) => {
+                self.skip_item();
+                Ok(Some(Expr {
+                    kind: ExprKind::Error,
+                    span: self.token_span(self.tokens[first]),
+                }))
+            }
+        }
+    }
+
+    fn is_clause(&self) -> bool {
+        self.word()
+            .is_some_and(|w| words::continues(w) && !matches!(w, "and" | "or" | "in"))
+    }
+
+    fn missing_when(&mut self) -> Reported {
+        if matches!(self.word(), Some("if" | "where" | "unless")) {
+            return self
+                .expected("`when` before the condition")
+                .help("write `when` instead")
+                .done();
+        }
+        self.expected("`when` before the condition")
+            .help("a statement is written `VERB [NAME] when CONDITION`")
+            .done()
+    }
+
+    fn limit(&mut self, conditional: bool) -> Parsed<Limit> {
+        if !self.is_word("to") {
+            let refusal = match conditional {
+                true => self.after_condition("`to` and a rate"),
+                false => self.expected("`to` and a rate"),
+            };
+            return Err(refusal.label("a limit says `to` which rate").done());
+        }
+        self.bump();
+        let mut limit = Limit {
+            rate: self.literal("a rate such as `500/s` or `10Mbit/s`")?,
+            burst: None,
+            per: Vec::new(),
+            max: None,
+        };
+        if self.is_word("when") {
+            let span = self.here();
+            return Err(self
+                .report(Code::Expected, span, "`when` comes before `to`")
+                .help("a limit is written `limit [NAME] when CONDITION to RATE …`")
+                .done());
+        }
+        if self.take_word("burst") {
+            limit.burst = Some(self.literal("a number of packets or a size such as `64kB`")?);
+        }
+        if self.take_word("per") {
+            limit.per = self.keys()?;
+        }
+        if self.take_word("max") {
+            limit.max = Some(self.literal("a number of keys such as `64k`")?);
+        }
+        Ok(limit)
+    }
+
+    fn keys(&mut self) -> Parsed<Vec<Key>> {
+        let first = self.at;
+        if !self.take(Kind::OpenParen) {
+            return Ok(vec![self.key()?]);
+        }
+        let mut keys = vec![self.key()?];
+        while self.take(Kind::Comma) {
+            keys.push(self.key()?);
+        }
+        self.close_paren(first)?;
+        Ok(keys)
+    }
+
+    fn key(&mut self) -> Parsed<Key> {
+        let value = self.expr()?;
+        let mut prefix = Vec::new();
+        while prefix.len() < 2 && self.take(Kind::Slash) {
+            let token = self.raw();
+            let length = self.small_number("a prefix length")?;
+            match u8::try_from(length) {
+                Ok(length) if length <= 128 => prefix.push((length, self.token_span(token))),
+                _ => return Err(self.long_prefix(self.token_span(token))),
+            }
+        }
+        Ok(Key { value, prefix })
+    }
+
+    fn long_prefix(&mut self, span: Span) -> Reported {
+        let message = "a prefix length is at most 128";
+        self.report(Code::BadLiteral, span, message).done()
+    }
+
+    pub(super) fn default(&mut self) -> Parsed<Default_> {
+        let first = self.at;
+        self.bump();
+        let verdict = self.verdict()?;
+        Ok(Default_ {
+            verdict,
+            span: self.since(first),
+        })
+    }
+
+    /// `pass` or `drop`.
+    pub(super) fn verdict(&mut self) -> Parsed<Name> {
+        match self.word() {
+            Some("pass" | "drop") => self.name("`pass` or `drop`"),
+            Some(word) => {
+                let meant = words::verb_for(word);
+                let refusal = self.expected("`pass` or `drop`");
+                Err(match meant {
+                    Some(verb) => refusal.help(format!("write `{verb}` instead")).done(),
+                    None => refusal.done(),
+                })
+            }
+            None => Err(self.unexpected("`pass` or `drop`")),
+        }
+    }
+}
+
+fn is_error(when: &Option<Expr>) -> bool {
+    matches!(
+        when,
+        Some(Expr {
+            kind: ExprKind::Error,
+            ..
+        })
+    )
+}

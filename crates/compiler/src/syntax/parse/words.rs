@@ -1,0 +1,75 @@
+//! The language's words, and other tools' words for the same.
+
+/// Words that begin a line which goes on with the item before.
+const CONTINUING: &[&str] = &[
+    "and", "or", "when", "in", "to", "burst", "per", "max", "timeout", "from",
+];
+
+/// Verbs that a later version has.
+const PLANNED: &[&str] = &[
+    "pool", "balance", "sample", "redirect", "reject", "mark", "impair", "answer", "forward",
+    "decap",
+];
+
+/// The words that begin an item.
+pub(super) const ITEMS: &[&str] = &[
+    "include", "set", "protocol", "family", "pass", "drop", "count", "limit", "shadow", "default",
+    "test",
+];
+
+/// Other tools' words at a statement's start, and the language's.
+const FOREIGN_VERBS: &[(&str, &str)] = &[
+    ("accept", "pass"),
+    ("allow", "pass"),
+    ("permit", "pass"),
+    ("deny", "drop"),
+    ("block", "drop"),
+    ("discard", "drop"),
+    ("blackhole", "drop"),
+    ("police", "limit"),
+    ("ratelimit", "limit"),
+    ("rate-limit", "limit"),
+    ("counter", "count"),
+    ("log", "count"),
+];
+
+/// Wireshark's spellings of relations.
+const FOREIGN_RELATIONS: &[(&str, &str)] = &[
+    ("eq", "=="),
+    ("is", "=="),
+    ("ne", "!="),
+    ("lt", "<"),
+    ("le", "<="),
+    ("gt", ">"),
+    ("ge", ">="),
+];
+
+pub(super) fn continues(word: &str) -> bool {
+    CONTINUING.contains(&word)
+}
+
+/// Whether a word has a place of its own in a statement, so that it cannot be a statement's name.
+pub(super) fn is_reserved(word: &str) -> bool {
+    continues(word) || word == "not"
+}
+
+pub(super) fn is_planned(word: &str) -> bool {
+    PLANNED.contains(&word)
+}
+
+pub(super) fn is_verb(word: &str) -> bool {
+    matches!(word, "pass" | "drop" | "count" | "limit")
+}
+
+pub(super) fn verb_for(word: &str) -> Option<&'static str> {
+    translate(FOREIGN_VERBS, word)
+}
+
+pub(super) fn relation_for(word: &str) -> Option<&'static str> {
+    translate(FOREIGN_RELATIONS, word)
+}
+
+fn translate(table: &[(&str, &'static str)], word: &str) -> Option<&'static str> {
+    let found = table.iter().find(|(foreign, _)| *foreign == word)?;
+    Some(found.1)
+}
