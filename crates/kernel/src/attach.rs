@@ -1,10 +1,17 @@
 //! Programs on interfaces.
 
-use std::path::Path;
+mod attachment;
+mod link;
+mod occupants;
+mod refusal;
 
 use crate::KernelError;
-use crate::netlink::Interface;
-use crate::program::Program;
+use crate::netlink::tc::Way;
+use crate::netlink::{Interface, Netlink};
+use crate::program::{Program, ProgramKind};
+
+pub use attachment::Attachment;
+pub use occupants::{evict, occupants};
 
 /// Where on an interface a program sits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,12 +77,6 @@ pub struct Occupant {
     pub program_name: String,
 }
 
-/// A program that we attached. Dropping it detaches it, unless it was pinned or let go.
-#[derive(Debug)]
-pub struct Attachment {
-    _private: (),
-}
-
 /// Why a program was not attached.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
@@ -103,14 +104,14 @@ pub enum AttachError {
     },
     /// Frames of this MTU do not fit one page.
     #[error(
-        "the MTU {mtu} of `{interface}` is too large for native XDP without fragments; at most about {limit}: `ip link set {interface} mtu {limit}`"
+        "the MTU {mtu} of `{interface}` or of its peer is too large for native XDP without fragments; at most about {limit}: `ip link set {interface} mtu {limit}`"
     )]
     MtuTooLarge {
         /// The interface's name.
         interface: String,
-        /// Its MTU, or its peer's.
+        /// Its MTU; a veth's peer counts too.
         mtu: u32,
-        /// What fits, where known.
+        /// What fits in a page of 4 KiB.
         limit: u32,
     },
     /// The driver has no XDP.
@@ -135,7 +136,7 @@ pub enum AttachError {
     #[error("this kernel has no tcx (6.6 and later); use clsact")]
     NoTcx,
     /// The program is not for this hook.
-    #[error("program `{program}` is not for {hook:?}")]
+    #[error("program `{program}` is not for {hook}")]
     WrongKind {
         /// The program's name.
         program: String,
@@ -156,13 +157,18 @@ pub enum AttachError {
 }
 
 /// Attaches a program to a hook of an interface of the calling thread's namespace; tc by the best door.
+///
+/// A refused native attachment is an error, never a silent generic one.
 pub fn attach(
     program: &Program,
     interface: &Interface,
     hook: Hook,
 ) -> Result<Attachment, AttachError> {
-    let _ = (program, interface, hook);
-    unimplemented!("being written")
+    check_kind(program, hook)?;
+    match hook {
+        Hook::TcIngress | Hook::TcEgress => attach_tc(program, interface, hook, TcDoor::Best),
+        _ => attach_xdp(program, interface, hook),
+    }
 }
 
 /// Attaches a tc program by a door of one's choice.
@@ -172,8 +178,15 @@ pub fn attach_tc(
     hook: Hook,
     door: TcDoor,
 ) -> Result<Attachment, AttachError> {
-    let _ = (program, interface, hook, door);
-    unimplemented!("being written")
+    check_kind(program, hook)?;
+    match door {
+        TcDoor::Clsact { priority } => attach_clsact(program, interface, hook, priority),
+        TcDoor::Tcx => attach_tcx(program, interface, hook),
+        TcDoor::Best => match attach_tcx(program, interface, hook) {
+            Err(AttachError::NoTcx) => attach_clsact(program, interface, hook, 0),
+            answer => answer,
+        },
+    }
 }
 
 /// Attaches a program to the same hook of several interfaces: to all or to none.
@@ -182,53 +195,111 @@ pub fn attach_all(
     interfaces: &[Interface],
     hook: Hook,
 ) -> Result<Vec<Attachment>, AttachError> {
-    let _ = (program, interfaces, hook);
-    unimplemented!("being written")
+    // An error drops, and so detaches, those that came before it.
+    interfaces
+        .iter()
+        .map(|interface| attach(program, interface, hook))
+        .collect()
 }
 
-/// Who sits on an interface, at all hooks.
-pub fn occupants(interface: &Interface) -> Result<Vec<Occupant>, KernelError> {
-    let _ = interface;
-    unimplemented!("being written")
+fn attach_xdp(
+    program: &Program,
+    interface: &Interface,
+    hook: Hook,
+) -> Result<Attachment, AttachError> {
+    match link::create(program, interface, link::ATTACH_XDP, hook.xdp_mode()) {
+        Ok(fd) => Ok(Attachment::of_link(fd, interface.clone(), hook)),
+        Err(error) => Err(refusal::of_xdp(program, interface, hook, error)),
+    }
 }
 
-/// Takes an occupant away, whoever put it there.
-pub fn evict(interface: &Interface, occupant: &Occupant) -> Result<(), KernelError> {
-    let _ = (interface, occupant);
-    unimplemented!("being written")
+fn attach_tcx(
+    program: &Program,
+    interface: &Interface,
+    hook: Hook,
+) -> Result<Attachment, AttachError> {
+    match link::create(program, interface, hook.tcx_type(), 0) {
+        Ok(fd) => Ok(Attachment::of_link(fd, interface.clone(), hook)),
+        // Before 6.6 the attach type is unknown.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(AttachError::NoTcx),
+        Err(error) => Err(refusal::of_tc(interface, error)),
+    }
 }
 
-impl Attachment {
-    /// Opens a pinned link.
-    pub fn open(path: &Path) -> Result<Self, KernelError> {
-        let _ = path;
-        unimplemented!("being written")
+fn attach_clsact(
+    program: &Program,
+    interface: &Interface,
+    hook: Hook,
+    priority: u16,
+) -> Result<Attachment, AttachError> {
+    let mut netlink = Netlink::open()?;
+    let made = netlink
+        .ensure_clsact(interface)
+        .and_then(|_| netlink.add_filter(interface, hook.way(), program, priority));
+    match made {
+        Ok(filter) => Ok(Attachment::of_filter(
+            netlink,
+            filter,
+            interface.clone(),
+            hook,
+        )),
+        Err(error) if error.is_permission() || error.is_missing() => {
+            Err(refusal::of_tc(interface, error.source))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check_kind(program: &Program, hook: Hook) -> Result<(), AttachError> {
+    if program.kind() == hook.program_kind() {
+        return Ok(());
+    }
+    Err(AttachError::WrongKind {
+        program: program.name().to_owned(),
+        hook,
+    })
+}
+
+impl Hook {
+    /// The kind of program that belongs here.
+    pub fn program_kind(self) -> ProgramKind {
+        match self {
+            Self::XdpNative | Self::XdpGeneric | Self::XdpOffload => ProgramKind::Xdp,
+            Self::TcIngress | Self::TcEgress => ProgramKind::Tc,
+        }
     }
 
-    /// Pins the link: then it stays when this process ends. Filters need no pin (`EINVAL`): they stay by themselves.
-    pub fn pin(&mut self, path: &Path) -> Result<(), KernelError> {
-        let _ = path;
-        unimplemented!("being written")
+    /// `XDP_FLAGS_SKB_MODE`, `XDP_FLAGS_DRV_MODE`, `XDP_FLAGS_HW_MODE` of `linux/if_link.h`.
+    fn xdp_mode(self) -> u32 {
+        match self {
+            Self::XdpGeneric => 1 << 1,
+            Self::XdpOffload => 1 << 3,
+            _ => 1 << 2,
+        }
     }
 
-    /// Swaps the program: every frame sees the old or the new one (link updates take about 9 ms).
-    pub fn update(&mut self, program: &Program) -> Result<(), KernelError> {
-        let _ = program;
-        unimplemented!("being written")
+    /// `BPF_TCX_INGRESS`, `BPF_TCX_EGRESS`.
+    fn tcx_type(self) -> u32 {
+        if self == Self::TcEgress { 47 } else { 46 }
     }
 
-    /// Where it sits and what holds it.
-    pub fn occupant(&self) -> Result<Occupant, KernelError> {
-        unimplemented!("being written")
+    fn way(self) -> Way {
+        if self == Self::TcEgress {
+            Way::Out
+        } else {
+            Way::In
+        }
     }
+}
 
-    /// Takes the program off, also if its link is pinned.
-    pub fn detach(self) -> Result<(), KernelError> {
-        unimplemented!("being written")
-    }
-
-    /// Leaves a filter where it is; a link must be pinned instead.
-    pub fn let_go(self) {
-        unimplemented!("being written")
+impl std::fmt::Display for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::XdpNative => "native XDP",
+            Self::XdpGeneric => "generic XDP",
+            Self::XdpOffload => "offloaded XDP",
+            Self::TcIngress => "tc ingress",
+            Self::TcEgress => "tc egress",
+        })
     }
 }

@@ -2,7 +2,7 @@ use std::io;
 
 /// A request that the kernel refused: which, about what, and why.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {subject}: {}", words(.source))]
+#[error("cannot {action} {subject}: {}{}", words(.source), note_text(.note))]
 pub struct KernelError {
     /// What was asked, as a verb: `open pin`, `update map`.
     pub action: &'static str,
@@ -10,6 +10,8 @@ pub struct KernelError {
     pub subject: String,
     /// The kernel's answer.
     pub source: io::Error,
+    /// What the kernel added in words (netlink's extended acknowledgement), if anything.
+    pub note: Option<String>,
 }
 
 impl KernelError {
@@ -18,6 +20,7 @@ impl KernelError {
             action,
             subject: subject.into(),
             source,
+            note: None,
         }
     }
 
@@ -35,6 +38,11 @@ impl KernelError {
     pub fn is_missing(&self) -> bool {
         matches!(self.errno(), libc::ENOENT | libc::ENODEV | libc::ENXIO)
     }
+}
+
+fn note_text(note: &Option<String>) -> String {
+    note.as_ref()
+        .map_or_else(String::new, |note| format!(" ({note})"))
 }
 
 /// `errno`'s words in the house style: lower case, without "(os error N)".
