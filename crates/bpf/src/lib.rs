@@ -5,6 +5,7 @@
 //! little endian, as on every machine that Weir runs on.
 
 pub mod asm;
+pub mod btf;
 pub mod helpers;
 pub mod insn;
 pub mod map;

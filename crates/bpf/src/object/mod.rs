@@ -1,11 +1,29 @@
 //! ELF objects: programs, maps and their types in the form that libbpf, aya and llvm read.
 
-use std::fmt;
+mod check;
+mod elf;
+mod types;
 
-use crate::map::{MapDef, MapError};
+pub use check::ObjectError;
+
+use crate::map::MapDef;
 use crate::program::Program;
 
 /// What a loader loads.
+///
+/// ```
+/// use weir_bpf::asm::Assembler;
+/// use weir_bpf::insn::{Insn, Reg};
+/// use weir_bpf::object::Object;
+/// use weir_bpf::target::Target;
+///
+/// let mut asm = Assembler::new("edge", "xdp");
+/// asm.emit(Insn::mov(Reg::R0, 2));
+/// asm.emit(Insn::Exit);
+/// let program = asm.finish(&Target::newest()).unwrap();
+/// let object = Object { programs: vec![program], maps: vec![], license: "GPL".into() };
+/// assert!(object.to_elf().unwrap().starts_with(b"\x7fELF"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Object {
     /// Entry programs; several may share a section.
@@ -18,24 +36,10 @@ pub struct Object {
 
 impl Object {
     /// The bytes of a relocatable ELF file. The same object gives the same bytes.
+    ///
+    /// Subprograms go to `.text`, the only place where libbpf looks for them, as local symbols.
     pub fn to_elf(&self) -> Result<Vec<u8>, ObjectError> {
-        Ok(Vec::new())
+        check::check(self)?;
+        elf::write(self)
     }
 }
-
-/// Why an object cannot be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ObjectError {
-    /// A map that the kernel would refuse.
-    Map(MapError),
-}
-
-impl fmt::Display for ObjectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ObjectError::Map(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ObjectError {}
