@@ -3,13 +3,14 @@
 mod create;
 mod object;
 mod program;
+mod sections;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::KernelError;
-use crate::maps::{Map, MapInfo};
+use crate::maps::{Map, MapInfo, kind_name};
 use crate::program::Program;
 use crate::verifier_log::{Explanation, Statistics};
 
@@ -123,8 +124,8 @@ pub struct MapShape(pub MapInfo);
 
 /// Loads all maps and programs of an ELF object.
 ///
-/// Programs are those in the sections `xdp`, `xdp.frags`, `classifier` (tc) and `socket`, each under
-/// its function's name.
+/// Programs are those in the sections `xdp`, `xdp.frags`, `tc` (or `classifier`, `tcx/ingress`, `tcx/egress`) and
+/// `socket`, each under its function's name.
 pub fn load(elf: &[u8], options: Options) -> Result<Loaded, LoadError> {
     raise_memlock();
     let mut object = object::parse(elf)?;
@@ -177,7 +178,7 @@ impl std::fmt::Display for MapShape {
         write!(
             f,
             "{} of {} entries, keys of {} and values of {} bytes, flags {:#x}",
-            info.kind.name(),
+            kind_name(info.kind_number),
             info.max_entries,
             info.key_size,
             info.value_size,

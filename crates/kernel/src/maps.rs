@@ -8,8 +8,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-pub use kind::MapKind;
+pub(crate) use kind::{kind_name, kind_of};
 pub use per_cpu::possible_cpus;
+pub use weir_bpf::map::MapKind;
 
 use crate::KernelError;
 use crate::program::Program;
@@ -39,8 +40,10 @@ pub struct MapInfo {
     pub id: u32,
     /// The name, cut to 15 bytes by the kernel.
     pub name: String,
-    /// The structure.
-    pub kind: MapKind,
+    /// The structure, if Weir has a name for it.
+    pub kind: Option<MapKind>,
+    /// The kernel's number of the structure.
+    pub kind_number: u32,
     /// Bytes of a key.
     pub key_size: u32,
     /// Bytes of a value (of one CPU's value, for per-CPU maps).
@@ -126,7 +129,8 @@ impl Map {
         let info = MapInfo {
             id: info.id,
             name: sys::name_text(&info.name),
-            kind: MapKind::from_number(info.kind),
+            kind: kind_of(info.kind),
+            kind_number: info.kind,
             key_size: info.key_size,
             value_size: info.value_size,
             max_entries: info.max_entries,
@@ -272,7 +276,7 @@ impl Map {
     /// Bytes that one look-up fills: for per-CPU maps one rounded value for each possible CPU.
     pub(crate) fn value_room(&self) -> usize {
         let one = self.info.value_size as usize;
-        if self.info.kind.is_per_cpu() {
+        if self.info.kind.is_some_and(MapKind::per_cpu) {
             one.next_multiple_of(8) * possible_cpus()
         } else {
             one

@@ -12,7 +12,6 @@ use crate::KernelError;
 use crate::netns::Namespace;
 
 pub use address::Route;
-pub(crate) use link::XdpState;
 pub use socket::Netlink;
 
 /// A network interface of some namespace.

@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Holder, Hook, Occupant, link};
 use crate::KernelError;
-use crate::netlink::tc::{Filter, Way};
+use crate::netlink::tc::Filter;
 use crate::netlink::{Interface, Netlink};
 use crate::program::Program;
 use crate::sys::{self, Command};
@@ -139,6 +139,7 @@ pub(super) fn program_name(id: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::tc::Way;
 
     #[test]
     fn ways_belong_to_hooks() {

@@ -7,7 +7,7 @@ use aya_obj::{EbpfSectionKind, Object};
 
 use super::{LoadError, MapShape, Reuse};
 use crate::KernelError;
-use crate::maps::{Map, MapInfo, MapKind, Update, possible_cpus};
+use crate::maps::{Map, MapInfo, MapKind, Update, kind_name, kind_of, possible_cpus};
 use crate::sys::{self, Command};
 
 /// `BPF_F_NO_COMMON_LRU`: an LRU list for each CPU, and room rounded up to a multiple of them.
@@ -51,11 +51,11 @@ fn adjust(definition: &mut aya_obj::Map, max_entries: Option<u32>) {
     if let Some(max_entries) = max_entries {
         definition.set_max_entries(max_entries);
     }
-    match MapKind::from_number(definition.map_type()) {
-        MapKind::PerfEventArray if definition.max_entries() == 0 => {
+    match kind_of(definition.map_type()) {
+        Some(MapKind::PerfEventArray) if definition.max_entries() == 0 => {
             definition.set_max_entries(possible_cpus() as u32);
         }
-        MapKind::RingBuf => {
+        Some(MapKind::RingBuf) => {
             let pages = definition
                 .max_entries()
                 .div_ceil(page_size())
@@ -93,16 +93,16 @@ fn check_shape(name: &str, definition: &aya_obj::Map, map: &Map) -> Result<(), L
 }
 
 fn fits(found: &MapInfo, wanted: &MapInfo) -> bool {
-    let entries = if wanted.kind.is_per_cpu() && wanted.flags & NO_COMMON_LRU != 0 {
+    let entries = if wanted.kind.is_some_and(MapKind::per_cpu) && wanted.flags & NO_COMMON_LRU != 0 {
         wanted.max_entries.next_multiple_of(possible_cpus() as u32)
     } else {
         wanted.max_entries
     };
     let ignored = match wanted.kind {
-        MapKind::DevMap | MapKind::DevMapHash => RDONLY_PROG,
+        Some(MapKind::DevMap | MapKind::DevMapHash) => RDONLY_PROG,
         _ => 0,
     };
-    found.kind == wanted.kind
+    found.kind_number == wanted.kind_number
         && found.key_size == wanted.key_size
         && found.value_size == wanted.value_size
         && (found.max_entries == entries || found.max_entries == wanted.max_entries)
@@ -113,7 +113,8 @@ fn shape(name: &str, definition: &aya_obj::Map) -> MapInfo {
     MapInfo {
         id: 0,
         name: name.to_owned(),
-        kind: MapKind::from_number(definition.map_type()),
+        kind: kind_of(definition.map_type()),
+        kind_number: definition.map_type(),
         key_size: definition.key_size(),
         value_size: definition.value_size(),
         max_entries: definition.max_entries(),
@@ -149,7 +150,7 @@ fn create(
         ..sys::MapCreate::default()
     };
     if let (aya_obj::Map::Btf(typed), Some(btf)) = (definition, btf)
-        && takes_types(MapKind::from_number(definition.map_type()))
+        && kind_of(definition.map_type()).is_some_and(MapKind::typed)
     {
         arguments.btf_fd = btf.as_raw_fd() as u32;
         arguments.btf_key_type_id = typed.def.btf_key_type_id;
@@ -160,24 +161,15 @@ fn create(
     Ok(Map::from_fd(fd)?)
 }
 
-/// Only maps of plain data have types for `bpftool map dump`; the kernel refuses the others (libbpf has the same list).
-fn takes_types(kind: MapKind) -> bool {
-    use MapKind::*;
-    matches!(
-        kind,
-        Hash | Array | PerCpuHash | PerCpuArray | LruHash | LruPerCpuHash | LpmTrie
-    )
-}
-
 fn refusal(name: &str, definition: &aya_obj::Map, error: std::io::Error) -> LoadError {
-    let kind = MapKind::from_number(definition.map_type());
+    let kind = kind_name(definition.map_type());
     match error.raw_os_error() {
         Some(libc::EPERM) => LoadError::Permission {
             what: name.to_owned(),
         },
         // EINVAL is also the answer to a bad size, but a known map kind of a sane object has none.
         Some(libc::EOPNOTSUPP | ENOTSUPP) => LoadError::Unsupported {
-            what: format!("maps of kind {}, which `{name}` needs", kind.name()),
+            what: format!("maps of kind {kind}, which `{name}` needs"),
         },
         _ => KernelError::new(
             "create map",

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use aya_obj::Object;
 
-use super::LoadError;
+use super::{LoadError, sections};
 use crate::KernelError;
 use crate::maps::Map;
 use crate::sys::{self, Command};
@@ -17,7 +17,9 @@ use crate::sys::{self, Command};
 const BTF_LOG: usize = 64 * 1024;
 
 pub(super) fn parse(elf: &[u8]) -> Result<Object, LoadError> {
-    let aligned = aligned(elf);
+    let mut elf = elf.to_vec();
+    sections::rename(&mut elf)?;
+    let aligned = aligned(&elf);
     // SAFETY: the words are at least as many bytes as the object, and bytes have no alignment.
     let bytes = unsafe { std::slice::from_raw_parts(aligned.as_ptr().cast::<u8>(), elf.len()) };
     Object::parse(bytes).map_err(|error| not_an_object(&error))

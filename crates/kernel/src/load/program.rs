@@ -86,7 +86,8 @@ impl Purpose {
                 },
                 flags: if *frags { HAS_FRAGS } else { 0 },
             }),
-            ProgramSection::SchedClassifier => Ok(plain(ProgramKind::Tc)),
+            // `sections` hides tc's newer names behind that of tracepoints.
+            ProgramSection::SchedClassifier | ProgramSection::TracePoint => Ok(plain(ProgramKind::Tc)),
             ProgramSection::SocketFilter => Ok(plain(ProgramKind::SocketFilter)),
             other => Err(LoadError::Object {
                 reason: format!(
