@@ -9,6 +9,15 @@
 //! What the data plane keeps (sets, limits, counters) is named by index; [`Program`] declares it.
 //! The meaning of every operation is the interpreter's (`interp`).
 
+pub mod analysis;
+pub mod build;
+pub mod facts;
+pub mod interp;
+pub mod parse;
+pub mod print;
+pub mod verify;
+pub mod visit;
+
 use crate::source::Span;
 
 macro_rules! entities {
@@ -93,6 +102,7 @@ pub enum Relation {
 
 /// An operation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs)]
 pub enum Op {
     /// A constant.
     Const(u64),
@@ -155,6 +165,7 @@ pub enum Verdict {
 
 /// How a block ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
 pub enum Terminator {
     /// Goes on elsewhere.
     Jump(Target),
@@ -178,6 +189,9 @@ pub struct BlockData {
     pub end_line: Line,
     /// Expected to be taken rarely: laid out behind the others.
     pub cold: bool,
+    /// A loop's header: how often the block runs at most each time the loop is entered. Only such
+    /// a block may be the target of a back edge; the loop's own test must end it within the bound.
+    pub loop_bound: Option<u32>,
 }
 
 /// How a set that lives in a map is looked up.

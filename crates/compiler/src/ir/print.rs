@@ -1,0 +1,278 @@
+//! The text form of a program. `parse` reads it back.
+
+use super::{
+    BinaryOp, Block, BlockData, Inst, Line, LineInfo, Op, Program, Relation, SetKind, Target,
+    Terminator, Type, Value, Verdict,
+};
+use std::fmt::{self, Display, Formatter};
+
+/// The words of the text form; the parser reads the same tables.
+pub(super) const BINARY: [(BinaryOp, &str); 8] = [
+    (BinaryOp::Add, "add"),
+    (BinaryOp::Sub, "sub"),
+    (BinaryOp::Mul, "mul"),
+    (BinaryOp::And, "and"),
+    (BinaryOp::Or, "or"),
+    (BinaryOp::Xor, "xor"),
+    (BinaryOp::Shl, "shl"),
+    (BinaryOp::Shr, "shr"),
+];
+
+pub(super) const RELATIONS: [(Relation, &str); 10] = [
+    (Relation::Eq, "eq"),
+    (Relation::Ne, "ne"),
+    (Relation::Lt, "lt"),
+    (Relation::Le, "le"),
+    (Relation::Gt, "gt"),
+    (Relation::Ge, "ge"),
+    (Relation::Slt, "slt"),
+    (Relation::Sle, "sle"),
+    (Relation::Sgt, "sgt"),
+    (Relation::Sge, "sge"),
+];
+
+pub(super) const SET_KINDS: [(SetKind, &str); 3] = [
+    (SetKind::Hash, "hash"),
+    (SetKind::Lpm, "lpm"),
+    (SetKind::HashAndLpm, "hash+lpm"),
+];
+
+pub(super) const VERDICTS: [(Verdict, &str); 2] =
+    [(Verdict::Pass, "pass"), (Verdict::Drop, "drop")];
+
+fn word<T: Copy + PartialEq>(table: &[(T, &'static str)], item: T) -> &'static str {
+    table
+        .iter()
+        .find(|entry| entry.0 == item)
+        .map_or("?", |entry| entry.1)
+}
+
+impl Display for Program {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.declarations(f)?;
+        self.block_ids().try_for_each(|block| self.block(f, block))
+    }
+}
+
+impl Program {
+    fn declarations(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (index, set) in self.sets.iter().enumerate() {
+            let expires = if set.expires { " expires" } else { "" };
+            let kind = word(&SET_KINDS, set.kind);
+            writeln!(
+                f,
+                "set{index} {:?} {kind} {:?}{expires} max {}",
+                set.name, set.words, set.max
+            )?;
+        }
+        for (index, limit) in self.limits.iter().enumerate() {
+            write!(
+                f,
+                "limit{index} {:?} interval {} tolerance {}",
+                limit.name, limit.interval, limit.tolerance
+            )?;
+            writeln!(f, " {:?} max {}", limit.words, limit.max)?;
+        }
+        if self.counters > 0 {
+            writeln!(f, "counters {}", self.counters)?;
+        }
+        if self.scratch > 0 {
+            writeln!(f, "scratch {}", self.scratch)?;
+        }
+        // `@0` is always "no particular line" and goes without saying.
+        for (index, info) in self.lines.iter().enumerate().skip(1) {
+            writeln!(f, "@{index} {info}")?;
+        }
+        self.statements
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, name)| writeln!(f, "s{index} {name:?}"))
+    }
+
+    fn block(&self, f: &mut Formatter<'_>, block: Block) -> fmt::Result {
+        let data = &self[block];
+        writeln!(f, "{block}{}{}:", self.params(data), Marks(data))?;
+        data.insts.iter().try_for_each(|inst| self.inst(f, inst))?;
+        writeln!(f, "    {}{}", data.end, AtLine(data.end_line))
+    }
+
+    fn params(&self, data: &BlockData) -> String {
+        if data.params.is_empty() {
+            return String::new();
+        }
+        let params: Vec<_> = data
+            .params
+            .iter()
+            .map(|&param| format!("{param}: {}", self.type_of(param)))
+            .collect();
+        format!("({})", params.join(", "))
+    }
+
+    fn inst(&self, f: &mut Formatter<'_>, inst: &Inst) -> fmt::Result {
+        f.write_str("    ")?;
+        let ty = inst.result.map(|result| self.type_of(result));
+        if let (Some(result), Some(ty)) = (inst.result, ty) {
+            write!(f, "{result}: {ty} = ")?;
+        }
+        write!(f, "{}", inst.op)?;
+        // How much is loaded is seen from the type; not so in a program that the verifier refuses.
+        match inst.op {
+            Op::Load { bytes, .. } if ty != inst.op.fixed_type() => write!(f, " bytes {bytes}")?,
+            _ => {}
+        }
+        writeln!(f, "{}", AtLine(inst.line))
+    }
+}
+
+impl Display for LineInfo {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+        if !self.file.is_empty() && self.file.chars().all(plain) {
+            write!(f, "{}:{}:{}", self.file, self.line, self.column)?;
+        } else {
+            write!(f, "{:?}:{}:{}", self.file, self.line, self.column)?;
+        }
+        if let Some(span) = self.span {
+            write!(f, " bytes {}:{}..{}", span.source.0, span.start, span.end)?;
+        }
+        write!(f, " {:?}", self.text)
+    }
+}
+
+struct Marks<'a>(&'a BlockData);
+
+impl Display for Marks<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(bound) = self.0.loop_bound {
+            write!(f, " loop {bound}")?;
+        }
+        if self.0.cold {
+            f.write_str(" cold")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+struct AtLine(Line);
+
+impl Display for AtLine {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0 == Line(0) {
+            Ok(())
+        } else {
+            write!(f, " {}", self.0)
+        }
+    }
+}
+
+/// Small numbers are counts and ports, large ones are patterns of bits.
+struct Number(u64);
+
+impl Display for Number {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0 < 256 {
+            write!(f, "{}", self.0)
+        } else {
+            write!(f, "{:#x}", self.0)
+        }
+    }
+}
+
+struct List<'a>(&'a [Value]);
+
+impl Display for List<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (index, value) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Type {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Int(bits) => write!(f, "u{bits}"),
+            Type::Cursor => f.write_str("cursor"),
+        }
+    }
+}
+
+impl Display for Verdict {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(word(&VERDICTS, *self))
+    }
+}
+
+impl Display for Op {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Op::Const(number) => write!(f, "const {}", Number(*number)),
+            Op::Binary(op, a, b) => write!(f, "{} {a}, {b}", word(&BINARY, *op)),
+            Op::Compare(relation, a, b) => write!(f, "{} {a}, {b}", word(&RELATIONS, *relation)),
+            Op::Start => f.write_str("start"),
+            Op::Advance { cursor, by, max } => write!(f, "advance {cursor} by {by} max {max}"),
+            Op::Skip { cursor, bytes } => write!(f, "skip {cursor} + {bytes}"),
+            Op::Load { cursor, offset, .. } => write!(f, "load {cursor} + {offset}"),
+            Op::Offset(cursor) => write!(f, "offset {cursor}"),
+            Op::FrameLen => f.write_str("frame_len"),
+            Op::InSet { set, key } => write!(f, "in {set} [{}]", List(key)),
+            Op::Take { limit, key, cost } => write!(f, "take {limit} [{}] cost {cost}", List(key)),
+            Op::Count { counter } => write!(f, "count {counter}"),
+            Op::Capture { statement, verdict } => write!(f, "capture {statement} {verdict}"),
+            Op::Stash { slot, value } => write!(f, "stash {slot}, {value}"),
+            Op::Unstash { slot } => write!(f, "unstash {slot}"),
+        }
+    }
+}
+
+impl Display for Target {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.args.is_empty() {
+            write!(f, "{}", self.block)
+        } else {
+            write!(f, "{}({})", self.block, List(&self.args))
+        }
+    }
+}
+
+impl Display for Terminator {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Terminator::Jump(target) => write!(f, "jump {target}"),
+            Terminator::Branch { cond, then, other } => {
+                write!(f, "branch {cond} ? {then} : {other}")
+            }
+            Terminator::Fits {
+                cursor,
+                bytes,
+                then,
+                other,
+            } => {
+                write!(f, "fits {cursor} + {bytes} ? {then} : {other}")
+            }
+            Terminator::Switch {
+                value,
+                cases,
+                default,
+            } => {
+                write!(f, "switch {value} {{")?;
+                for (index, (first, last, target)) in cases.iter().enumerate() {
+                    let comma = if index == 0 { " " } else { ", " };
+                    write!(f, "{comma}{}", Number(*first))?;
+                    if last != first {
+                        write!(f, "..{}", Number(*last))?;
+                    }
+                    write!(f, " => {target}")?;
+                }
+                write!(f, " }} else {default}")
+            }
+            Terminator::Return { verdict, by } => {
+                write!(f, "return {verdict}")?;
+                by.map_or(Ok(()), |statement| write!(f, " by {statement}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Scratch slots hold something where they are read.
+
+use super::{Errors, Location};
+use crate::ir::analysis::Graph;
+use crate::ir::{Inst, Op, Program};
+
+/// The width of what each slot holds, 0 for nothing.
+type Slots = Vec<u8>;
+
+/// Holds every read of a slot to what all ways there have kept in it.
+pub(super) fn check_slots(program: &Program, graph: &Graph, errors: &mut Errors) {
+    if program.scratch == 0 {
+        return;
+    }
+    let mut entries: Vec<Option<Slots>> = vec![None; program.blocks.len()];
+    entries[0] = Some(vec![0; program.scratch as usize]);
+    while round(program, graph, &mut entries) {}
+    for &block in &graph.order {
+        let mut slots = entries[block.index()].clone().unwrap_or_default();
+        for (index, inst) in program[block].insts.iter().enumerate() {
+            if let (Op::Unstash { slot }, Some(result)) = (&inst.op, inst.result) {
+                let (kept, ty) = (slots[*slot as usize], program.type_of(result));
+                let at = Location::Inst(block, index);
+                errors.require(kept > 0, at, || {
+                    format!("scratch slot {slot} may hold nothing")
+                });
+                errors.require(Some(kept) <= ty.bits(), at, || {
+                    format!("scratch slot {slot} holds {kept} bits")
+                });
+            }
+            apply(program, inst, &mut slots);
+        }
+    }
+}
+
+fn round(program: &Program, graph: &Graph, entries: &mut [Option<Slots>]) -> bool {
+    let mut again = false;
+    for &block in &graph.order {
+        let Some(mut slots) = entries[block.index()].clone() else {
+            continue;
+        };
+        program[block]
+            .insts
+            .iter()
+            .for_each(|inst| apply(program, inst, &mut slots));
+        program[block].end.targets(|target| {
+            let changed = meet(&mut entries[target.block.index()], &slots);
+            again |= changed && graph.goes_back(block, target.block);
+        });
+    }
+    again
+}
+
+fn apply(program: &Program, inst: &Inst, slots: &mut Slots) {
+    if let Op::Stash { slot, value } = inst.op {
+        slots[slot as usize] = program.type_of(value).bits().unwrap_or(0);
+    }
+}
+
+fn meet(entry: &mut Option<Slots>, slots: &Slots) -> bool {
+    let Some(known) = entry else {
+        *entry = Some(slots.clone());
+        return true;
+    };
+    let before = known.clone();
+    for (known, &kept) in known.iter_mut().zip(slots) {
+        *known = if *known == 0 || kept == 0 {
+            0
+        } else {
+            (*known).max(kept)
+        };
+    }
+    *known != before
+}

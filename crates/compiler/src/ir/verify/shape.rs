@@ -1,0 +1,282 @@
+//! What can be seen at one place: indices, types, widths.
+
+use super::{Errors, Location};
+use crate::ir::analysis::constants;
+use crate::ir::build::upper_bound;
+use crate::ir::{BOOL, BinaryOp, Block, Inst, Op, Program, Target, Terminator, Type, Value};
+
+/// Holds every index to its table.
+pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
+    errors.require(!program.blocks.is_empty(), Location::Program, || {
+        "no entry block".into()
+    });
+    errors.require(!program.lines.is_empty(), Location::Program, || {
+        "no line `@0`".into()
+    });
+    for block in program.block_ids() {
+        let data = &program[block];
+        for param in &data.params {
+            check_value(program, *param, Location::Block(block), errors);
+        }
+        for (index, inst) in data.insts.iter().enumerate() {
+            check_inst_indices(program, inst, Location::Inst(block, index), errors);
+        }
+        let at = Location::End(block);
+        data.end
+            .operands(|value| check_value(program, value, at, errors));
+        data.end.targets(|target| {
+            check_index(
+                target.block,
+                target.block.0,
+                program.blocks.len(),
+                at,
+                errors,
+            )
+        });
+        check_index(
+            data.end_line,
+            data.end_line.0,
+            program.lines.len(),
+            at,
+            errors,
+        );
+        if let Terminator::Return { by: Some(by), .. } = data.end {
+            check_index(by, by.0, program.statements.len(), at, errors);
+        }
+    }
+}
+
+fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut Errors) {
+    inst.op
+        .operands(|value| check_value(program, value, at, errors));
+    inst.result
+        .into_iter()
+        .for_each(|value| check_value(program, value, at, errors));
+    check_index(inst.line, inst.line.0, program.lines.len(), at, errors);
+    match &inst.op {
+        Op::InSet { set, .. } => check_index(set, set.0, program.sets.len(), at, errors),
+        Op::Take { limit, .. } => check_index(limit, limit.0, program.limits.len(), at, errors),
+        Op::Capture { statement, .. } => {
+            check_index(statement, statement.0, program.statements.len(), at, errors)
+        }
+        Op::Count { counter } => {
+            check_index(
+                format!("counter {counter}"),
+                *counter,
+                program.counters as usize,
+                at,
+                errors,
+            );
+        }
+        Op::Stash { slot, .. } | Op::Unstash { slot } => {
+            check_index(
+                format!("scratch slot {slot}"),
+                *slot,
+                program.scratch as usize,
+                at,
+                errors,
+            );
+        }
+        _ => {}
+    }
+}
+
+fn check_value(program: &Program, value: Value, at: Location, errors: &mut Errors) {
+    check_index(value, value.0, program.values.len(), at, errors);
+}
+
+fn check_index(
+    name: impl std::fmt::Display,
+    index: u32,
+    len: usize,
+    at: Location,
+    errors: &mut Errors,
+) {
+    errors.require((index as usize) < len, at, || {
+        format!("{name} is not declared")
+    });
+}
+
+/// Holds types and widths to the operations.
+pub(super) fn check_types(program: &Program, errors: &mut Errors) {
+    errors.require(
+        program[Block(0)].params.is_empty(),
+        Location::Block(Block(0)),
+        || "the entry block has parameters".into(),
+    );
+    let types = Types {
+        program,
+        constants: constants(program),
+    };
+    for block in program.block_ids() {
+        for param in &program[block].params {
+            types.check_width(*param, Location::Block(block), errors);
+        }
+        for (index, inst) in program[block].insts.iter().enumerate() {
+            types.check_inst(inst, Location::Inst(block, index), errors);
+        }
+        types.check_end(&program[block].end, Location::End(block), errors);
+    }
+}
+
+struct Types<'a> {
+    program: &'a Program,
+    constants: Vec<Option<u64>>,
+}
+
+impl Types<'_> {
+    fn check_width(&self, value: Value, at: Location, errors: &mut Errors) {
+        if let Type::Int(bits) = self.program.type_of(value) {
+            errors.require((1..=64).contains(&bits), at, || {
+                format!("{value} is {bits} bits wide")
+            });
+        }
+    }
+
+    fn check_inst(&self, inst: &Inst, at: Location, errors: &mut Errors) {
+        match inst.result {
+            None => errors.require(!inst.op.has_result(), at, || "the result is missing".into()),
+            Some(_) if !inst.op.has_result() => errors.add(at, "the operation has no result"),
+            Some(result) => self.check_result(&inst.op, result, at, errors),
+        }
+        self.check_operands(&inst.op, at, errors);
+    }
+
+    fn check_result(&self, op: &Op, result: Value, at: Location, errors: &mut Errors) {
+        self.check_width(result, at, errors);
+        let ty = self.program.type_of(result);
+        match op {
+            Op::Load { bytes, .. } if ![1, 2, 4, 8].contains(bytes) => {
+                errors.add(at, format!("{bytes} bytes cannot be loaded at once"));
+            }
+            _ => {}
+        }
+        match op.fixed_type() {
+            Some(fixed) => errors.require(ty == fixed, at, || {
+                format!("the result is a {fixed}, not a {ty}")
+            }),
+            None => errors.require(ty != Type::Cursor, at, || {
+                "the result is not a cursor".into()
+            }),
+        }
+        let most = match *op {
+            Op::Const(number) => number,
+            Op::Binary(op, a, b) if op != BinaryOp::Sub => {
+                upper_bound(op, self.most(a), self.least(b)..=self.most(b))
+            }
+            _ => return,
+        };
+        errors.require(most <= ty.max(), at, || {
+            format!("a {ty} does not hold {most:#x}")
+        });
+    }
+
+    fn most(&self, value: Value) -> u64 {
+        self.constants[value.index()].unwrap_or(self.program.type_of(value).max())
+    }
+
+    fn least(&self, value: Value) -> u64 {
+        self.constants[value.index()].unwrap_or(0)
+    }
+
+    fn check_operands(&self, op: &Op, at: Location, errors: &mut Errors) {
+        match op {
+            Op::Advance { cursor, by, .. } => {
+                self.require_cursor(*cursor, at, errors);
+                self.require_int(*by, at, errors);
+            }
+            Op::Skip { cursor, .. } | Op::Load { cursor, .. } | Op::Offset(cursor) => {
+                self.require_cursor(*cursor, at, errors);
+            }
+            _ => op.operands(|value| self.require_int(value, at, errors)),
+        }
+        match op {
+            Op::Binary(BinaryOp::Shl | BinaryOp::Shr, _, by) => {
+                let most = self.most(*by);
+                errors.require(most < 64, at, || format!("a shift by up to {most}"));
+            }
+            Op::InSet { set, key } => {
+                self.check_key(key, &self.program.sets[set.index()].words, at, errors)
+            }
+            Op::Take { limit, key, .. } => {
+                self.check_key(key, &self.program.limits[limit.index()].words, at, errors)
+            }
+            _ => {}
+        }
+    }
+
+    fn check_key(&self, key: &[Value], words: &[u8], at: Location, errors: &mut Errors) {
+        let types = || key.iter().map(|&value| self.program.type_of(value));
+        let fits = key.len() == words.len()
+            && types()
+                .zip(words)
+                .all(|(ty, &bits)| ty.widens_to(Type::Int(bits)));
+        errors.require(fits, at, || {
+            format!(
+                "the key is {words:?}, not {:?}",
+                types().collect::<Vec<_>>()
+            )
+        });
+    }
+
+    fn check_end(&self, end: &Terminator, at: Location, errors: &mut Errors) {
+        match end {
+            Terminator::Branch { cond, .. } => {
+                let ty = self.program.type_of(*cond);
+                errors.require(ty == BOOL, at, || {
+                    format!("the condition is a u1, not a {ty}")
+                });
+            }
+            Terminator::Fits { cursor, .. } => self.require_cursor(*cursor, at, errors),
+            Terminator::Switch { value, cases, .. } => {
+                self.require_int(*value, at, errors);
+                check_cases(cases, at, errors);
+            }
+            Terminator::Jump(_) | Terminator::Return { .. } => {}
+        }
+        end.targets(|target| self.check_target(target, at, errors));
+    }
+
+    fn check_target(&self, target: &Target, at: Location, errors: &mut Errors) {
+        let block = target.block;
+        let params = &self.program[block].params;
+        errors.require(params.len() == target.args.len(), at, || {
+            format!(
+                "{block} has {} parameters, not {}",
+                params.len(),
+                target.args.len()
+            )
+        });
+        for (arg, param) in target.args.iter().zip(params) {
+            let (is, wanted) = (self.program.type_of(*arg), self.program.type_of(*param));
+            errors.require(is.widens_to(wanted), at, || {
+                format!("{block} takes a {wanted}, not a {is}")
+            });
+        }
+    }
+
+    fn require_cursor(&self, value: Value, at: Location, errors: &mut Errors) {
+        let ty = self.program.type_of(value);
+        errors.require(ty == Type::Cursor, at, || {
+            format!("{value} is a {ty}, not a cursor")
+        });
+    }
+
+    fn require_int(&self, value: Value, at: Location, errors: &mut Errors) {
+        errors.require(self.program.type_of(value) != Type::Cursor, at, || {
+            format!("{value} is a cursor")
+        });
+    }
+}
+
+fn check_cases(cases: &[(u64, u64, Target)], at: Location, errors: &mut Errors) {
+    for (first, last, _) in cases {
+        errors.require(first <= last, at, || {
+            format!("the range {first}..{last} is empty")
+        });
+    }
+    for pair in cases.windows(2) {
+        let (last, next) = (pair[0].1, pair[1].0);
+        errors.require(last < next, at, || format!("{next} stands behind {last}"));
+    }
+}
