@@ -301,7 +301,7 @@ pub enum CompareOp {
 }
 
 /// Operations on integers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum ArithmeticOp {
     /// `+`
     Add,

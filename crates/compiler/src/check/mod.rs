@@ -1,0 +1,118 @@
+//! Syntax tree → checked policy: names, types, ranges. All errors are told at once.
+
+mod expr;
+mod limit;
+mod literal;
+mod names;
+mod protocols;
+mod sets;
+mod statements;
+
+use crate::diagnostic::{Code, Diagnostics};
+use crate::policy::{Policy, ProtocolId, Protocols, Term, ValueType};
+use crate::source::{Source, SourceId, Sources, Span};
+use crate::syntax::ast;
+use std::collections::HashMap;
+
+/// What the checker reads beside the syntax tree.
+pub struct Input<'a> {
+    /// The texts, for places and names.
+    pub sources: &'a Sources,
+    /// The policy itself, among the texts.
+    pub main: SourceId,
+    /// Items of the built-in protocols, the policy and what it includes, in order.
+    pub items: &'a [ast::Item],
+    /// The elements of sets' files, by the span of their `from` string.
+    pub set_files: &'a HashMap<Span, Vec<ast::Element>>,
+}
+
+/// Checks a policy. What could not be understood is left out and told in `diagnostics`.
+pub fn check(input: &Input, diagnostics: &mut Diagnostics) -> Policy {
+    let mut checker = Checker { input, diagnostics, policy: Policy::default(), set_names: HashMap::new(), own: None };
+    checker.protocols();
+    checker.sets();
+    checker.statements();
+    checker.tests();
+    checker.policy
+}
+
+struct Checker<'a> {
+    input: &'a Input<'a>,
+    diagnostics: &'a mut Diagnostics,
+    policy: Policy,
+    set_names: HashMap<String, SetUse>,
+    /// The protocol whose definition is being checked: names mean its fields.
+    own: Option<ProtocolId>,
+}
+
+struct SetUse {
+    index: u32,
+    span: Span,
+    used: bool,
+}
+
+/// A term with what is known of it.
+#[derive(Clone, Debug)]
+struct Typed {
+    term: Term,
+    ty: ValueType,
+    /// Smallest and largest value, for integers.
+    min: i128,
+    max: i128,
+    /// Bytes cut out by position: they are compared with whatever has their length.
+    slice: bool,
+}
+
+impl Typed {
+    fn new(term: Term, ty: ValueType) -> Self {
+        let max = if ty.bits() >= 127 { i128::MAX } else { (1 << ty.bits()) - 1 };
+        Self { term, ty, min: 0, max, slice: false }
+    }
+}
+
+impl<'a> Checker<'a> {
+    fn items(&self) -> impl Iterator<Item = &'a ast::Item> + use<'a> {
+        self.input.items.iter()
+    }
+
+    fn source(&self, id: SourceId) -> &'a Source {
+        &self.input.sources[id]
+    }
+
+    fn text(&self, span: Span) -> &'a str {
+        self.input.sources.text(span)
+    }
+
+    fn duplicate(&mut self, what: &str, name: &str, span: Span, first: Span) {
+        self.diagnostics
+            .report(Code::Duplicate, span, format!("there are two {what} named `{name}`"))
+            .label("the second")
+            .also(first, "the first");
+    }
+
+    fn tests(&mut self) {
+        for item in self.items() {
+            if let ast::Item::Test(test) = item {
+                self.policy.tests.push(test.clone());
+            }
+        }
+    }
+
+    fn protocols_table(&self) -> &Protocols {
+        &self.policy.protocols
+    }
+}
+
+/// A type's name for people.
+fn describe(ty: ValueType) -> String {
+    match ty {
+        ValueType::Int(bits) => format!("a number of {bits} bits"),
+        ValueType::Bool => "a truth value".into(),
+        ValueType::Ip4 => "an IPv4 address".into(),
+        ValueType::Ip6 => "an IPv6 address".into(),
+        ValueType::Ip => "an IP address".into(),
+        ValueType::Mac => "a MAC address".into(),
+        ValueType::Bytes(1) => "1 byte".into(),
+        ValueType::Bytes(n) => format!("{n} bytes"),
+    }
+}

@@ -1,0 +1,85 @@
+//! Statements and the default.
+
+use super::Checker;
+use crate::diagnostic::Code;
+use crate::ir::Verdict;
+use crate::policy::{Action, Pred, Statement};
+use crate::source::Span;
+use crate::syntax::ast;
+use std::collections::HashMap;
+
+impl Checker<'_> {
+    pub(super) fn statements(&mut self) {
+        let mut names = HashMap::new();
+        let mut default_at: Option<Span> = None;
+        for item in self.items() {
+            match item {
+                ast::Item::Statement(statement) => self.statement(statement, &mut names),
+                ast::Item::Default(default) => {
+                    if let Some(first) = default_at.replace(default.span) {
+                        self.diagnostics
+                            .report(Code::Duplicate, default.span, "there are two defaults")
+                            .label("the second")
+                            .also(first, "the first");
+                    }
+                    self.policy.default = verdict(&default.verdict.text);
+                }
+                _ => {}
+            }
+        }
+        self.warn_unused_sets();
+    }
+
+    fn statement(&mut self, ast: &ast::Statement, names: &mut HashMap<String, Span>) {
+        let name = self.statement_name(ast);
+        let place = ast.name.as_ref().map_or(ast.action_span, |n| n.span);
+        if name == "default" {
+            self.diagnostics
+                .report(Code::Duplicate, place, "`default` is the name of the policy's default")
+                .help("call the statement something else");
+        }
+        if let Some(first) = names.insert(name.clone(), place) {
+            self.duplicate("statements", &name, place, first);
+        }
+        let when = match &ast.when {
+            Some(expr) => self.pred(expr),
+            None => Some(Pred::Const(true)),
+        };
+        let action = match &ast.action {
+            ast::Action::Pass => Some(Action::Verdict(Verdict::Pass)),
+            ast::Action::Drop => Some(Action::Verdict(Verdict::Drop)),
+            ast::Action::Count => Some(Action::Count),
+            ast::Action::Limit(limit) => self.limit(limit).map(Action::Limit),
+        };
+        // After an error the statement still stands in the list, so that later messages number
+        // and name the statements as the user does.
+        self.policy.statements.push(Statement {
+            name,
+            span: ast.span,
+            shadow: ast.shadow,
+            action: action.unwrap_or(Action::Count),
+            when: when.unwrap_or(Pred::Const(true)),
+        });
+    }
+
+    /// The given name, or the action and line: `drop@12`, in an included file `drop@lists.weir:12`.
+    fn statement_name(&self, ast: &ast::Statement) -> String {
+        if let Some(name) = &ast.name {
+            return name.text.clone();
+        }
+        let source = self.source(ast.action_span.source);
+        let (line, _) = source.line_column(ast.action_span.start);
+        let verb = self.text(ast.action_span);
+        let main = self.input.main == ast.action_span.source;
+        if main { format!("{verb}@{line}") } else { format!("{verb}@{}:{line}", source.name) }
+    }
+}
+
+/// A verdict's name.
+pub(super) fn verdict(name: &str) -> Option<Verdict> {
+    match name {
+        "pass" => Some(Verdict::Pass),
+        "drop" => Some(Verdict::Drop),
+        _ => None,
+    }
+}

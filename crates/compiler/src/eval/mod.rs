@@ -1,0 +1,137 @@
+//! The naive evaluator: what a checked policy means, said as plainly as can be.
+//!
+//! It parses the whole frame, tries every statement in order and keeps no cleverness; the IR
+//! interpreter, the emitted bytecode and the kernel must agree with it on every packet.
+
+mod value;
+mod walk;
+
+pub use value::{Scope, bits, option};
+pub use walk::{Header, walk};
+
+use crate::ir::Verdict;
+use crate::policy::{Action, Limit, LimitUnit, Policy, SetPart};
+use crate::state::Counter;
+use std::collections::HashMap;
+
+/// What happened to a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// The statement that decided; `None` for the default.
+    pub by: Option<usize>,
+}
+
+/// An element of a live set: a range for each value, and when it expires (monotonic nanoseconds).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LiveElement {
+    /// As in [`crate::policy::Part::elements`].
+    pub ranges: Vec<(u128, u128)>,
+    /// `None` never expires.
+    pub expires: Option<u64>,
+}
+
+/// A policy at work.
+pub struct Evaluator<'a> {
+    policy: &'a Policy,
+    /// Elements that were added to live sets while running.
+    pub live: HashMap<SetPart, Vec<LiveElement>>,
+    /// Monotonic time of the next packet in nanoseconds.
+    pub now: u64,
+    /// By statement, the default last: packets to which it applied.
+    pub counters: Vec<Counter>,
+    /// By statement: packets over its limit.
+    pub over: Vec<Counter>,
+    buckets: Vec<HashMap<Vec<u64>, u64>>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// At the start: every bucket full, every counter zero.
+    pub fn new(policy: &'a Policy) -> Self {
+        let count = policy.statements.len();
+        Self {
+            policy,
+            live: HashMap::new(),
+            now: 0,
+            counters: vec![Counter::default(); count + 1],
+            over: vec![Counter::default(); count + 1],
+            buckets: vec![HashMap::new(); count],
+        }
+    }
+
+    /// Judges a frame.
+    pub fn judge(&mut self, frame: &[u8]) -> Outcome {
+        let policy = self.policy;
+        let headers = walk(&policy.protocols, frame);
+        for (index, statement) in policy.statements.iter().enumerate() {
+            let holds = self.with_scope(frame, &headers, |scope| scope.holds(&statement.when));
+            if !holds {
+                continue;
+            }
+            let verdict = match &statement.action {
+                Action::Count => None,
+                Action::Verdict(verdict) => Some(*verdict),
+                Action::Limit(limit) => match self.over_limit(index, limit, frame, &headers) {
+                    None => continue,
+                    Some(over) => over.then_some(Verdict::Drop),
+                },
+            };
+            add(&mut self.counters[index], frame);
+            if let (Action::Limit(_), Some(_)) = (&statement.action, verdict) {
+                add(&mut self.over[index], frame);
+            }
+            match verdict {
+                Some(verdict) if !statement.shadow => return Outcome { verdict, by: Some(index) },
+                _ => {}
+            }
+        }
+        add(&mut self.counters[policy.statements.len()], frame);
+        Outcome { verdict: policy.default_verdict(), by: None }
+    }
+
+    fn with_scope<T>(&self, frame: &[u8], headers: &[Header], ask: impl FnOnce(&Scope) -> T) -> T {
+        let sets = |part: SetPart, key: &[u128]| self.set_holds(part, key);
+        ask(&Scope::of_frame(&self.policy.protocols, frame, headers, &sets))
+    }
+
+    fn set_holds(&self, name: SetPart, key: &[u128]) -> bool {
+        let inside = |ranges: &[(u128, u128)]| {
+            ranges.iter().zip(key).all(|(&(low, high), &value)| low <= value && value <= high)
+        };
+        let part = &self.policy.sets[name.set as usize].parts[name.part as usize];
+        let live = self.live.get(&name).into_iter().flatten();
+        part.elements.iter().any(|element| inside(element))
+            || live.filter(|e| e.expires.is_none_or(|at| self.now < at)).any(|e| inside(&e.ranges))
+    }
+
+    /// Whether the packet is over the limit; `None` if it has no key and so is not limited.
+    fn over_limit(&mut self, index: usize, limit: &Limit, frame: &[u8], headers: &[Header]) -> Option<bool> {
+        let key = self.with_scope(frame, headers, |scope| {
+            if limit.keys.is_empty() {
+                return Some(Vec::new());
+            }
+            limit.keys.iter().find_map(|parts| {
+                let scalars = parts.iter().map(|part| Some(part.scalars(scope.term(&part.term)?)));
+                Some(scalars.collect::<Option<Vec<_>>>()?.concat())
+            })
+        })?;
+        let cost = match limit.unit {
+            LimitUnit::Packets => 1,
+            LimitUnit::Bytes => frame.len() as u128,
+        };
+        let now = self.now << 4;
+        let tat = self.buckets[index].entry(key).or_insert(0);
+        let next = (*tat).max(now) + (cost * u128::from(limit.interval) >> 16) as u64;
+        let within = next <= now + limit.tolerance;
+        if within {
+            *tat = next;
+        }
+        Some(!within)
+    }
+}
+
+fn add(counter: &mut Counter, frame: &[u8]) {
+    counter.packets += 1;
+    counter.bytes += frame.len() as u64;
+}

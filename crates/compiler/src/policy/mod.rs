@@ -1,0 +1,325 @@
+//! The checked policy: every name resolved, every type known, every shorthand spelled out.
+//!
+//! Either-family fields (`ip.src`), either-side fields (`tcp.port`) and computed fields are gone
+//! here: the checker turned them into `or`, `and` and arithmetic over fields of one header each.
+//! What a policy *means* is defined on this form, by [`crate::eval`].
+
+
+mod protocol;
+
+pub use protocol::*;
+
+use crate::ir::Verdict;
+use crate::source::Span;
+use crate::syntax::ast;
+
+/// How many packets inside packets are looked at: the outer one, `inner.`, `inner.inner.`.
+pub const LEVELS: u8 = 3;
+
+/// One header of a packet: the `index`-th of its protocol at its level of encapsulation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct HeaderRef {
+    /// 0 is the outer packet.
+    pub level: u8,
+    /// Which protocol.
+    pub protocol: ProtocolId,
+    /// 0 is the first of its protocol at this level.
+    pub index: u8,
+}
+
+/// A field of a header.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct FieldRef {
+    /// Whose.
+    pub header: HeaderRef,
+    /// Index into [`Protocol::fields`].
+    pub field: u32,
+}
+
+/// Bytes of a header, or of what follows it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SliceRef {
+    /// Whose.
+    pub header: HeaderRef,
+    /// What follows the header instead of the header itself.
+    pub payload: bool,
+    /// First byte.
+    pub offset: u16,
+    /// 1 to 16 bytes.
+    pub length: u8,
+}
+
+/// A value that a packet may or may not have. Values are unsigned and of at most 128 bits;
+/// arithmetic is exact, in two's complement of 128 bits (the checker proves that 64 suffice).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Term {
+    /// A constant.
+    Const(u128),
+    /// A field.
+    Field(FieldRef),
+    /// Bytes, as a big-endian number.
+    Slice(SliceRef),
+    /// The frame's length in bytes, without FCS.
+    FrameLen,
+    /// Arithmetic.
+    Binary(ast::ArithmeticOp, Box<Term>, Box<Term>),
+    /// 1 if the condition holds, else 0; in protocol definitions only.
+    Truth(Box<Pred>),
+}
+
+/// A condition. Never undecided: a comparison with something absent is false.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Pred {
+    /// Always or never.
+    Const(bool),
+    /// The opposite.
+    Not(Box<Pred>),
+    /// All of them.
+    And(Vec<Pred>),
+    /// Any of them.
+    Or(Vec<Pred>),
+    /// The header is there.
+    Header(HeaderRef),
+    /// The field or slice is there.
+    There(Term),
+    /// Both sides are there and the relation holds.
+    Compare(Compare),
+    /// The value is there and in one of the ranges (both ends in them; sorted, disjoint).
+    In(Term, Vec<(u128, u128)>),
+    /// All values are there and the set holds them.
+    InSet(Vec<Term>, SetPart),
+}
+
+/// A relation of two terms.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Compare {
+    /// Which.
+    pub op: Relation,
+    /// The left side.
+    pub left: Term,
+    /// The right side.
+    pub right: Term,
+}
+
+/// Relations, on signed values: the checker keeps 128-bit values out of `<` and its kin.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[allow(missing_docs)]
+pub enum Relation {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+/// One family's part of a set: index into [`Policy::sets`] and [`Set::parts`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SetPart {
+    /// Which set.
+    pub set: u32,
+    /// Which part.
+    pub part: u32,
+}
+
+/// A set.
+#[derive(Clone, Debug)]
+pub struct Set {
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub span: Span,
+    /// The types of an element, as declared.
+    pub types: Vec<ValueType>,
+    /// Present if it can change while running.
+    pub live: Option<Live>,
+    /// One part, or one for each address family where an element has an either-family address.
+    pub parts: Vec<Part>,
+}
+
+/// A set that changes while running.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Live {
+    /// How long an element lives unless said otherwise, in nanoseconds.
+    pub timeout: Option<u64>,
+    /// How many elements it may hold (of each part).
+    pub max: u32,
+}
+
+/// The elements of a set that are of one family.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// Which family, where the set was split.
+    pub family: Option<Family46>,
+    /// The width of each value in bits.
+    pub widths: Vec<u8>,
+    /// Each element: a range for each value.
+    pub elements: Vec<Vec<(u128, u128)>>,
+}
+
+/// An address family.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[allow(missing_docs)]
+pub enum Family46 {
+    V4,
+    V6,
+}
+
+/// The type of a value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum ValueType {
+    /// An unsigned integer of a width in bits, at most 64.
+    Int(u8),
+    /// A truth value.
+    Bool,
+    /// An IPv4 address.
+    Ip4,
+    /// An IPv6 address.
+    Ip6,
+    /// An address of either family; in sets only.
+    Ip,
+    /// A MAC address.
+    Mac,
+    /// Bytes, at most 16.
+    Bytes(u8),
+}
+
+impl ValueType {
+    /// Width in bits; an either-family address has none of its own.
+    pub fn bits(self) -> u8 {
+        match self {
+            ValueType::Int(bits) => bits,
+            ValueType::Bool => 1,
+            ValueType::Ip4 => 32,
+            ValueType::Ip6 | ValueType::Ip => 128,
+            ValueType::Mac => 48,
+            ValueType::Bytes(n) => n * 8,
+        }
+    }
+}
+
+/// What a statement does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Ends the packet's way.
+    Verdict(Verdict),
+    /// Counts, nothing else.
+    Count,
+    /// Drops what is over the rate.
+    Limit(Limit),
+}
+
+/// A token bucket per key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// What a packet costs.
+    pub unit: LimitUnit,
+    /// See [`crate::ir::LimitDecl::interval`].
+    pub interval: u64,
+    /// See [`crate::ir::LimitDecl::tolerance`].
+    pub tolerance: u64,
+    /// The keys: the first whose values are all there is used, and a packet that has none is not
+    /// limited. Families make several. Empty for one bucket in all.
+    pub keys: Vec<Vec<KeyPart>>,
+    /// How many keys are told apart.
+    pub max: u32,
+    /// The rate and burst as the policy says them, for people.
+    pub text: String,
+}
+
+/// One value of a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyPart {
+    /// The value.
+    pub term: Term,
+    /// Its width in bits.
+    pub width: u8,
+    /// Bits of it that count, from the most significant.
+    pub prefix: u8,
+    /// Where the part is of either family: room for both, see [`KeyPart::words`].
+    pub mapped: bool,
+}
+
+impl KeyPart {
+    /// The widths of the scalars that it takes in a key.
+    pub fn words(&self) -> &'static [u8] {
+        match (self.width, self.mapped) {
+            (_, true) | (65.., _) => &[64, 64],
+            (1..=8, _) => &[8],
+            (9..=16, _) => &[16],
+            (17..=32, _) => &[32],
+            _ => &[64],
+        }
+    }
+
+    /// The scalars of a value. An IPv4 address beside IPv6 ones is written as `::ffff:a.b.c.d`
+    /// (RFC 4291), which no IPv6 packet may have as its address.
+    pub fn scalars(&self, value: u128) -> Vec<u64> {
+        let low = u32::from(self.width - self.prefix);
+        let mut value = if low >= 128 { 0 } else { value >> low << low };
+        if self.mapped && self.width == 32 {
+            value |= 0xffff << 32;
+        }
+        match self.words().len() {
+            2 => vec![(value >> 64) as u64, value as u64],
+            _ => vec![value as u64],
+        }
+    }
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum LimitUnit {
+    Packets,
+    Bytes,
+}
+
+/// A statement.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// Its name, given or made of its action and line (`drop@12`).
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
+    /// Counts what it would have done, and does nothing.
+    pub shadow: bool,
+    /// What it does.
+    pub action: Action,
+    /// For which packets.
+    pub when: Pred,
+}
+
+impl Statement {
+    /// The verb, as `status` and `replay` show it.
+    pub fn verb(&self) -> &'static str {
+        match self.action {
+            Action::Verdict(Verdict::Pass) => "pass",
+            Action::Verdict(Verdict::Drop) => "drop",
+            Action::Count => "count",
+            Action::Limit(_) => "limit",
+        }
+    }
+}
+
+/// A checked policy.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Every protocol, built-in and the policy's own.
+    pub protocols: Protocols,
+    /// The sets.
+    pub sets: Vec<Set>,
+    /// The statements, in order.
+    pub statements: Vec<Statement>,
+    /// What happens to packets that no statement decides.
+    pub default: Option<Verdict>,
+    /// The tests.
+    pub tests: Vec<ast::Test>,
+}
+
+impl Policy {
+    /// What happens to packets that no statement decides: they pass unless said otherwise.
+    pub fn default_verdict(&self) -> Verdict {
+        self.default.unwrap_or(Verdict::Pass)
+    }
+}
