@@ -129,6 +129,12 @@ fn of_driver(
     error: io::Error,
 ) -> AttachError {
     let errno = error.raw_os_error().unwrap_or(0);
+    if is_gone(interface) {
+        // Links answer EINVAL for an index that nobody has.
+        return AttachError::NoInterface {
+            interface: interface.name.clone(),
+        };
+    }
     let driver = offload::driver(&interface.name).unwrap_or_else(|_| "unknown".to_owned());
     let known = XDP_DRIVERS.contains(&driver.as_str());
     if hook == Hook::XdpNative && errno == libc::EOPNOTSUPP && !known {
@@ -162,6 +168,11 @@ fn refused(interface: &Interface, reason: String) -> AttachError {
         interface: interface.name.clone(),
         reason,
     }
+}
+
+fn is_gone(interface: &Interface) -> bool {
+    let link = Netlink::open().and_then(|mut netlink| netlink.link_by_index(interface.index));
+    link.is_err_and(|error| error.is_missing())
 }
 
 fn mtu(interface: &Interface) -> u32 {

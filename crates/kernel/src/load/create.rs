@@ -93,7 +93,8 @@ fn check_shape(name: &str, definition: &aya_obj::Map, map: &Map) -> Result<(), L
 }
 
 fn fits(found: &MapInfo, wanted: &MapInfo) -> bool {
-    let entries = if wanted.kind.is_some_and(MapKind::per_cpu) && wanted.flags & NO_COMMON_LRU != 0 {
+    let entries = if wanted.kind.is_some_and(MapKind::per_cpu) && wanted.flags & NO_COMMON_LRU != 0
+    {
         wanted.max_entries.next_multiple_of(possible_cpus() as u32)
     } else {
         wanted.max_entries

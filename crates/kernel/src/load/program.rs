@@ -87,7 +87,9 @@ impl Purpose {
                 flags: if *frags { HAS_FRAGS } else { 0 },
             }),
             // `sections` hides tc's newer names behind that of tracepoints.
-            ProgramSection::SchedClassifier | ProgramSection::TracePoint => Ok(plain(ProgramKind::Tc)),
+            ProgramSection::SchedClassifier | ProgramSection::TracePoint => {
+                Ok(plain(ProgramKind::Tc))
+            }
             ProgramSection::SocketFilter => Ok(plain(ProgramKind::SocketFilter)),
             other => Err(LoadError::Object {
                 reason: format!(
@@ -109,20 +111,27 @@ struct Request<'a> {
 impl Request<'_> {
     /// Loads with a log of the given level; without one (0) a refused program is sent again for the reason.
     fn send(&self, level: u32) -> (io::Result<OwnedFd>, String) {
-        if level == 0 {
-            match self.call(0, &mut []) {
-                Ok(fd) => return (Ok(fd), String::new()),
-                Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                    return (Err(error), String::new());
-                }
-                Err(_) => {}
-            }
+        if level != 0 {
+            return self.send_with_log(level, |_| true);
         }
-        let level = if level == 0 {
-            LEVEL_PATH | LEVEL_STATISTICS
-        } else {
-            level
+        let first = match self.call(0, &mut []) {
+            Err(error) if error.raw_os_error() != Some(libc::EPERM) => error,
+            answer => return (answer, String::new()),
         };
+        // Since 6.4 a log that is too small keeps its end, and there stands the reason: no need for the whole.
+        let level = LEVEL_PATH | LEVEL_STATISTICS;
+        match self.send_with_log(level, |log| !log.contains("\nprocessed ")) {
+            (Ok(fd), log) => (Ok(fd), log),
+            (Err(_), log) => (Err(first), log),
+        }
+    }
+
+    /// The log's room grows while the kernel says that it is full and `wants_more`.
+    fn send_with_log(
+        &self,
+        level: u32,
+        wants_more: impl Fn(&str) -> bool,
+    ) -> (io::Result<OwnedFd>, String) {
         let mut room = SMALL_LOG;
         loop {
             let mut log = vec![0u8; room];
@@ -130,11 +139,12 @@ impl Request<'_> {
             let full = answer
                 .as_ref()
                 .is_err_and(|error| error.raw_os_error() == Some(libc::ENOSPC));
-            if full && room < LARGE_LOG {
+            let log = sys::name_text(&log);
+            if full && room < LARGE_LOG && wants_more(&log) {
                 room *= 4;
                 continue;
             }
-            return (answer, sys::name_text(&log));
+            return (answer, log);
         }
     }
 

@@ -62,7 +62,12 @@ fn read_sections(elf: &[u8]) -> Option<Vec<Section>> {
         // Sections without bytes in the file (`.bss`) may point past its end.
         let end = end.min(elf.len());
         elf.get(name_at)?;
-        sections.push(Section { name_at, start: start.min(end), end, is_btf: string_at(elf, name_at) == b".BTF" });
+        sections.push(Section {
+            name_at,
+            start: start.min(end),
+            end,
+            is_btf: string_at(elf, name_at) == b".BTF",
+        });
     }
     Some(sections)
 }
@@ -85,7 +90,10 @@ fn rename_strings(btf: &mut [u8], old: &[u8], new: &[u8]) -> Option<()> {
 
 fn string_at(bytes: &[u8], at: usize) -> &[u8] {
     let rest = bytes.get(at..).unwrap_or_default();
-    let end = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
+    let end = rest
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(rest.len());
     &rest[..end]
 }
 
@@ -105,7 +113,11 @@ mod tests {
 
     #[test]
     fn names_keep_their_length() {
-        for (old, new) in [("tc", "tp"), ("tc/web", "tp/web"), ("tcx/ingress", "tp//ingress")] {
+        for (old, new) in [
+            ("tc", "tp"),
+            ("tc/web", "tp/web"),
+            ("tcx/ingress", "tp//ingress"),
+        ] {
             assert_eq!(renamed(old.as_bytes()).as_deref(), Some(new.as_bytes()));
             assert_eq!(old.len(), new.len());
         }

@@ -1,0 +1,14 @@
+//! Tests that need a kernel and its privileges.
+//!
+//! Without privileges each says so by its name and counts as skipped; with `WEIR_REQUIRE_KERNEL=1` that is a failure.
+//! Namespaces, pins and links are guards, so that they go also after a panic. Traffic stays in namespaces made here.
+
+mod attach;
+mod load;
+mod maps;
+mod netns;
+mod pins;
+mod programs;
+mod rings;
+mod run;
+mod support;
