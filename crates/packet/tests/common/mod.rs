@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every capture, or none with the reason printed.
-pub fn captures(test: &str) -> Vec<PathBuf> {
+pub(crate) fn captures(test: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/captures");
     let mut found = Vec::new();
     collect(&root, &mut found);
@@ -27,7 +27,7 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
 }
 
 /// Whether a tool can be run; prints the reason if not.
-pub fn has(tool: &str, test: &str) -> bool {
+pub(crate) fn has(tool: &str, test: &str) -> bool {
     let there = Command::new(tool).arg("--version").output().is_ok();
     if !there {
         println!("skipped {test}: `{tool}` is not installed");
@@ -36,7 +36,7 @@ pub fn has(tool: &str, test: &str) -> bool {
 }
 
 /// The fields of every frame as tshark sees them: one row a frame.
-pub fn tshark(capture: &Path, options: &[&str], fields: &[&str]) -> Vec<Vec<String>> {
+pub(crate) fn tshark(capture: &Path, options: &[&str], fields: &[&str]) -> Vec<Vec<String>> {
     let mut command = Command::new("tshark");
     command
         .arg("-n")

@@ -1,0 +1,11 @@
+//! What runs on hosts: servers until they are dropped, clients that measure and stop by themselves.
+
+mod client;
+mod echo;
+mod http;
+mod latency;
+
+pub use client::{HttpLoad, HttpReport};
+pub use echo::{EchoLoad, EchoReport, EchoServer};
+pub use http::HttpServer;
+pub use latency::Latencies;

@@ -1,0 +1,102 @@
+//! Random numbers that a seed names for ever.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// SplitMix64 (Steele, Lea, Flood 2014). Written out, because a library may change its algorithm
+/// with a version, and then a seed in a report would name other traffic.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// From a seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// 64 bits.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to below `end`, or 0 if that is 0. The bias is below 2^-32 for what labs ask.
+    pub fn below(&mut self, end: u32) -> u32 {
+        (u128::from(self.next()) * u128::from(end) >> 64) as u32
+    }
+
+    /// A port that clients use.
+    pub fn port(&mut self) -> u16 {
+        (32768 + self.below(28232)) as u16
+    }
+
+    /// A global unicast address of a family.
+    pub fn address(&mut self, like: IpAddr) -> IpAddr {
+        match like {
+            IpAddr::V4(_) => self.ipv4().into(),
+            IpAddr::V6(_) => self.ipv6().into(),
+        }
+    }
+
+    /// From 1.0.0.0 to 223.255.255.255, without the blocks that a router drops by itself.
+    fn ipv4(&mut self) -> Ipv4Addr {
+        loop {
+            let address = Ipv4Addr::from((self.next() >> 32) as u32);
+            let [first, second, ..] = address.octets();
+            let special = matches!(
+                (first, second),
+                (0 | 10 | 127 | 224.., _) | (169, 254) | (172, 16..=31) | (192, 168)
+            );
+            if !special {
+                return address;
+            }
+        }
+    }
+
+    /// In 2000::/3.
+    fn ipv6(&mut self) -> Ipv6Addr {
+        let high = u128::from(self.next() >> 3 | 1 << 61) << 64;
+        Ipv6Addr::from(high | u128::from(self.next()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_the_paper() {
+        let mut random = Random::new(1_234_567);
+        let first: Vec<_> = (0..3).map(|_| random.next()).collect();
+        assert_eq!(
+            first,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
+        );
+    }
+
+    #[test]
+    fn addresses_are_global() {
+        let mut random = Random::new(1);
+        for _ in 0..10_000 {
+            let IpAddr::V4(v4) = random.address(Ipv4Addr::UNSPECIFIED.into()) else {
+                panic!("v4")
+            };
+            assert!(
+                !v4.is_private() && !v4.is_loopback() && !v4.is_multicast(),
+                "{v4}"
+            );
+            let IpAddr::V6(v6) = random.address(Ipv6Addr::UNSPECIFIED.into()) else {
+                panic!("v6")
+            };
+            assert_eq!(v6.segments()[0] >> 13, 1, "{v6}");
+            assert!(random.below(7) < 7);
+            assert!(random.port() >= 32768);
+        }
+    }
+}
