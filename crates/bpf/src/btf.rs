@@ -112,7 +112,7 @@ impl Btf {
 
     /// An integer of 1, 2, 4, 8 or 16 bytes.
     pub fn int(&mut self, name: &str, bytes: u32, encoding: Encoding) -> TypeId {
-        let bits = (encoding as u32) << 24 | bytes * 8;
+        let bits = ((encoding as u32) << 24) | (bytes * 8);
         self.add(Kind::Int, name, 0, bytes, &[bits])
     }
 
@@ -171,7 +171,7 @@ impl Btf {
     /// `struct btf_type` and what follows it.
     fn add(&mut self, kind: Kind, name: &str, vlen: usize, size: u32, rest: &[u32]) -> TypeId {
         let name = self.string(name);
-        let info = (kind as u32) << 24 | vlen as u32 & 0xffff;
+        let info = ((kind as u32) << 24) | (vlen as u32 & 0xffff);
         let words = [name, info, size];
         let words = words.iter().chain(rest);
         let record: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
@@ -267,7 +267,7 @@ pub fn ext_bytes(sections: &[SectionRecords]) -> Vec<u8> {
 
 /// `BPF_LINE_INFO_LINE_NUM` and `…_COL`; what does not fit is cut to the largest number.
 fn position(record: &LineRecord) -> u32 {
-    record.line.min(0x3f_ffff) << 10 | u32::from(record.column.min(0x3ff))
+    (record.line.min(0x3f_ffff) << 10) | u32::from(record.column.min(0x3ff))
 }
 
 /// The size of a record, then for each section its name, its count and its records.
@@ -328,6 +328,6 @@ mod tests {
             line: 7,
             column: 5000,
         };
-        assert_eq!(position(&record), 7 << 10 | 1023);
+        assert_eq!(position(&record), (7 << 10) | 1023);
     }
 }

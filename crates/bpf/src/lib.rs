@@ -8,6 +8,7 @@ pub mod asm;
 pub mod btf;
 pub mod helpers;
 pub mod insn;
+pub mod interp;
 pub mod map;
 pub mod object;
 pub mod program;

@@ -4,6 +4,8 @@
 //! form that does: 16 bits of distance, `gotol` where the target has it, else a chain of hops.
 
 mod relax;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -5,6 +5,7 @@
 mod insn;
 mod parse;
 mod print;
+mod scan;
 
 pub use parse::{ParseError, parse_insn, parse_program};
 pub use print::{disassemble, program_text};
