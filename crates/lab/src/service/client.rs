@@ -40,6 +40,8 @@ pub struct HttpReport {
     pub requests: u64,
     /// Those answered with status 200 and a whole body.
     pub ok: u64,
+    /// Requests that were due and not made, because every worker was waiting until the end.
+    pub missed: u64,
     /// The others, by what went wrong.
     pub failed: BTreeMap<String, u64>,
     /// How often each body of one line came: the names of the servers.
@@ -61,6 +63,7 @@ impl HttpReport {
     fn append(&mut self, other: HttpReport) {
         self.requests += other.requests;
         self.ok += other.ok;
+        self.missed += other.missed;
         for (into, from) in [
             (&mut self.failed, other.failed),
             (&mut self.answers, other.answers),
@@ -119,10 +122,13 @@ impl HttpLoad {
                 return report;
             }
             thread::sleep(due.saturating_sub(start.elapsed()));
-            if start.elapsed() >= self.duration || self.stop.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 return report;
             }
-            self.ask(&mut report);
+            match start.elapsed() < self.duration {
+                true => self.ask(&mut report),
+                false => report.missed += 1,
+            }
         }
     }
 

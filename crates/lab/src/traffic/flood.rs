@@ -150,7 +150,7 @@ impl Traffic for SynFlood {
         let template = self.template.as_mut()?;
         template.set_src(self.random.address(template.family()));
         template.set_srcport(self.random.port());
-        template.set_tcp_seq(self.random.next() as u32);
+        template.set_tcp_seq(self.random.bits() as u32);
         Some(template.emit(frame))
     }
 }

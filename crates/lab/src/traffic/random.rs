@@ -14,7 +14,7 @@ impl Random {
     }
 
     /// 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,7 +24,7 @@ impl Random {
 
     /// From 0 to below `end`, or 0 if that is 0. The bias is below 2^-32 for what labs ask.
     pub fn below(&mut self, end: u32) -> u32 {
-        (u128::from(self.next()) * u128::from(end) >> 64) as u32
+        ((u128::from(self.bits()) * u128::from(end)) >> 64) as u32
     }
 
     /// A port that clients use.
@@ -43,7 +43,7 @@ impl Random {
     /// From 1.0.0.0 to 223.255.255.255, without the blocks that a router drops by itself.
     fn ipv4(&mut self) -> Ipv4Addr {
         loop {
-            let address = Ipv4Addr::from((self.next() >> 32) as u32);
+            let address = Ipv4Addr::from((self.bits() >> 32) as u32);
             let [first, second, ..] = address.octets();
             let special = matches!(
                 (first, second),
@@ -57,8 +57,8 @@ impl Random {
 
     /// In 2000::/3.
     fn ipv6(&mut self) -> Ipv6Addr {
-        let high = u128::from(self.next() >> 3 | 1 << 61) << 64;
-        Ipv6Addr::from(high | u128::from(self.next()))
+        let high = u128::from(self.bits() >> 3 | 1 << 61) << 64;
+        Ipv6Addr::from(high | u128::from(self.bits()))
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn the_numbers_of_the_paper() {
         let mut random = Random::new(1_234_567);
-        let first: Vec<_> = (0..3).map(|_| random.next()).collect();
+        let first: Vec<_> = (0..3).map(|_| random.bits()).collect();
         assert_eq!(
             first,
             [

@@ -25,6 +25,8 @@ struct Places {
     transport: usize,
     checksum: Option<usize>,
     udp: bool,
+    /// ICMP alone covers no addresses.
+    pseudo_header: bool,
 }
 
 impl Template {
@@ -62,7 +64,10 @@ impl Template {
         match src {
             IpAddr::V4(src) if !self.places.v6 => {
                 self.set_in_header(at, &src.octets());
-                self.set_covered(at, &src.octets());
+                match self.places.pseudo_header {
+                    true => self.set_covered(at, &src.octets()),
+                    false => self.frame[at..at + 4].copy_from_slice(&src.octets()),
+                }
             }
             IpAddr::V6(src) if self.places.v6 => self.set_covered(at, &src.octets()),
             _ => {}
@@ -137,6 +142,7 @@ impl Places {
             transport,
             checksum,
             udp,
+            pseudo_header: ip.protocol != protocol::ICMP,
         }
     }
 

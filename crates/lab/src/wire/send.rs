@@ -141,7 +141,7 @@ impl Batch {
     fn new(socket: OwnedFd) -> Batch {
         Batch {
             socket,
-            frames: vec![Vec::with_capacity(2048); BATCH],
+            frames: vec![Vec::new(); BATCH],
             flows: [Flow(0); BATCH],
         }
     }

@@ -8,7 +8,6 @@ use nix::sys::socket::{
     AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, SockaddrLike, bind, setsockopt,
     socket, sockopt,
 };
-use nix::sys::time::{TimeVal, TimeValLike};
 
 /// 64 MiB: a second of small frames at the rates of one core, while the receiver is elsewhere.
 const BUFFER: usize = 64 << 20;
@@ -19,14 +18,9 @@ pub(super) fn sender(interface: &str) -> io::Result<OwnedFd> {
 }
 
 /// A socket that sees every frame of the interface, with time stamps and counted losses.
-pub(super) fn receiver(interface: &str, wait_ms: i64) -> io::Result<OwnedFd> {
+pub(super) fn receiver(interface: &str) -> io::Result<OwnedFd> {
     let socket = open(interface, Some(SockProtocol::EthAll))?;
     setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)?;
-    setsockopt(
-        &socket,
-        sockopt::ReceiveTimeout,
-        &TimeVal::milliseconds(wait_ms),
-    )?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     setsockopt(&socket, sockopt::RxqOvfl, &1)?;
     Ok(socket)
