@@ -4,6 +4,7 @@
 //! Namespaces, pins and links are guards, so that they go also after a panic. Traffic stays in namespaces made here.
 
 mod attach;
+mod bench;
 mod load;
 mod maps;
 mod netns;

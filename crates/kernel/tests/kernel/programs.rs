@@ -151,15 +151,12 @@ pub(crate) fn reporting(helper: u32, mark: i32) -> Program {
     finish(asm)
 }
 
-/// A UDP frame of so many bytes; its last byte is `mark`.
+/// The start of a UDP frame of so many bytes; its last byte is `mark`.
 pub(crate) fn frame(length: usize, mark: u8) -> Vec<u8> {
-    let mut frame = vec![0u8; length];
-    frame[..12].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
-    frame[12..14].copy_from_slice(&[0x08, 0x00]);
-    frame[14] = 0x45;
-    frame[16..18].copy_from_slice(&((length - 14) as u16).to_be_bytes());
-    frame[22] = 64;
-    frame[23] = 17;
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00, 0x45, 0];
+    frame.extend((length as u16).wrapping_sub(14).to_be_bytes());
+    frame.extend([0, 0, 0, 0, 64, 17]);
+    frame.resize(length, 0);
     frame[length - 1] = mark;
     frame
 }
