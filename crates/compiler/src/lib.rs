@@ -5,6 +5,8 @@ pub mod diagnostic;
 pub mod eval;
 pub mod ir;
 pub mod load;
+pub mod lower;
+pub mod plan;
 pub mod policy;
 pub mod source;
 pub mod state;

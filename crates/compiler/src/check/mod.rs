@@ -8,6 +8,8 @@ mod protocols;
 mod sets;
 mod statements;
 
+pub use names::interval_of;
+
 use crate::diagnostic::{Code, Diagnostics};
 use crate::policy::{Policy, ProtocolId, Protocols, Term, ValueType};
 use crate::source::{Source, SourceId, Sources, Span};

@@ -395,3 +395,16 @@ pub(super) fn byte_place(place: &Place) -> Option<u32> {
         _ => None,
     }
 }
+
+/// The smallest and largest value of a term of a policy.
+pub fn interval_of(protocols: &Protocols, term: &Term) -> (i128, i128) {
+    match term {
+        Term::Field(f) if f.header != Protocols::THIS => {
+            let bits = protocols[f.header.protocol].fields[f.field as usize].ty.bits();
+            (0, (1i128 << bits.min(126)) - 1)
+        }
+        Term::Binary(op, a, b) => combine(*op, interval_of(protocols, a), interval_of(protocols, b)),
+        // A definition's own fields have at most 64 bits where they are calculated with.
+        other => interval(other, &|_| 64),
+    }
+}

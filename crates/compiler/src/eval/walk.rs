@@ -5,7 +5,7 @@
 //! anything outside the frame readable.
 
 use super::value;
-use crate::policy::{HeaderRef, LEVELS, Next, ProtocolId, Protocols, Selector};
+use crate::policy::{HeaderRef, LEVELS, MAX_HEADER, Next, ProtocolId, Protocols, Selector};
 
 /// A header that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +60,7 @@ impl Walk<'_> {
             return None;
         }
         let length = scope.term(&definition.length)? as i128;
-        if length < fixed as i128 || offset as i128 + length > self.frame.len() as i128 {
+        if length > i128::from(MAX_HEADER) || length < fixed as i128 || offset as i128 + length > self.frame.len() as i128 {
             return None;
         }
         header.length = length as usize;

@@ -8,6 +8,11 @@ use std::collections::HashMap;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ProtocolId(pub u32);
 
+/// The longest header that is looked at, in bytes; one that claims more is not there. Longer than
+/// any that a standard allows (IPv6 extension headers: 2,048), and short enough that a few of them
+/// stay below the 64 KiB up to which the kernel's verifier follows packet pointers.
+pub const MAX_HEADER: u16 = 4_096;
+
 /// One protocol. Terms in it name its own header as [`Protocols::THIS`].
 #[derive(Clone, Debug)]
 pub struct Protocol {

@@ -1,0 +1,177 @@
+//! A packet class: the statements one after the other.
+
+use super::Lower;
+use super::pred::Values;
+use super::shape::Env;
+use crate::ir::{BinaryOp, Block, Value, Verdict};
+use crate::plan::{ClassId, Presence, base_terms, simplify};
+use crate::policy::{Action, HeaderRef, KeyPart, Limit, LimitUnit, Pred, Statement};
+use std::collections::BTreeSet;
+
+impl Lower<'_> {
+    pub(super) fn class_block(&mut self, id: ClassId) -> Block {
+        if let Some(&block) = self.class_blocks.get(&id) {
+            return block;
+        }
+        let headers = &self.plan.classes[id.0 as usize].headers;
+        let types: Vec<_> = self.shape.slots(headers).into_iter().map(|(_, ty)| ty).collect();
+        let block = self.b.block(&types);
+        self.class_blocks.insert(id, block);
+        self.classes_to_do.push(id);
+        block
+    }
+
+    pub(super) fn class(&mut self, id: ClassId) {
+        let plan = self.plan;
+        let class = &plan.classes[id.0 as usize];
+        let block = self.class_blocks[&id];
+        let mut env = Env::default();
+        for (index, (slot, _)) in self.shape.slots(&class.headers).into_iter().enumerate() {
+            env.slots.insert(slot, self.b.param(block, index));
+        }
+        self.b.switch_to(block);
+        let policy = self.policy;
+        for (index, (statement, condition)) in policy.statements.iter().zip(&class.conditions).enumerate() {
+            if *condition == Pred::Const(false) {
+                continue;
+            }
+            let next = self.fresh();
+            self.statement(index, statement, condition, &class.headers, &env, next);
+            self.b.switch_to(next);
+        }
+        self.b.at_line(crate::ir::Line(0));
+        self.count("default");
+        self.b.ret(policy.default_verdict(), None);
+    }
+
+    fn statement(
+        &mut self,
+        index: usize,
+        statement: &Statement,
+        condition: &Pred,
+        headers: &BTreeSet<HeaderRef>,
+        env: &Env,
+        next: Block,
+    ) {
+        self.at(statement.span);
+        let applies = self.fresh();
+        self.cond(condition, &Values::Env(env), applies.into(), next.into());
+        self.b.switch_to(applies);
+        match &statement.action {
+            Action::Limit(limit) => self.limit(index, statement, limit, headers, env, next),
+            Action::Count => {
+                self.count(&statement.name);
+                self.capture(index, statement, None);
+                self.b.jump(next);
+            }
+            Action::Verdict(verdict) => {
+                self.count(&statement.name);
+                self.decide(index, statement, *verdict, next);
+            }
+        }
+    }
+
+    /// Ends the packet's way, unless it is only a shadow.
+    fn decide(&mut self, index: usize, statement: &Statement, verdict: Verdict, next: Block) {
+        self.capture(index, statement, Some(verdict));
+        match statement.shadow {
+            true => self.b.jump(next),
+            false => self.b.ret(verdict, Some(self.statement_ids[index])),
+        }
+    }
+
+    fn count(&mut self, name: &str) {
+        let slot = self.slots[name];
+        self.b.count(slot);
+    }
+
+    fn capture(&mut self, index: usize, statement: &Statement, verdict: Option<Verdict>) {
+        if self.options.capture.contains(&statement.name) {
+            let verdict = if statement.shadow { None } else { verdict };
+            self.b.capture(self.statement_ids[index], verdict.unwrap_or(Verdict::Pass));
+        }
+    }
+
+    fn limit(
+        &mut self,
+        index: usize,
+        statement: &Statement,
+        limit: &Limit,
+        headers: &BTreeSet<HeaderRef>,
+        env: &Env,
+        next: Block,
+    ) {
+        let statics = &self.plan.static_headers;
+        let presence = |header: HeaderRef| match statics.contains(&header) {
+            true if headers.contains(&header) => Presence::Yes,
+            true => Presence::No,
+            false => Presence::Unknown,
+        };
+        if limit.keys.is_empty() {
+            return self.take(index, statement, limit, &[], next);
+        }
+        for key in &limit.keys {
+            let there = key.iter().map(|part| Pred::There(part.term.clone())).collect();
+            let there = simplify(&Pred::And(there), &presence);
+            if there == Pred::Const(false) {
+                continue;
+            }
+            let (has_key, otherwise) = (self.fresh(), self.fresh());
+            self.cond(&all_terms_there(&there), &Values::Env(env), has_key.into(), otherwise.into());
+            self.b.switch_to(has_key);
+            let scalars: Vec<Value> = key.iter().flat_map(|part| self.key_scalars(part, env)).collect();
+            self.take(index, statement, limit, &scalars, next);
+            self.b.switch_to(otherwise);
+        }
+        // A packet without a key is not limited, and not counted.
+        self.b.jump(next);
+    }
+
+    fn take(&mut self, index: usize, statement: &Statement, limit: &Limit, key: &[Value], next: Block) {
+        self.count(&statement.name);
+        let cost = match limit.unit {
+            LimitUnit::Packets => self.b.constant(1),
+            LimitUnit::Bytes => self.b.frame_len(),
+        };
+        let within = self.b.take(self.limit_refs[&index], key, cost);
+        let over = self.fresh();
+        self.b.branch(within, next, over);
+        self.b.switch_to(over);
+        self.count(&format!("{}/over", statement.name));
+        self.decide(index, statement, Verdict::Drop, next);
+    }
+
+    /// The scalars of a key's part, as [`KeyPart::scalars`] makes them of a number.
+    fn key_scalars(&mut self, part: &KeyPart, env: &Env) -> Vec<Value> {
+        let value = self.value(&part.term, &Values::Env(env));
+        let low_bits = part.width - part.prefix;
+        let masked = |lower: &mut Self, value: Value, width: u8, low_bits: u8| match low_bits {
+            0 => value,
+            bits if bits >= width => lower.b.constant(0),
+            bits => {
+                let ones = if width == 64 { u64::MAX } else { (1 << width) - 1 };
+                lower.b.binary_const(BinaryOp::And, value, ones >> bits << bits)
+            }
+        };
+        if part.width > 64 {
+            let high = value.high.unwrap_or_else(|| self.b.constant(0));
+            let high = masked(self, high, part.width - 64, low_bits.saturating_sub(64));
+            return vec![high, masked(self, value.low, 64, low_bits.min(64))];
+        }
+        let low = masked(self, value.low, part.width, low_bits);
+        if !part.mapped {
+            return vec![low];
+        }
+        let tag = self.b.constant(0xffff << 32);
+        vec![self.b.constant(0), self.b.binary(BinaryOp::Or, low, tag)]
+    }
+}
+
+/// The same question asked of the fields alone, as guards ask it.
+fn all_terms_there(pred: &Pred) -> Pred {
+    match base_terms(pred) {
+        terms if terms.is_empty() => Pred::Const(true),
+        terms => Pred::And(terms.into_iter().map(Pred::There).collect()),
+    }
+}
+

@@ -1,0 +1,272 @@
+//! Plan → IR.
+//!
+//! The parser's states become blocks that hand on a cursor and the values found so far; the
+//! packet classes become chains of statements over those values. Values of one header are loaded
+//! where the header is found, behind its one bounds check, and never again.
+
+mod class;
+mod field;
+mod options;
+mod parser;
+mod pred;
+mod ranges;
+mod shape;
+
+use crate::ir::{
+    self, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId,
+};
+use crate::ir::build::Builder;
+use crate::plan::{ClassId, Plan, SetHome, StateId};
+use crate::policy::{Action, Policy, SetPart};
+use crate::source::{Sources, Span};
+use shape::Shape;
+use std::collections::{BTreeMap, HashMap};
+
+/// Which counter slot belongs to what: a statement's name, `NAME/over` for packets over a limit,
+/// `default`. Given back to the next compilation, so that counters survive a reload.
+pub type Slots = BTreeMap<String, u32>;
+
+/// What a lowering is asked for beside the policy.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Slots that names have already.
+    pub slots: Slots,
+    /// Names of statements whose packets are copied to the capture ring.
+    pub capture: Vec<String>,
+}
+
+/// A policy in IR, and what user space must know of it.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The program.
+    pub program: ir::Program,
+    /// Which part of which set each declared set is, by [`SetRef`].
+    pub sets: Vec<SetPart>,
+    /// Which statement each declared limit is, by [`LimitRef`].
+    pub limits: Vec<usize>,
+    /// The counter slots.
+    pub slots: Slots,
+}
+
+/// Lowers a plan.
+pub fn lower(policy: &Policy, plan: &Plan, sources: &Sources, options: &Options) -> Lowered {
+    let mut lower = Lower::new(policy, plan, sources, options);
+    lower.program();
+    Lowered { program: lower.b.finish(), sets: lower.set_parts, limits: lower.limit_statements, slots: lower.slots }
+}
+
+struct Lower<'a> {
+    policy: &'a Policy,
+    plan: &'a Plan,
+    sources: &'a Sources,
+    options: &'a Options,
+    b: Builder,
+    shape: Shape,
+    lines: HashMap<Span, Line>,
+    statement_ids: Vec<StatementId>,
+    set_refs: HashMap<SetPart, SetRef>,
+    set_parts: Vec<SetPart>,
+    limit_refs: HashMap<usize, LimitRef>,
+    limit_statements: Vec<usize>,
+    slots: Slots,
+    state_blocks: HashMap<StateId, ir::Block>,
+    class_blocks: HashMap<ClassId, ir::Block>,
+    states_to_do: Vec<StateId>,
+    classes_to_do: Vec<ClassId>,
+}
+
+impl<'a> Lower<'a> {
+    fn new(policy: &'a Policy, plan: &'a Plan, sources: &'a Sources, options: &'a Options) -> Self {
+        let mut lower = Self {
+            policy,
+            plan,
+            sources,
+            options,
+            b: Builder::new(),
+            shape: Shape::new(policy, plan),
+            lines: HashMap::new(),
+            statement_ids: Vec::new(),
+            set_refs: HashMap::new(),
+            set_parts: Vec::new(),
+            limit_refs: HashMap::new(),
+            limit_statements: Vec::new(),
+            slots: Slots::new(),
+            state_blocks: HashMap::new(),
+            class_blocks: HashMap::new(),
+            states_to_do: Vec::new(),
+            classes_to_do: Vec::new(),
+        };
+        lower.declare();
+        lower
+    }
+
+    fn declare(&mut self) {
+        for _ in 0..self.shape.scratch {
+            self.b.scratch();
+        }
+        for statement in &self.policy.statements {
+            let id = self.b.statement(statement.name.clone());
+            self.statement_ids.push(id);
+        }
+        for (index, statement) in self.policy.statements.iter().enumerate() {
+            if let Action::Limit(limit) = &statement.action {
+                let words = limit.keys.first().map_or(Vec::new(), |key| {
+                    key.iter().flat_map(|part| part.words().iter().copied()).collect()
+                });
+                let (interval, tolerance, max) = (limit.interval, limit.tolerance, limit.max);
+                let decl = LimitDecl { name: statement.name.clone(), interval, tolerance, words, max };
+                let id = self.b.limit(decl);
+                self.limit_refs.insert(index, id);
+                self.limit_statements.push(index);
+            }
+        }
+        for (set, homes) in self.plan.sets.iter().enumerate() {
+            for (part, home) in homes.iter().enumerate().filter(|(_, home)| home.is_map()) {
+                self.declare_set(SetPart { set: set as u32, part: part as u32 }, *home);
+            }
+        }
+        self.assign_slots();
+    }
+
+    fn declare_set(&mut self, name: SetPart, home: SetHome) {
+        let set = &self.policy.sets[name.set as usize];
+        let part = &set.parts[name.part as usize];
+        let family = match part.family {
+            None => "",
+            Some(crate::policy::Family46::V4) => ".4",
+            Some(crate::policy::Family46::V6) => ".6",
+        };
+        let kind = match home {
+            SetHome::Lpm => SetKind::Lpm,
+            SetHome::HashAndLpm => SetKind::HashAndLpm,
+            _ => SetKind::Hash,
+        };
+        let max = match (set.live, home) {
+            (Some(live), _) => live.max,
+            (None, SetHome::Lpm) => prefix_count(part).max(1),
+            (None, _) => (part.elements.len() as u32).max(1),
+        };
+        let words = part.widths.iter().flat_map(|&w| scalar_widths(w)).collect();
+        let expires = set.live.is_some();
+        let decl = SetDecl { name: format!("{}{family}", set.name), kind, words, expires, max };
+        let id = self.b.set(decl);
+        self.set_refs.insert(name, id);
+        self.set_parts.push(name);
+    }
+
+    /// Keeps the slots that names have, and gives new names the lowest free ones.
+    fn assign_slots(&mut self) {
+        let mut names: Vec<String> = Vec::new();
+        for statement in &self.policy.statements {
+            names.push(statement.name.clone());
+            if matches!(statement.action, Action::Limit(_)) {
+                names.push(format!("{}/over", statement.name));
+            }
+        }
+        names.push("default".into());
+        let kept = |name: &String| self.options.slots.get(name).copied();
+        let mut taken: std::collections::BTreeSet<u32> = names.iter().filter_map(kept).collect();
+        let mut next = 0;
+        for name in names {
+            let slot = kept(&name).unwrap_or_else(|| {
+                while !taken.insert(next) {
+                    next += 1;
+                }
+                next
+            });
+            self.slots.insert(name, slot);
+        }
+        let count = self.slots.values().max().map_or(0, |max| max + 1);
+        for _ in 0..count {
+            self.b.counter();
+        }
+    }
+
+    fn program(&mut self) {
+        let start = self.b.start();
+        let mut env = shape::Env::default();
+        self.shape.begin(&mut self.b, &mut env);
+        let target = self.goto(self.plan.graph.start, start, &env);
+        self.b.jump(target);
+        loop {
+            if let Some(state) = self.states_to_do.pop() {
+                self.state(state);
+            } else if let Some(class) = self.classes_to_do.pop() {
+                self.class(class);
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// What follows belongs to this place.
+    fn at(&mut self, span: Span) {
+        let line = match self.lines.get(&span) {
+            Some(line) => *line,
+            None => {
+                let source = &self.sources[span.source];
+                let (line, column) = source.line_column(span.start);
+                let (file, text) = (source.name.clone(), source.line(line).trim().to_owned());
+                let id = self.b.line(LineInfo { span: Some(span), file, line, column, text });
+                self.lines.insert(span, id);
+                id
+            }
+        };
+        self.b.at_line(line);
+    }
+}
+
+/// The widths of the scalars that a value takes in a key.
+pub fn scalar_widths(width: u8) -> Vec<u8> {
+    match width {
+        0..=64 => vec![width],
+        // The high half of a 9- to 15-byte value is narrower than the low one.
+        _ => vec![width - 64, 64],
+    }
+}
+
+fn prefix_count(part: &crate::policy::Part) -> u32 {
+    let width = part.widths[0];
+    part.elements.iter().map(|e| crate::plan::ranges_to_prefixes(width, e[0].0, e[0].1).len() as u32).sum()
+}
+
+impl Lowered {
+    /// The state that the program begins with: constant elements of sets that live in maps.
+    pub fn state(&self, policy: &Policy) -> crate::state::State {
+        let mut state = crate::state::State::new(&self.program);
+        for (index, name) in self.sets.iter().enumerate() {
+            let decl = &self.program.sets[index];
+            for (key, bits) in set_elements(policy, *name) {
+                state.sets[index].insert(decl, &key, bits, None);
+            }
+        }
+        state
+    }
+}
+
+/// The constant elements of a part of a set as a map holds them: scalars, and how many bits of
+/// them count.
+pub fn set_elements(policy: &Policy, name: SetPart) -> Vec<(Vec<u64>, u32)> {
+    let part = &policy.sets[name.set as usize].parts[name.part as usize];
+    let total: u32 = part.widths.iter().map(|&w| u32::from(w)).sum();
+    let mut elements = Vec::with_capacity(part.elements.len());
+    for element in &part.elements {
+        if let ([width], [(low, high)]) = (part.widths.as_slice(), element.as_slice()) {
+            for (first, length) in crate::plan::ranges_to_prefixes(*width, *low, *high) {
+                elements.push((scalars(*width, first), u32::from(length)));
+            }
+        } else {
+            let key = part.widths.iter().zip(element).flat_map(|(&w, &(value, _))| scalars(w, value)).collect();
+            elements.push((key, total));
+        }
+    }
+    elements
+}
+
+/// The scalars of a value of `width` bits.
+pub fn scalars(width: u8, value: u128) -> Vec<u64> {
+    match width {
+        0..=64 => vec![value as u64],
+        _ => vec![(value >> 64) as u64, value as u64],
+    }
+}

@@ -1,0 +1,180 @@
+//! The parser's states as blocks.
+
+use super::Lower;
+use super::field::{Found, Own};
+use super::shape::{Bit, Env};
+use crate::ir::{Block, Relation, Target, Type, Value};
+use crate::plan::{ClassId, Edge, Goto, State, StateId, base_terms};
+use crate::policy::{MAX_HEADER, Next, Pred, Protocol, Selector, Term};
+use std::collections::BTreeSet;
+
+impl Lower<'_> {
+    /// Where to jump for a way of the parser, with the values at hand.
+    pub(super) fn goto(&mut self, goto: Goto, cursor: Value, env: &Env) -> Target {
+        match goto {
+            Goto::Class(class) => self.goto_class(class, env),
+            Goto::State(id) => {
+                let found = self.found_before(id);
+                let block = self.state_block(id);
+                let mut args = vec![cursor];
+                args.extend(self.shape.args(&mut self.b, env, &found));
+                Target { block, args }
+            }
+        }
+    }
+
+    fn goto_class(&mut self, class: ClassId, env: &Env) -> Target {
+        let found = self.plan.graph.classes[class.0 as usize].clone();
+        let block = self.class_block(class);
+        let args = self.shape.args(&mut self.b, env, &found);
+        Target { block, args }
+    }
+
+    fn found_before(&self, id: StateId) -> BTreeSet<crate::policy::HeaderRef> {
+        let absent = self.plan.graph.states[id.0 as usize].absent;
+        self.plan.graph.classes[absent.0 as usize].clone()
+    }
+
+    fn state_block(&mut self, id: StateId) -> Block {
+        if let Some(&block) = self.state_blocks.get(&id) {
+            return block;
+        }
+        let mut types = vec![Type::Cursor];
+        types.extend(self.shape.slots(&self.found_before(id)).into_iter().map(|(_, ty)| ty));
+        let block = self.b.block(&types);
+        self.state_blocks.insert(id, block);
+        self.states_to_do.push(id);
+        block
+    }
+
+    /// A block that is reached when the current one goes on.
+    pub(super) fn fresh(&mut self) -> Block {
+        self.b.block(&[])
+    }
+
+    /// One state: is the header there, what of it is asked for, what follows.
+    pub(super) fn state(&mut self, id: StateId) {
+        let state = self.plan.graph.states[id.0 as usize].clone();
+        let block = self.state_blocks[&id];
+        let slots = self.shape.slots(&self.found_before(id));
+        let mut env = Env::default();
+        for (index, (slot, _)) in slots.into_iter().enumerate() {
+            env.slots.insert(slot, self.b.param(block, index + 1));
+        }
+        let policy = self.policy;
+        let protocol = &policy.protocols[state.header.protocol];
+        self.b.switch_to(block);
+        self.at(protocol.span);
+        let cursor = self.b.param(block, 0);
+        let found = self.header(&state, protocol, cursor, &env);
+        if self.plan.demand.headers.contains(&state.header) {
+            self.shape.set_bit(&mut self.b, &mut env, &Bit::Header(state.header), None);
+        }
+        let own = self.values(state.header, protocol, &found, &mut env);
+        self.follow(&state, protocol, &found, &own, &env);
+    }
+
+    /// Goes on only if the header is there; gives its place.
+    fn header(&mut self, state: &State, protocol: &Protocol, cursor: Value, env: &Env) -> Found {
+        let absent = self.goto_class(state.absent, env);
+        let there = self.fresh();
+        self.b.fits(cursor, protocol.fixed, there, absent.clone());
+        self.b.switch_to(there);
+        let mut own = Own::default();
+        if let Some(require) = &protocol.require {
+            self.own_fixed(protocol, cursor, &base_terms(require), &mut own);
+            let fine = self.fresh();
+            self.own_cond(require, &own, fine.into(), absent.clone());
+            self.b.switch_to(fine);
+        }
+        if protocol.length == Term::Const(u128::from(protocol.fixed)) {
+            let length = self.b.constant(u64::from(protocol.fixed));
+            return Found { cursor, length, fixed: Some(protocol.fixed), own };
+        }
+        let terms = base_terms(&Pred::There(protocol.length.clone()));
+        self.own_fixed(protocol, cursor, &terms, &mut own);
+        let length = self.own_value(&protocol.length, &own);
+        self.bound(length, protocol, absent.clone());
+        let end = self.b.advance(cursor, length, MAX_HEADER);
+        let inside = self.fresh();
+        self.b.fits(end, 0, inside, absent);
+        self.b.switch_to(inside);
+        Found { cursor, length, fixed: None, own }
+    }
+
+    /// Goes on only if the length is one that a header can have.
+    fn bound(&mut self, length: Value, protocol: &Protocol, absent: Target) {
+        let bounds = [(Relation::Sge, u64::from(protocol.fixed)), (Relation::Le, u64::from(MAX_HEADER))];
+        for (relation, bound) in bounds {
+            let ok = self.b.compare_const(relation, length, bound);
+            let next = self.fresh();
+            self.b.branch(ok, next, absent.clone());
+            self.b.switch_to(next);
+        }
+    }
+
+    /// Chooses what follows.
+    fn follow(&mut self, state: &State, protocol: &Protocol, found: &Found, own: &Own, env: &Env) {
+        let leads_on = |edge: &Edge| edge.rows.iter().any(|(_, goto)| matches!(goto, Goto::State(_)));
+        if !state.next.iter().any(leads_on) {
+            let last = self.goto_class(state.last, env);
+            return self.b.jump(last);
+        }
+        if let Some(carries) = &protocol.carries {
+            let (go, last) = (self.fresh(), self.goto_class(state.last, env));
+            self.own_cond(carries, own, go.into(), last);
+            self.b.switch_to(go);
+        }
+        let end = self.end_of(found);
+        let useful = state.next.iter().rposition(leads_on).expect("one leads on");
+        for (index, (next, edge)) in protocol.next.iter().zip(&state.next).enumerate().take(useful + 1) {
+            let otherwise = self.fresh();
+            self.ask(next, edge, end, own, env, otherwise, index == useful && !matches!(next.selector, Selector::Always));
+            self.b.switch_to(otherwise);
+        }
+        let last = self.goto_class(state.last, env);
+        self.b.jump(last);
+    }
+
+    /// The cursor behind a header.
+    pub(super) fn end_of(&mut self, found: &Found) -> Value {
+        match found.fixed {
+            Some(length) => self.b.skip(found.cursor, length),
+            None => self.b.advance(found.cursor, found.length, MAX_HEADER),
+        }
+    }
+
+    /// One entry of `next`; what it does not decide goes to `otherwise`. For the last entry, values
+    /// that lead nowhere need not be told from values that are not in the table.
+    #[allow(clippy::too_many_arguments)]
+    fn ask(&mut self, next: &Next, edge: &Edge, end: Value, own: &Own, env: &Env, otherwise: Block, last: bool) {
+        if let Some(when) = &next.when {
+            let go = self.fresh();
+            self.own_cond(when, own, go.into(), otherwise.into());
+            self.b.switch_to(go);
+        }
+        let value = match &next.selector {
+            Selector::Always => {
+                let target = self.goto(edge.rows[0].1, end, env);
+                return self.b.jump(target);
+            }
+            Selector::Term(term) => {
+                let there = self.fresh();
+                self.own_cond(&Pred::There(term.clone()), own, there.into(), otherwise.into());
+                self.b.switch_to(there);
+                self.own_value(term, own)
+            }
+            Selector::Peek(bits) => {
+                let bytes = u16::from(bits.div_ceil(8));
+                let there = self.fresh();
+                self.b.fits(end, bytes, there, otherwise);
+                self.b.switch_to(there);
+                self.load_bits(end, 0, *bits, bytes).low
+            }
+        };
+        let rows = edge.rows.iter().filter(|(_, goto)| !last || matches!(goto, Goto::State(_)));
+        let rows: Vec<(u128, Goto)> = rows.copied().collect();
+        let cases = rows.into_iter().map(|(asked, goto)| (asked as u64, asked as u64, self.goto(goto, end, env))).collect();
+        self.b.switch(value, cases, otherwise);
+    }
+}

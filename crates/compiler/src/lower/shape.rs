@@ -1,0 +1,239 @@
+//! Which values travel along, and how.
+//!
+//! A block of the parser or of a class gets as parameters: words of presence bits, and the values
+//! of the headers that were found. Values beyond what registers and stack can hold go through the
+//! program's scratch memory instead.
+
+use crate::ir::build::Builder;
+use crate::ir::{BinaryOp, Type, Value};
+use crate::plan::Plan;
+use crate::policy::{HeaderRef, Place, Policy, Protocols, SliceRef, Term};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Presence bits in a word: a test of one is then a single instruction with a 32-bit constant.
+const WORD: u32 = 32;
+
+/// More scalars than this are not carried along: ten registers and a 512-byte stack that also
+/// holds keys leave room for about fifty.
+const CARRIED: usize = 40;
+
+/// Something that is known at run time only.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(super) enum Bit {
+    /// A header that the class does not know to be there or not.
+    Header(HeaderRef),
+    /// A value of a header that is there which may be missing: an optional field, an option, a slice.
+    Term(Term),
+}
+
+/// One scalar that travels along.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(super) enum Slot {
+    /// A word of presence bits.
+    Bits(u32),
+    /// A value, or the high half of a wide one.
+    Value(Term, Half),
+}
+
+/// Half of a value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(super) enum Half {
+    High,
+    Low,
+}
+
+/// A value in the program: the high half where it is wider than 64 bits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scalars {
+    pub(super) high: Option<Value>,
+    pub(super) low: Value,
+}
+
+/// The values at hand.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Env {
+    pub(super) slots: HashMap<Slot, Value>,
+}
+
+/// The layout of what travels along.
+pub(super) struct Shape {
+    bits: BTreeMap<Bit, u32>,
+    /// Values that are carried, by header.
+    carried: BTreeMap<HeaderRef, Vec<(Slot, Type)>>,
+    /// First scratch slot of values that are not.
+    stashed: HashMap<Slot, u32>,
+    statics: BTreeSet<HeaderRef>,
+    /// How many scratch slots are used.
+    pub(super) scratch: u32,
+}
+
+impl Shape {
+    pub(super) fn new(policy: &Policy, plan: &Plan) -> Self {
+        let statics = plan.static_headers.clone();
+        let mut shape = Self {
+            bits: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            stashed: HashMap::new(),
+            statics,
+            scratch: 0,
+        };
+        for header in plan.demand.headers.iter().filter(|h| !plan.static_headers.contains(h)) {
+            shape.add_bit(Bit::Header(*header));
+        }
+        let mut room = CARRIED;
+        for (header, terms) in &plan.demand.values {
+            for term in terms {
+                if optional(&policy.protocols, term) {
+                    shape.add_bit(Bit::Term(term.clone()));
+                }
+                for (slot, ty) in slots(&policy.protocols, term) {
+                    if room == 0 {
+                        shape.stashed.insert(slot, shape.scratch);
+                        shape.scratch += 1;
+                        continue;
+                    }
+                    room -= 1;
+                    shape.carried.entry(*header).or_default().push((slot, ty));
+                }
+            }
+        }
+        shape
+    }
+
+    fn add_bit(&mut self, bit: Bit) {
+        let next = self.bits.len() as u32;
+        self.bits.entry(bit).or_insert(next);
+    }
+
+    fn words(&self) -> u32 {
+        (self.bits.len() as u32).div_ceil(WORD)
+    }
+
+    /// At the frame's start: no presence bit is set, and scratch memory holds no other frame's values.
+    pub(super) fn begin(&self, b: &mut Builder, env: &mut Env) {
+        for slot in 0..self.scratch {
+            let zero = b.constant(0);
+            b.stash(slot, zero);
+        }
+        for word in 0..self.words() {
+            let zero = b.constant(0);
+            env.slots.insert(Slot::Bits(word), zero);
+        }
+    }
+
+    /// What a block gets that runs after these static headers were found.
+    pub(super) fn slots(&self, found: &BTreeSet<HeaderRef>) -> Vec<(Slot, Type)> {
+        let words = (0..self.words()).map(|word| (Slot::Bits(word), Type::Int(WORD as u8)));
+        let there = |header: &HeaderRef| !self.statics.contains(header) || found.contains(header);
+        let values = self.carried.iter().filter(|(h, _)| there(h)).flat_map(|(_, slots)| slots.iter().cloned());
+        words.chain(values).collect()
+    }
+
+    /// The values at hand as arguments for a block that gets `slots`.
+    pub(super) fn args(&self, b: &mut Builder, env: &Env, found: &BTreeSet<HeaderRef>) -> Vec<Value> {
+        let value = |b: &mut Builder, slot: &Slot| env.slots.get(slot).copied().unwrap_or_else(|| b.constant(0));
+        self.slots(found).iter().map(|(slot, _)| value(b, slot)).collect()
+    }
+
+    /// Sets a presence bit: to `there` (a `u1`), or for good.
+    pub(super) fn set_bit(&self, b: &mut Builder, env: &mut Env, bit: &Bit, there: Option<Value>) {
+        let Some(&index) = self.bits.get(bit) else { return };
+        let slot = Slot::Bits(index / WORD);
+        let shift = u64::from(index % WORD);
+        let mask = match there {
+            Some(there) => b.binary_const(BinaryOp::Shl, there, shift),
+            None => b.constant(1 << shift),
+        };
+        let before = env.slots[&slot];
+        let after = b.binary_as(BinaryOp::Or, before, mask, Type::Int(WORD as u8));
+        env.slots.insert(slot, after);
+    }
+
+    /// A presence bit as a value that is not zero if it is set; `None` if it is not kept.
+    pub(super) fn bit(&self, b: &mut Builder, env: &Env, bit: &Bit) -> Option<Value> {
+        let index = *self.bits.get(bit)?;
+        let word = env.slots[&Slot::Bits(index / WORD)];
+        Some(b.binary_const(BinaryOp::And, word, 1 << (index % WORD)))
+    }
+
+    /// Puts a value where its users will find it.
+    pub(super) fn put(&self, b: &mut Builder, env: &mut Env, term: &Term, scalars: Scalars) {
+        let halves = [(Half::High, scalars.high), (Half::Low, Some(scalars.low))];
+        for (half, value) in halves {
+            let Some(value) = value else { continue };
+            let slot = Slot::Value(term.clone(), half);
+            match self.stashed.get(&slot) {
+                Some(&scratch) => b.stash(scratch, value),
+                None => {
+                    env.slots.insert(slot, value);
+                }
+            }
+        }
+    }
+
+    /// Takes a value from where it was put.
+    pub(super) fn value(&self, b: &mut Builder, env: &Env, protocols: &Protocols, term: &Term) -> Scalars {
+        let mut found = slots(protocols, term).into_iter().map(|(slot, ty)| match self.stashed.get(&slot) {
+            Some(&scratch) => b.unstash(scratch, ty),
+            None => env.slots.get(&slot).copied().unwrap_or_else(|| b.constant(0)),
+        });
+        let first = found.next().expect("a term has a value");
+        match found.next() {
+            Some(low) => Scalars { high: Some(first), low },
+            None => Scalars { high: None, low: first },
+        }
+    }
+}
+
+/// The width of a field or slice in bits.
+pub(super) fn width(protocols: &Protocols, term: &Term) -> u8 {
+    match term {
+        Term::Field(f) => protocols[f.header.protocol].fields[f.field as usize].ty.bits(),
+        Term::Slice(slice) => slice.length * 8,
+        _ => 64,
+    }
+}
+
+/// The scalars of a field or slice.
+fn slots(protocols: &Protocols, term: &Term) -> Vec<(Slot, Type)> {
+    let slot = |half| Slot::Value(term.clone(), half);
+    match width(protocols, term) {
+        bits @ 0..=64 => vec![(slot(Half::Low), Type::Int(bits))],
+        bits => vec![(slot(Half::High), Type::Int(bits - 64)), (slot(Half::Low), Type::Int(64))],
+    }
+}
+
+/// Whether a value may be missing although its header is there.
+pub(super) fn optional(protocols: &Protocols, term: &Term) -> bool {
+    match term {
+        Term::Field(f) => {
+            let field = &protocols[f.header.protocol].fields[f.field as usize];
+            field.when.is_some() || !matches!(field.place, Place::Bit(_))
+        }
+        Term::Slice(slice) => slice.payload || !inside_fixed(protocols, slice),
+        _ => false,
+    }
+}
+
+fn inside_fixed(protocols: &Protocols, slice: &SliceRef) -> bool {
+    slice.offset + u16::from(slice.length) <= protocols[slice.header.protocol].fixed
+}
+
+/// Of an option's kind, the fields that are asked for: term, and bits from the value's start.
+pub(super) fn option_fields(
+    protocols: &Protocols,
+    terms: &BTreeSet<Term>,
+) -> BTreeMap<u32, Vec<(Term, Option<u32>)>> {
+    let mut kinds: BTreeMap<u32, Vec<(Term, Option<u32>)>> = BTreeMap::new();
+    for term in terms {
+        let Term::Field(f) = term else { continue };
+        match protocols[f.header.protocol].fields[f.field as usize].place {
+            Place::Option(kind, bit) => kinds.entry(kind).or_default().push((term.clone(), Some(bit))),
+            Place::OptionThere(kind) => kinds.entry(kind).or_default().push((term.clone(), None)),
+            _ => {}
+        }
+    }
+    kinds
+}
+
+

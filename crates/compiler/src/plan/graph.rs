@@ -1,0 +1,218 @@
+//! The parser as a graph: the walk of [`crate::eval`], unrolled and pruned.
+//!
+//! A state is "a header of this protocol begins here, and these static headers were found before".
+//! Only ways that can still lead to something that is asked for are followed; where nothing more
+//! can be found the graph ends in a class.
+
+use super::{ClassId, Demand};
+use crate::policy::{HeaderRef, LEVELS, Policy, ProtocolId, Protocols};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Index into [`Graph::states`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct StateId(pub u32);
+
+/// Where the parser goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Goto {
+    /// The next header.
+    State(StateId),
+    /// Nothing more to find.
+    Class(ClassId),
+}
+
+/// A header may begin here.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Which header it would be.
+    pub header: HeaderRef,
+    /// Where to go if it is not there after all.
+    pub absent: ClassId,
+    /// Where to go if it is there and nothing that is asked for can follow.
+    pub last: ClassId,
+    /// For each entry of the protocol's `next`: the values that lead on. Other values of the
+    /// entry's table lead to `last`, values that are not in the table to the next entry.
+    pub next: Vec<Edge>,
+}
+
+/// The ways on from one entry of `next`.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// Value and where it leads, sorted.
+    pub rows: Vec<(u128, Goto)>,
+}
+
+/// The parser.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// By [`StateId`].
+    pub states: Vec<State>,
+    /// The headers of each class, by [`ClassId`].
+    pub classes: Vec<BTreeSet<HeaderRef>>,
+    /// Where a frame begins.
+    pub start: Goto,
+}
+
+type Found = BTreeSet<HeaderRef>;
+
+/// What a state is known by: the header, the static headers before it, and of each group (or
+/// protocol) that can still come how many were passed at this level.
+type Key = (HeaderRef, Found, BTreeMap<(bool, u32), u8>);
+
+struct Building<'a> {
+    protocols: &'a Protocols,
+    demand: &'a Demand,
+    statics: &'a BTreeSet<HeaderRef>,
+    budget: usize,
+    /// Which (protocol, levels up) can be reached from each protocol's end.
+    reach: HashMap<ProtocolId, BTreeSet<(ProtocolId, u8)>>,
+    states: Vec<State>,
+    by_key: HashMap<Key, StateId>,
+    classes: Vec<Found>,
+    class_ids: HashMap<Found, ClassId>,
+}
+
+/// Builds the parser, or gives up beyond `budget` states (unless nothing is static, which always
+/// has to do).
+pub(super) fn build(policy: &Policy, demand: &Demand, statics: &BTreeSet<HeaderRef>, budget: usize) -> Option<Graph> {
+    let mut building = Building {
+        protocols: &policy.protocols,
+        demand,
+        statics,
+        budget: if statics.is_empty() { usize::MAX } else { budget },
+        reach: HashMap::new(),
+        states: Vec::new(),
+        by_key: HashMap::new(),
+        classes: Vec::new(),
+        class_ids: HashMap::new(),
+    };
+    for id in policy.protocols.ids() {
+        let reach = building.reachable(id);
+        building.reach.insert(id, reach);
+    }
+    let start = match policy.protocols.root {
+        Some(root) => building.enter(root, 0, &Found::new(), &BTreeMap::new())?,
+        None => None,
+    };
+    let start = start.unwrap_or_else(|| Goto::Class(building.class(&Found::new())));
+    Some(Graph { states: building.states, classes: building.classes, start })
+}
+
+impl Building<'_> {
+    /// Everything that can follow a header of this protocol, with how many levels further in.
+    fn reachable(&self, from: ProtocolId) -> BTreeSet<(ProtocolId, u8)> {
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![(from, 0)];
+        while let Some((protocol, rise)) = todo.pop() {
+            for row in self.protocols[protocol].next.iter().flat_map(|n| &n.table) {
+                let next = (row.1, rise + u8::from(row.2));
+                if next.1 < LEVELS && seen.insert(next) {
+                    todo.push(next);
+                }
+            }
+        }
+        seen
+    }
+
+    /// Whether a header of `protocol` at `level`, or something behind it, may be asked for.
+    fn useful(&self, protocol: ProtocolId, level: u8) -> bool {
+        self.demand.headers.iter().any(|h| {
+            h.level == level && h.protocol == protocol
+                || h.level >= level && self.reach[&protocol].contains(&(h.protocol, h.level - level))
+        })
+    }
+
+    /// How many headers of a protocol at a level are told apart: one more than are asked for.
+    fn told_apart(&self, protocol: ProtocolId, level: u8) -> u8 {
+        let asked = self.demand.headers.iter().filter(|h| h.level == level && h.protocol == protocol);
+        asked.map(|h| h.index + 1).max().unwrap_or(0)
+    }
+
+    fn class(&mut self, found: &Found) -> ClassId {
+        if let Some(&id) = self.class_ids.get(found) {
+            return id;
+        }
+        let id = ClassId(self.classes.len() as u32);
+        self.classes.push(found.clone());
+        self.class_ids.insert(found.clone(), id);
+        id
+    }
+
+    /// The state for a header that may begin here; `None` inside if it is of no use, or if its
+    /// stack is full; `None` outside if the budget is used up.
+    fn enter(
+        &mut self,
+        protocol: ProtocolId,
+        level: u8,
+        found: &Found,
+        passed: &BTreeMap<(bool, u32), u8>,
+    ) -> Option<Option<Goto>> {
+        let definition = &self.protocols[protocol];
+        let of_group = passed.get(&(true, definition.group)).copied().unwrap_or(0);
+        if level >= LEVELS || of_group >= definition.depth || !self.useful(protocol, level) {
+            return Some(None);
+        }
+        let index = passed.get(&(false, protocol.0)).copied().unwrap_or(0);
+        let header = HeaderRef { level, protocol, index };
+        let key = (header, found.clone(), passed.clone());
+        if let Some(&id) = self.by_key.get(&key) {
+            return Some(Some(Goto::State(id)));
+        }
+        if self.states.len() >= self.budget {
+            return None;
+        }
+        let id = StateId(self.states.len() as u32);
+        self.by_key.insert(key, id);
+        let absent = self.class(found);
+        let mut found = found.clone();
+        if self.statics.contains(&header) {
+            found.insert(header);
+        }
+        let last = self.class(&found);
+        self.states.push(State { header, absent, last, next: Vec::new() });
+        let mut passed = passed.clone();
+        *passed.entry((true, self.protocols[protocol].group)).or_insert(0) += 1;
+        let counted = self.told_apart(protocol, level).min(index + 1);
+        if counted > 0 {
+            passed.insert((false, protocol.0), counted);
+        }
+        let next = self.edges(header, last, &found, &passed)?;
+        self.states[id.0 as usize].next = next;
+        Some(Some(Goto::State(id)))
+    }
+
+    fn edges(
+        &mut self,
+        header: HeaderRef,
+        last: ClassId,
+        found: &Found,
+        passed: &BTreeMap<(bool, u32), u8>,
+    ) -> Option<Vec<Edge>> {
+        let definition = &self.protocols[header.protocol];
+        let mut edges = Vec::new();
+        for next in &definition.next {
+            let mut rows = Vec::new();
+            for &(value, protocol, inner) in &next.table {
+                let level = header.level + u8::from(inner);
+                let passed = if inner { BTreeMap::new() } else { self.still_relevant(protocol, passed) };
+                let goto = self.enter(protocol, level, found, &passed)?;
+                rows.push((value, goto.unwrap_or(Goto::Class(last))));
+            }
+            rows.sort_by_key(|row| row.0);
+            edges.push(Edge { rows });
+        }
+        Some(edges)
+    }
+
+    /// Counts of what can still come at this level, so that ways that differ only in what lies
+    /// behind them meet in one state.
+    fn still_relevant(&self, next: ProtocolId, passed: &BTreeMap<(bool, u32), u8>) -> BTreeMap<(bool, u32), u8> {
+        let here = |id: ProtocolId| id == next || self.reach[&next].contains(&(id, 0));
+        let coming: Vec<ProtocolId> = self.protocols.ids().filter(|id| here(*id)).collect();
+        let relevant = |key: &(bool, u32)| match key {
+            (true, group) => coming.iter().any(|id| self.protocols[*id].group == *group),
+            (false, protocol) => coming.iter().any(|id| id.0 == *protocol),
+        };
+        passed.iter().filter(|(key, _)| relevant(key)).map(|(k, v)| (*k, *v)).collect()
+    }
+}

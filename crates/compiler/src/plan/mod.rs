@@ -1,0 +1,111 @@
+//! What structure the program gets, before any of it is made.
+//!
+//! Comes in: a checked policy. Goes out: a [`Plan`], which says
+//! * which headers and values any statement asks for ([`demand`]), and so what is parsed,
+//! * the parser as a graph of states, unrolled where headers stack ([`graph`]),
+//! * the packet classes: sets of headers that a packet can have. The statements are compiled once
+//!   for each class, where presence is known and whatever asks for an absent header vanishes,
+//! * where each set lives: in the code as a comparison tree, or in a map ([`sets`]).
+//!
+//! How statements are matched is decided here and nowhere else: today they are a chain inside
+//! each class, and classification structures will stand beside [`Plan::chains`].
+//!
+//! Invariants: a plan depends on the policy and the options only; every header that a statement
+//! asks for is reached by the graph on every path on which the walk of [`crate::eval`] reaches it;
+//! a class's headers are exactly the static headers found on the paths that end in it.
+
+mod cost;
+mod demand;
+mod explain;
+mod graph;
+mod overlap;
+mod sets;
+mod simplify;
+
+pub use cost::pred_cost;
+pub use demand::{Demand, base_terms};
+pub use explain::{ClassSummary, SetSummary};
+pub use graph::{Edge, Goto, Graph, State, StateId};
+pub use overlap::warnings;
+pub use sets::{SetHome, TREE_PREFIXES, TREE_VALUES, ranges_to_prefixes};
+pub use simplify::{Presence, simplify};
+
+use crate::policy::{HeaderRef, Policy, Pred};
+use std::collections::BTreeSet;
+
+/// Index into [`Plan::classes`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ClassId(pub u32);
+
+/// The statements of one packet class.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// The static headers that its packets have.
+    pub headers: BTreeSet<HeaderRef>,
+    /// What is left of each statement's condition; `Const(false)` for one that cannot match.
+    pub conditions: Vec<Pred>,
+}
+
+/// The structure of a program.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What the statements ask for.
+    pub demand: Demand,
+    /// Headers whose presence a class knows; the others' presence is a bit at run time.
+    pub static_headers: BTreeSet<HeaderRef>,
+    /// The parser.
+    pub graph: Graph,
+    /// The packet classes, by [`ClassId`].
+    pub classes: Vec<Class>,
+    /// Where each part of each set lives: `[set][part]`.
+    pub sets: Vec<Vec<SetHome>>,
+    /// Estimated size of all classes' chains, in comparisons.
+    pub cost: u64,
+}
+
+/// Chains beyond this many comparisons in all classes together are not worth their copies: fewer
+/// headers are then told apart statically. About as many instructions as fit the second-level
+/// instruction cache of current processors.
+const CHAIN_BUDGET: u64 = 12_000;
+
+/// Parsers beyond this many states are not worth knowing every header statically.
+const STATE_BUDGET: usize = 1_500;
+
+/// More classes than this are never told apart.
+const CLASS_BUDGET: usize = 96;
+
+/// Plans a program for a policy.
+pub fn plan(policy: &Policy) -> Plan {
+    let sets = sets::homes(policy);
+    let conditions: Vec<Pred> = policy.statements.iter().map(|s| sets::inline(policy, &sets, &s.when)).collect();
+    let demand = demand::demand(policy, &conditions);
+    let mut last = None;
+    for static_headers in demand.static_choices(&policy.protocols) {
+        let graph = graph::build(policy, &demand, &static_headers, STATE_BUDGET);
+        let Some(graph) = graph else { continue };
+        if graph.classes.len() > CLASS_BUDGET && !static_headers.is_empty() {
+            continue;
+        }
+        let classes = classes(&graph, &static_headers, &conditions);
+        let cost = classes.iter().flat_map(|c| &c.conditions).map(pred_cost).sum();
+        let fits = cost <= CHAIN_BUDGET;
+        last = Some(Plan { demand: demand.clone(), static_headers, graph, classes, sets: sets.clone(), cost });
+        if fits {
+            break;
+        }
+    }
+    last.expect("the last choice has no static headers and always fits")
+}
+
+fn classes(graph: &Graph, static_headers: &BTreeSet<HeaderRef>, conditions: &[Pred]) -> Vec<Class> {
+    let class = |headers: &BTreeSet<HeaderRef>| {
+        let presence = |header: HeaderRef| match static_headers.contains(&header) {
+            true if headers.contains(&header) => Presence::Yes,
+            true => Presence::No,
+            false => Presence::Unknown,
+        };
+        let conditions = conditions.iter().map(|pred| simplify(pred, &presence)).collect();
+        Class { headers: headers.clone(), conditions }
+    };
+    graph.classes.iter().map(class).collect()
+}
