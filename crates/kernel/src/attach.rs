@@ -12,6 +12,7 @@ use crate::program::{Program, ProgramKind};
 
 pub use attachment::Attachment;
 pub use occupants::{evict, occupants};
+pub(crate) use refusal::{PAGE_MTU, XDP_DRIVERS};
 
 /// Where on an interface a program sits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -125,9 +126,7 @@ pub enum AttachError {
         driver: String,
     },
     /// Not allowed.
-    #[error(
-        "no privileges to attach to `{interface}`: run as root, or with CAP_BPF and CAP_NET_ADMIN"
-    )]
+    #[error("no privileges to attach to `{interface}`: run as root, or with CAP_BPF and CAP_NET_ADMIN")]
     Permission {
         /// The interface's name.
         interface: String,
@@ -159,11 +158,7 @@ pub enum AttachError {
 /// Attaches a program to a hook of an interface of the calling thread's namespace; tc by the best door.
 ///
 /// A refused native attachment is an error, never a silent generic one.
-pub fn attach(
-    program: &Program,
-    interface: &Interface,
-    hook: Hook,
-) -> Result<Attachment, AttachError> {
+pub fn attach(program: &Program, interface: &Interface, hook: Hook) -> Result<Attachment, AttachError> {
     check_kind(program, hook)?;
     match hook {
         Hook::TcIngress | Hook::TcEgress => attach_tc(program, interface, hook, TcDoor::Best),
@@ -196,28 +191,17 @@ pub fn attach_all(
     hook: Hook,
 ) -> Result<Vec<Attachment>, AttachError> {
     // An error drops, and so detaches, those that came before it.
-    interfaces
-        .iter()
-        .map(|interface| attach(program, interface, hook))
-        .collect()
+    interfaces.iter().map(|interface| attach(program, interface, hook)).collect()
 }
 
-fn attach_xdp(
-    program: &Program,
-    interface: &Interface,
-    hook: Hook,
-) -> Result<Attachment, AttachError> {
+fn attach_xdp(program: &Program, interface: &Interface, hook: Hook) -> Result<Attachment, AttachError> {
     match link::create(program, interface, link::ATTACH_XDP, hook.xdp_mode()) {
         Ok(fd) => Ok(Attachment::of_link(fd, interface.clone(), hook)),
         Err(error) => Err(refusal::of_xdp(program, interface, hook, error)),
     }
 }
 
-fn attach_tcx(
-    program: &Program,
-    interface: &Interface,
-    hook: Hook,
-) -> Result<Attachment, AttachError> {
+fn attach_tcx(program: &Program, interface: &Interface, hook: Hook) -> Result<Attachment, AttachError> {
     match link::create(program, interface, hook.tcx_type(), 0) {
         Ok(fd) => Ok(Attachment::of_link(fd, interface.clone(), hook)),
         // Before 6.6 the attach type is unknown.
@@ -237,12 +221,7 @@ fn attach_clsact(
         .ensure_clsact(interface)
         .and_then(|_| netlink.add_filter(interface, hook.way(), program, priority));
     match made {
-        Ok(filter) => Ok(Attachment::of_filter(
-            netlink,
-            filter,
-            interface.clone(),
-            hook,
-        )),
+        Ok(filter) => Ok(Attachment::of_filter(netlink, filter, interface.clone(), hook)),
         Err(error) if error.is_permission() || error.is_missing() => {
             Err(refusal::of_tc(interface, error.source))
         }
@@ -250,14 +229,20 @@ fn attach_clsact(
     }
 }
 
+/// Whether the kernel makes a link here. It goes at once.
+pub(crate) fn links(program: &Program, interface: &Interface, hook: Hook) -> bool {
+    let (attach_type, flags) = match hook {
+        Hook::TcIngress | Hook::TcEgress => (hook.tcx_type(), 0),
+        _ => (link::ATTACH_XDP, hook.xdp_mode()),
+    };
+    link::create(program, interface, attach_type, flags).is_ok()
+}
+
 fn check_kind(program: &Program, hook: Hook) -> Result<(), AttachError> {
     if program.kind() == hook.program_kind() {
         return Ok(());
     }
-    Err(AttachError::WrongKind {
-        program: program.name().to_owned(),
-        hook,
-    })
+    Err(AttachError::WrongKind { program: program.name().to_owned(), hook })
 }
 
 impl Hook {
@@ -284,11 +269,7 @@ impl Hook {
     }
 
     fn way(self) -> Way {
-        if self == Self::TcEgress {
-            Way::Out
-        } else {
-            Way::In
-        }
+        if self == Self::TcEgress { Way::Out } else { Way::In }
     }
 }
 

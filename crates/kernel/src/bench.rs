@@ -119,11 +119,7 @@ pub fn bench<F: AsRef<[u8]>>(
         baseline.push(feeder.measure(feeder.empty(), repeat)?);
         raw.push(feeder.measure(program, repeat)?);
     }
-    let net = raw
-        .iter()
-        .zip(&baseline)
-        .map(|(raw, baseline)| raw - baseline)
-        .collect();
+    let net = raw.iter().zip(&baseline).map(|(raw, baseline)| raw - baseline).collect();
     Ok(Measured {
         raw: Spread::of(raw),
         baseline: Spread::of(baseline),
@@ -137,25 +133,14 @@ pub fn bench<F: AsRef<[u8]>>(
 /// The first frames that the harness can carry, in their order.
 fn choose<F: AsRef<[u8]>>(frames: &[F], max_frames: usize) -> Vec<&[u8]> {
     let fits = |frame: &&[u8]| (MIN_FRAME..=MAX_FRAME).contains(&frame.len());
-    let fitting = || {
-        frames
-            .iter()
-            .map(AsRef::as_ref)
-            .filter(fits)
-            .take(max_frames)
-    };
+    let fitting = || frames.iter().map(AsRef::as_ref).filter(fits).take(max_frames);
     // All slots of the map are as large as the largest frame needs.
     let slot = feeder::slot_size(fitting().map(<[u8]>::len).max().unwrap_or(MIN_FRAME));
     fitting().take(MAX_MEMORY / slot).collect()
 }
 
 /// As many whole rounds through the frames as take the time that was asked for: each frame weighs the same.
-fn repeats(
-    feeder: &Feeder,
-    program: &Program,
-    frames: usize,
-    at_least: Duration,
-) -> Result<u32, BenchError> {
+fn repeats(feeder: &Feeder, program: &Program, frames: usize, at_least: Duration) -> Result<u32, BenchError> {
     let each = feeder.measure(program, TRIAL)?.max(1.0);
     let wanted = at_least.as_nanos() as f64 / each;
     let rounds = (wanted / frames as f64).ceil().max(1.0);
@@ -179,11 +164,7 @@ impl Spread {
 
 impl Default for BenchOptions {
     fn default() -> Self {
-        Self {
-            rounds: 5,
-            at_least: Duration::from_millis(200),
-            max_frames: 100_000,
-        }
+        Self { rounds: 5, at_least: Duration::from_millis(200), max_frames: 100_000 }
     }
 }
 
@@ -193,40 +174,15 @@ mod tests {
 
     #[test]
     fn the_middle_and_the_edges() {
-        assert_eq!(
-            Spread::of(vec![3.0, 1.0, 2.0]),
-            Spread {
-                median: 2.0,
-                min: 1.0,
-                max: 3.0
-            }
-        );
-        assert_eq!(
-            Spread::of(vec![4.0, 1.0]),
-            Spread {
-                median: 2.5,
-                min: 1.0,
-                max: 4.0
-            }
-        );
+        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
+        assert_eq!(Spread::of(vec![4.0, 1.0]), Spread { median: 2.5, min: 1.0, max: 4.0 });
         assert_eq!(Spread::of(Vec::new()), Spread::default());
     }
 
     #[test]
     fn frames_that_do_not_fit_are_left_out() {
-        let frames = [
-            vec![0; 13],
-            vec![0; 14],
-            vec![0; 2048],
-            vec![0; 2049],
-            vec![0; 60],
-        ];
-        let lengths = |max| {
-            choose(&frames, max)
-                .iter()
-                .map(|frame| frame.len())
-                .collect::<Vec<_>>()
-        };
+        let frames = [vec![0; 13], vec![0; 14], vec![0; 2048], vec![0; 2049], vec![0; 60]];
+        let lengths = |max| choose(&frames, max).iter().map(|frame| frame.len()).collect::<Vec<_>>();
         assert_eq!(lengths(10), [14, 2048, 60]);
         assert_eq!(lengths(2), [14, 2048]);
     }

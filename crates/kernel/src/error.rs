@@ -16,12 +16,7 @@ pub struct KernelError {
 
 impl KernelError {
     pub(crate) fn new(action: &'static str, subject: impl Into<String>, source: io::Error) -> Self {
-        Self {
-            action,
-            subject: subject.into(),
-            source,
-            note: None,
-        }
+        Self { action, subject: subject.into(), source, note: None }
     }
 
     /// The number of the error, as in `errno(3)`; 0 where there is none.
@@ -41,8 +36,7 @@ impl KernelError {
 }
 
 fn note_text(note: &Option<String>) -> String {
-    note.as_ref()
-        .map_or_else(String::new, |note| format!(" ({note})"))
+    note.as_ref().map_or_else(String::new, |note| format!(" ({note})"))
 }
 
 /// `errno`'s words in the house style: lower case, without "(os error N)".

@@ -14,10 +14,7 @@
 //! | [`pins`] | bpffs: mounts and directories of pins |
 //! | [`netns`], [`netlink`], [`offload`], [`sysctl`] | namespaces and the links in them |
 //! | [`clock`] | the clock that programs see |
-#![allow(
-    unsafe_code,
-    reason = "the one crate that talks to the kernel; each block says why it is sound"
-)]
+#![allow(unsafe_code, reason = "the one crate that talks to the kernel; each block says why it is sound")]
 
 pub mod attach;
 pub mod bench;

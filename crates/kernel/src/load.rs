@@ -130,11 +130,7 @@ pub fn load(elf: &[u8], options: Options) -> Result<Loaded, LoadError> {
     raise_memlock();
     let mut object = object::parse(elf)?;
     let btf = object::load_btf(&mut object)?;
-    let Options {
-        reuse,
-        max_entries,
-        log,
-    } = options;
+    let Options { reuse, max_entries, log } = options;
     let (maps, reused) = create::maps(&mut object, btf.as_ref(), reuse, &max_entries)?;
     object::relocate(&mut object, &maps)?;
     let mut programs = BTreeMap::new();
@@ -142,11 +138,7 @@ pub fn load(elf: &[u8], options: Options) -> Result<Loaded, LoadError> {
         let loaded = program::load(&object, name, program, btf.as_ref(), log)?;
         programs.insert(name.clone(), loaded);
     }
-    Ok(Loaded {
-        programs,
-        maps,
-        reused,
-    })
+    Ok(Loaded { programs, maps, reused })
 }
 
 impl Loaded {
@@ -164,10 +156,7 @@ impl Loaded {
 /// Before 5.11 maps counted against the limit of locked memory, which is 64 KiB by default. Newer kernels do
 /// not ask, and without CAP_SYS_RESOURCE the limit stays: both are fine.
 fn raise_memlock() {
-    let infinite = libc::rlimit {
-        rlim_cur: libc::RLIM_INFINITY,
-        rlim_max: libc::RLIM_INFINITY,
-    };
+    let infinite = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: reads one live structure.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &infinite) };
 }

@@ -141,14 +141,8 @@ impl Map {
 
     /// Another descriptor of the same map.
     pub fn try_clone(&self) -> Result<Self, KernelError> {
-        let fd = self
-            .fd
-            .try_clone()
-            .map_err(|source| self.error("duplicate map", source))?;
-        Ok(Self {
-            fd,
-            info: self.info.clone(),
-        })
+        let fd = self.fd.try_clone().map_err(|source| self.error("duplicate map", source))?;
+        Ok(Self { fd, info: self.info.clone() })
     }
 
     /// What the kernel tells about it; it never changes.
@@ -172,21 +166,13 @@ impl Map {
             self.value_room()
         );
         let mut arguments = self.element(Some(key), value.as_mut_ptr() as u64, 0);
-        self.presence(
-            "look up in map",
-            sys::bpf(Command::MapLookup, &mut arguments),
-        )
+        self.presence("look up in map", sys::bpf(Command::MapLookup, &mut arguments))
     }
 
     /// Sets the value of `key`.
     pub fn update(&self, key: &[u8], value: &[u8], update: Update) -> Result<(), KernelError> {
         self.check_key(key);
-        assert_eq!(
-            value.len(),
-            self.value_room(),
-            "a value of `{}`",
-            self.info.name
-        );
+        assert_eq!(value.len(), self.value_room(), "a value of `{}`", self.info.name);
         self.update_raw(key, value, update)
     }
 
@@ -194,10 +180,7 @@ impl Map {
     pub fn delete(&self, key: &[u8]) -> Result<bool, KernelError> {
         self.check_key(key);
         let mut arguments = self.element(Some(key), 0, 0);
-        self.presence(
-            "delete from map",
-            sys::bpf(Command::MapDelete, &mut arguments),
-        )
+        self.presence("delete from map", sys::bpf(Command::MapDelete, &mut arguments))
     }
 
     /// The key after `key` (the first one after `None`), in the map's own order.
@@ -213,12 +196,7 @@ impl Map {
 
     /// All keys, in the map's own order; it stops at the first error.
     pub fn keys(&self) -> Keys<'_> {
-        Keys {
-            map: self,
-            last: None,
-            left: self.info.max_entries as usize,
-            done: false,
-        }
+        Keys { map: self, last: None, left: self.info.max_entries as usize, done: false }
     }
 
     /// All keys with their values (batched where the kernel can). For per-CPU maps the values of all CPUs one
@@ -229,19 +207,13 @@ impl Map {
 
     /// Sets the program at `index` of a prog array: 0.9 µs, so swaps of policies go this way.
     pub fn set_program(&self, index: u32, program: &Program) -> Result<(), KernelError> {
-        self.update(
-            &index.to_ne_bytes(),
-            &program.raw_fd().to_ne_bytes(),
-            Update::Any,
-        )
+        self.update(&index.to_ne_bytes(), &program.raw_fd().to_ne_bytes(), Update::Any)
     }
 
     /// The id of the program at `index` of a prog array.
     pub fn program_id(&self, index: u32) -> Result<Option<u32>, KernelError> {
         let value = self.lookup(&index.to_ne_bytes())?;
-        Ok(value
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(u32::from_ne_bytes))
+        Ok(value.and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes))
     }
 
     /// Empties the slot at `index` of a prog array: tail calls to it fall through. False if it was empty.
@@ -256,9 +228,7 @@ impl Map {
 
     /// Forbids user space to write from now on; then the verifier may take values as constants.
     pub fn freeze(&self) -> Result<(), KernelError> {
-        let mut arguments = sys::OneFd {
-            fd: self.raw_fd() as u32,
-        };
+        let mut arguments = sys::OneFd { fd: self.raw_fd() as u32 };
         sys::bpf(Command::MapFreeze, &mut arguments)
             .map(drop)
             .map_err(|source| self.error("freeze map", source))
@@ -286,20 +256,12 @@ impl Map {
     fn update_raw(&self, key: &[u8], value: &[u8], update: Update) -> Result<(), KernelError> {
         let mut arguments = self.element(Some(key), value.as_ptr() as u64, update.flag());
         let answer = sys::bpf(Command::MapUpdate, &mut arguments);
-        answer
-            .map(drop)
-            .map_err(|source| self.error("update map", source))
+        answer.map(drop).map_err(|source| self.error("update map", source))
     }
 
     fn element(&self, key: Option<&[u8]>, value: u64, flags: u64) -> sys::Element {
         let key = key.map_or(0, |key| key.as_ptr() as u64);
-        sys::Element {
-            map_fd: self.raw_fd() as u32,
-            pad: 0,
-            key,
-            value,
-            flags,
-        }
+        sys::Element { map_fd: self.raw_fd() as u32, pad: 0, key, value, flags }
     }
 
     fn presence(&self, action: &'static str, answer: io::Result<i32>) -> Result<bool, KernelError> {
@@ -312,12 +274,7 @@ impl Map {
 
     /// The kernel would read past a short key: that is our bug, not the user's.
     fn check_key(&self, key: &[u8]) {
-        assert_eq!(
-            key.len(),
-            self.info.key_size as usize,
-            "a key of `{}`",
-            self.info.name
-        );
+        assert_eq!(key.len(), self.info.key_size as usize, "a key of `{}`", self.info.name);
     }
 
     pub(crate) fn error(&self, action: &'static str, source: io::Error) -> KernelError {
@@ -353,11 +310,7 @@ pub fn unpin(path: &Path) -> Result<bool, KernelError> {
     match std::fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(KernelError::new(
-            "remove pin",
-            path.display().to_string(),
-            error,
-        )),
+        Err(error) => Err(KernelError::new("remove pin", path.display().to_string(), error)),
     }
 }
 

@@ -26,10 +26,7 @@ pub struct Interface {
 impl Interface {
     /// Finds an interface of the calling thread's namespace.
     pub fn named(name: &str) -> Result<Self, KernelError> {
-        Netlink::open()?.link(name).map(|link| Self {
-            index: link.index,
-            name: link.name,
-        })
+        Netlink::open()?.link(name).map(|link| Self { index: link.index, name: link.name })
     }
 }
 
@@ -50,8 +47,10 @@ pub struct Link {
     pub up: bool,
     /// It has a carrier (`IFF_RUNNING`).
     pub running: bool,
-    /// The index of a veth's other end, in its namespace.
+    /// The index of a veth's other end, in its own namespace.
     pub peer: Option<u32>,
+    /// The other end is in another namespace, where the index means something else than here.
+    pub peer_elsewhere: bool,
     /// Queues for sending and receiving.
     pub queues: (u32, u32),
 }

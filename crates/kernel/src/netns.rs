@@ -32,17 +32,13 @@ impl Namespace {
         let path = name_path(name)?;
         let file = File::open(path)
             .map_err(|source| KernelError::new("open namespace", format!("`{name}`"), source))?;
-        Ok(Self {
-            file,
-            label: name.to_owned(),
-        })
+        Ok(Self { file, label: name.to_owned() })
     }
 
     /// The one that a path leads to.
     pub fn at(path: &Path) -> Result<Self, KernelError> {
         let label = path.display().to_string();
-        let file = File::open(path)
-            .map_err(|source| KernelError::new("open namespace", &label, source))?;
+        let file = File::open(path).map_err(|source| KernelError::new("open namespace", &label, source))?;
         Ok(Self { file, label })
     }
 
@@ -73,10 +69,7 @@ impl Namespace {
             .file
             .try_clone()
             .map_err(|source| KernelError::new("duplicate namespace", &self.label, source))?;
-        Ok(Self {
-            file,
-            label: self.label.clone(),
-        })
+        Ok(Self { file, label: self.label.clone() })
     }
 
     /// Runs `work` inside, on a thread of its own that ends with it; a panic in `work` goes on in the caller.
@@ -102,11 +95,7 @@ impl Namespace {
         if answer == 0 {
             return Ok(());
         }
-        Err(KernelError::new(
-            "enter namespace",
-            format!("`{}`", self.label),
-            io::Error::last_os_error(),
-        ))
+        Err(KernelError::new("enter namespace", format!("`{}`", self.label), io::Error::last_os_error()))
     }
 }
 
@@ -130,11 +119,7 @@ impl OwnedNamespace {
         let path = name_path(name)?;
         let error = |source| KernelError::new("create namespace", format!("`{name}`"), source);
         prepare_names().map_err(error)?;
-        File::options()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(error)?;
+        File::options().write(true).create_new(true).open(&path).map_err(error)?;
         let bound = std::thread::scope(|scope| scope.spawn(|| unshare_and_bind(&path)).join());
         let bound = bound.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         if let Err(source) = bound {
@@ -142,14 +127,8 @@ impl OwnedNamespace {
             let _ = fs::remove_file(&path);
             return Err(error(source));
         }
-        let owned = Self {
-            namespace: Namespace::named(name)?,
-            name: name.to_owned(),
-            kept: false,
-        };
-        owned
-            .namespace
-            .run(|| crate::netlink::Netlink::open()?.set_up("lo"))??;
+        let owned = Self { namespace: Namespace::named(name)?, name: name.to_owned(), kept: false };
+        owned.namespace.run(|| crate::netlink::Netlink::open()?.set_up("lo"))??;
         Ok(owned)
     }
 
@@ -162,11 +141,7 @@ impl OwnedNamespace {
     pub fn keep(mut self) -> Namespace {
         self.kept = true;
         Namespace {
-            file: self
-                .namespace
-                .file
-                .try_clone()
-                .expect("a descriptor can be duplicated"),
+            file: self.namespace.file.try_clone().expect("a descriptor can be duplicated"),
             label: self.name.clone(),
         }
     }
@@ -195,10 +170,8 @@ pub fn list() -> Result<Vec<String>, KernelError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|source| KernelError::new("list", NAMES, source))?,
     };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     Ok(names)
 }
@@ -216,11 +189,7 @@ pub fn delete(name: &str) -> Result<(), KernelError> {
 fn name_path(name: &str) -> Result<PathBuf, KernelError> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
         let source = io::Error::from_raw_os_error(libc::EINVAL);
-        return Err(KernelError::new(
-            "name a namespace",
-            format!("`{name}`"),
-            source,
-        ));
+        return Err(KernelError::new("name a namespace", format!("`{name}`"), source));
     }
     Ok(Path::new(NAMES).join(name))
 }
@@ -238,37 +207,25 @@ fn prepare_names() -> io::Result<()> {
     share()
 }
 
-fn unshare_and_bind(path: &Path) -> io::Result<()> {
-    // SAFETY: gives this thread alone a new network namespace; no memory is involved.
-    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    mount(
-        Some(c"/proc/thread-self/ns/net"),
-        &c_path(path)?,
-        libc::MS_BIND,
-    )
+/// Runs `work` on a thread in a new namespace without a name, which ends with the thread.
+pub(crate) fn in_scratch<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let answer = std::thread::scope(|scope| scope.spawn(|| unshare().map(|()| work())).join());
+    answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn mount(
-    source: Option<&std::ffi::CStr>,
-    target: &std::ffi::CStr,
-    flags: libc::c_ulong,
-) -> io::Result<()> {
+fn unshare() -> io::Result<()> {
+    // SAFETY: gives this thread alone a new network namespace; no memory is involved.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn unshare_and_bind(path: &Path) -> io::Result<()> {
+    unshare()?;
+    mount(Some(c"/proc/thread-self/ns/net"), &c_path(path)?, libc::MS_BIND)
+}
+
+fn mount(source: Option<&std::ffi::CStr>, target: &std::ffi::CStr, flags: libc::c_ulong) -> io::Result<()> {
     let source = source.map_or(std::ptr::null(), std::ffi::CStr::as_ptr);
     // SAFETY: the strings end with a zero byte and live through the call; these flags take no type and no data.
-    let answer = unsafe {
-        libc::mount(
-            source,
-            target.as_ptr(),
-            std::ptr::null(),
-            flags,
-            std::ptr::null(),
-        )
-    };
-    if answer == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let answer = unsafe { libc::mount(source, target.as_ptr(), std::ptr::null(), flags, std::ptr::null()) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

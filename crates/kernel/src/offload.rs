@@ -36,32 +36,19 @@ const GET_DRIVER_INFO: u32 = 0x03;
 
 /// Whether a switch is on, in the calling thread's namespace.
 pub fn offload(interface: &str, offload: Offload) -> Result<bool, KernelError> {
-    let mut value = EthtoolValue {
-        command: commands(offload).0,
-        data: 0,
-    };
+    let mut value = EthtoolValue { command: commands(offload).0, data: 0 };
     ioctl(interface, &mut value)?;
     Ok(value.data != 0)
 }
 
 /// Turns a switch on or off, in the calling thread's namespace.
 pub fn set_offload(interface: &str, offload: Offload, on: bool) -> Result<(), KernelError> {
-    ioctl(
-        interface,
-        &mut EthtoolValue {
-            command: commands(offload).1,
-            data: u32::from(on),
-        },
-    )
+    ioctl(interface, &mut EthtoolValue { command: commands(offload).1, data: u32::from(on) })
 }
 
 /// The driver's name: `veth`, `ixgbe`, `virtio_net`.
 pub fn driver(interface: &str) -> Result<String, KernelError> {
-    let mut info = DriverInfo {
-        command: GET_DRIVER_INFO,
-        driver: [0; 32],
-        rest: [0; 160],
-    };
+    let mut info = DriverInfo { command: GET_DRIVER_INFO, driver: [0; 32], rest: [0; 160] };
     ioctl(interface, &mut info)?;
     Ok(crate::sys::name_text(&info.driver))
 }
@@ -90,10 +77,7 @@ unsafe impl Request for EthtoolValue {}
 unsafe impl Request for DriverInfo {}
 
 fn commands(offload: Offload) -> (u32, u32) {
-    let row = COMMANDS
-        .iter()
-        .find(|row| row.0 == offload)
-        .expect("every switch is in the table");
+    let row = COMMANDS.iter().find(|row| row.0 == offload).expect("every switch is in the table");
     (row.1, row.2)
 }
 
@@ -121,9 +105,5 @@ fn try_ioctl<R: Request>(interface: &str, request: &mut R) -> io::Result<()> {
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     // SAFETY: `ifreq` points to a live `Request`, which is as large as its command writes; both outlive the call.
     let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &mut ifreq) };
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

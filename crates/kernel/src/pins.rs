@@ -33,19 +33,9 @@ pub fn mount_bpffs(at: &Path) -> Result<(), KernelError> {
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     // SAFETY: all strings end with a zero byte and live through the call; bpf takes no data that must point anywhere.
     let answer = unsafe {
-        libc::mount(
-            c"bpf".as_ptr(),
-            target.as_ptr(),
-            c"bpf".as_ptr(),
-            flags,
-            c"mode=0700".as_ptr().cast(),
-        )
+        libc::mount(c"bpf".as_ptr(), target.as_ptr(), c"bpf".as_ptr(), flags, c"mode=0700".as_ptr().cast())
     };
-    if answer == 0 {
-        Ok(())
-    } else {
-        Err(error(io::Error::last_os_error()))
-    }
+    if answer == 0 { Ok(()) } else { Err(error(io::Error::last_os_error())) }
 }
 
 /// Finds bpffs, or mounts it at its usual place.
@@ -82,17 +72,13 @@ impl PinDir {
             let source = io::Error::other("not on bpffs: `mount -t bpf bpf /sys/fs/bpf`");
             return Err(at("pin under", path, source));
         }
-        Ok(Self {
-            path: path.to_owned(),
-        })
+        Ok(Self { path: path.to_owned() })
     }
 
     /// Opens a directory that is there.
     pub fn open(path: &Path) -> Result<Self, KernelError> {
         fs::read_dir(path).map_err(|source| at("open pin directory", path, source))?;
-        Ok(Self {
-            path: path.to_owned(),
-        })
+        Ok(Self { path: path.to_owned() })
     }
 
     /// Its path.
@@ -116,11 +102,7 @@ impl PinDir {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(error)? {
             let entry = entry.map_err(error)?;
-            let slash = if entry.file_type().map_err(error)?.is_dir() {
-                "/"
-            } else {
-                ""
-            };
+            let slash = if entry.file_type().map_err(error)?.is_dir() { "/" } else { "" };
             names.push(format!("{}{slash}", entry.file_name().to_string_lossy()));
         }
         names.sort();
@@ -136,8 +118,7 @@ impl PinDir {
 
     /// Removes it and all below it. Objects that nothing else holds are gone then: links let go of their interfaces.
     pub fn remove(self) -> Result<(), KernelError> {
-        fs::remove_dir_all(&self.path)
-            .map_err(|source| at("remove pin directory", &self.path, source))
+        fs::remove_dir_all(&self.path).map_err(|source| at("remove pin directory", &self.path, source))
     }
 }
 
@@ -160,11 +141,7 @@ pub fn exchange(one: &Path, other: &Path) -> Result<(), KernelError> {
             libc::RENAME_EXCHANGE,
         )
     };
-    if answer == 0 {
-        Ok(())
-    } else {
-        Err(error(io::Error::last_os_error()))
-    }
+    if answer == 0 { Ok(()) } else { Err(error(io::Error::last_os_error())) }
 }
 
 /// A second name for a pinned object. Hard links if bpffs allows them, else the object is opened and pinned again.

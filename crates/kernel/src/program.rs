@@ -144,6 +144,13 @@ impl Program {
         })
     }
 
+    /// How many line records it was loaded with.
+    pub(crate) fn line_count(&self) -> Result<u32, KernelError> {
+        let info = sys::info(self.fd.as_raw_fd(), sys::ProgInfo::default());
+        let info = info.map_err(|source| KernelError::new("inspect program", &self.name, source))?;
+        Ok(info.nr_line_info)
+    }
+
     /// The kernel's id.
     pub fn id(&self) -> Result<u32, KernelError> {
         Ok(self.info()?.id)

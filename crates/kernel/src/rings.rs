@@ -23,10 +23,7 @@ impl RingReader {
         let error = |source| map.error("read ring buffer", source);
         let ring = RingBuf::try_from(AyaMap::RingBuf(map_data(map)?));
         let ring = ring.map_err(|reason| error(io::Error::other(reason)))?;
-        Ok(Self {
-            ring,
-            name: map.info().name.clone(),
-        })
+        Ok(Self { ring, name: map.info().name.clone() })
     }
 
     /// Hands each record that is there to `take`; answers how many.
@@ -41,9 +38,8 @@ impl RingReader {
 
     /// Waits until there is a record, or the time is up (false).
     pub fn wait(&self, timeout: Duration) -> Result<bool, KernelError> {
-        wait(&[self.ring.as_raw_fd()], timeout).map_err(|source| {
-            KernelError::new("wait for ring buffer", format!("`{}`", self.name), source)
-        })
+        wait(&[self.ring.as_raw_fd()], timeout)
+            .map_err(|source| KernelError::new("wait for ring buffer", format!("`{}`", self.name), source))
     }
 }
 
@@ -55,9 +51,7 @@ impl AsFd for RingReader {
 
 impl std::fmt::Debug for RingReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RingReader")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("RingReader").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -86,13 +80,8 @@ impl PerfReader {
         let mut array = array.map_err(|reason| error(io::Error::other(reason)))?;
         let cpus = aya::util::online_cpus().map_err(|(_, source)| error(source))?;
         let rings = cpus.into_iter().map(|cpu| array.open(cpu, Some(pages)));
-        let rings = rings
-            .collect::<Result<_, _>>()
-            .map_err(|reason| error(io::Error::other(reason)))?;
-        Ok(Self {
-            rings,
-            name: map.info().name.clone(),
-        })
+        let rings = rings.collect::<Result<_, _>>().map_err(|reason| error(io::Error::other(reason)))?;
+        Ok(Self { rings, name: map.info().name.clone() })
     }
 
     /// Hands each record that is there to `take`, CPU by CPU; the kernel pads records to eight bytes.
@@ -118,49 +107,28 @@ impl PerfReader {
     pub fn wait(&self, timeout: Duration) -> Result<bool, KernelError> {
         let fds: Vec<RawFd> = self.rings.iter().map(AsRawFd::as_raw_fd).collect();
         wait(&fds, timeout).map_err(|source| {
-            KernelError::new(
-                "wait for perf event array",
-                format!("`{}`", self.name),
-                source,
-            )
+            KernelError::new("wait for perf event array", format!("`{}`", self.name), source)
         })
     }
 }
 
 impl std::fmt::Debug for PerfReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PerfReader")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("PerfReader").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 fn map_data(map: &Map) -> Result<MapData, KernelError> {
-    let fd = map
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(|source| map.error("duplicate map", source))?;
+    let fd = map.as_fd().try_clone_to_owned().map_err(|source| map.error("duplicate map", source))?;
     MapData::from_fd(fd).map_err(|reason| map.error("inspect map", io::Error::other(reason)))
 }
 
 fn wait(fds: &[RawFd], timeout: Duration) -> io::Result<bool> {
-    let mut polls: Vec<libc::pollfd> = fds
-        .iter()
-        .map(|&fd| libc::pollfd {
-            fd,
-            events: libc::POLLIN,
-            revents: 0,
-        })
-        .collect();
+    let mut polls: Vec<libc::pollfd> =
+        fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
     let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the pointer and count describe one live vector; the descriptors are the readers' own.
-    match unsafe {
-        libc::poll(
-            polls.as_mut_ptr(),
-            polls.len() as libc::nfds_t,
-            milliseconds,
-        )
-    } {
+    match unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, milliseconds) } {
         0 => Ok(false),
         ready if ready > 0 => Ok(true),
         _ => match io::Error::last_os_error() {

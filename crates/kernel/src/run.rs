@@ -29,11 +29,7 @@ pub struct TestRun<'a> {
 impl<'a> TestRun<'a> {
     /// One run of one frame that comes from nowhere.
     pub fn once(frame: &'a [u8]) -> Self {
-        Self {
-            frame,
-            repeat: 1,
-            ingress: None,
-        }
+        Self { frame, repeat: 1, ingress: None }
     }
 }
 
@@ -68,9 +64,8 @@ pub fn test_run(program: &Program, run: &TestRun<'_>) -> Result<Outcome, KernelE
         ctx_size_in: context.size(),
         ..sys::TestRun::default()
     };
-    sys::bpf(Command::ProgTestRun, &mut arguments).map_err(|source| {
-        KernelError::new("test-run program", format!("`{}`", program.name()), source)
-    })?;
+    sys::bpf(Command::ProgTestRun, &mut arguments)
+        .map_err(|source| KernelError::new("test-run program", format!("`{}`", program.name()), source))?;
     out.truncate(arguments.data_size_out as usize);
     Ok(Outcome {
         code: arguments.retval,
@@ -109,15 +104,9 @@ pub fn live(program: &Program, run: &LiveRun<'_>) -> Result<(), KernelError> {
         batch_size: run.batch,
         ..sys::TestRun::default()
     };
-    sys::bpf(Command::ProgTestRun, &mut arguments)
-        .map(drop)
-        .map_err(|source| {
-            KernelError::new(
-                "send live frames through",
-                format!("`{}`", program.name()),
-                source,
-            )
-        })
+    sys::bpf(Command::ProgTestRun, &mut arguments).map(drop).map_err(|source| {
+        KernelError::new("send live frames through", format!("`{}`", program.name()), source)
+    })
 }
 
 /// What the program sees beside the frame: `struct xdp_md` or `struct __sk_buff`, as words.
@@ -137,11 +126,7 @@ impl Context {
     }
 
     fn address(&self) -> u64 {
-        if self.0.is_empty() {
-            0
-        } else {
-            self.0.as_ptr() as u64
-        }
+        if self.0.is_empty() { 0 } else { self.0.as_ptr() as u64 }
     }
 
     fn size(&self) -> u32 {

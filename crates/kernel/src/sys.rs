@@ -11,6 +11,9 @@ use std::path::Path;
 
 use crate::KernelError;
 
+/// `BPF_F_XDP_HAS_FRAGS`, a flag of program loading: the program takes frames of several pages.
+pub(crate) const HAS_FRAGS: u32 = 1 << 5;
+
 /// The commands of `bpf(2)` (`enum bpf_cmd`).
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
@@ -29,7 +32,6 @@ pub(crate) enum Command {
     Info = 15,
     ProgQuery = 16,
     BtfLoad = 18,
-    MapLookupAndDelete = 21,
     MapFreeze = 22,
     MapLookupBatch = 24,
     MapLookupAndDeleteBatch = 25,
@@ -39,8 +41,8 @@ pub(crate) enum Command {
     LinkUpdate = 29,
     LinkByFdId = 30,
     LinkNextId = 31,
-    EnableStats = 32,
     LinkDetach = 34,
+    TokenCreate = 36,
 }
 
 /// Marks the argument structures below.
@@ -96,6 +98,7 @@ arguments! {
     LinkCreate { prog_fd: u32, ifindex: u32, attach_type: u32, flags: u32 }
     LinkUpdate { link_fd: u32, new_prog_fd: u32, flags: u32, old_prog_fd: u32 }
     OneFd { fd: u32 }
+    TokenCreate { flags: u32, bpffs_fd: u32 }
 }
 
 /// Calls `bpf(2)`. Pointers inside `arguments` are the caller's promise: each points to live memory of the size
@@ -104,18 +107,9 @@ pub(crate) fn bpf<A: Arguments>(command: Command, arguments: &mut A) -> io::Resu
     // SAFETY: the pointer and size describe one live, initialised `Arguments`; the kernel writes only inside it
     // and through the pointers in it, which the callers in this crate take from buffers they keep borrowed.
     let answer = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command as libc::c_long,
-            std::ptr::from_mut(arguments),
-            size_of::<A>(),
-        )
+        libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(arguments), size_of::<A>())
     };
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(answer as i32)
-    }
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer as i32) }
 }
 
 /// Calls a command of `bpf(2)` whose answer is a new file descriptor (close-on-exec: the kernel sets it).
@@ -129,64 +123,41 @@ pub(crate) fn bpf_fd<A: Arguments>(command: Command, arguments: &mut A) -> io::R
 pub(crate) fn object_name(name: &str) -> [u8; 16] {
     let mut out = [0; 16];
     for (slot, byte) in out[..15].iter_mut().zip(name.bytes()) {
-        *slot = if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.' {
-            byte
-        } else {
-            b'_'
-        };
+        *slot = if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.' { byte } else { b'_' };
     }
     out
 }
 
 /// Reads a name that the kernel filled in.
 pub(crate) fn name_text(name: &[u8]) -> String {
-    let end = name
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(name.len());
+    let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
     String::from_utf8_lossy(&name[..end]).into_owned()
 }
 
 /// A path as C wants it.
 pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
 /// Pins any BPF object; the directory must be on bpffs.
 pub(crate) fn pin(fd: i32, path: &Path) -> Result<(), KernelError> {
     let error = |source| KernelError::new("pin at", path.display().to_string(), source);
     let c_path = c_path(path).map_err(error)?;
-    let mut arguments = Pin {
-        path: c_path.as_ptr() as u64,
-        fd: fd as u32,
-        flags: 0,
-    };
-    bpf(Command::ObjPin, &mut arguments)
-        .map(drop)
-        .map_err(error)
+    let mut arguments = Pin { path: c_path.as_ptr() as u64, fd: fd as u32, flags: 0 };
+    bpf(Command::ObjPin, &mut arguments).map(drop).map_err(error)
 }
 
 /// Opens any pinned BPF object.
 pub(crate) fn open_pin(path: &Path) -> Result<OwnedFd, KernelError> {
     let error = |source| KernelError::new("open pin", path.display().to_string(), source);
     let c_path = c_path(path).map_err(error)?;
-    let mut arguments = Pin {
-        path: c_path.as_ptr() as u64,
-        ..Pin::default()
-    };
+    let mut arguments = Pin { path: c_path.as_ptr() as u64, ..Pin::default() };
     bpf_fd(Command::ObjGet, &mut arguments).map_err(error)
 }
 
 /// Opens an object by its id.
 pub(crate) fn open_id(command: Command, id: u32) -> io::Result<OwnedFd> {
-    bpf_fd(
-        command,
-        &mut ById {
-            id,
-            ..ById::default()
-        },
-    )
+    bpf_fd(command, &mut ById { id, ..ById::default() })
 }
 
 /// What a descriptor names, as `bpf_obj_get_info_by_fd` fills it.
@@ -197,11 +168,8 @@ pub(crate) unsafe trait Info: Default {}
 
 /// Asks for the info of a program, map or link.
 pub(crate) fn info<I: Info>(fd: i32, mut info: I) -> io::Result<I> {
-    let mut arguments = InfoByFd {
-        fd: fd as u32,
-        size: size_of::<I>() as u32,
-        info: std::ptr::from_mut(&mut info) as u64,
-    };
+    let mut arguments =
+        InfoByFd { fd: fd as u32, size: size_of::<I>() as u32, info: std::ptr::from_mut(&mut info) as u64 };
     bpf(Command::Info, &mut arguments)?;
     Ok(info)
 }

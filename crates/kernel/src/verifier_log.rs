@@ -83,10 +83,7 @@ pub fn explain(log: &str) -> Explanation {
 
 /// Reads the totals at the log's end.
 pub fn statistics(log: &str) -> Option<Statistics> {
-    let totals = log
-        .lines()
-        .rev()
-        .find(|line| line.starts_with("processed "))?;
+    let totals = log.lines().rev().find(|line| line.starts_with("processed "))?;
     let mut statistics = Statistics {
         processed_insns: number_after(totals, "processed ")?,
         insn_limit: number_after(totals, "(limit ").unwrap_or(0),
@@ -102,10 +99,7 @@ pub fn statistics(log: &str) -> Option<Statistics> {
         }
         if let Some(depths) = line.strip_prefix("stack depth ") {
             let depths = depths.split(' ').next().unwrap_or("");
-            statistics.stack_depths = depths
-                .split('+')
-                .filter_map(|depth| depth.parse().ok())
-                .collect();
+            statistics.stack_depths = depths.split('+').filter_map(|depth| depth.parse().ok()).collect();
         }
     }
     Some(statistics)
@@ -222,11 +216,7 @@ fn source_line(comment: &str) -> SourceLine {
             line: Some(line.parse().ok()?),
         })
     });
-    place.unwrap_or_else(|| SourceLine {
-        text: comment.to_owned(),
-        file: None,
-        line: None,
-    })
+    place.unwrap_or_else(|| SourceLine { text: comment.to_owned(), file: None, line: None })
 }
 
 /// `unreachable insn 7`, `back-edge from insn 3 to 1`: messages about the shape come before any walk.
@@ -236,9 +226,7 @@ fn index_in_message(message: &str) -> Option<usize> {
 
 fn number_after(line: &str, start: &str) -> Option<u64> {
     let rest = &line[line.find(start)? + start.len()..];
-    let digits = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest[..digits].parse().ok()
 }
 

@@ -23,37 +23,16 @@ enum Held {
     /// The kernel detaches when the last descriptor and pin of the link are gone.
     Link { fd: OwnedFd, pin: Option<PathBuf> },
     /// A filter stays until it is removed; the socket is of the namespace that it is in.
-    Filter {
-        netlink: Netlink,
-        filter: Filter,
-        left: bool,
-    },
+    Filter { netlink: Netlink, filter: Filter, left: bool },
 }
 
 impl Attachment {
     pub(super) fn of_link(fd: OwnedFd, interface: Interface, hook: Hook) -> Self {
-        Self {
-            held: Held::Link { fd, pin: None },
-            interface,
-            hook,
-        }
+        Self { held: Held::Link { fd, pin: None }, interface, hook }
     }
 
-    pub(super) fn of_filter(
-        netlink: Netlink,
-        filter: Filter,
-        interface: Interface,
-        hook: Hook,
-    ) -> Self {
-        Self {
-            held: Held::Filter {
-                netlink,
-                filter,
-                left: false,
-            },
-            interface,
-            hook,
-        }
+    pub(super) fn of_filter(netlink: Netlink, filter: Filter, interface: Interface, hook: Hook) -> Self {
+        Self { held: Held::Filter { netlink, filter, left: false }, interface, hook }
     }
 
     /// Opens a pinned link. The interface may have gone meanwhile: then [`Attachment::occupant`] tells index 0.
@@ -67,21 +46,11 @@ impl Attachment {
             Ok(link) => link.name,
             Err(_) => format!("if{}", info.ifindex),
         };
-        let interface = Interface {
-            index: info.ifindex,
-            name,
-        };
+        let interface = Interface { index: info.ifindex, name };
         if hook == Hook::XdpNative {
             hook = xdp_mode_of(&interface, info.prog_id).unwrap_or(hook);
         }
-        Ok(Self {
-            held: Held::Link {
-                fd,
-                pin: Some(path.to_owned()),
-            },
-            interface,
-            hook,
-        })
+        Ok(Self { held: Held::Link { fd, pin: Some(path.to_owned()) }, interface, hook })
     }
 
     /// The interface; its name is the one of the time of attaching.
@@ -103,13 +72,8 @@ impl Attachment {
                 Ok(())
             }
             Held::Filter { .. } => {
-                let source =
-                    io::Error::other("a clsact filter is no BPF object; it stays without a pin");
-                Err(KernelError::new(
-                    "pin at",
-                    path.display().to_string(),
-                    source,
-                ))
+                let source = io::Error::other("a clsact filter is no BPF object; it stays without a pin");
+                Err(KernelError::new("pin at", path.display().to_string(), source))
             }
         }
     }
@@ -118,15 +82,9 @@ impl Attachment {
     pub fn update(&mut self, program: &Program) -> Result<(), KernelError> {
         match &mut self.held {
             Held::Link { fd, .. } => link::update(fd, program).map_err(|source| {
-                KernelError::new(
-                    "swap the program of",
-                    format!("`{}`", self.interface.name),
-                    source,
-                )
+                KernelError::new("swap the program of", format!("`{}`", self.interface.name), source)
             }),
-            Held::Filter {
-                netlink, filter, ..
-            } => {
+            Held::Filter { netlink, filter, .. } => {
                 netlink.replace_filter(&self.interface, filter, program)?;
                 filter.program_id = program.id()?;
                 Ok(())
@@ -137,16 +95,10 @@ impl Attachment {
     /// Where it sits and what holds it.
     pub fn occupant(&self) -> Result<Occupant, KernelError> {
         match &self.held {
-            Held::Filter { filter, .. } => {
-                Ok(occupants::of_filter(&self.interface, self.hook, filter))
-            }
+            Held::Filter { filter, .. } => Ok(occupants::of_filter(&self.interface, self.hook, filter)),
             Held::Link { fd, .. } => {
                 let error = |source| {
-                    KernelError::new(
-                        "inspect the link of",
-                        format!("`{}`", self.interface.name),
-                        source,
-                    )
+                    KernelError::new("inspect the link of", format!("`{}`", self.interface.name), source)
                 };
                 let info = link::info(fd).map_err(error)?;
                 Ok(Occupant {
@@ -163,21 +115,15 @@ impl Attachment {
     /// Takes the program off, also if its link is pinned; the pin goes too.
     pub fn detach(mut self) -> Result<(), KernelError> {
         match &mut self.held {
-            Held::Filter {
-                netlink,
-                filter,
-                left,
-            } => {
+            Held::Filter { netlink, filter, left } => {
                 *left = true;
                 netlink.delete_filter(&self.interface, filter)
             }
             Held::Link { fd, pin } => {
-                let error = |source| {
-                    KernelError::new("detach from", format!("`{}`", self.interface.name), source)
-                };
+                let error =
+                    |source| KernelError::new("detach from", format!("`{}`", self.interface.name), source);
                 link::detach(fd).map_err(error)?;
-                pin.as_deref()
-                    .map_or(Ok(()), |path| maps::unpin(path).map(drop))
+                pin.as_deref().map_or(Ok(()), |path| maps::unpin(path).map(drop))
             }
         }
     }
@@ -192,12 +138,7 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        if let Held::Filter {
-            netlink,
-            filter,
-            left: false,
-        } = &mut self.held
-        {
+        if let Held::Filter { netlink, filter, left: false } = &mut self.held {
             // The interface may be gone, and the filter with it.
             let _ = netlink.delete_filter(&self.interface, filter);
         }
@@ -208,7 +149,5 @@ impl Drop for Attachment {
 fn xdp_mode_of(interface: &Interface, program_id: u32) -> Option<Hook> {
     let mut netlink = Netlink::open().ok()?;
     let all = occupants::xdp_occupants(&mut netlink, interface).ok()?;
-    all.iter()
-        .find(|occupant| occupant.program_id == program_id)
-        .map(|occupant| occupant.hook)
+    all.iter().find(|occupant| occupant.program_id == program_id).map(|occupant| occupant.hook)
 }

@@ -22,12 +22,7 @@ pub(super) fn create(
     flags: u32,
 ) -> io::Result<OwnedFd> {
     let prog_fd = program.raw_fd() as u32;
-    let mut arguments = sys::LinkCreate {
-        prog_fd,
-        ifindex: interface.index,
-        attach_type,
-        flags,
-    };
+    let mut arguments = sys::LinkCreate { prog_fd, ifindex: interface.index, attach_type, flags };
     sys::bpf_fd(Command::LinkCreate, &mut arguments)
 }
 
@@ -42,9 +37,7 @@ pub(super) fn update(link: &OwnedFd, program: &Program) -> io::Result<()> {
 
 /// Cuts a link off from its interface, whoever holds it.
 pub(super) fn detach(link: &OwnedFd) -> io::Result<()> {
-    let mut arguments = sys::OneFd {
-        fd: link.as_raw_fd() as u32,
-    };
+    let mut arguments = sys::OneFd { fd: link.as_raw_fd() as u32 };
     sys::bpf(Command::LinkDetach, &mut arguments).map(drop)
 }
 
@@ -70,10 +63,7 @@ pub(super) fn hook(info: &sys::LinkInfo) -> Option<Hook> {
 pub(super) fn find_xdp(ifindex: u32, program_id: u32) -> Option<u32> {
     let mut id = 0;
     loop {
-        let mut arguments = sys::ById {
-            id,
-            ..sys::ById::default()
-        };
+        let mut arguments = sys::ById { id, ..sys::ById::default() };
         sys::bpf(Command::LinkNextId, &mut arguments).ok()?;
         id = arguments.next_id;
         // A link may go while we look.

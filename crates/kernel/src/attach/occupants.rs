@@ -19,36 +19,19 @@ pub fn occupants(interface: &Interface) -> Result<Vec<Occupant>, KernelError> {
     for hook in [Hook::TcIngress, Hook::TcEgress] {
         all.extend(tcx_occupants(interface, hook));
         let filters = netlink.filters(interface, hook.way())?;
-        all.extend(
-            filters
-                .iter()
-                .map(|filter| of_filter(interface, hook, filter)),
-        );
+        all.extend(filters.iter().map(|filter| of_filter(interface, hook, filter)));
     }
     Ok(all)
 }
 
 /// Takes an occupant away, whoever put it there.
 pub fn evict(interface: &Interface, occupant: &Occupant) -> Result<(), KernelError> {
-    let error = |source| {
-        KernelError::new(
-            "detach the program from",
-            format!("`{}`", interface.name),
-            source,
-        )
-    };
+    let error = |source| KernelError::new("detach the program from", format!("`{}`", interface.name), source);
     match occupant.holder {
-        Holder::Link { id } => link::open(id)
-            .and_then(|link| link::detach(&link))
-            .map_err(error),
+        Holder::Link { id } => link::open(id).and_then(|link| link::detach(&link)).map_err(error),
         Holder::Filter { priority, handle } => {
             let way = occupant.hook.way();
-            let filter = Filter {
-                way,
-                priority,
-                handle,
-                program_id: occupant.program_id,
-            };
+            let filter = Filter { way, priority, handle, program_id: occupant.program_id };
             Netlink::open()?.delete_filter(interface, &filter)
         }
         Holder::Netlink if matches!(occupant.hook, Hook::TcIngress | Hook::TcEgress) => {
@@ -69,9 +52,7 @@ pub(super) fn xdp_occupants(
         (Hook::XdpOffload, state.offload),
     ];
     let found = modes.into_iter().filter_map(|(hook, id)| Some((hook, id?)));
-    Ok(found
-        .map(|(hook, id)| of_xdp(interface, hook, id))
-        .collect())
+    Ok(found.map(|(hook, id)| of_xdp(interface, hook, id)).collect())
 }
 
 fn of_xdp(interface: &Interface, hook: Hook, program_id: u32) -> Occupant {
@@ -89,10 +70,7 @@ pub(super) fn of_filter(interface: &Interface, hook: Hook, filter: &Filter) -> O
     Occupant {
         ifindex: interface.index,
         hook,
-        holder: Holder::Filter {
-            priority: filter.priority,
-            handle: filter.handle,
-        },
+        holder: Holder::Filter { priority: filter.priority, handle: filter.handle },
         program_id: filter.program_id,
         program_name: program_name(filter.program_id),
     }
@@ -112,19 +90,12 @@ fn tcx_occupants(interface: &Interface, hook: Hook) -> Vec<Occupant> {
     if sys::bpf(Command::ProgQuery, &mut arguments).is_err() {
         return Vec::new();
     }
-    let pairs = programs
-        .into_iter()
-        .zip(links)
-        .take(arguments.count as usize);
+    let pairs = programs.into_iter().zip(links).take(arguments.count as usize);
     pairs
         .map(|(program_id, link)| Occupant {
             ifindex: interface.index,
             hook,
-            holder: if link == 0 {
-                Holder::Netlink
-            } else {
-                Holder::Link { id: link }
-            },
+            holder: if link == 0 { Holder::Netlink } else { Holder::Link { id: link } },
             program_id,
             program_name: program_name(program_id),
         })

@@ -12,10 +12,10 @@ use crate::program::Program;
 
 /// What fits beside headroom (256) and the skb's tail (320) into a page of 4 KiB, less the Ethernet header:
 /// veth's own limit (`veth_xdp_set`); drivers of cards take a little less.
-const PAGE_MTU: u32 = 3506;
+pub(crate) const PAGE_MTU: u32 = 3506;
 
 /// Drivers whose native XDP refuses only certain settings: their EOPNOTSUPP is about those.
-const XDP_DRIVERS: [&str; 19] = [
+pub(crate) const XDP_DRIVERS: [&str; 19] = [
     "veth",
     "tun",
     "virtio_net",
@@ -40,30 +40,16 @@ const XDP_DRIVERS: [&str; 19] = [
 /// Errno, and what it means in the drivers that answer with it.
 const DRIVER_WORDS: [(i32, &str); 5] = [
     (libc::ENOTCONN, "the veth has no other end"),
-    (
-        libc::ENOSPC,
-        "it has fewer receive queues than its peer has send queues; make the queues equal",
-    ),
+    (libc::ENOSPC, "it has fewer receive queues than its peer has send queues; make the queues equal"),
     (
         libc::ENOMEM,
         "there are not enough queues or not enough memory; `ethtool -L` with fewer queues may help",
     ),
-    (
-        libc::EOPNOTSUPP,
-        "a setting is in the way; `ethtool -K` with lro off and rx-gro-hw off often helps",
-    ),
-    (
-        libc::EINVAL,
-        "the driver does not take this program with its present settings",
-    ),
+    (libc::EOPNOTSUPP, "a setting is in the way; `ethtool -K` with lro off and rx-gro-hw off often helps"),
+    (libc::EINVAL, "the driver does not take this program with its present settings"),
 ];
 
-pub(super) fn of_xdp(
-    program: &Program,
-    interface: &Interface,
-    hook: Hook,
-    error: io::Error,
-) -> AttachError {
+pub(super) fn of_xdp(program: &Program, interface: &Interface, hook: Hook, error: io::Error) -> AttachError {
     let errno = error.raw_os_error().unwrap_or(0);
     let name = interface.name.clone();
     match errno {
@@ -81,67 +67,42 @@ pub(super) fn of_tc(interface: &Interface, error: io::Error) -> AttachError {
         libc::EPERM | libc::EACCES => AttachError::Permission { interface: name },
         libc::ENODEV | libc::ENXIO => AttachError::NoInterface { interface: name },
         // Without cls_bpf or clsact in the kernel.
-        libc::ENOENT => refused(
-            interface,
-            "this kernel has no clsact qdisc or no cls_bpf filters".to_owned(),
-        ),
+        libc::ENOENT => {
+            refused(interface, "this kernel has no clsact qdisc or no cls_bpf filters".to_owned())
+        }
         _ => KernelError::new("attach to", format!("`{name}`"), error).into(),
     }
 }
 
 fn taken(interface: &Interface, hook: Hook, error: io::Error) -> AttachError {
-    let found =
-        Netlink::open().and_then(|mut netlink| occupants::xdp_occupants(&mut netlink, interface));
+    let found = Netlink::open().and_then(|mut netlink| occupants::xdp_occupants(&mut netlink, interface));
     let Some(occupant) = found.ok().and_then(|all| all.into_iter().next()) else {
         // EEXIST also says that a bond or bridge above it has a program.
-        let reason = format!(
-            "{}; an interface above it may have a program",
-            crate::error::words(&error)
-        );
+        let reason = format!("{}; an interface above it may have a program", crate::error::words(&error));
         return refused(interface, reason);
     };
     let (interface, occupant) = (interface.name.clone(), Box::new(occupant));
     if occupant.hook == hook {
-        AttachError::Busy {
-            interface,
-            occupant,
-        }
+        AttachError::Busy { interface, occupant }
     } else {
-        AttachError::OtherMode {
-            interface,
-            occupant,
-        }
+        AttachError::OtherMode { interface, occupant }
     }
 }
 
 fn too_large(interface: &Interface) -> AttachError {
-    AttachError::MtuTooLarge {
-        interface: interface.name.clone(),
-        mtu: mtu(interface),
-        limit: PAGE_MTU,
-    }
+    AttachError::MtuTooLarge { interface: interface.name.clone(), mtu: mtu(interface), limit: PAGE_MTU }
 }
 
-fn of_driver(
-    program: &Program,
-    interface: &Interface,
-    hook: Hook,
-    error: io::Error,
-) -> AttachError {
+fn of_driver(program: &Program, interface: &Interface, hook: Hook, error: io::Error) -> AttachError {
     let errno = error.raw_os_error().unwrap_or(0);
     if is_gone(interface) {
         // Links answer EINVAL for an index that nobody has.
-        return AttachError::NoInterface {
-            interface: interface.name.clone(),
-        };
+        return AttachError::NoInterface { interface: interface.name.clone() };
     }
     let driver = offload::driver(&interface.name).unwrap_or_else(|_| "unknown".to_owned());
     let known = XDP_DRIVERS.contains(&driver.as_str());
     if hook == Hook::XdpNative && errno == libc::EOPNOTSUPP && !known {
-        return AttachError::NoNative {
-            interface: interface.name.clone(),
-            driver,
-        };
+        return AttachError::NoNative { interface: interface.name.clone(), driver };
     }
     if hook == Hook::XdpNative
         && matches!(errno, libc::EINVAL | libc::EOPNOTSUPP)
@@ -150,24 +111,15 @@ fn of_driver(
         return too_large(interface);
     }
     match DRIVER_WORDS.iter().find(|row| row.0 == errno) {
-        Some((_, words)) => refused(
-            interface,
-            format!("{words} ({})", crate::error::words(&error)),
-        ),
-        None => KernelError::new(
-            "attach",
-            format!("`{}` to `{}`", program.name(), interface.name),
-            error,
-        )
-        .into(),
+        Some((_, words)) => refused(interface, format!("{words} ({})", crate::error::words(&error))),
+        None => {
+            KernelError::new("attach", format!("`{}` to `{}`", program.name(), interface.name), error).into()
+        }
     }
 }
 
 fn refused(interface: &Interface, reason: String) -> AttachError {
-    AttachError::Refused {
-        interface: interface.name.clone(),
-        reason,
-    }
+    AttachError::Refused { interface: interface.name.clone(), reason }
 }
 
 fn is_gone(interface: &Interface) -> bool {

@@ -49,19 +49,14 @@ impl Feeder {
             ProgramKind::Xdp => &["xdp", "xdp.frags"],
             ProgramKind::Tc => &["tc"],
             _ => {
-                return Err(BenchError::WrongKind {
-                    program: program.name().to_owned(),
-                });
+                return Err(BenchError::WrongKind { program: program.name().to_owned() });
             }
         };
         let largest = frames.iter().map(|frame| frame.len()).max().unwrap_or(0);
         let first = vec![0; largest];
         let mut refusal = None;
         for section in sections {
-            let feeder = Self {
-                loaded: load_feeder(section, frames, largest)?,
-                first: first.clone(),
-            };
+            let feeder = Self { loaded: load_feeder(section, frames, largest)?, first: first.clone() };
             match feeder.map("target").set_program(0, program) {
                 Ok(()) => {
                     feeder.fill(frames)?;
@@ -75,9 +70,7 @@ impl Feeder {
 
     /// A program that does nothing.
     pub(super) fn empty(&self) -> &Program {
-        self.loaded
-            .program("empty")
-            .expect("loaded beside the feeder")
+        self.loaded.program("empty").expect("loaded beside the feeder")
     }
 
     /// Nanoseconds a frame through the feeder and the program, as the kernel measures them: whole ones.
@@ -85,18 +78,8 @@ impl Feeder {
         self.map("target").set_program(0, program)?;
         let state = self.map("state");
         state.update(&[0; 4], &[0; STATE_SIZE as usize], Update::Any)?;
-        let feeder = self
-            .loaded
-            .program("feeder")
-            .expect("loaded under its name");
-        let outcome = run::test_run(
-            feeder,
-            &TestRun {
-                frame: &self.first,
-                repeat,
-                ingress: None,
-            },
-        )?;
+        let feeder = self.loaded.program("feeder").expect("loaded under its name");
+        let outcome = run::test_run(feeder, &TestRun { frame: &self.first, repeat, ingress: None })?;
         check(state, program, repeat)?;
         Ok(outcome.duration.as_nanos() as f64)
     }
@@ -125,11 +108,7 @@ impl Feeder {
 /// A figure counts only if every frame reached the program.
 fn check(state: &Map, program: &Program, repeat: u32) -> Result<(), BenchError> {
     let state = state.lookup(&[0; 4])?.unwrap_or_default();
-    let number = |at: i16| {
-        state
-            .get(at as usize..at as usize + 8)
-            .and_then(|bytes| bytes.try_into().ok())
-    };
+    let number = |at: i16| state.get(at as usize..at as usize + 8).and_then(|bytes| bytes.try_into().ok());
     let failed = number(NEXT).map_or(0, |bytes| u64::from_ne_bytes(bytes) >> 32);
     let fed = number(FED).map_or(0, u64::from_ne_bytes);
     let frames = u64::from(repeat);
@@ -137,11 +116,7 @@ fn check(state: &Map, program: &Program, repeat: u32) -> Result<(), BenchError> 
         return Ok(());
     }
     let failed = failed.max(frames.saturating_sub(fed));
-    Err(BenchError::Lost {
-        program: program.name().to_owned(),
-        failed,
-        frames,
-    })
+    Err(BenchError::Lost { program: program.name().to_owned(), failed, frames })
 }
 
 fn slot(frame: &[u8], size: usize) -> Vec<u8> {
@@ -158,13 +133,7 @@ fn load_feeder(section: &str, frames: &[&[u8]], largest: usize) -> Result<Loaded
         programs: vec![feeder(section, frames.len(), largest), empty(section)],
         maps: vec![
             MapDef::new("state", MapKind::Array, MapType::U32, state, 1),
-            MapDef::new(
-                "frames",
-                MapKind::Array,
-                MapType::U32,
-                value,
-                frames.len() as u32,
-            ),
+            MapDef::new("frames", MapKind::Array, MapType::U32, value, frames.len() as u32),
             MapDef::programs("target", 1),
         ],
         license: "Dual MIT/GPL".into(),
@@ -199,10 +168,7 @@ fn feeder(section: &str, frames: usize, largest: usize) -> weir_bpf::program::Pr
     }
     increment(&mut asm, Size::DW, FED);
     asm.emit(Insn::mov(Reg::R1, Reg::R6));
-    asm.emit(Insn::LdMap {
-        dst: Reg::R2,
-        map: TARGET,
-    });
+    asm.emit(Insn::LdMap { dst: Reg::R2, map: TARGET });
     asm.emit(Insn::mov32(Reg::R3, 0));
     asm.emit(Insn::Call(helpers::TAIL_CALL));
     asm.bind(failed);
@@ -214,8 +180,7 @@ fn feeder(section: &str, frames: usize, largest: usize) -> weir_bpf::program::Pr
 }
 
 fn finish(asm: Assembler) -> weir_bpf::program::Program {
-    asm.finish(&Target::for_kernel(5, 18))
-        .expect("the feeder is a good program")
+    asm.finish(&Target::for_kernel(5, 18)).expect("the feeder is a good program")
 }
 
 /// `r0` = the value of the key at `r10 - 4`.

@@ -56,10 +56,7 @@ fn adjust(definition: &mut aya_obj::Map, max_entries: Option<u32>) {
             definition.set_max_entries(possible_cpus() as u32);
         }
         Some(MapKind::RingBuf) => {
-            let pages = definition
-                .max_entries()
-                .div_ceil(page_size())
-                .next_power_of_two();
+            let pages = definition.max_entries().div_ceil(page_size()).next_power_of_two();
             definition.set_max_entries(pages * page_size());
             definition.set_value_size(0);
         }
@@ -93,8 +90,7 @@ fn check_shape(name: &str, definition: &aya_obj::Map, map: &Map) -> Result<(), L
 }
 
 fn fits(found: &MapInfo, wanted: &MapInfo) -> bool {
-    let entries = if wanted.kind.is_some_and(MapKind::per_cpu) && wanted.flags & NO_COMMON_LRU != 0
-    {
+    let entries = if wanted.kind.is_some_and(MapKind::per_cpu) && wanted.flags & NO_COMMON_LRU != 0 {
         wanted.max_entries.next_multiple_of(possible_cpus() as u32)
     } else {
         wanted.max_entries
@@ -157,27 +153,20 @@ fn create(
         arguments.btf_key_type_id = typed.def.btf_key_type_id;
         arguments.btf_value_type_id = typed.def.btf_value_type_id;
     }
-    let fd = sys::bpf_fd(Command::MapCreate, &mut arguments)
-        .map_err(|error| refusal(name, definition, error))?;
+    let fd =
+        sys::bpf_fd(Command::MapCreate, &mut arguments).map_err(|error| refusal(name, definition, error))?;
     Ok(Map::from_fd(fd)?)
 }
 
 fn refusal(name: &str, definition: &aya_obj::Map, error: std::io::Error) -> LoadError {
     let kind = kind_name(definition.map_type());
     match error.raw_os_error() {
-        Some(libc::EPERM) => LoadError::Permission {
-            what: name.to_owned(),
-        },
+        Some(libc::EPERM) => LoadError::Permission { what: name.to_owned() },
         // EINVAL is also the answer to a bad size, but a known map kind of a sane object has none.
-        Some(libc::EOPNOTSUPP | ENOTSUPP) => LoadError::Unsupported {
-            what: format!("maps of kind {kind}, which `{name}` needs"),
-        },
-        _ => KernelError::new(
-            "create map",
-            format!("`{name}` ({})", shape_text(definition)),
-            error,
-        )
-        .into(),
+        Some(libc::EOPNOTSUPP | ENOTSUPP) => {
+            LoadError::Unsupported { what: format!("maps of kind {kind}, which `{name}` needs") }
+        }
+        _ => KernelError::new("create map", format!("`{name}` ({})", shape_text(definition)), error).into(),
     }
 }
 
@@ -188,9 +177,7 @@ fn shape_text(definition: &aya_obj::Map) -> String {
 /// The contents of data sections; constants are frozen, so that the verifier reads them.
 fn fill(map: &Map, definition: &aya_obj::Map) -> Result<(), LoadError> {
     let kind = definition.section_kind();
-    if matches!(kind, EbpfSectionKind::Data | EbpfSectionKind::Rodata)
-        && !definition.data().is_empty()
-    {
+    if matches!(kind, EbpfSectionKind::Data | EbpfSectionKind::Rodata) && !definition.data().is_empty() {
         let mut value = definition.data().to_vec();
         value.resize(map.info().value_size as usize, 0);
         map.update(&0u32.to_ne_bytes(), &value, Update::Any)?;

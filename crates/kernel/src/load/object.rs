@@ -30,17 +30,12 @@ pub(super) fn load_btf(object: &mut Object) -> Result<Option<OwnedFd>, LoadError
     let Some(features) = aya::features().btf() else {
         return Ok(None);
     };
-    let btf = object
-        .fixup_and_sanitize_btf(features)
-        .map_err(|error| not_an_object(&error))?;
+    let btf = object.fixup_and_sanitize_btf(features).map_err(|error| not_an_object(&error))?;
     let Some(bytes) = btf.map(|btf| btf.to_bytes()) else {
         return Ok(None);
     };
-    let mut arguments = sys::BtfLoad {
-        btf: bytes.as_ptr() as u64,
-        btf_size: bytes.len() as u32,
-        ..Default::default()
-    };
+    let mut arguments =
+        sys::BtfLoad { btf: bytes.as_ptr() as u64, btf_size: bytes.len() as u32, ..Default::default() };
     if let Ok(fd) = sys::bpf_fd(Command::BtfLoad, &mut arguments) {
         return Ok(Some(fd));
     }
@@ -51,16 +46,12 @@ pub(super) fn load_btf(object: &mut Object) -> Result<Option<OwnedFd>, LoadError
     arguments.log_level = 1;
     match sys::bpf_fd(Command::BtfLoad, &mut arguments) {
         Ok(fd) => Ok(Some(fd)),
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Err(LoadError::Permission {
-            what: "types".to_owned(),
-        }),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            Err(LoadError::Permission { what: "types".to_owned() })
+        }
         Err(error) => {
             let log = sys::name_text(&log);
-            let last = log
-                .lines()
-                .rev()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or("no reason given");
+            let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
             Err(KernelError::new("load types (BTF)", format!("({last})"), error).into())
         }
     }
@@ -68,22 +59,13 @@ pub(super) fn load_btf(object: &mut Object) -> Result<Option<OwnedFd>, LoadError
 
 /// Puts descriptors of maps and distances of calls into the instructions.
 pub(super) fn relocate(object: &mut Object, maps: &BTreeMap<String, Map>) -> Result<(), LoadError> {
-    let sections = object
-        .functions
-        .keys()
-        .map(|(section, _)| *section)
-        .collect();
+    let sections = object.functions.keys().map(|(section, _)| *section).collect();
     let definitions = object.maps.clone();
-    let fds = definitions.iter().filter_map(|(name, definition)| {
-        maps.get(name)
-            .map(|map| (name.as_str(), map.raw_fd(), definition))
-    });
-    object
-        .relocate_maps(fds, &sections)
-        .map_err(|error| not_an_object(&error))?;
-    object
-        .relocate_calls(&sections)
-        .map_err(|error| not_an_object(&error))?;
+    let fds = definitions
+        .iter()
+        .filter_map(|(name, definition)| maps.get(name).map(|map| (name.as_str(), map.raw_fd(), definition)));
+    object.relocate_maps(fds, &sections).map_err(|error| not_an_object(&error))?;
+    object.relocate_calls(&sections).map_err(|error| not_an_object(&error))?;
     object.sanitize_functions(aya::features());
     Ok(())
 }

@@ -17,9 +17,6 @@ const SMALL_LOG: usize = 256 * 1024;
 /// The kernel takes up to 1 GiB (`UINT_MAX >> 2`); what matters is at the end, and since 6.4 it keeps the end.
 const LARGE_LOG: usize = 64 * 1024 * 1024;
 
-/// `BPF_F_XDP_HAS_FRAGS`.
-const HAS_FRAGS: u32 = 1 << 5;
-
 /// Attach types of `enum bpf_attach_type`, which XDP programs state.
 const ATTACH_XDP: u32 = 37;
 const ATTACH_XDP_DEVMAP: u32 = 33;
@@ -39,13 +36,7 @@ pub(super) fn load(
 ) -> Result<LoadedProgram, LoadError> {
     let function = &object.functions[&program.function_key()];
     let purpose = Purpose::of(name, &program.section)?;
-    let request = Request {
-        name,
-        program,
-        function,
-        btf,
-        purpose,
-    };
+    let request = Request { name, program, function, btf, purpose };
     let level = match log {
         Log::OnRefusal => 0,
         Log::Statistics => LEVEL_STATISTICS,
@@ -71,11 +62,7 @@ struct Purpose {
 
 impl Purpose {
     fn of(name: &str, section: &ProgramSection) -> Result<Self, LoadError> {
-        let plain = |kind| Self {
-            kind,
-            attach_type: 0,
-            flags: 0,
-        };
+        let plain = |kind| Self { kind, attach_type: 0, flags: 0 };
         match section {
             ProgramSection::Xdp { frags, attach_type } => Ok(Self {
                 kind: ProgramKind::Xdp,
@@ -84,17 +71,13 @@ impl Purpose {
                     XdpAttachType::DevMap => ATTACH_XDP_DEVMAP,
                     XdpAttachType::CpuMap => ATTACH_XDP_CPUMAP,
                 },
-                flags: if *frags { HAS_FRAGS } else { 0 },
+                flags: if *frags { sys::HAS_FRAGS } else { 0 },
             }),
             // `sections` hides tc's newer names behind that of tracepoints.
-            ProgramSection::SchedClassifier | ProgramSection::TracePoint => {
-                Ok(plain(ProgramKind::Tc))
-            }
+            ProgramSection::SchedClassifier | ProgramSection::TracePoint => Ok(plain(ProgramKind::Tc)),
             ProgramSection::SocketFilter => Ok(plain(ProgramKind::SocketFilter)),
             other => Err(LoadError::Object {
-                reason: format!(
-                    "program `{name}` is in a section for {other:?}, which Weir does not load"
-                ),
+                reason: format!("program `{name}` is in a section for {other:?}, which Weir does not load"),
             }),
         }
     }
@@ -127,18 +110,12 @@ impl Request<'_> {
     }
 
     /// The log's room grows while the kernel says that it is full and `wants_more`.
-    fn send_with_log(
-        &self,
-        level: u32,
-        wants_more: impl Fn(&str) -> bool,
-    ) -> (io::Result<OwnedFd>, String) {
+    fn send_with_log(&self, level: u32, wants_more: impl Fn(&str) -> bool) -> (io::Result<OwnedFd>, String) {
         let mut room = SMALL_LOG;
         loop {
             let mut log = vec![0u8; room];
             let answer = self.call(level, &mut log);
-            let full = answer
-                .as_ref()
-                .is_err_and(|error| error.raw_os_error() == Some(libc::ENOSPC));
+            let full = answer.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOSPC));
             let log = sys::name_text(&log);
             if full && room < LARGE_LOG && wants_more(&log) {
                 room *= 4;
@@ -150,10 +127,7 @@ impl Request<'_> {
 
     fn call(&self, level: u32, log: &mut [u8]) -> io::Result<OwnedFd> {
         let function = self.function;
-        let (funcs, lines) = (
-            function.func_info.func_info_bytes(),
-            function.line_info.line_info_bytes(),
-        );
+        let (funcs, lines) = (function.func_info.func_info_bytes(), function.line_info.line_info_bytes());
         let mut arguments = sys::ProgLoad {
             kind: self.purpose.kind.number(),
             insn_count: function.instructions.len() as u32,
@@ -161,11 +135,7 @@ impl Request<'_> {
             license: self.program.license.as_ptr() as u64,
             log_level: level,
             log_size: log.len() as u32,
-            log_buf: if log.is_empty() {
-                0
-            } else {
-                log.as_mut_ptr() as u64
-            },
+            log_buf: if log.is_empty() { 0 } else { log.as_mut_ptr() as u64 },
             flags: self.purpose.flags,
             name: sys::object_name(self.name),
             expected_attach_type: self.purpose.attach_type,
@@ -198,11 +168,6 @@ impl Request<'_> {
         if log.trim().is_empty() {
             explanation.message = crate::error::words(&error);
         }
-        LoadError::Rejected {
-            program: what,
-            explanation: Box::new(explanation),
-            log,
-            errno,
-        }
+        LoadError::Rejected { program: what, explanation: Box::new(explanation), log, errno }
     }
 }

@@ -90,10 +90,7 @@ fn rename_strings(btf: &mut [u8], old: &[u8], new: &[u8]) -> Option<()> {
 
 fn string_at(bytes: &[u8], at: usize) -> &[u8] {
     let rest = bytes.get(at..).unwrap_or_default();
-    let end = rest
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
     &rest[..end]
 }
 
@@ -113,11 +110,7 @@ mod tests {
 
     #[test]
     fn names_keep_their_length() {
-        for (old, new) in [
-            ("tc", "tp"),
-            ("tc/web", "tp/web"),
-            ("tcx/ingress", "tp//ingress"),
-        ] {
+        for (old, new) in [("tc", "tp"), ("tc/web", "tp/web"), ("tcx/ingress", "tp//ingress")] {
             assert_eq!(renamed(old.as_bytes()).as_deref(), Some(new.as_bytes()));
             assert_eq!(old.len(), new.len());
         }

@@ -28,14 +28,8 @@ impl Map {
         entries: &[(K, V)],
     ) -> Result<(), KernelError> {
         for chunk in entries.chunks(BATCH) {
-            let keys = self.join(
-                chunk.iter().map(|(key, _)| key.as_ref()),
-                self.info().key_size as usize,
-            );
-            let values = self.join(
-                chunk.iter().map(|(_, value)| value.as_ref()),
-                self.value_room(),
-            );
+            let keys = self.join(chunk.iter().map(|(key, _)| key.as_ref()), self.info().key_size as usize);
+            let values = self.join(chunk.iter().map(|(_, value)| value.as_ref()), self.value_room());
             match self.batch(Command::MapUpdateBatch, &keys, &values, chunk.len()) {
                 Ok(()) => {}
                 Err(error) if no_batches(&error) => {
@@ -52,15 +46,9 @@ impl Map {
     /// Deletes many keys; those that are not there are not an error. Falls back to one by one.
     pub fn delete_batch<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<(), KernelError> {
         for chunk in keys.chunks(BATCH) {
-            let joined = self.join(
-                chunk.iter().map(AsRef::as_ref),
-                self.info().key_size as usize,
-            );
+            let joined = self.join(chunk.iter().map(AsRef::as_ref), self.info().key_size as usize);
             // A missing key ends a batch with ENOENT after the ones before it: finish one by one.
-            if self
-                .batch(Command::MapDeleteBatch, &joined, &[], chunk.len())
-                .is_err()
-            {
+            if self.batch(Command::MapDeleteBatch, &joined, &[], chunk.len()).is_err() {
                 for key in chunk {
                     self.delete(key.as_ref())?;
                 }
@@ -69,13 +57,12 @@ impl Map {
         Ok(())
     }
 
-    fn batch(
-        &self,
-        command: Command,
-        keys: &[u8],
-        values: &[u8],
-        count: usize,
-    ) -> Result<(), KernelError> {
+    /// Whether the kernel has batches for this map.
+    pub(crate) fn has_batches(&self) -> bool {
+        !self.walk_batch(Command::MapLookupBatch).is_err_and(|error| no_batches(&error))
+    }
+
+    fn batch(&self, command: Command, keys: &[u8], values: &[u8], count: usize) -> Result<(), KernelError> {
         let mut arguments = sys::Batch {
             keys: keys.as_ptr() as u64,
             values: values.as_ptr() as u64,
@@ -83,9 +70,7 @@ impl Map {
             map_fd: self.raw_fd() as u32,
             ..sys::Batch::default()
         };
-        sys::bpf(command, &mut arguments)
-            .map(drop)
-            .map_err(|source| self.error("update map", source))
+        sys::bpf(command, &mut arguments).map(drop).map_err(|source| self.error("update map", source))
     }
 
     fn walk_batch(&self, command: Command) -> Result<Entries, KernelError> {
@@ -120,10 +105,7 @@ impl Map {
                 return Err(self.error("read map", error));
             }
             let read = (arguments.count as usize).min(room);
-            let pairs = keys
-                .chunks(key_size)
-                .zip(values.chunks(value_size))
-                .take(read);
+            let pairs = keys.chunks(key_size).zip(values.chunks(value_size)).take(read);
             entries.extend(pairs.map(|(key, value)| (key.to_vec(), value.to_vec())));
             if ended || read == 0 {
                 return Ok(entries);

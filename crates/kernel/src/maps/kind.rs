@@ -2,10 +2,7 @@ use weir_bpf::map::MapKind;
 
 /// The kind with the kernel's number, if Weir has a name for it.
 pub(crate) fn kind_of(number: u32) -> Option<MapKind> {
-    MapKind::ALL
-        .iter()
-        .copied()
-        .find(|kind| kind.number() == number)
+    MapKind::ALL.iter().copied().find(|kind| kind.number() == number)
 }
 
 /// The name that `bpftool` prints, or the number.

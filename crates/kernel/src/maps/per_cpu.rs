@@ -7,8 +7,7 @@ use crate::KernelError;
 pub fn possible_cpus() -> usize {
     static COUNT: LazyLock<usize> = LazyLock::new(|| {
         let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-        count_cpus(text.trim())
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+        count_cpus(text.trim()).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     });
     *COUNT
 }
@@ -18,12 +17,7 @@ fn count_cpus(list: &str) -> Option<usize> {
     list.split(',')
         .map(|range| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
-            Some(
-                last.parse::<usize>()
-                    .ok()?
-                    .checked_sub(first.parse().ok()?)?
-                    + 1,
-            )
+            Some(last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)? + 1)
         })
         .sum()
 }
@@ -35,18 +29,9 @@ impl Map {
     }
 
     /// Sets the values of `key`, one for each possible CPU.
-    pub fn update_per_cpu(
-        &self,
-        key: &[u8],
-        values: &[Vec<u8>],
-        update: Update,
-    ) -> Result<(), KernelError> {
+    pub fn update_per_cpu(&self, key: &[u8], values: &[Vec<u8>], update: Update) -> Result<(), KernelError> {
         let size = self.info().value_size as usize;
-        assert_eq!(
-            values.len(),
-            possible_cpus(),
-            "a value for each possible CPU"
-        );
+        assert_eq!(values.len(), possible_cpus(), "a value for each possible CPU");
         let mut bytes = Vec::with_capacity(self.value_room());
         for value in values {
             assert_eq!(value.len(), size, "a value of `{}`", self.info().name);
@@ -60,10 +45,7 @@ impl Map {
     pub fn split_per_cpu(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let size = self.info().value_size as usize;
         // The kernel rounds each CPU's value up to eight bytes (`round_up(value_size, 8)`).
-        bytes
-            .chunks(size.next_multiple_of(8))
-            .map(|value| value[..size].to_vec())
-            .collect()
+        bytes.chunks(size.next_multiple_of(8)).map(|value| value[..size].to_vec()).collect()
     }
 }
 

@@ -1,9 +1,7 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
-use netlink_packet_route::address::{
-    AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope,
-};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
@@ -31,12 +29,7 @@ pub struct Route<'a> {
 
 impl Netlink {
     /// Adds an address; IPv6 ones without duplicate detection, so that they work at once.
-    pub fn add_address(
-        &mut self,
-        name: &str,
-        address: IpAddr,
-        prefix_len: u8,
-    ) -> Result<(), KernelError> {
+    pub fn add_address(&mut self, name: &str, address: IpAddr, prefix_len: u8) -> Result<(), KernelError> {
         let mut message = AddressMessage::default();
         message.header.family = family(address);
         message.header.prefix_len = prefix_len;
@@ -45,14 +38,10 @@ impl Netlink {
         if address.is_ipv6() {
             message.header.flags = AddressHeaderFlags::Nodad;
         }
-        message.attributes = vec![
-            AddressAttribute::Address(address),
-            AddressAttribute::Local(address),
-        ];
+        message.attributes = vec![AddressAttribute::Address(address), AddressAttribute::Local(address)];
         let about = format!("{address}/{prefix_len} to `{name}`");
         let message = RouteNetlinkMessage::NewAddress(message);
-        self.request("add address", &about, message, NLM_F_CREATE | NLM_F_EXCL)
-            .map(drop)
+        self.request("add address", &about, message, NLM_F_CREATE | NLM_F_EXCL).map(drop)
     }
 
     /// The addresses of an interface with their prefix lengths.
@@ -60,19 +49,11 @@ impl Netlink {
         let index = self.link(name)?.index;
         let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let answers = self.dump("list addresses of", &quoted(name), message)?;
-        Ok(answers
-            .iter()
-            .filter_map(|answer| address_on(answer, index))
-            .collect())
+        Ok(answers.iter().filter_map(|answer| address_on(answer, index)).collect())
     }
 
     /// Sets a permanent neighbour.
-    pub fn add_neighbour(
-        &mut self,
-        name: &str,
-        address: IpAddr,
-        mac: [u8; 6],
-    ) -> Result<(), KernelError> {
+    pub fn add_neighbour(&mut self, name: &str, address: IpAddr, mac: [u8; 6]) -> Result<(), KernelError> {
         let mut message = NeighbourMessage::default();
         message.header.family = family(address);
         message.header.ifindex = self.link(name)?.index;
@@ -87,13 +68,7 @@ impl Netlink {
         ];
         let about = format!("{address} on `{name}`");
         let message = RouteNetlinkMessage::NewNeighbour(message);
-        self.request(
-            "add neighbour",
-            &about,
-            message,
-            NLM_F_CREATE | NLM_F_REPLACE,
-        )
-        .map(drop)
+        self.request("add neighbour", &about, message, NLM_F_CREATE | NLM_F_REPLACE).map(drop)
     }
 
     /// Adds a route to the main table.
@@ -104,39 +79,24 @@ impl Netlink {
         message.header.table = RouteHeader::RT_TABLE_MAIN;
         message.header.protocol = RouteProtocol::Static;
         message.header.kind = RouteType::Unicast;
-        message.header.scope = if route.via.is_some() {
-            RouteScope::Universe
-        } else {
-            RouteScope::Link
-        };
+        message.header.scope = if route.via.is_some() { RouteScope::Universe } else { RouteScope::Link };
         if route.prefix_len > 0 {
-            message
-                .attributes
-                .push(RouteAttribute::Destination(RouteAddress::from(route.to)));
+            message.attributes.push(RouteAttribute::Destination(RouteAddress::from(route.to)));
         }
         if let Some(via) = route.via {
-            message
-                .attributes
-                .push(RouteAttribute::Gateway(RouteAddress::from(via)));
+            message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(via)));
         }
         if let Some(interface) = route.interface {
-            message
-                .attributes
-                .push(RouteAttribute::Oif(self.link(interface)?.index));
+            message.attributes.push(RouteAttribute::Oif(self.link(interface)?.index));
         }
         let about = format!("to {}/{}", route.to, route.prefix_len);
         let message = RouteNetlinkMessage::NewRoute(message);
-        self.request("add route", &about, message, NLM_F_CREATE | NLM_F_EXCL)
-            .map(drop)
+        self.request("add route", &about, message, NLM_F_CREATE | NLM_F_EXCL).map(drop)
     }
 }
 
 fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv6() {
-        AddressFamily::Inet6
-    } else {
-        AddressFamily::Inet
-    }
+    if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet }
 }
 
 fn address_on(answer: &RouteNetlinkMessage, index: u32) -> Option<(IpAddr, u8)> {
@@ -147,21 +107,15 @@ fn address_on(answer: &RouteNetlinkMessage, index: u32) -> Option<(IpAddr, u8)> 
         return None;
     }
     // Point-to-point links have their own address in `Local`; IPv6 has only `Address`.
-    let local = message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            AddressAttribute::Local(address) => Some(*address),
-            _ => None,
-        });
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
     let address = local.or_else(|| {
-        message
-            .attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                AddressAttribute::Address(address) => Some(*address),
-                _ => None,
-            })
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
     });
     Some((address?, message.header.prefix_len))
 }

@@ -19,11 +19,7 @@ pub(crate) struct XdpState {
 
 impl Netlink {
     /// Makes a veth pair with each end in its place: 0.3 ms, where moving an end takes 17.
-    pub fn create_veth(
-        &mut self,
-        one: &VethEnd<'_>,
-        other: &VethEnd<'_>,
-    ) -> Result<(), KernelError> {
+    pub fn create_veth(&mut self, one: &VethEnd<'_>, other: &VethEnd<'_>) -> Result<(), KernelError> {
         let mut message = end_message(one);
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
@@ -31,20 +27,13 @@ impl Netlink {
         ]));
         let about = format!("`{}` and `{}`", one.name, other.name);
         let message = RouteNetlinkMessage::NewLink(message);
-        self.request(
-            "create veth pair",
-            &about,
-            message,
-            NLM_F_CREATE | NLM_F_EXCL,
-        )
-        .map(drop)
+        self.request("create veth pair", &about, message, NLM_F_CREATE | NLM_F_EXCL).map(drop)
     }
 
     /// Deletes an interface; a veth's other end goes with it.
     pub fn delete_link(&mut self, name: &str) -> Result<(), KernelError> {
         let message = RouteNetlinkMessage::DelLink(named(name));
-        self.request("delete interface", &quoted(name), message, 0)
-            .map(drop)
+        self.request("delete interface", &quoted(name), message, 0).map(drop)
     }
 
     /// All interfaces.
@@ -73,19 +62,11 @@ impl Netlink {
     }
 
     /// Takes a program off an XDP hook that netlink (not a link) put there. `mode` is `XDP_FLAGS_*_MODE`.
-    pub(crate) fn clear_xdp(
-        &mut self,
-        interface: &Interface,
-        mode: u32,
-    ) -> Result<(), KernelError> {
+    pub(crate) fn clear_xdp(&mut self, interface: &Interface, mode: u32) -> Result<(), KernelError> {
         let mut message = indexed(interface.index);
-        message.attributes.push(LinkAttribute::Xdp(vec![
-            LinkXdp::Fd(-1),
-            LinkXdp::Flags(mode),
-        ]));
+        message.attributes.push(LinkAttribute::Xdp(vec![LinkXdp::Fd(-1), LinkXdp::Flags(mode)]));
         let message = RouteNetlinkMessage::SetLink(message);
-        self.request("take the program off", &quoted(&interface.name), message, 0)
-            .map(drop)
+        self.request("take the program off", &quoted(&interface.name), message, 0).map(drop)
     }
 
     /// Sets an interface up.
@@ -105,29 +86,14 @@ impl Netlink {
 
     /// Sets the hardware address.
     pub fn set_mac(&mut self, name: &str, mac: [u8; 6]) -> Result<(), KernelError> {
-        self.set_attribute(
-            "set the address of",
-            name,
-            LinkAttribute::Address(mac.to_vec()),
-        )
+        self.set_attribute("set the address of", name, LinkAttribute::Address(mac.to_vec()))
     }
 
-    fn set_flag(
-        &mut self,
-        action: &'static str,
-        name: &str,
-        flags: LinkFlags,
-    ) -> Result<(), KernelError> {
+    fn set_flag(&mut self, action: &'static str, name: &str, flags: LinkFlags) -> Result<(), KernelError> {
         let mut message = named(name);
         message.header.flags = flags;
         message.header.change_mask = LinkFlags::Up;
-        self.request(
-            action,
-            &quoted(name),
-            RouteNetlinkMessage::SetLink(message),
-            0,
-        )
-        .map(drop)
+        self.request(action, &quoted(name), RouteNetlinkMessage::SetLink(message), 0).map(drop)
     }
 
     fn set_attribute(
@@ -138,36 +104,17 @@ impl Netlink {
     ) -> Result<(), KernelError> {
         let mut message = named(name);
         message.attributes.push(value);
-        self.request(
-            action,
-            &quoted(name),
-            RouteNetlinkMessage::SetLink(message),
-            0,
-        )
-        .map(drop)
+        self.request(action, &quoted(name), RouteNetlinkMessage::SetLink(message), 0).map(drop)
     }
 
-    fn find_link(
-        &mut self,
-        about: String,
-        message: LinkMessage,
-    ) -> Result<LinkMessage, KernelError> {
-        let answers = self.request(
-            "find interface",
-            &about,
-            RouteNetlinkMessage::GetLink(message),
-            0,
-        )?;
+    fn find_link(&mut self, about: String, message: LinkMessage) -> Result<LinkMessage, KernelError> {
+        let answers = self.request("find interface", &about, RouteNetlinkMessage::GetLink(message), 0)?;
         let found = answers.into_iter().find_map(|answer| match answer {
             RouteNetlinkMessage::NewLink(link) => Some(link),
             _ => None,
         });
         found.ok_or_else(|| {
-            KernelError::new(
-                "find interface",
-                about,
-                std::io::Error::from_raw_os_error(libc::ENODEV),
-            )
+            KernelError::new("find interface", about, std::io::Error::from_raw_os_error(libc::ENODEV))
         })
     }
 }
@@ -178,9 +125,7 @@ pub(super) fn quoted(name: &str) -> String {
 
 fn named(name: &str) -> LinkMessage {
     let mut message = LinkMessage::default();
-    message
-        .attributes
-        .push(LinkAttribute::IfName(name.to_owned()));
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
     message
 }
 
@@ -227,6 +172,7 @@ fn read_link(message: &LinkMessage) -> Link {
         up: flags.contains(LinkFlags::Up),
         running: flags.contains(LinkFlags::Running),
         peer: None,
+        peer_elsewhere: false,
         queues: (1, 1),
     };
     for attribute in &message.attributes {
@@ -235,6 +181,7 @@ fn read_link(message: &LinkMessage) -> Link {
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok(),
             LinkAttribute::Link(index) => link.peer = Some(*index),
+            LinkAttribute::LinkNetNsId(_) => link.peer_elsewhere = true,
             LinkAttribute::NumTxQueues(queues) => link.queues.0 = *queues,
             LinkAttribute::NumRxQueues(queues) => link.queues.1 = *queues,
             LinkAttribute::LinkInfo(infos) => link.kind = infos.iter().find_map(kind_of),

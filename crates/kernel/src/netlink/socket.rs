@@ -1,8 +1,8 @@
 use std::io;
 
 use netlink_packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload,
+    ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -51,10 +51,7 @@ impl Netlink {
         // Words beside the error's number (4.12), and errors without the whole request in them.
         let _ = socket.set_ext_ack(true);
         let _ = socket.set_cap_ack(true);
-        Ok(Self {
-            socket,
-            sequence: 0,
-        })
+        Ok(Self { socket, sequence: 0 })
     }
 
     /// Sends a request and waits for its acknowledgement. `about` is the subject of an error's sentence.
@@ -65,12 +62,11 @@ impl Netlink {
         message: RouteNetlinkMessage,
         flags: u16,
     ) -> Result<Vec<RouteNetlinkMessage>, KernelError> {
-        self.exchange(message, NLM_F_REQUEST | NLM_F_ACK | flags)
-            .map_err(|refusal| {
-                let mut error = KernelError::new(action, about, refusal.source);
-                error.note = refusal.note;
-                error
-            })
+        self.exchange(message, NLM_F_REQUEST | NLM_F_ACK | flags).map_err(|refusal| {
+            let mut error = KernelError::new(action, about, refusal.source);
+            error.note = refusal.note;
+            error
+        })
     }
 
     /// Asks for all objects of a kind.
@@ -117,8 +113,8 @@ impl Netlink {
         while !rest.is_empty() {
             let length = message_length(rest)?;
             let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&rest[..length]);
-            let message = message
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+            let message =
+                message.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
             rest = &rest[length.next_multiple_of(4).min(rest.len())..];
             if message.header.sequence_number != self.sequence {
                 continue;
@@ -127,10 +123,7 @@ impl Netlink {
                 NetlinkPayload::Done(_) => return Ok(true),
                 NetlinkPayload::Error(answer) if answer.code.is_none() => return Ok(true),
                 NetlinkPayload::Error(answer) => {
-                    return Err(Refusal {
-                        source: answer.to_io(),
-                        note: error_text(&answer),
-                    });
+                    return Err(Refusal { source: answer.to_io(), note: error_text(&answer) });
                 }
                 NetlinkPayload::InnerMessage(inner) => answers.push(inner),
                 _ => {}

@@ -35,10 +35,7 @@ impl Netlink {
     pub(crate) fn ensure_clsact(&mut self, interface: &Interface) -> Result<bool, KernelError> {
         let header = TcHeader {
             index: interface.index as i32,
-            handle: TcHandle {
-                major: u16::MAX,
-                minor: 0,
-            },
+            handle: TcHandle { major: u16::MAX, minor: 0 },
             parent: TcHandle::CLSACT,
             ..TcHeader::default()
         };
@@ -78,16 +75,9 @@ impl Netlink {
         filter: &Filter,
         program: &Program,
     ) -> Result<(), KernelError> {
-        let message = filter_message(
-            interface,
-            filter.way,
-            filter.priority,
-            filter.handle,
-            Some(program),
-        );
+        let message = filter_message(interface, filter.way, filter.priority, filter.handle, Some(program));
         let message = RouteNetlinkMessage::NewTrafficFilter(message);
-        self.request("replace filter of", &quoted(&interface.name), message, 0)
-            .map(drop)
+        self.request("replace filter of", &quoted(&interface.name), message, 0).map(drop)
     }
 
     /// Removes a filter.
@@ -98,23 +88,13 @@ impl Netlink {
     ) -> Result<(), KernelError> {
         let message = filter_message(interface, filter.way, filter.priority, filter.handle, None);
         let message = RouteNetlinkMessage::DelTrafficFilter(message);
-        self.request("remove filter from", &quoted(&interface.name), message, 0)
-            .map(drop)
+        self.request("remove filter from", &quoted(&interface.name), message, 0).map(drop)
     }
 
     /// The `cls_bpf` filters of one way; none where there is no clsact.
-    pub(crate) fn filters(
-        &mut self,
-        interface: &Interface,
-        way: Way,
-    ) -> Result<Vec<Filter>, KernelError> {
-        let header = TcHeader {
-            index: interface.index as i32,
-            parent: way.parent(),
-            ..TcHeader::default()
-        };
-        let message =
-            RouteNetlinkMessage::GetTrafficFilter(TcMessage::from_parts(header, Vec::new()));
+    pub(crate) fn filters(&mut self, interface: &Interface, way: Way) -> Result<Vec<Filter>, KernelError> {
+        let header = TcHeader { index: interface.index as i32, parent: way.parent(), ..TcHeader::default() };
+        let message = RouteNetlinkMessage::GetTrafficFilter(TcMessage::from_parts(header, Vec::new()));
         match self.dump("list filters of", &quoted(&interface.name), message) {
             Ok(answers) => Ok(answers.iter().filter_map(read_filter).collect()),
             // Without clsact there is no such parent.
@@ -130,16 +110,11 @@ impl Way {
             Self::In => TcHandle::MIN_INGRESS,
             Self::Out => TcHandle::MIN_EGRESS,
         };
-        TcHandle {
-            major: u16::MAX,
-            minor,
-        }
+        TcHandle { major: u16::MAX, minor }
     }
 
     fn from_parent(parent: &TcHandle) -> Option<Self> {
-        [Self::In, Self::Out]
-            .into_iter()
-            .find(|way| way.parent() == *parent)
+        [Self::In, Self::Out].into_iter().find(|way| way.parent() == *parent)
     }
 }
 
@@ -172,16 +147,13 @@ fn read_filter(answer: &RouteNetlinkMessage) -> Option<Filter> {
     let RouteNetlinkMessage::NewTrafficFilter(message) = answer else {
         return None;
     };
-    let program_id = message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            TcAttribute::Options(options) => options.iter().find_map(|option| match option {
-                TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
-                _ => None,
-            }),
+    let program_id = message.attributes.iter().find_map(|attribute| match attribute {
+        TcAttribute::Options(options) => options.iter().find_map(|option| match option {
+            TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
             _ => None,
-        })?;
+        }),
+        _ => None,
+    })?;
     Some(Filter {
         way: Way::from_parent(&message.header.parent)?,
         priority: (message.header.info >> 16) as u16,

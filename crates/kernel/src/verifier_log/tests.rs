@@ -26,20 +26,9 @@ fn the_last_line_comment_is_the_place() {
     assert_eq!(found.instruction.as_deref(), Some("r0 = *(u8 *)(r1 +0)"));
     let source = found.source.clone().unwrap();
     assert_eq!(source.text, "pass when udp.port == 53");
-    assert_eq!(
-        (source.file.as_deref(), source.line),
-        (Some("edge.weir"), Some(15))
-    );
-    assert_eq!(
-        found.meaning,
-        Some("bytes of the packet are read that were not proven to be there")
-    );
-    assert!(
-        found
-            .to_string()
-            .ends_with(", at edge.weir:15: `pass when udp.port == 53`"),
-        "{found}"
-    );
+    assert_eq!((source.file.as_deref(), source.line), (Some("edge.weir"), Some(15)));
+    assert_eq!(found.meaning, Some("bytes of the packet are read that were not proven to be there"));
+    assert!(found.to_string().ends_with(", at edge.weir:15: `pass when udp.port == 53`"), "{found}");
 }
 
 #[test]
@@ -48,10 +37,7 @@ fn totals() {
     assert_eq!((found.processed_insns, found.insn_limit), (3, 1_000_000));
     assert_eq!((found.max_states_per_insn, found.total_states), (1, 2));
     assert_eq!((found.peak_states, found.mark_read), (3, 4));
-    assert_eq!(
-        (found.microseconds, found.stack_depths),
-        (Some(51), vec![0, 16])
-    );
+    assert_eq!((found.microseconds, found.stack_depths), (Some(51), vec![0, 16]));
     assert_eq!(statistics("nothing"), None);
 }
 
@@ -59,20 +45,13 @@ fn totals() {
 fn lines_of_older_kernels_have_no_place() {
     let found = explain("; if (x > 1) @ y\n3: (b7) r0 = 1\nR0 !read_ok\n");
     let source = found.source.unwrap();
-    assert_eq!(
-        (source.text.as_str(), source.file, source.line),
-        ("if (x > 1) @ y", None, None)
-    );
+    assert_eq!((source.text.as_str(), source.file, source.line), ("if (x > 1) @ y", None, None));
 }
 
 #[test]
 fn messages_about_the_shape_name_the_instruction() {
-    let found =
-        explain("unreachable insn 7\nprocessed 0 insns (limit 1000000) max_states_per_insn 0\n");
-    assert_eq!(
-        (found.message.as_str(), found.index),
-        ("unreachable insn 7", Some(7))
-    );
+    let found = explain("unreachable insn 7\nprocessed 0 insns (limit 1000000) max_states_per_insn 0\n");
+    assert_eq!((found.message.as_str(), found.index), ("unreachable insn 7", Some(7)));
     assert!(found.meaning.is_some());
 }
 

@@ -25,10 +25,7 @@ fn native_and_generic_on_veth() {
             let attachment = attach::attach(&program, &left, hook).unwrap();
             let found = attach::occupants(&left).unwrap();
             assert_eq!(found, [attachment.occupant().unwrap()]);
-            assert_eq!(
-                (found[0].hook, found[0].program_name.as_str()),
-                (hook, "pass")
-            );
+            assert_eq!((found[0].hook, found[0].program_name.as_str()), (hook, "pass"));
             assert_eq!(found[0].program_id, program.id().unwrap());
             assert!(matches!(found[0].holder, Holder::Link { .. }));
             drop(attachment);
@@ -63,16 +60,8 @@ fn refusals_have_reasons() {
     wire.at_left(|left| {
         Netlink::open().unwrap().set_mtu("left", 9000).unwrap();
         let error = attach::attach(&pass(), &left, Hook::XdpNative).unwrap_err();
-        assert!(
-            matches!(error, AttachError::MtuTooLarge { mtu: 9000, .. }),
-            "{error}"
-        );
-        attach::attach(
-            &one(returns("frags", "xdp.frags", XDP_PASS)),
-            &left,
-            Hook::XdpNative,
-        )
-        .unwrap();
+        assert!(matches!(error, AttachError::MtuTooLarge { mtu: 9000, .. }), "{error}");
+        attach::attach(&one(returns("frags", "xdp.frags", XDP_PASS)), &left, Hook::XdpNative).unwrap();
 
         let lo = Interface::named("lo").unwrap();
         let error = attach::attach(&pass(), &lo, Hook::XdpNative).unwrap_err();
@@ -80,14 +69,10 @@ fn refusals_have_reasons() {
         assert!(error.to_string().contains("--mode generic"));
         attach::attach(&pass(), &lo, Hook::XdpGeneric).unwrap();
 
-        let gone = Interface {
-            index: 999,
-            name: "gone".into(),
-        };
+        let gone = Interface { index: 999, name: "gone".into() };
         let error = attach::attach(&pass(), &gone, Hook::XdpNative).unwrap_err();
         assert!(matches!(error, AttachError::NoInterface { .. }), "{error}");
-        let error =
-            attach::attach(&one(returns("ok", "tc", 0)), &left, Hook::XdpNative).unwrap_err();
+        let error = attach::attach(&one(returns("ok", "tc", 0)), &left, Hook::XdpNative).unwrap_err();
         assert_eq!(error.to_string(), "program `ok` is not for native XDP");
         assert!(Interface::named("gone").unwrap_err().is_missing());
     });
@@ -123,10 +108,7 @@ fn a_pinned_link_survives_and_swaps_its_program() {
         assert_eq!((again.interface(), again.hook()), (&left, Hook::XdpNative));
         let next = drop_all();
         again.update(&next).unwrap();
-        assert_eq!(
-            attach::occupants(&left).unwrap()[0].program_id,
-            next.id().unwrap()
-        );
+        assert_eq!(attach::occupants(&left).unwrap()[0].program_id, next.id().unwrap());
         again.detach().unwrap();
         assert_eq!(attach::occupants(&left).unwrap(), []);
         assert!(Attachment::open(&pins.at("link")).unwrap_err().is_missing());
@@ -139,11 +121,7 @@ fn tc_by_both_doors() {
     let wire = Wire::new();
     wire.at_left(|left| {
         for hook in [Hook::TcIngress, Hook::TcEgress] {
-            for door in [
-                TcDoor::Tcx,
-                TcDoor::Clsact { priority: 0 },
-                TcDoor::Clsact { priority: 7 },
-            ] {
+            for door in [TcDoor::Tcx, TcDoor::Clsact { priority: 0 }, TcDoor::Clsact { priority: 7 }] {
                 let program = one(returns("ok", "tc", 0));
                 let mut attachment = attach::attach_tc(&program, &left, hook, door).unwrap();
                 let found = attach::occupants(&left).unwrap();
@@ -175,13 +153,8 @@ fn anyone_can_be_evicted() {
     let wire = Wire::new();
     wire.at_left(|left| {
         let program = one(returns("ok", "tc", 0));
-        let filter = attach::attach_tc(
-            &program,
-            &left,
-            Hook::TcEgress,
-            TcDoor::Clsact { priority: 3 },
-        )
-        .unwrap();
+        let filter =
+            attach::attach_tc(&program, &left, Hook::TcEgress, TcDoor::Clsact { priority: 3 }).unwrap();
         filter.let_go();
         let _tcx = attach::attach(&program, &left, Hook::TcIngress).unwrap();
         let _xdp = attach::attach(&pass(), &left, Hook::XdpNative).unwrap();
@@ -198,10 +171,7 @@ fn anyone_can_be_evicted() {
 fn a_slot_of_a_prog_array_swaps_the_policy() {
     require_kernel!();
     let loaded = try_load(vec![dispatcher()], vec![MapDef::programs("slots", 1)]).unwrap();
-    let (root, slots) = (
-        loaded.program("root").unwrap(),
-        loaded.map("slots").unwrap(),
-    );
+    let (root, slots) = (loaded.program("root").unwrap(), loaded.map("slots").unwrap());
     let answer = || run::once(root, &frame(64, 0)).unwrap().code;
     assert_eq!(answer(), XDP_DROP);
     let program = pass();
@@ -223,9 +193,7 @@ fn traffic_meets_the_old_or_the_new_program_and_never_none() {
         let (one, other) = (pass(), pass());
         let ids = [one.id().unwrap(), other.id().unwrap()];
         for turn in 0..6 {
-            attachment
-                .update(if turn % 2 == 0 { &one } else { &other })
-                .unwrap();
+            attachment.update(if turn % 2 == 0 { &one } else { &other }).unwrap();
             let found = attach::occupants(&left).unwrap();
             assert_eq!(found.len(), 1);
             assert_eq!(found[0].program_id, ids[turn % 2]);

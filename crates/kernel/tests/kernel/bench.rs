@@ -12,17 +12,11 @@ use weir_kernel::run::{self, TestRun};
 use crate::programs::{XDP_DROP, finish, frame, looping, one, returns, try_load};
 use crate::support::require_kernel;
 
-const QUICK: BenchOptions = BenchOptions {
-    rounds: 5,
-    at_least: Duration::from_millis(60),
-    max_frames: 100_000,
-};
+const QUICK: BenchOptions =
+    BenchOptions { rounds: 5, at_least: Duration::from_millis(60), max_frames: 100_000 };
 
 fn frames(lengths: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
-    lengths
-        .enumerate()
-        .map(|(nth, length)| frame(length, nth as u8))
-        .collect()
+    lengths.enumerate().map(|(nth, length)| frame(length, nth as u8)).collect()
 }
 
 /// What neighbours on the same machine do to one measurement; the median stands above it.
@@ -32,11 +26,8 @@ const NOISE: f64 = 12.0;
 fn an_empty_program_costs_nothing() {
     require_kernel!();
     for section in ["xdp", "xdp.frags", "tc"] {
-        let measured = bench(
-            &one(returns("drop", section, XDP_DROP)),
-            &frames([64; 1000].into_iter()),
-            &QUICK,
-        );
+        let measured =
+            bench(&one(returns("drop", section, XDP_DROP)), &frames([64; 1000].into_iter()), &QUICK);
         let measured = measured.unwrap();
         eprintln!("empty {section}: {measured:?}");
         assert_eq!((measured.frames, measured.left_out), (1000, 0));
@@ -49,14 +40,8 @@ fn turns_cost_what_they_cost() {
     require_kernel!();
     let frames = frames([64; 1000].into_iter());
     let bare = |program: &weir_kernel::program::Program| {
-        let request = TestRun {
-            repeat: 1_000_000,
-            ..TestRun::once(&frames[0])
-        };
-        run::test_run(program, &request)
-            .unwrap()
-            .duration
-            .as_nanos() as f64
+        let request = TestRun { repeat: 1_000_000, ..TestRun::once(&frames[0]) };
+        run::test_run(program, &request).unwrap().duration.as_nanos() as f64
     };
     for turns in [100, 1000] {
         let program = one(looping("turns", turns));
@@ -65,10 +50,7 @@ fn turns_cost_what_they_cost() {
         eprintln!("{turns} turns: plain {plain}, {measured:?}");
         // The processor runs the loop beside the feeder's last steps: short loops look shorter.
         let (least, most) = (0.3 * plain - NOISE, 1.5 * plain + NOISE);
-        assert!(
-            (least..most).contains(&measured.net.median),
-            "plain {plain}, {measured:?}"
-        );
+        assert!((least..most).contains(&measured.net.median), "plain {plain}, {measured:?}");
     }
 }
 
@@ -88,37 +70,19 @@ fn frames_of_all_lengths() {
 #[test]
 fn every_frame_comes_as_it_was() {
     require_kernel!();
-    let sums = MapDef::new(
-        "sums",
-        MapKind::Array,
-        MapType::U32,
-        MapType::array(MapType::U64, 3),
-        1,
-    );
+    let sums = MapDef::new("sums", MapKind::Array, MapType::U32, MapType::array(MapType::U64, 3), 1);
     let loaded = try_load(vec![summing()], vec![sums]).unwrap();
     let frames = frames([60usize, 1500, 14, 2048, 700].into_iter());
-    let options = BenchOptions {
-        rounds: 1,
-        at_least: Duration::ZERO,
-        max_frames: 10,
-    };
+    let options = BenchOptions { rounds: 1, at_least: Duration::ZERO, max_frames: 10 };
     let measured = bench(loaded.program("summing").unwrap(), &frames, &options).unwrap();
     assert_eq!(measured.repeat, 5);
-    let sums = loaded
-        .map("sums")
-        .unwrap()
-        .lookup(&[0; 4])
-        .unwrap()
-        .unwrap();
+    let sums = loaded.map("sums").unwrap().lookup(&[0; 4]).unwrap().unwrap();
     let sum = |nth: usize| u64::from_ne_bytes(sums[nth * 8..][..8].try_into().unwrap());
     // The trial is 20,000 frames, a multiple of five; then one measurement of five.
     let rounds = 20_005 / 5;
     assert_eq!(sum(0), 20_005);
     assert_eq!(sum(1), rounds * (60 + 1500 + 14 + 2048 + 700));
-    let first_bytes: u64 = frames
-        .iter()
-        .map(|frame| u64::from(frame[0]) + u64::from(frame[13]))
-        .sum();
+    let first_bytes: u64 = frames.iter().map(|frame| u64::from(frame[0]) + u64::from(frame[13])).sum();
     assert_eq!(sum(2), rounds * first_bytes);
 }
 
@@ -128,10 +92,7 @@ fn summing() -> weir_bpf::program::Program {
     let out = asm.label();
     asm.emit(Insn::mov(Reg::R6, Reg::R1));
     asm.emit(Insn::store(Size::W, Reg::R10, -4, 0));
-    asm.emit(Insn::LdMap {
-        dst: Reg::R1,
-        map: MapId(0),
-    });
+    asm.emit(Insn::LdMap { dst: Reg::R1, map: MapId(0) });
     asm.emit(Insn::mov(Reg::R2, Reg::R10));
     asm.emit(Insn::alu(AluOp::Add, Reg::R2, -4));
     asm.emit(Insn::Call(helpers::MAP_LOOKUP_ELEM));

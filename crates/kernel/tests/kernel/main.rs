@@ -9,6 +9,7 @@ mod load;
 mod maps;
 mod netns;
 mod pins;
+mod probe;
 mod programs;
 mod rings;
 mod run;

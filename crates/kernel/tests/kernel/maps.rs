@@ -5,14 +5,7 @@ use crate::support::{Pins, require_kernel};
 
 fn map(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> Map {
     let flags = u32::from(kind == MapKind::LpmTrie);
-    let spec = MapSpec {
-        name: "test".into(),
-        kind,
-        key_size,
-        value_size,
-        max_entries,
-        flags,
-    };
+    let spec = MapSpec { name: "test".into(), kind, key_size, value_size, max_entries, flags };
     Map::create(&spec).unwrap()
 }
 
@@ -23,15 +16,9 @@ fn one_entry_at_a_time() {
     assert_eq!(map.lookup(b"abcd").unwrap(), None);
     map.update(b"abcd", b"12345678", Update::Create).unwrap();
     assert_eq!(map.lookup(b"abcd").unwrap().unwrap(), b"12345678");
-    let error = map
-        .update(b"abcd", b"12345678", Update::Create)
-        .unwrap_err();
+    let error = map.update(b"abcd", b"12345678", Update::Create).unwrap_err();
     assert_eq!(error.to_string(), "cannot update map `test`: file exists");
-    assert!(
-        map.update(b"efgh", b"12345678", Update::Replace)
-            .unwrap_err()
-            .is_missing()
-    );
+    assert!(map.update(b"efgh", b"12345678", Update::Replace).unwrap_err().is_missing());
     assert!(map.delete(b"abcd").unwrap());
     assert!(!map.delete(b"abcd").unwrap());
     assert_eq!(map.info().kind, Some(MapKind::Hash));
@@ -42,9 +29,7 @@ fn batches() {
     require_kernel!();
     for kind in [MapKind::Hash, MapKind::LruHash] {
         let map = map(kind, 4, 4, 40_000);
-        let entries: Vec<_> = (0..20_000u32)
-            .map(|n| (n.to_ne_bytes(), (n * 3).to_ne_bytes()))
-            .collect();
+        let entries: Vec<_> = (0..20_000u32).map(|n| (n.to_ne_bytes(), (n * 3).to_ne_bytes())).collect();
         map.update_batch(&entries).unwrap();
         let mut read = map.entries().unwrap();
         read.sort();
@@ -66,17 +51,14 @@ fn batches() {
 fn batches_of_arrays_and_tries() {
     require_kernel!();
     let array = map(MapKind::Array, 4, 8, 10_000);
-    array
-        .update_batch(&[(5000u32.to_ne_bytes(), 9u64.to_ne_bytes())])
-        .unwrap();
+    array.update_batch(&[(5000u32.to_ne_bytes(), 9u64.to_ne_bytes())]).unwrap();
     let entries = array.entries().unwrap();
     assert_eq!(entries.len(), 10_000);
     assert_eq!(entries[5000].1, 9u64.to_ne_bytes());
 
     let trie = map(MapKind::LpmTrie, 8, 4, 10_000);
-    let prefixes: Vec<_> = (0..5000u32)
-        .map(|n| (lpm_key(24, &(n << 8).to_be_bytes()), n.to_ne_bytes()))
-        .collect();
+    let prefixes: Vec<_> =
+        (0..5000u32).map(|n| (lpm_key(24, &(n << 8).to_be_bytes()), n.to_ne_bytes())).collect();
     trie.update_batch(&prefixes).unwrap();
     assert_eq!(trie.entries().unwrap().len(), 5000);
     let found = trie.lookup(&lpm_key(32, &[0, 0, 7, 200])).unwrap().unwrap();
@@ -89,15 +71,10 @@ fn batches_of_arrays_and_tries() {
 fn maps_without_batches_are_read_singly() {
     require_kernel!();
     // A queue has neither batches nor keys, a prog array has keys only.
-    let loaded = try_load(
-        vec![dispatcher()],
-        vec![weir_bpf::map::MapDef::programs("slots", 4)],
-    );
+    let loaded = try_load(vec![dispatcher()], vec![weir_bpf::map::MapDef::programs("slots", 4)]);
     let loaded = loaded.unwrap();
     let slots = loaded.map("slots").unwrap();
-    slots
-        .set_program(2, &one(returns("pass", "xdp", XDP_PASS)))
-        .unwrap();
+    slots.set_program(2, &one(returns("pass", "xdp", XDP_PASS))).unwrap();
     assert_eq!(slots.entries().unwrap().len(), 1);
 }
 
@@ -106,20 +83,11 @@ fn values_of_each_cpu() {
     require_kernel!();
     for kind in [MapKind::PerCpuArray, MapKind::PerCpuHash] {
         let map = map(kind, 4, 4, 8);
-        let values: Vec<_> = (0..possible_cpus())
-            .map(|cpu| vec![cpu as u8 + 1; 4])
-            .collect();
-        map.update_per_cpu(&3u32.to_ne_bytes(), &values, Update::Any)
-            .unwrap();
-        assert_eq!(
-            map.lookup_per_cpu(&3u32.to_ne_bytes()).unwrap().unwrap(),
-            values
-        );
+        let values: Vec<_> = (0..possible_cpus()).map(|cpu| vec![cpu as u8 + 1; 4]).collect();
+        map.update_per_cpu(&3u32.to_ne_bytes(), &values, Update::Any).unwrap();
+        assert_eq!(map.lookup_per_cpu(&3u32.to_ne_bytes()).unwrap().unwrap(), values);
         let entries = map.entries().unwrap();
-        let entry = entries
-            .iter()
-            .find(|(key, _)| *key == 3u32.to_ne_bytes())
-            .unwrap();
+        let entry = entries.iter().find(|(key, _)| *key == 3u32.to_ne_bytes()).unwrap();
         assert_eq!(map.split_per_cpu(&entry.1), values);
     }
 }
@@ -129,11 +97,7 @@ fn a_frozen_map_is_not_written() {
     require_kernel!();
     let map = map(MapKind::Array, 4, 4, 1);
     map.freeze().unwrap();
-    assert!(
-        map.update(&[0; 4], &[1; 4], Update::Any)
-            .unwrap_err()
-            .is_permission()
-    );
+    assert!(map.update(&[0; 4], &[1; 4], Update::Any).unwrap_err().is_permission());
 }
 
 #[test]
@@ -167,8 +131,5 @@ fn maps_of_maps() {
     };
     let outer = Map::create_of_maps(&spec, &inner).unwrap();
     outer.set_inner(b"keys", &inner).unwrap();
-    assert_eq!(
-        outer.lookup(b"keys").unwrap().unwrap(),
-        inner.info().id.to_ne_bytes()
-    );
+    assert_eq!(outer.lookup(b"keys").unwrap().unwrap(), inner.info().id.to_ne_bytes());
 }

@@ -30,28 +30,16 @@ fn inside_there_is_only_loopback_and_bpffs_stays_in_sight() {
     require_kernel!();
     let mount = weir_kernel::pins::ensure_bpffs().unwrap();
     let namespace = OwnedNamespace::create(&unique("weir-n")).unwrap();
-    let links = namespace
-        .run(|| Netlink::open().unwrap().links().unwrap())
-        .unwrap();
+    let links = namespace.run(|| Netlink::open().unwrap().links().unwrap()).unwrap();
     assert!(links.iter().any(|link| link.name == "lo" && link.up));
-    assert!(
-        namespace
-            .run(|| weir_kernel::pins::is_bpffs(&mount))
-            .unwrap()
-    );
+    assert!(namespace.run(|| weir_kernel::pins::is_bpffs(&mount)).unwrap());
     let found = Namespace::find(&std::process::id().to_string()).unwrap();
     assert!(!found.run(|| netns_inode()).unwrap().is_empty());
-    assert_ne!(
-        found.run(netns_inode).unwrap(),
-        namespace.run(netns_inode).unwrap()
-    );
+    assert_ne!(found.run(netns_inode).unwrap(), namespace.run(netns_inode).unwrap());
 }
 
 fn netns_inode() -> String {
-    std::fs::read_link("/proc/thread-self/ns/net")
-        .unwrap()
-        .display()
-        .to_string()
+    std::fs::read_link("/proc/thread-self/ns/net").unwrap().display().to_string()
 }
 
 #[test]
@@ -70,67 +58,39 @@ fn links_addresses_neighbours_and_routes() {
     let mut netlink = Netlink::open_in(&wire.left).unwrap();
     netlink.set_mtu("left", 1400).unwrap();
     netlink.set_mac("left", [2, 0, 0, 0, 0, 9]).unwrap();
-    netlink
-        .add_address("left", address("10.9.0.1"), 24)
-        .unwrap();
+    netlink.add_address("left", address("10.9.0.1"), 24).unwrap();
     netlink.add_address("left", address("fd00::1"), 64).unwrap();
-    netlink
-        .add_neighbour("left", address("10.9.0.2"), [2, 0, 0, 0, 0, 8])
-        .unwrap();
-    let route = Route {
-        to: address("0.0.0.0"),
-        prefix_len: 0,
-        via: Some(address("10.9.0.2")),
-        interface: None,
-    };
+    netlink.add_neighbour("left", address("10.9.0.2"), [2, 0, 0, 0, 0, 8]).unwrap();
+    let route =
+        Route { to: address("0.0.0.0"), prefix_len: 0, via: Some(address("10.9.0.2")), interface: None };
     netlink.add_route(&route).unwrap();
     let link = netlink.link("left").unwrap();
-    assert_eq!(
-        (link.mtu, link.mac, link.kind.as_deref()),
-        (1400, Some([2, 0, 0, 0, 0, 9]), Some("veth"))
-    );
+    assert_eq!((link.mtu, link.mac, link.kind.as_deref()), (1400, Some([2, 0, 0, 0, 0, 9]), Some("veth")));
     assert!(link.up && link.peer.is_some());
     let addresses = netlink.addresses("left").unwrap();
     assert!(addresses.contains(&(address("10.9.0.1"), 24)));
     assert!(addresses.contains(&(address("fd00::1"), 64)));
-    let again = netlink
-        .add_address("left", address("10.9.0.1"), 24)
-        .unwrap_err();
+    let again = netlink.add_address("left", address("10.9.0.1"), 24).unwrap_err();
     assert!(
-        again
-            .to_string()
-            .starts_with("cannot add address 10.9.0.1/24 to `left`: file exists"),
+        again.to_string().starts_with("cannot add address 10.9.0.1/24 to `left`: file exists"),
         "{again}"
     );
     netlink.set_down("left").unwrap();
     netlink.delete_link("left").unwrap();
     assert!(netlink.link("left").unwrap_err().is_missing());
-    assert!(
-        Netlink::open_in(&wire.right)
-            .unwrap()
-            .link("right")
-            .is_err()
-    );
+    assert!(Netlink::open_in(&wire.right).unwrap().link("right").is_err());
 }
 
 #[test]
 fn packets_cross_the_wire() {
     require_kernel!();
     let wire = Wire::new();
-    for (namespace, name, ip) in [
-        (&wire.left, "left", "10.9.0.1"),
-        (&wire.right, "right", "10.9.0.2"),
-    ] {
+    for (namespace, name, ip) in [(&wire.left, "left", "10.9.0.1"), (&wire.right, "right", "10.9.0.2")] {
         let mut netlink = Netlink::open_in(namespace).unwrap();
         netlink.add_address(name, address(ip), 24).unwrap();
     }
-    let socket = wire
-        .right
-        .run(|| std::net::UdpSocket::bind("10.9.0.2:5000").unwrap())
-        .unwrap();
-    socket
-        .set_read_timeout(Some(std::time::Duration::from_secs(5)))
-        .unwrap();
+    let socket = wire.right.run(|| std::net::UdpSocket::bind("10.9.0.2:5000").unwrap()).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
     wire.left
         .run(|| {
             let sender = std::net::UdpSocket::bind("10.9.0.1:0").unwrap();
@@ -139,10 +99,7 @@ fn packets_cross_the_wire() {
         .unwrap();
     let mut buffer = [0; 16];
     let (length, from) = socket.recv_from(&mut buffer).unwrap();
-    assert_eq!(
-        (&buffer[..length], from.ip()),
-        (&b"hello"[..], address("10.9.0.1"))
-    );
+    assert_eq!((&buffer[..length], from.ip()), (&b"hello"[..], address("10.9.0.1")));
 }
 
 #[test]
@@ -162,10 +119,5 @@ fn switches_of_interfaces_and_namespaces() {
         assert!(offload::driver("nothing").unwrap_err().is_missing());
     });
     // What was set inside stays inside.
-    assert_eq!(
-        wire.right
-            .run(|| sysctl::read("net.ipv4.ip_forward").unwrap())
-            .unwrap(),
-        "0"
-    );
+    assert_eq!(wire.right.run(|| sysctl::read("net.ipv4.ip_forward").unwrap()).unwrap(), "0");
 }

@@ -5,14 +5,7 @@ use crate::support::{Pins, require_kernel};
 
 fn map(name: &str) -> Map {
     let kind = MapKind::Array;
-    let spec = MapSpec {
-        name: name.into(),
-        kind,
-        key_size: 4,
-        value_size: 4,
-        max_entries: 1,
-        flags: 0,
-    };
+    let spec = MapSpec { name: name.into(), kind, key_size: 4, value_size: 4, max_entries: 1, flags: 0 };
     Map::create(&spec).unwrap()
 }
 
@@ -48,10 +41,7 @@ fn pins_change_places_and_have_second_names() {
     one.pin(&pins.at("one")).unwrap();
     other.pin(&pins.at("other")).unwrap();
     pins::duplicate(&pins.at("one"), &pins.at("again")).unwrap();
-    assert_eq!(
-        Map::open(&pins.at("again")).unwrap().info().id,
-        one.info().id
-    );
+    assert_eq!(Map::open(&pins.at("again")).unwrap().info().id, one.info().id);
     let exchanged = pins::exchange(&pins.at("one"), &pins.at("other"));
     eprintln!("exchange: {exchanged:?}");
     pins::rename(&pins.at("again"), &pins.at("one")).unwrap();

@@ -13,13 +13,7 @@ pub(crate) const XDP_DROP: u32 = 1;
 pub(crate) const XDP_PASS: u32 = 2;
 
 pub(crate) fn elf(programs: Vec<Program>, maps: Vec<MapDef>) -> Vec<u8> {
-    Object {
-        programs,
-        maps,
-        license: "GPL".into(),
-    }
-    .to_elf()
-    .expect("an object")
+    Object { programs, maps, license: "GPL".into() }.to_elf().expect("an object")
 }
 
 pub(crate) fn try_load(programs: Vec<Program>, maps: Vec<MapDef>) -> Result<Loaded, LoadError> {
@@ -30,11 +24,7 @@ pub(crate) fn try_load(programs: Vec<Program>, maps: Vec<MapDef>) -> Result<Load
 pub(crate) fn one(program: Program) -> weir_kernel::program::Program {
     let name = program.name.clone();
     let mut loaded = try_load(vec![program], vec![]).expect("the program");
-    loaded
-        .programs
-        .remove(&name)
-        .expect("under its name")
-        .program
+    loaded.programs.remove(&name).expect("under its name").program
 }
 
 pub(crate) fn finish(asm: Assembler) -> Program {
@@ -52,12 +42,7 @@ pub(crate) fn returns(name: &str, section: &str, code: u32) -> Program {
 /// Reads a byte of the packet without a check, in a line of its own.
 pub(crate) fn careless() -> Program {
     let mut asm = Assembler::new("careless", "xdp");
-    let line = |line, text: &str| LineInfo {
-        file: "edge.weir".into(),
-        line,
-        column: 1,
-        text: text.into(),
-    };
+    let line = |line, text: &str| LineInfo { file: "edge.weir".into(), line, column: 1, text: text.into() };
     let first = asm.add_line(line(3, "pass when eth"));
     let second = asm.add_line(line(7, "drop bogons when ip.src in bogons"));
     asm.line(first);
@@ -90,10 +75,7 @@ pub(crate) fn counting(name: &str, section: &str, code: u32) -> Program {
     let mut asm = Assembler::new(name, section);
     let out = asm.label();
     asm.emit(Insn::store(Size::W, Reg::R10, -4, 0));
-    asm.emit(Insn::LdMap {
-        dst: Reg::R1,
-        map: MapId(0),
-    });
+    asm.emit(Insn::LdMap { dst: Reg::R1, map: MapId(0) });
     asm.emit(Insn::mov(Reg::R2, Reg::R10));
     asm.emit(Insn::alu(AluOp::Add, Reg::R2, -4));
     asm.emit(Insn::Call(helpers::MAP_LOOKUP_ELEM));
@@ -110,10 +92,7 @@ pub(crate) fn counting(name: &str, section: &str, code: u32) -> Program {
 /// Tail-calls slot 0 of `slots` (map 0); drops where it is empty.
 pub(crate) fn dispatcher() -> Program {
     let mut asm = Assembler::new("root", "xdp");
-    asm.emit(Insn::LdMap {
-        dst: Reg::R2,
-        map: MapId(0),
-    });
+    asm.emit(Insn::LdMap { dst: Reg::R2, map: MapId(0) });
     asm.emit(Insn::mov32(Reg::R3, 0));
     asm.emit(Insn::Call(helpers::TAIL_CALL));
     asm.emit(Insn::mov32(Reg::R0, XDP_DROP as i32));
@@ -126,19 +105,13 @@ pub(crate) fn reporting(helper: u32, mark: i32) -> Program {
     let mut asm = Assembler::new("report", "xdp");
     asm.emit(Insn::store(Size::DW, Reg::R10, -8, mark));
     if helper == helpers::RINGBUF_OUTPUT {
-        asm.emit(Insn::LdMap {
-            dst: Reg::R1,
-            map: MapId(0),
-        });
+        asm.emit(Insn::LdMap { dst: Reg::R1, map: MapId(0) });
         asm.emit(Insn::mov(Reg::R2, Reg::R10));
         asm.emit(Insn::alu(AluOp::Add, Reg::R2, -8));
         asm.emit(Insn::mov32(Reg::R3, 8));
         asm.emit(Insn::mov32(Reg::R4, 0));
     } else {
-        asm.emit(Insn::LdMap {
-            dst: Reg::R2,
-            map: MapId(0),
-        });
+        asm.emit(Insn::LdMap { dst: Reg::R2, map: MapId(0) });
         // BPF_F_CURRENT_CPU
         asm.emit(Insn::mov32(Reg::R3, -1));
         asm.emit(Insn::mov(Reg::R4, Reg::R10));

@@ -31,13 +31,7 @@ fn a_ring_buffer_hands_over_each_record_once() {
 fn a_perf_event_array_is_read_on_all_cpus() {
     require_kernel!();
     let program = reporting(helpers::PERF_EVENT_OUTPUT, 4711);
-    let events = MapDef::new(
-        "events",
-        MapKind::PerfEventArray,
-        MapType::U32,
-        MapType::U32,
-        0,
-    );
+    let events = MapDef::new("events", MapKind::PerfEventArray, MapType::U32, MapType::U32, 0);
     let loaded = try_load(vec![program], vec![events]).unwrap();
     let mut reader = PerfReader::open(loaded.map("events").unwrap(), 2).unwrap();
     for _ in 0..5 {

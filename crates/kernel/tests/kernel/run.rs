@@ -15,23 +15,11 @@ fn one_frame_through_xdp_and_tc() {
 #[test]
 fn a_repeated_run_runs_as_often() {
     require_kernel!();
-    let loaded = try_load(
-        vec![counting("count", "xdp", XDP_PASS)],
-        vec![counter_map()],
-    )
-    .unwrap();
-    let request = TestRun {
-        repeat: 1000,
-        ..TestRun::once(&[0; 64])
-    };
+    let loaded = try_load(vec![counting("count", "xdp", XDP_PASS)], vec![counter_map()]).unwrap();
+    let request = TestRun { repeat: 1000, ..TestRun::once(&[0; 64]) };
     let outcome = run::test_run(loaded.program("count").unwrap(), &request).unwrap();
     assert_eq!(outcome.code, XDP_PASS);
-    let count = loaded
-        .map("counts")
-        .unwrap()
-        .lookup(&[0; 4])
-        .unwrap()
-        .unwrap();
+    let count = loaded.map("counts").unwrap().lookup(&[0; 4]).unwrap().unwrap();
     assert_eq!(count, 1000u64.to_ne_bytes());
 }
 
@@ -39,10 +27,7 @@ fn a_repeated_run_runs_as_often() {
 fn frames_that_are_too_short_are_refused_in_words() {
     require_kernel!();
     let error = run::once(&one(returns("drop", "xdp", XDP_DROP)), &[0; 4]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot test-run program `drop`: invalid argument"
-    );
+    assert_eq!(error.to_string(), "cannot test-run program `drop`: invalid argument");
 }
 
 #[test]
@@ -59,20 +44,10 @@ fn live_frames_arrive_at_the_other_end() {
             let _attached = weir_kernel::attach::attach(program, &right, hook).unwrap();
             let pass = one(returns("pass", "xdp", XDP_PASS));
             let frame = frame(64, 0);
-            let request = LiveRun {
-                frame: &frame,
-                repeat: 640,
-                batch: 64,
-                ingress: right.index,
-            };
+            let request = LiveRun { frame: &frame, repeat: 640, batch: 64, ingress: right.index };
             run::live(&pass, &request).unwrap();
         })
         .unwrap();
-    let count = loaded
-        .map("counts")
-        .unwrap()
-        .lookup(&[0; 4])
-        .unwrap()
-        .unwrap();
+    let count = loaded.map("counts").unwrap().lookup(&[0; 4]).unwrap().unwrap();
     assert!(u64::from_ne_bytes(count.try_into().unwrap()) >= 640);
 }

@@ -42,11 +42,7 @@ pub(crate) fn privileged(test: &str) -> bool {
 /// A name that no other test of any process has.
 pub(crate) fn unique(stem: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!(
-        "{stem}{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("{stem}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A directory of pins that goes with its value.
@@ -55,9 +51,7 @@ pub(crate) struct Pins(Option<PinDir>);
 impl Pins {
     pub(crate) fn new() -> Self {
         let mount = pins::ensure_bpffs().expect("bpffs");
-        Self(Some(
-            PinDir::create(&mount.join(unique("weir-test-"))).expect("a directory of pins"),
-        ))
+        Self(Some(PinDir::create(&mount.join(unique("weir-test-"))).expect("a directory of pins")))
     }
 
     pub(crate) fn at(&self, name: &str) -> PathBuf {
@@ -87,28 +81,16 @@ impl Wire {
     pub(crate) fn new() -> Self {
         let left = OwnedNamespace::create(&unique("weir-l")).expect("a namespace");
         let right = OwnedNamespace::create(&unique("weir-r")).expect("a namespace");
-        let end = |name, namespace| VethEnd {
-            name,
-            namespace,
-            mac: None,
-            mtu: None,
-            queues: None,
-        };
+        let end = |name, namespace| VethEnd { name, namespace, mac: None, mtu: None, queues: None };
         let mut netlink = Netlink::open_in(&left).expect("netlink");
-        netlink
-            .create_veth(&end("left", None), &end("right", Some(&right)))
-            .expect("a veth pair");
+        netlink.create_veth(&end("left", None), &end("right", Some(&right))).expect("a veth pair");
         netlink.set_up("left").expect("left up");
-        Netlink::open_in(&right)
-            .and_then(|mut netlink| netlink.set_up("right"))
-            .expect("right up");
+        Netlink::open_in(&right).and_then(|mut netlink| netlink.set_up("right")).expect("right up");
         Self { left, right }
     }
 
     /// Runs `work` beside the left end.
     pub(crate) fn at_left<T: Send>(&self, work: impl FnOnce(Interface) -> T + Send) -> T {
-        self.left
-            .run(|| work(Interface::named("left").expect("left")))
-            .expect("the namespace")
+        self.left.run(|| work(Interface::named("left").expect("left"))).expect("the namespace")
     }
 }
