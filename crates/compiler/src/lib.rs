@@ -1,13 +1,145 @@
-//! The policy language and its compiler.
+//! The policy language and its compiler: text → checked policy → plan → IR → eBPF object.
+//!
+//! [`compile`] is the table of contents. Everything is a pure function of the policy, the files
+//! that it names (through a [`Loader`]) and [`Options`]; the same input gives the same bytes.
+//!
+//! Four engines judge packets: [`eval`] (the checked policy, read plainly), [`ir::interp`] on the IR
+//! before and after [`passes`], `weir_bpf::interp` on the emitted bytecode, and the kernel.
 
 pub mod check;
+pub mod codegen;
 pub mod diagnostic;
 pub mod eval;
 pub mod ir;
 pub mod load;
 pub mod lower;
+pub mod notation;
+pub mod passes;
 pub mod plan;
 pub mod policy;
 pub mod source;
 pub mod state;
 pub mod syntax;
+
+pub use codegen::Hook;
+pub use load::{Loader, NoFiles};
+
+use diagnostic::{Code, Diagnostics};
+use lower::Lowered;
+use plan::Plan;
+use policy::Policy;
+use source::{SourceId, Sources, Span};
+use weir_bpf::object::Object;
+use weir_bpf::target::Target;
+
+/// What to compile for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the kernel can do.
+    pub target: Target,
+    /// Where the program will be attached.
+    pub hook: Hook,
+    /// The program's name in the kernel.
+    pub name: String,
+    /// XDP frames may have several buffers (jumbo frames): only their first is looked at.
+    pub frags: bool,
+    /// Counter slots and captured statements.
+    pub lower: lower::Options,
+    /// Passes that are left out, by name; for `weir debug` and the tests.
+    pub without: Vec<String>,
+}
+
+impl Options {
+    /// XDP on a target.
+    pub fn new(target: Target, hook: Hook) -> Self {
+        let lower = lower::Options::default();
+        Self { target, hook, name: "weir".into(), frags: false, lower, without: Vec::new() }
+    }
+}
+
+/// A policy that was read and understood as far as possible.
+pub struct Analysis {
+    /// All texts.
+    pub sources: Sources,
+    /// The policy's own text.
+    pub main: SourceId,
+    /// The checked policy; of no use if there are errors.
+    pub policy: Policy,
+    /// Its plan, if there are no errors.
+    pub plan: Option<Plan>,
+    /// Errors and warnings.
+    pub diagnostics: Diagnostics,
+}
+
+/// A compiled policy.
+pub struct Compilation {
+    /// What was compiled, with its warnings.
+    pub analysis: Analysis,
+    /// The program in IR after the passes, with what user space must know of its maps.
+    pub lowered: Lowered,
+    /// The object for the kernel.
+    pub object: Object,
+}
+
+/// Compiles a policy; if that cannot be, what was found wrong is in [`Analysis::diagnostics`].
+pub fn compile(name: &str, text: &str, loader: &dyn Loader, options: &Options) -> Result<Compilation, Analysis> {
+    let mut analysis = analyse(name, text, loader);
+    let Some(lowered) = analysis.lower(&options.lower, &options.without) else { return Err(analysis) };
+    match codegen::generate(&lowered.program, &options.codegen()) {
+        Ok(object) => Ok(Compilation { analysis, lowered, object }),
+        Err(error) => {
+            analysis.too_complex(&error);
+            Err(analysis)
+        }
+    }
+}
+
+/// Reads, checks and plans a policy.
+pub fn analyse(name: &str, text: &str, loader: &dyn Loader) -> Analysis {
+    let mut diagnostics = Diagnostics::default();
+    let loaded = load::load(name, text, loader, &mut diagnostics);
+    let input = check::Input {
+        sources: &loaded.sources,
+        main: loaded.main,
+        items: &loaded.items,
+        set_files: &loaded.set_files,
+    };
+    let policy = check::check(&input, &mut diagnostics);
+    let plan = (!diagnostics.has_errors()).then(|| plan::plan(&policy));
+    if let Some(plan) = &plan {
+        plan::warnings(&policy, plan, &mut diagnostics);
+    }
+    Analysis { sources: loaded.sources, main: loaded.main, policy, plan, diagnostics }
+}
+
+impl Analysis {
+    /// The program in IR after the passes; `None` if the policy has errors.
+    pub fn lower(&self, options: &lower::Options, without: &[String]) -> Option<Lowered> {
+        let mut lowered = self.lower_plainly(options)?;
+        passes::optimise(&mut lowered.program, without);
+        Some(lowered)
+    }
+
+    /// The program in IR as the lowering makes it.
+    pub fn lower_plainly(&self, options: &lower::Options) -> Option<Lowered> {
+        let plan = self.plan.as_ref().filter(|_| !self.diagnostics.has_errors())?;
+        Some(lower::lower(&self.policy, plan, &self.sources, options))
+    }
+
+    fn too_complex(&mut self, error: &codegen::CodegenError) {
+        let start = Span::new(self.main, 0, 0);
+        let span = self.policy.statements.first().map_or(start, |s| s.span);
+        self.diagnostics
+            .report(Code::TooComplex, span, format!("the policy does not fit one program: {error}"))
+            .help("split it, or move long lists of values into sets");
+    }
+}
+
+impl Options {
+    fn codegen(&self) -> codegen::Options {
+        let mut options = codegen::Options::new(self.target.clone(), self.hook);
+        options.name = self.name.clone();
+        options.frags = self.frags;
+        options
+    }
+}
