@@ -161,10 +161,7 @@ impl Btf {
 
     /// A section of `size` bytes with its variables in order.
     pub fn datasec(&mut self, name: &str, size: u32, variables: &[Variable]) -> TypeId {
-        let rest: Vec<u32> = variables
-            .iter()
-            .flat_map(|v| [v.var.0, v.offset, v.size])
-            .collect();
+        let rest: Vec<u32> = variables.iter().flat_map(|v| [v.var.0, v.offset, v.size]).collect();
         self.add(Kind::DataSec, name, variables.len(), size, &rest)
     }
 
@@ -252,8 +249,7 @@ pub fn ext_bytes(sections: &[SectionRecords]) -> Vec<u8> {
     });
     let lines = records(16, sections, |section| {
         let rows = section.lines.iter();
-        rows.map(|l| vec![l.offset, l.file, l.text, position(l)])
-            .collect()
+        rows.map(|l| vec![l.offset, l.file, l.text, position(l)]).collect()
     });
     let (func_len, line_len) = (funcs.len() as u32, lines.len() as u32);
     let mut bytes = preamble(HEADER);
@@ -270,7 +266,8 @@ fn position(record: &LineRecord) -> u32 {
     (record.line.min(0x3f_ffff) << 10) | u32::from(record.column.min(0x3ff))
 }
 
-/// The size of a record, then for each section its name, its count and its records.
+/// The size of a record, then for each section its name, its count and its records. Nothing at
+/// all where there are no records: libbpf refuses a size without any (`btf_ext_setup_info`).
 fn records(
     size: u32,
     sections: &[SectionRecords],
@@ -283,6 +280,9 @@ fn records(
             words.extend([section.section, rows.len() as u32]);
             words.extend(rows.into_iter().flatten());
         }
+    }
+    if words.len() == 1 {
+        return Vec::new();
     }
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
@@ -297,11 +297,7 @@ mod tests {
         let int = btf.int("unsigned int", 4, Encoding::Unsigned);
         assert_eq!(btf.int("unsigned int", 4, Encoding::Unsigned), int);
         assert_ne!(btf.int("int", 4, Encoding::Signed), int);
-        let fields = [Field {
-            name: "a",
-            ty: int,
-            offset: 0,
-        }];
+        let fields = [Field { name: "a", ty: int, offset: 0 }];
         let one = btf.structure("s", 4, &fields);
         assert_eq!(btf.structure("s", 4, &fields), one);
     }
@@ -321,13 +317,7 @@ mod tests {
 
     #[test]
     fn lines_are_packed() {
-        let record = LineRecord {
-            offset: 0,
-            file: 0,
-            text: 0,
-            line: 7,
-            column: 5000,
-        };
+        let record = LineRecord { offset: 0, file: 0, text: 0, line: 7, column: 5000 };
         assert_eq!(position(&record), (7 << 10) | 1023);
     }
 }

@@ -55,10 +55,7 @@ impl MapKind {
 
     /// One value for each possible CPU.
     pub fn per_cpu(self) -> bool {
-        matches!(
-            self,
-            MapKind::PerCpuHash | MapKind::PerCpuArray | MapKind::LruPerCpuHash
-        )
+        matches!(self, MapKind::PerCpuHash | MapKind::PerCpuArray | MapKind::LruPerCpuHash)
     }
 
     /// The value is another map.
@@ -151,28 +148,19 @@ impl MapType {
     }
 
     /// A structure laid out as C does, padding included.
-    pub fn structure<'a>(
-        name: &str,
-        members: impl IntoIterator<Item = (&'a str, MapType)>,
-    ) -> MapType {
+    pub fn structure<'a>(name: &str, members: impl IntoIterator<Item = (&'a str, MapType)>) -> MapType {
         MapType::laid_out(name, members, MapType::align)
     }
 
     /// A structure without padding.
-    pub fn packed<'a>(
-        name: &str,
-        members: impl IntoIterator<Item = (&'a str, MapType)>,
-    ) -> MapType {
+    pub fn packed<'a>(name: &str, members: impl IntoIterator<Item = (&'a str, MapType)>) -> MapType {
         MapType::laid_out(name, members, |_| 1)
     }
 
     /// The key of an LPM trie: 32 bits of prefix length in the machine's order, then `len` bytes
     /// in the network's.
     pub fn lpm_key(name: &str, len: u32) -> MapType {
-        MapType::packed(
-            name,
-            [("prefixlen", MapType::U32), ("data", MapType::bytes(len))],
-        )
+        MapType::packed(name, [("prefixlen", MapType::U32), ("data", MapType::bytes(len))])
     }
 
     fn laid_out<'a>(
@@ -187,18 +175,10 @@ impl MapType {
                 let offset = end.next_multiple_of(align(&ty));
                 widest = widest.max(align(&ty));
                 end = offset + ty.size();
-                Member {
-                    name: name.to_string(),
-                    offset,
-                    ty,
-                }
+                Member { name: name.to_string(), offset, ty }
             })
             .collect();
-        MapType::Struct(StructType {
-            name: name.to_string(),
-            members,
-            size: end.next_multiple_of(widest),
-        })
+        MapType::Struct(StructType { name: name.to_string(), members, size: end.next_multiple_of(widest) })
     }
 
     /// Bytes.
@@ -277,13 +257,7 @@ pub struct MapDef {
 
 impl MapDef {
     /// A map without flags, or with those that its kind cannot do without.
-    pub fn new(
-        name: &str,
-        kind: MapKind,
-        key: MapType,
-        value: MapType,
-        max_entries: u32,
-    ) -> MapDef {
+    pub fn new(name: &str, kind: MapKind, key: MapType, value: MapType, max_entries: u32) -> MapDef {
         let flags = match kind {
             MapKind::LpmTrie => flags::NO_PREALLOC,
             _ => 0,
@@ -324,19 +298,12 @@ impl MapDef {
 
     /// True for `.bss…`, `.data…`, `.rodata…`.
     pub fn is_section(&self) -> bool {
-        [".bss", ".data", ".rodata"]
-            .iter()
-            .any(|start| self.name.starts_with(start))
+        [".bss", ".data", ".rodata"].iter().any(|start| self.name.starts_with(start))
     }
 
     /// What the kernel would refuse, found early.
     pub fn check(&self) -> Result<(), MapError> {
-        let fail = |kind| {
-            Err(MapError {
-                map: self.name.clone(),
-                kind,
-            })
-        };
+        let fail = |kind| Err(MapError { map: self.name.clone(), kind });
         if self.name.len() > NAME_MAX {
             return fail(MapErrorKind::NameTooLong(self.name.len()));
         }
@@ -347,8 +314,7 @@ impl MapDef {
         if self.max_entries == 0 && self.kind != MapKind::PerfEventArray {
             return fail(MapErrorKind::NoEntries);
         }
-        if self.kind == MapKind::RingBuf
-            && !(self.max_entries.is_power_of_two() && self.max_entries >= 4096)
+        if self.kind == MapKind::RingBuf && !(self.max_entries.is_power_of_two() && self.max_entries >= 4096)
         {
             return fail(MapErrorKind::RingSize(self.max_entries));
         }
@@ -405,30 +371,25 @@ impl fmt::Display for MapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "map `{}`: ", self.map)?;
         match &self.kind {
-            MapErrorKind::NameTooLong(len) => write!(
-                f,
-                "the kernel keeps {NAME_MAX} bytes of a name, shorten this one from {len}"
-            ),
+            MapErrorKind::NameTooLong(len) => {
+                write!(f, "the kernel keeps {NAME_MAX} bytes of a name, shorten this one from {len}")
+            }
             MapErrorKind::BadName => {
                 f.write_str("a name is made of letters, digits, `_` and `.`, and is not empty")
             }
             MapErrorKind::NoEntries => f.write_str("give room for at least 1 entry, not 0"),
-            MapErrorKind::RingSize(size) => write!(
-                f,
-                "the size of a ring buffer is a power of two from 4096 on, not {size}"
-            ),
+            MapErrorKind::RingSize(size) => {
+                write!(f, "the size of a ring buffer is a power of two from 4096 on, not {size}")
+            }
             MapErrorKind::LpmKey(size) => write!(
                 f,
                 "the key of an LPM trie is 4 bytes of prefix length and 1 to 256 of data, not {size} in all"
             ),
-            MapErrorKind::Inner => {
-                f.write_str("maps of maps, and only they, have an inner definition")
-            }
+            MapErrorKind::Inner => f.write_str("maps of maps, and only they, have an inner definition"),
             MapErrorKind::Section => f.write_str("a data section is an array of 1 entry"),
-            MapErrorKind::InitialTooLong(len) => write!(
-                f,
-                "the contents must fit the value, and are longer with {len} bytes"
-            ),
+            MapErrorKind::InitialTooLong(len) => {
+                write!(f, "the contents must fit the value, and are longer with {len} bytes")
+            }
         }
     }
 }

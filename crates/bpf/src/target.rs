@@ -133,11 +133,8 @@ impl Target {
     /// What mainline of this version can do, one CPU.
     pub fn for_kernel(major: u16, minor: u16) -> Target {
         let kernel = (major, minor);
-        let features: BTreeSet<Feature> = FEATURES
-            .iter()
-            .filter(|row| row.since <= kernel)
-            .map(|row| row.feature)
-            .collect();
+        let features: BTreeSet<Feature> =
+            FEATURES.iter().filter(|row| row.since <= kernel).map(|row| row.feature).collect();
         let many = features.contains(&Feature::MillionInsns);
         Target {
             kernel,

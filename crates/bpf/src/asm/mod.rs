@@ -44,11 +44,7 @@ pub struct Assembler {
 impl Assembler {
     /// An empty program; its entry function has the program's name.
     pub fn new(name: &str, section: &str) -> Assembler {
-        let entry = Function {
-            name: name.to_string(),
-            start: 0,
-            args: 1,
-        };
+        let entry = Function { name: name.to_string(), start: 0, args: 1 };
         Assembler {
             name: name.to_string(),
             section: section.to_string(),
@@ -104,14 +100,7 @@ impl Assembler {
     }
 
     /// `if dst cond src goto label`.
-    pub fn branch(
-        &mut self,
-        cond: Cond,
-        width: Width,
-        dst: Reg,
-        src: impl Into<Operand>,
-        label: Label,
-    ) {
+    pub fn branch(&mut self, cond: Cond, width: Width, dst: Reg, src: impl Into<Operand>, label: Label) {
         let item = Item::Branch(cond, width, dst, src.into(), label);
         self.items.push(item);
     }
@@ -129,11 +118,7 @@ impl Assembler {
     /// Starts a subprogram and binds `label` to it; the code before must not run into it.
     pub fn function(&mut self, name: &str, args: u8, label: Label) {
         self.bind(label);
-        self.functions.push(Function {
-            name: name.to_string(),
-            start: self.items.len(),
-            args,
-        });
+        self.functions.push(Function { name: name.to_string(), start: self.items.len(), args });
     }
 
     /// Makes a source line known.
@@ -162,11 +147,7 @@ impl Assembler {
         if let Some(label) = self.bound_twice {
             return Err(AsmError::BoundTwice { label });
         }
-        if let Some(mark) = self
-            .marks
-            .iter()
-            .find(|m| m.line.0 as usize >= self.lines.len())
-        {
+        if let Some(mark) = self.marks.iter().find(|m| m.line.0 as usize >= self.lines.len()) {
             return Err(AsmError::UnknownLine { line: mark.line });
         }
         for (at, item) in self.items.iter().enumerate() {
@@ -185,13 +166,7 @@ impl Assembler {
             }
             Item::Branch(cond, width, dst, src, label) => {
                 self.check_label(at, label)?;
-                Insn::Jump {
-                    cond,
-                    width,
-                    dst,
-                    src,
-                    off: 0,
-                }
+                Insn::Jump { cond, width, dst, src, off: 0 }
             }
             Item::Jump(label) => return self.check_label(at, label),
             Item::Call(label) => {
@@ -204,18 +179,10 @@ impl Assembler {
             }
         };
         if let Some(why) = stand_in.malformed() {
-            return Err(AsmError::Malformed {
-                at,
-                insn: stand_in,
-                why,
-            });
+            return Err(AsmError::Malformed { at, insn: stand_in, why });
         }
         match stand_in.requires() {
-            Some(feature) if !target.has(feature) => Err(AsmError::Missing {
-                at,
-                insn: stand_in,
-                feature,
-            }),
+            Some(feature) if !target.has(feature) => Err(AsmError::Missing { at, insn: stand_in, feature }),
             _ => Ok(()),
         }
     }
@@ -238,9 +205,7 @@ impl Assembler {
                 _ => false,
             };
             if !ends {
-                return Err(AsmError::RunsOn {
-                    function: function.name.clone(),
-                });
+                return Err(AsmError::RunsOn { function: function.name.clone() });
             }
         }
         Ok(())
@@ -321,18 +286,15 @@ pub enum AsmError {
 impl fmt::Display for AsmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AsmError::Unbound { at, label } => write!(
-                f,
-                "instruction {at}: label {} stands before no instruction, bind it",
-                label.0
-            ),
+            AsmError::Unbound { at, label } => {
+                write!(f, "instruction {at}: label {} stands before no instruction, bind it", label.0)
+            }
             AsmError::BoundTwice { label } => {
                 write!(f, "label {} is bound twice, use a second label", label.0)
             }
-            AsmError::RawDistance { at, insn } => write!(
-                f,
-                "instruction {at}: `{insn}` counts slots, which move; use a label"
-            ),
+            AsmError::RawDistance { at, insn } => {
+                write!(f, "instruction {at}: `{insn}` counts slots, which move; use a label")
+            }
             AsmError::Malformed { at, insn, why } => {
                 write!(f, "instruction {at}: `{insn}` does not exist: {why}")
             }
@@ -344,10 +306,9 @@ impl fmt::Display for AsmError {
                     row.name, row.since.0, row.since.1, row.instead
                 )
             }
-            AsmError::RunsOn { function } => write!(
-                f,
-                "function `{function}` runs past its end, finish it with `exit` or `goto`"
-            ),
+            AsmError::RunsOn { function } => {
+                write!(f, "function `{function}` runs past its end, finish it with `exit` or `goto`")
+            }
             AsmError::LeavesFunction { at, label } => write!(
                 f,
                 "instruction {at}: label {} belongs to another function, call that function",
@@ -356,14 +317,12 @@ impl fmt::Display for AsmError {
             AsmError::UnknownLine { line } => {
                 write!(f, "line {} is not known, add it first", line.0)
             }
-            AsmError::TooDense { at } => write!(
-                f,
-                "instruction {at}: no room for a hop to its label, use a target with long jumps"
-            ),
-            AsmError::TooLong { slots, max } => write!(
-                f,
-                "the program has {slots} slots and the kernel takes {max}, split it"
-            ),
+            AsmError::TooDense { at } => {
+                write!(f, "instruction {at}: no room for a hop to its label, use a target with long jumps")
+            }
+            AsmError::TooLong { slots, max } => {
+                write!(f, "the program has {slots} slots and the kernel takes {max}, split it")
+            }
         }
     }
 }

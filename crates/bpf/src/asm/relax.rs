@@ -196,18 +196,12 @@ impl<'a> Emitter<'a> {
         if let Some(function) = self.asm.functions.get(self.functions.len())
             && function.start == at
         {
-            self.functions.push(Function {
-                start,
-                ..function.clone()
-            });
+            self.functions.push(Function { start, ..function.clone() });
         }
         if let Some(mark) = self.asm.marks.get(self.marks.len())
             && mark.insn == at
         {
-            self.marks.push(LineMark {
-                insn: start,
-                ..*mark
-            });
+            self.marks.push(LineMark { insn: start, ..*mark });
         }
     }
 
@@ -270,13 +264,7 @@ impl<'a> Emitter<'a> {
 
     fn branch(&mut self, test: (Cond, Width, Reg, Operand), to: u32, slots: u8) {
         let (cond, width, dst, src) = test;
-        let jump = |cond, off| Insn::Jump {
-            cond,
-            width,
-            dst,
-            src,
-            off,
-        };
+        let jump = |cond, off| Insn::Jump { cond, width, dst, src, off };
         match (slots, cond.inverse()) {
             (1, _) => self.push(jump(cond, self.distance(to) as i16)),
             (_, Some(inverse)) => {

@@ -6,12 +6,7 @@ use crate::interp::Vm;
 use Reg::*;
 
 fn line(nth: u32) -> LineInfo {
-    LineInfo {
-        file: "a.weir".into(),
-        line: nth,
-        column: 1,
-        text: format!("rule {nth}"),
-    }
+    LineInfo { file: "a.weir".into(), line: nth, column: 1, text: format!("rule {nth}") }
 }
 
 /// Runs with a packet whose first byte is `key`.
@@ -20,8 +15,7 @@ fn run(program: &Program, key: u8) -> u32 {
     let id = vm.load(program);
     let mut packet = vec![0; 64];
     packet[0] = key;
-    vm.run_xdp(id, &mut packet)
-        .unwrap_or_else(|fault| panic!("{fault}"))
+    vm.run_xdp(id, &mut packet).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 fn no_gotol() -> Target {
@@ -78,10 +72,7 @@ fn far_jumps_reach_both_ways_on_both_targets() {
         }
         assert_eq!(run(&program, 200), 0);
         assert_eq!(run(&program, 77), 0);
-        let long = program
-            .insns
-            .iter()
-            .any(|i| matches!(i, Insn::JaLong { .. }));
+        let long = program.insns.iter().any(|i| matches!(i, Insn::JaLong { .. }));
         assert_eq!(long, target.has(Feature::Gotol));
     }
 }
@@ -128,10 +119,7 @@ fn near_jumps_stay_short() {
     let mut asm = Assembler::new("near", "xdp");
     let end = asm.label();
     asm.branch(Cond::Eq, Width::W64, R1, 0, end);
-    asm.emit(Insn::LdImm64 {
-        dst: R0,
-        value: 1 << 40,
-    });
+    asm.emit(Insn::LdImm64 { dst: R0, value: 1 << 40 });
     asm.jump(end);
     asm.bind(end);
     asm.emit(Insn::mov(R0, 2));
@@ -175,68 +163,43 @@ fn refused(target: &Target, expected: &str, build: impl FnOnce(&mut Assembler)) 
 #[test]
 fn refusals() {
     let newest = Target::newest();
-    refused(
-        &newest,
-        "instruction 0: label 0 stands before no instruction, bind it",
-        |asm| {
-            let label = asm.label();
-            asm.jump(label);
-        },
-    );
-    refused(
-        &newest,
-        "label 0 is bound twice, use a second label",
-        |asm| {
-            let label = asm.here();
-            asm.bind(label);
-        },
-    );
-    refused(
-        &newest,
-        "instruction 0: `goto +1` counts slots, which move; use a label",
-        |asm| asm.emit(Insn::Ja { off: 1 }),
-    );
-    refused(
-        &newest,
-        "function `bad` runs past its end, finish it with `exit` or `goto`",
-        |asm| asm.emit(Insn::mov(R0, 1)),
-    );
-    refused(
-        &newest,
-        "instruction 0: `r10 = 1` does not exist: `r10` is read-only",
-        |asm| asm.emit(Insn::mov(R10, 1)),
-    );
+    refused(&newest, "instruction 0: label 0 stands before no instruction, bind it", |asm| {
+        let label = asm.label();
+        asm.jump(label);
+    });
+    refused(&newest, "label 0 is bound twice, use a second label", |asm| {
+        let label = asm.here();
+        asm.bind(label);
+    });
+    refused(&newest, "instruction 0: `goto +1` counts slots, which move; use a label", |asm| {
+        asm.emit(Insn::Ja { off: 1 })
+    });
+    refused(&newest, "function `bad` runs past its end, finish it with `exit` or `goto`", |asm| {
+        asm.emit(Insn::mov(R0, 1))
+    });
+    refused(&newest, "instruction 0: `r10 = 1` does not exist: `r10` is read-only", |asm| {
+        asm.emit(Insn::mov(R10, 1))
+    });
     refused(
         &Target::for_kernel(5, 15),
         "instruction 0: `r1 = bswap32 r1` needs unconditional byte swaps (Linux 6.6), use be/le conversions",
         |asm| {
-            asm.emit(Insn::Bswap {
-                dst: R1,
-                size: Size::W,
-            });
+            asm.emit(Insn::Bswap { dst: R1, size: Size::W });
             asm.emit(Insn::Exit);
         },
     );
-    refused(
-        &newest,
-        "instruction 2: label 0 belongs to another function, call that function",
-        |asm| {
-            let main = asm.here();
-            asm.emit(Insn::mov(R0, 0));
-            asm.emit(Insn::Exit);
-            let sub = asm.label();
-            asm.function("sub", 0, sub);
-            asm.jump(main);
-        },
-    );
+    refused(&newest, "instruction 2: label 0 belongs to another function, call that function", |asm| {
+        let main = asm.here();
+        asm.emit(Insn::mov(R0, 0));
+        asm.emit(Insn::Exit);
+        let sub = asm.label();
+        asm.function("sub", 0, sub);
+        asm.jump(main);
+    });
     let mut small = Target::for_kernel(4, 19);
     small.max_instructions = 3;
-    refused(
-        &small,
-        "the program has 4 slots and the kernel takes 3, split it",
-        |asm| {
-            (0..3).for_each(|_| asm.emit(Insn::mov(R0, 0)));
-            asm.emit(Insn::Exit);
-        },
-    );
+    refused(&small, "the program has 4 slots and the kernel takes 3, split it", |asm| {
+        (0..3).for_each(|_| asm.emit(Insn::mov(R0, 0)));
+        asm.emit(Insn::Exit);
+    });
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::encode::{
-    ALU_END, ALU_MOV, ALU_NEG, ALU_OPS, ATOMICS, CONDS, FETCH, JMP_CALL, JMP_EXIT, JMP_JA,
-    LD_IMM64, SIZES, SRC_REG, Slot, class, mode, pseudo,
+    ALU_END, ALU_MOV, ALU_NEG, ALU_OPS, ATOMICS, CONDS, FETCH, JMP_CALL, JMP_EXIT, JMP_JA, LD_IMM64, SIZES,
+    SRC_REG, Slot, class, mode, pseudo,
 };
 use super::{AluOp, Insn, MapId, Operand, Order, Reg, Size, Width};
 
@@ -64,10 +64,7 @@ pub fn decode(slots: &[Slot], at: usize) -> Result<Insn, DecodeError> {
     let Some(&slot) = slots.get(at) else {
         return Err(DecodeError::Truncated { slot: at });
     };
-    let unknown = DecodeError::Unknown {
-        slot: at,
-        found: slot,
-    };
+    let unknown = DecodeError::Unknown { slot: at, found: slot };
     if slot.code == LD_IMM64 {
         let Some(&second) = slots.get(at + 1) else {
             return Err(DecodeError::Truncated { slot: at + 1 });
@@ -89,58 +86,31 @@ pub fn decode(slots: &[Slot], at: usize) -> Result<Insn, DecodeError> {
 
 fn wide(first: Slot, second: Slot) -> Option<Insn> {
     let dst = Reg::new(first.dst)?;
-    let reserved = Slot {
-        imm: second.imm,
-        ..Slot::default()
-    };
+    let reserved = Slot { imm: second.imm, ..Slot::default() };
     if first.off != 0 || second != reserved {
         return None;
     }
     let (low, high) = (first.imm as u32, second.imm as u32);
     let map = MapId(low);
     match (first.src, high) {
-        (pseudo::NONE, _) => Some(Insn::LdImm64 {
-            dst,
-            value: u64::from(high) << 32 | u64::from(low),
-        }),
+        (pseudo::NONE, _) => Some(Insn::LdImm64 { dst, value: u64::from(high) << 32 | u64::from(low) }),
         (pseudo::MAP_FD, 0) => Some(Insn::LdMap { dst, map }),
         (pseudo::MAP_VALUE, off) => Some(Insn::LdMapValue { dst, map, off }),
-        (pseudo::FUNC, 0) => Some(Insn::LdFunc {
-            dst,
-            off: first.imm,
-        }),
+        (pseudo::FUNC, 0) => Some(Insn::LdFunc { dst, off: first.imm }),
         _ => None,
     }
 }
 
 fn size(slot: Slot) -> Option<Size> {
-    SIZES
-        .iter()
-        .find(|row| row.1 == slot.code & 0x18)
-        .map(|row| row.0)
+    SIZES.iter().find(|row| row.1 == slot.code & 0x18).map(|row| row.0)
 }
 
 fn load(slot: Slot) -> Option<Insn> {
-    let (dst, base, size, off) = (
-        Reg::new(slot.dst)?,
-        Reg::new(slot.src)?,
-        size(slot)?,
-        slot.off,
-    );
+    let (dst, base, size, off) = (Reg::new(slot.dst)?, Reg::new(slot.src)?, size(slot)?, slot.off);
     match slot.code & 0xe0 {
         _ if slot.imm != 0 => None,
-        mode::MEM => Some(Insn::Load {
-            size,
-            dst,
-            base,
-            off,
-        }),
-        mode::MEMSX if size != Size::DW => Some(Insn::LoadSx {
-            size,
-            dst,
-            base,
-            off,
-        }),
+        mode::MEM => Some(Insn::Load { size, dst, base, off }),
+        mode::MEMSX if size != Size::DW => Some(Insn::LoadSx { size, dst, base, off }),
         _ => None,
     }
 }
@@ -155,30 +125,13 @@ fn store_imm(slot: Slot) -> Option<Insn> {
 }
 
 fn store_reg(slot: Slot) -> Option<Insn> {
-    let (base, src, size, off) = (
-        Reg::new(slot.dst)?,
-        Reg::new(slot.src)?,
-        size(slot)?,
-        slot.off,
-    );
+    let (base, src, size, off) = (Reg::new(slot.dst)?, Reg::new(slot.src)?, size(slot)?, slot.off);
     match slot.code & 0xe0 {
-        mode::MEM if slot.imm == 0 => Some(Insn::Store {
-            size,
-            base,
-            off,
-            src: Operand::Reg(src),
-        }),
+        mode::MEM if slot.imm == 0 => Some(Insn::Store { size, base, off, src: Operand::Reg(src) }),
         mode::ATOMIC if matches!(size, Size::W | Size::DW) => {
             let fetch = slot.imm & FETCH != 0;
             let row = ATOMICS.iter().find(|row| row.1 == slot.imm & !FETCH)?;
-            (fetch || !row.2).then_some(Insn::Atomic {
-                op: row.0,
-                fetch,
-                size,
-                base,
-                off,
-                src,
-            })
+            (fetch || !row.2).then_some(Insn::Atomic { op: row.0, fetch, size, base, off, src })
         }
         _ => None,
     }
@@ -189,31 +142,20 @@ fn alu(slot: Slot, width: Width) -> Option<Insn> {
     let by_reg = slot.code & SRC_REG != 0;
     match slot.code & 0xf0 {
         ALU_END => swap(slot, width),
-        ALU_NEG => (!by_reg && slot.src == 0 && slot.imm == 0 && slot.off == 0)
-            .then_some(Insn::Neg { width, dst }),
+        ALU_NEG => {
+            (!by_reg && slot.src == 0 && slot.imm == 0 && slot.off == 0).then_some(Insn::Neg { width, dst })
+        }
         ALU_MOV if by_reg && slot.off != 0 => {
             let from = bits(i32::from(slot.off))?;
             let fits = match width {
                 Width::W32 => matches!(from, Size::B | Size::H),
                 Width::W64 => from != Size::DW,
             };
-            (fits && slot.imm == 0).then_some(Insn::MovSx {
-                width,
-                from,
-                dst,
-                src: Reg::new(slot.src)?,
-            })
+            (fits && slot.imm == 0).then_some(Insn::MovSx { width, from, dst, src: Reg::new(slot.src)? })
         }
         code => {
-            let row = ALU_OPS
-                .iter()
-                .find(|row| (row.1, row.2) == (code, slot.off))?;
-            Some(Insn::Alu {
-                width,
-                op: row.0,
-                dst,
-                src: operand(slot)?,
-            })
+            let row = ALU_OPS.iter().find(|row| (row.1, row.2) == (code, slot.off))?;
+            Some(Insn::Alu { width, op: row.0, dst, src: operand(slot)? })
         }
     }
 }
@@ -224,27 +166,20 @@ fn swap(slot: Slot, width: Width) -> Option<Insn> {
     let big = slot.code & SRC_REG != 0;
     match width {
         _ if slot.src != 0 || slot.off != 0 => None,
-        Width::W32 => Some(Insn::Endian {
-            dst,
-            to: if big { Order::Be } else { Order::Le },
-            size,
-        }),
+        Width::W32 => Some(Insn::Endian { dst, to: if big { Order::Be } else { Order::Le }, size }),
         Width::W64 => (!big).then_some(Insn::Bswap { dst, size }),
     }
 }
 
 fn bits(bits: i32) -> Option<Size> {
-    [Size::B, Size::H, Size::W, Size::DW]
-        .into_iter()
-        .find(|size| size.bits() as i32 == bits)
+    [Size::B, Size::H, Size::W, Size::DW].into_iter().find(|size| size.bits() as i32 == bits)
 }
 
 fn jump(slot: Slot, width: Width) -> Option<Insn> {
     let code = slot.code & 0xf0;
     let unused = slot.dst == 0 && slot.off == 0 && slot.code & SRC_REG == 0;
     match (code, width) {
-        (JMP_JA, Width::W64) => (slot.code & SRC_REG == 0
-            && (slot.dst, slot.src, slot.imm) == (0, 0, 0))
+        (JMP_JA, Width::W64) => (slot.code & SRC_REG == 0 && (slot.dst, slot.src, slot.imm) == (0, 0, 0))
             .then_some(Insn::Ja { off: slot.off }),
         (JMP_JA, Width::W32) => (unused && slot.src == 0).then_some(Insn::JaLong { off: slot.imm }),
         (JMP_CALL, Width::W64) if unused => call(slot),
@@ -319,10 +254,7 @@ mod tests {
 
     #[test]
     fn ends_are_named() {
-        assert_eq!(
-            decode_all(&[0x18, 0, 0, 0, 0, 0, 0, 0]),
-            Err(DecodeError::Truncated { slot: 1 })
-        );
+        assert_eq!(decode_all(&[0x18, 0, 0, 0, 0, 0, 0, 0]), Err(DecodeError::Truncated { slot: 1 }));
         let error = decode_all(&[0xff; 8]).unwrap_err();
         assert_eq!(
             error.to_string(),

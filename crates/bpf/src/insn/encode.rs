@@ -77,12 +77,8 @@ pub(super) const CONDS: &[(Cond, u8)] = &[
     (Cond::Sle, 0xd0),
 ];
 
-pub(super) const SIZES: &[(Size, u8)] = &[
-    (Size::W, 0x00),
-    (Size::H, 0x08),
-    (Size::B, 0x10),
-    (Size::DW, 0x18),
-];
+pub(super) const SIZES: &[(Size, u8)] =
+    &[(Size::W, 0x00), (Size::H, 0x08), (Size::B, 0x10), (Size::DW, 0x18)];
 
 /// Operation, immediate, whether fetching is part of the operation.
 pub(super) const ATOMICS: &[(AtomicOp, i32, bool)] = &[
@@ -136,30 +132,13 @@ pub struct Slots {
 
 impl Slots {
     fn one(slot: Slot) -> Slots {
-        Slots {
-            slots: [slot, Slot::default()],
-            next: 0,
-            len: 1,
-        }
+        Slots { slots: [slot, Slot::default()], next: 0, len: 1 }
     }
 
     fn two(dst: Reg, src: u8, low: u32, high: u32) -> Slots {
-        let first = Slot {
-            code: LD_IMM64,
-            dst: dst.number(),
-            src,
-            off: 0,
-            imm: low as i32,
-        };
-        let second = Slot {
-            imm: high as i32,
-            ..Slot::default()
-        };
-        Slots {
-            slots: [first, second],
-            next: 0,
-            len: 2,
-        }
+        let first = Slot { code: LD_IMM64, dst: dst.number(), src, off: 0, imm: low as i32 };
+        let second = Slot { imm: high as i32, ..Slot::default() };
+        Slots { slots: [first, second], next: 0, len: 2 }
     }
 }
 
@@ -180,9 +159,7 @@ impl Insn {
     /// byte) encode as the nearest that does; the assembler refuses them.
     pub fn encode(&self) -> Slots {
         match *self {
-            Insn::LdImm64 { dst, value } => {
-                Slots::two(dst, pseudo::NONE, value as u32, (value >> 32) as u32)
-            }
+            Insn::LdImm64 { dst, value } => Slots::two(dst, pseudo::NONE, value as u32, (value >> 32) as u32),
             Insn::LdMap { dst, map } => Slots::two(dst, pseudo::MAP_FD, map.0, 0),
             Insn::LdMapValue { dst, map, off } => Slots::two(dst, pseudo::MAP_VALUE, map.0, off),
             Insn::LdFunc { dst, off } => Slots::two(dst, pseudo::FUNC, off as u32, 0),
@@ -192,22 +169,12 @@ impl Insn {
 
     fn slot(&self) -> Slot {
         match *self {
-            Insn::Alu {
-                width,
-                op,
-                dst,
-                src,
-            } => {
+            Insn::Alu { width, op, dst, src } => {
                 let (code, off) = alu_code(op);
                 with_operand(alu_class(width) | code, dst, src, off)
             }
             Insn::Neg { width, dst } => plain(alu_class(width) | ALU_NEG, dst.number(), 0, 0, 0),
-            Insn::MovSx {
-                width,
-                from,
-                dst,
-                src,
-            } => {
+            Insn::MovSx { width, from, dst, src } => {
                 let code = alu_class(width) | ALU_MOV | SRC_REG;
                 plain(code, dst.number(), src.number(), from.bits() as i16, 0)
             }
@@ -220,61 +187,27 @@ impl Insn {
                 let code = class::ALU64 | ALU_END;
                 plain(code, dst.number(), 0, 0, size.bits() as i32)
             }
-            Insn::Load {
-                size,
-                dst,
-                base,
-                off,
-            } => memory(class::LDX | mode::MEM, size, dst, base, off),
-            Insn::LoadSx {
-                size,
-                dst,
-                base,
-                off,
-            } => memory(class::LDX | mode::MEMSX, size, dst, base, off),
-            Insn::Store {
-                size,
-                base,
-                off,
-                src: Operand::Reg(src),
-            } => memory(class::STX | mode::MEM, size, base, src, off),
-            Insn::Store {
-                size,
-                base,
-                off,
-                src: Operand::Imm(imm),
-            } => {
+            Insn::Load { size, dst, base, off } => memory(class::LDX | mode::MEM, size, dst, base, off),
+            Insn::LoadSx { size, dst, base, off } => memory(class::LDX | mode::MEMSX, size, dst, base, off),
+            Insn::Store { size, base, off, src: Operand::Reg(src) } => {
+                memory(class::STX | mode::MEM, size, base, src, off)
+            }
+            Insn::Store { size, base, off, src: Operand::Imm(imm) } => {
                 let code = class::ST | mode::MEM | size_code(size);
                 plain(code, base.number(), 0, off, imm)
             }
-            Insn::Atomic {
-                op,
-                fetch,
-                size,
-                base,
-                off,
-                src,
-            } => {
+            Insn::Atomic { op, fetch, size, base, off, src } => {
                 let slot = memory(class::STX | mode::ATOMIC, size, base, src, off);
-                Slot {
-                    imm: atomic_code(op, fetch),
-                    ..slot
-                }
+                Slot { imm: atomic_code(op, fetch), ..slot }
             }
-            Insn::Jump {
-                cond,
-                width,
-                dst,
-                src,
-                off,
-            } => with_operand(jump_class(width) | cond_code(cond), dst, src, off),
+            Insn::Jump { cond, width, dst, src, off } => {
+                with_operand(jump_class(width) | cond_code(cond), dst, src, off)
+            }
             Insn::Ja { off } => plain(class::JMP | JMP_JA, 0, 0, off, 0),
             Insn::JaLong { off } => plain(class::JMP32 | JMP_JA, 0, 0, 0, off),
             Insn::Call(helper) => plain(class::JMP | JMP_CALL, 0, 0, 0, helper as i32),
             Insn::CallLocal { off } => plain(class::JMP | JMP_CALL, 0, pseudo::CALL_LOCAL, 0, off),
-            Insn::CallKfunc { btf_id } => {
-                plain(class::JMP | JMP_CALL, 0, pseudo::CALL_KFUNC, 0, btf_id)
-            }
+            Insn::CallKfunc { btf_id } => plain(class::JMP | JMP_CALL, 0, pseudo::CALL_KFUNC, 0, btf_id),
             Insn::Exit
             | Insn::LdImm64 { .. }
             | Insn::LdMap { .. }
@@ -285,13 +218,7 @@ impl Insn {
 }
 
 fn plain(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Slot {
-    Slot {
-        code,
-        dst,
-        src,
-        off,
-        imm,
-    }
+    Slot { code, dst, src, off, imm }
 }
 
 fn with_operand(code: u8, dst: Reg, src: Operand, off: i16) -> Slot {
@@ -325,17 +252,11 @@ fn alu_code(op: AluOp) -> (u8, i16) {
 }
 
 fn cond_code(cond: Cond) -> u8 {
-    CONDS
-        .iter()
-        .find(|row| row.0 == cond)
-        .map_or(0, |row| row.1)
+    CONDS.iter().find(|row| row.0 == cond).map_or(0, |row| row.1)
 }
 
 fn size_code(size: Size) -> u8 {
-    SIZES
-        .iter()
-        .find(|row| row.0 == size)
-        .map_or(0, |row| row.1)
+    SIZES.iter().find(|row| row.0 == size).map_or(0, |row| row.1)
 }
 
 fn atomic_code(op: AtomicOp, fetch: bool) -> i32 {
@@ -354,27 +275,13 @@ mod tests {
         let bytes = |insn: Insn| -> Vec<u8> { insn.encode().flat_map(Slot::to_bytes).collect() };
         let r = Reg::R1;
         assert_eq!(bytes(Insn::mov(Reg::R0, r)), [0xbf, 0x10, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(
-            bytes(Insn::alu(AluOp::Mul, Reg::R0, 3)),
-            [0x27, 0, 0, 0, 3, 0, 0, 0]
-        );
-        assert_eq!(
-            bytes(Insn::load(Size::W, r, r, 0)),
-            [0x61, 0x11, 0, 0, 0, 0, 0, 0]
-        );
+        assert_eq!(bytes(Insn::alu(AluOp::Mul, Reg::R0, 3)), [0x27, 0, 0, 0, 3, 0, 0, 0]);
+        assert_eq!(bytes(Insn::load(Size::W, r, r, 0)), [0x61, 0x11, 0, 0, 0, 0, 0, 0]);
         assert_eq!(bytes(Insn::Exit), [0x95, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(
-            bytes(Insn::LdImm64 {
-                dst: r,
-                value: 0x1122_3344_5566_7788
-            }),
-            [
-                0x18, 1, 0, 0, 0x88, 0x77, 0x66, 0x55, 0, 0, 0, 0, 0x44, 0x33, 0x22, 0x11
-            ]
+            bytes(Insn::LdImm64 { dst: r, value: 0x1122_3344_5566_7788 }),
+            [0x18, 1, 0, 0, 0x88, 0x77, 0x66, 0x55, 0, 0, 0, 0, 0x44, 0x33, 0x22, 0x11]
         );
-        assert_eq!(
-            bytes(Insn::CallLocal { off: -1 }),
-            [0x85, 0x10, 0, 0, 255, 255, 255, 255]
-        );
+        assert_eq!(bytes(Insn::CallLocal { off: -1 }), [0x85, 0x10, 0, 0, 255, 255, 255, 255]);
     }
 }

@@ -33,19 +33,8 @@ pub enum Reg {
 
 impl Reg {
     /// All registers, in order.
-    pub const ALL: [Reg; 11] = [
-        Reg::R0,
-        Reg::R1,
-        Reg::R2,
-        Reg::R3,
-        Reg::R4,
-        Reg::R5,
-        Reg::R6,
-        Reg::R7,
-        Reg::R8,
-        Reg::R9,
-        Reg::R10,
-    ];
+    pub const ALL: [Reg; 11] =
+        [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5, Reg::R6, Reg::R7, Reg::R8, Reg::R9, Reg::R10];
 
     /// The register with this number, 0 to 10.
     pub fn new(number: u8) -> Option<Reg> {
@@ -227,57 +216,25 @@ pub struct MapId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Insn {
     /// `dst = dst op src`.
-    Alu {
-        width: Width,
-        op: AluOp,
-        dst: Reg,
-        src: Operand,
-    },
+    Alu { width: Width, op: AluOp, dst: Reg, src: Operand },
     /// `dst = -dst`.
     Neg { width: Width, dst: Reg },
     /// `dst = (s8|s16|s32)src`, cpu v4; 32 bits only with [`Width::W64`], never `Size::DW`.
-    MovSx {
-        width: Width,
-        from: Size,
-        dst: Reg,
-        src: Reg,
-    },
+    MovSx { width: Width, from: Size, dst: Reg, src: Reg },
     /// `dst = be16|be32|be64|le16|le32|le64 dst`: converts between the machine's order and `to`,
     /// and clears what is above. `size` is never `Size::B`.
     Endian { dst: Reg, to: Order, size: Size },
     /// `dst = bswap16|32|64 dst`, cpu v4. `size` is never `Size::B`.
     Bswap { dst: Reg, size: Size },
     /// `dst = *(size *)(base + off)`, zero-extended.
-    Load {
-        size: Size,
-        dst: Reg,
-        base: Reg,
-        off: i16,
-    },
+    Load { size: Size, dst: Reg, base: Reg, off: i16 },
     /// `dst = *(size *)(base + off)`, sign-extended, cpu v4; never `Size::DW`.
-    LoadSx {
-        size: Size,
-        dst: Reg,
-        base: Reg,
-        off: i16,
-    },
+    LoadSx { size: Size, dst: Reg, base: Reg, off: i16 },
     /// `*(size *)(base + off) = src`.
-    Store {
-        size: Size,
-        base: Reg,
-        off: i16,
-        src: Operand,
-    },
+    Store { size: Size, base: Reg, off: i16, src: Operand },
     /// `lock *(size *)(base + off) op= src`; `fetch` gives the old value in `src`
     /// (`r0` for `CmpXchg`). `size` is `W` or `DW`.
-    Atomic {
-        op: AtomicOp,
-        fetch: bool,
-        size: Size,
-        base: Reg,
-        off: i16,
-        src: Reg,
-    },
+    Atomic { op: AtomicOp, fetch: bool, size: Size, base: Reg, off: i16, src: Reg },
     /// `dst = value ll`. Two slots.
     LdImm64 { dst: Reg, value: u64 },
     /// `dst = ` the map, for a helper. Two slots; the loader puts the descriptor in.
@@ -288,13 +245,7 @@ pub enum Insn {
     /// `off` counts from the slot after the first.
     LdFunc { dst: Reg, off: i32 },
     /// `if dst cond src goto off`.
-    Jump {
-        cond: Cond,
-        width: Width,
-        dst: Reg,
-        src: Operand,
-        off: i16,
-    },
+    Jump { cond: Cond, width: Width, dst: Reg, src: Operand, off: i16 },
     /// `goto off`.
     Ja { off: i16 },
     /// `gotol off`, cpu v4.
@@ -313,10 +264,7 @@ impl Insn {
     /// How many 8-byte slots the instruction takes: 1 or 2.
     pub fn slots(&self) -> usize {
         match self {
-            Insn::LdImm64 { .. }
-            | Insn::LdMap { .. }
-            | Insn::LdMapValue { .. }
-            | Insn::LdFunc { .. } => 2,
+            Insn::LdImm64 { .. } | Insn::LdMap { .. } | Insn::LdMapValue { .. } | Insn::LdFunc { .. } => 2,
             _ => 1,
         }
     }
@@ -348,42 +296,22 @@ impl Insn {
 
     /// `dst = dst op src`, 64 bits.
     pub fn alu(op: AluOp, dst: Reg, src: impl Into<Operand>) -> Insn {
-        Insn::Alu {
-            width: Width::W64,
-            op,
-            dst,
-            src: src.into(),
-        }
+        Insn::Alu { width: Width::W64, op, dst, src: src.into() }
     }
 
     /// `dst = dst op src`, 32 bits.
     pub fn alu32(op: AluOp, dst: Reg, src: impl Into<Operand>) -> Insn {
-        Insn::Alu {
-            width: Width::W32,
-            op,
-            dst,
-            src: src.into(),
-        }
+        Insn::Alu { width: Width::W32, op, dst, src: src.into() }
     }
 
     /// `dst = *(size *)(base + off)`.
     pub fn load(size: Size, dst: Reg, base: Reg, off: i16) -> Insn {
-        Insn::Load {
-            size,
-            dst,
-            base,
-            off,
-        }
+        Insn::Load { size, dst, base, off }
     }
 
     /// `*(size *)(base + off) = src`.
     pub fn store(size: Size, base: Reg, off: i16, src: impl Into<Operand>) -> Insn {
-        Insn::Store {
-            size,
-            base,
-            off,
-            src: src.into(),
-        }
+        Insn::Store { size, base, off, src: src.into() }
     }
 
     /// `dst = value` in the fewest slots: a move where sign extension gives the value.

@@ -7,17 +7,10 @@ impl Insn {
     /// The feature that a target must have for this instruction.
     pub fn requires(&self) -> Option<Feature> {
         match *self {
-            Insn::Alu {
-                op: AluOp::Sdiv | AluOp::Smod,
-                ..
-            } => Some(Feature::SignedDivision),
+            Insn::Alu { op: AluOp::Sdiv | AluOp::Smod, .. } => Some(Feature::SignedDivision),
             Insn::MovSx { .. } | Insn::LoadSx { .. } => Some(Feature::SignExtension),
             Insn::Bswap { .. } => Some(Feature::Bswap),
-            Insn::Atomic {
-                op: AtomicOp::Add,
-                fetch: false,
-                ..
-            } => None,
+            Insn::Atomic { op: AtomicOp::Add, fetch: false, .. } => None,
             Insn::Atomic { .. } => Some(Feature::Atomics),
             Insn::LdMapValue { .. } => Some(Feature::GlobalData),
             Insn::LdFunc { .. } => Some(Feature::Loop),
@@ -35,26 +28,19 @@ impl Insn {
     /// Why no kernel takes this combination of fields, if none does.
     pub fn malformed(&self) -> Option<&'static str> {
         match *self {
-            Insn::MovSx {
-                width: Width::W32,
-                from: Size::W | Size::DW,
-                ..
-            } => Some("a 32-bit move extends 8 or 16 bits"),
+            Insn::MovSx { width: Width::W32, from: Size::W | Size::DW, .. } => {
+                Some("a 32-bit move extends 8 or 16 bits")
+            }
             Insn::MovSx { from: Size::DW, .. } | Insn::LoadSx { size: Size::DW, .. } => {
                 Some("64 bits have nothing to extend to, use the plain form")
             }
             Insn::Endian { size: Size::B, .. } | Insn::Bswap { size: Size::B, .. } => {
                 Some("one byte has no order")
             }
-            Insn::Atomic {
-                size: Size::B | Size::H,
-                ..
-            } => Some("atomics work on 4 or 8 bytes"),
-            Insn::Atomic {
-                op: AtomicOp::Xchg | AtomicOp::CmpXchg,
-                fetch: false,
-                ..
-            } => Some("exchanges always fetch"),
+            Insn::Atomic { size: Size::B | Size::H, .. } => Some("atomics work on 4 or 8 bytes"),
+            Insn::Atomic { op: AtomicOp::Xchg | AtomicOp::CmpXchg, fetch: false, .. } => {
+                Some("exchanges always fetch")
+            }
             _ if self.writes() == Some(Reg::R10) => Some("`r10` is read-only"),
             _ => None,
         }
@@ -74,13 +60,8 @@ impl Insn {
             | Insn::LdMap { dst, .. }
             | Insn::LdMapValue { dst, .. }
             | Insn::LdFunc { dst, .. } => Some(dst),
-            Insn::Atomic {
-                op: AtomicOp::CmpXchg,
-                ..
-            } => Some(Reg::R0),
-            Insn::Atomic {
-                fetch: true, src, ..
-            } => Some(src),
+            Insn::Atomic { op: AtomicOp::CmpXchg, .. } => Some(Reg::R0),
+            Insn::Atomic { fetch: true, src, .. } => Some(src),
             Insn::Call(_) | Insn::CallLocal { .. } | Insn::CallKfunc { .. } => Some(Reg::R0),
             _ => None,
         }

@@ -95,10 +95,7 @@ fn control() -> impl Strategy<Value = Insn> {
 fn wide() -> impl Strategy<Value = Insn> {
     prop_oneof![
         (reg(), any::<u64>()).prop_map(|(dst, value)| Insn::LdImm64 { dst, value }),
-        (reg(), any::<u32>()).prop_map(|(dst, map)| Insn::LdMap {
-            dst,
-            map: MapId(map)
-        }),
+        (reg(), any::<u32>()).prop_map(|(dst, map)| Insn::LdMap { dst, map: MapId(map) }),
         (reg(), any::<u32>(), any::<u32>()).prop_map(|(dst, map, off)| Insn::LdMapValue {
             dst,
             map: MapId(map),
@@ -110,7 +107,6 @@ fn wide() -> impl Strategy<Value = Insn> {
 
 /// Any well-formed instruction.
 pub(crate) fn insn() -> impl Strategy<Value = Insn> {
-    prop_oneof![alu(), memory(), control(), wide()].prop_filter("well-formed", |insn| {
-        matches!(insn.malformed(), None | Some("`r10` is read-only"))
-    })
+    prop_oneof![alu(), memory(), control(), wide()]
+        .prop_filter("well-formed", |insn| matches!(insn.malformed(), None | Some("`r10` is read-only")))
 }

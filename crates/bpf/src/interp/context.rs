@@ -64,10 +64,7 @@ impl Context {
     }
 
     pub(super) fn store(&mut self, off: u64, size: Size, value: Value) -> Result<(), FaultKind> {
-        let refused = FaultKind::Context {
-            off: off as i64,
-            size: size.bytes(),
-        };
+        let refused = FaultKind::Context { off: off as i64, size: size.bytes() };
         let Context::Tc(meta) = self else {
             return Err(refused);
         };
@@ -98,10 +95,7 @@ fn load_xdp(meta: &XdpMeta, packet: &Packet, off: u64, size: Size) -> Result<Val
             _ => {}
         }
     }
-    Err(FaultKind::Context {
-        off: off as i64,
-        size: size.bytes(),
-    })
+    Err(FaultKind::Context { off: off as i64, size: size.bytes() })
 }
 
 /// `struct __sk_buff`; parts of numbers can be loaded, as the kernel allows.
@@ -117,16 +111,11 @@ fn load_skb(meta: &SkbMeta, packet: &Packet, off: u64, size: Size) -> Result<Val
     let within = off % 4;
     let word = skb_word(meta, packet, off - within);
     match word {
-        Some(word)
-            if within + size.bytes() as u64 <= 4 && within.is_multiple_of(size.bytes() as u64) =>
-        {
+        Some(word) if within + size.bytes() as u64 <= 4 && within.is_multiple_of(size.bytes() as u64) => {
             let part = u64::from(word) >> (within * 8);
             Ok(Value::number(super::value::truncate(size, part)))
         }
-        _ => Err(FaultKind::Context {
-            off: off as i64,
-            size: size.bytes(),
-        }),
+        _ => Err(FaultKind::Context { off: off as i64, size: size.bytes() }),
     }
 }
 

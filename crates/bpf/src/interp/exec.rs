@@ -47,22 +47,10 @@ pub(super) struct Machine<'a> {
     pub(super) pc: usize,
 }
 
-pub(super) fn run(
-    vm: &mut Vm,
-    program: ProgramId,
-    context: Context,
-) -> Result<(u32, Context), Fault> {
+pub(super) fn run(vm: &mut Vm, program: ProgramId, context: Context) -> Result<(u32, Context), Fault> {
     let Some(program) = vm.programs.get(program.0 as usize).cloned() else {
-        let place = Place {
-            program: format!("#{}", program.0),
-            insn: 0,
-            text: String::new(),
-            line: None,
-        };
-        return Err(Fault {
-            kind: FaultKind::OutsideCode,
-            place: Box::new(place),
-        });
+        let place = Place { program: format!("#{}", program.0), insn: 0, text: String::new(), line: None };
+        return Err(Fault { kind: FaultKind::OutsideCode, place: Box::new(place) });
     };
     let mut machine = Machine {
         vm,
@@ -96,9 +84,7 @@ impl Machine<'_> {
         let program = &self.program.program;
         let starts = program.slot_starts();
         let insn = starts.partition_point(|start| *start as usize <= slot);
-        let insn = insn
-            .saturating_sub(1)
-            .min(program.insns.len().saturating_sub(1));
+        let insn = insn.saturating_sub(1).min(program.insns.len().saturating_sub(1));
         let text = program.insns.get(insn).map(Insn::to_string);
         let place = Place {
             program: program.name.clone(),
@@ -106,10 +92,7 @@ impl Machine<'_> {
             text: text.unwrap_or_default(),
             line: program.line_of(insn).cloned(),
         };
-        Fault {
-            kind,
-            place: Box::new(place),
-        }
+        Fault { kind, place: Box::new(place) }
     }
 
     /// Runs to the end; `at` follows the slot that is executed.
@@ -167,12 +150,7 @@ impl Machine<'_> {
     #[inline(always)]
     fn step(&mut self, insn: Insn) -> Result<Option<u32>, FaultKind> {
         match insn {
-            Insn::Alu {
-                width,
-                op,
-                dst,
-                src,
-            } => {
+            Insn::Alu { width, op, dst, src } => {
                 let b = self.operand(src)?;
                 let a = match op {
                     AluOp::Mov => b,
@@ -181,22 +159,11 @@ impl Machine<'_> {
                 let value = alu(width, op, a, b)?;
                 self.set(dst, value);
             }
-            Insn::Load {
-                size,
-                dst,
-                base,
-                off,
-            } => {
+            Insn::Load { size, dst, base, off } => {
                 let value = self.load(self.reg(base)?, off, size)?;
                 self.set(dst, value);
             }
-            Insn::Jump {
-                cond,
-                width,
-                dst,
-                src,
-                off,
-            } => {
+            Insn::Jump { cond, width, dst, src, off } => {
                 let (a, b) = (self.reg(dst)?, self.operand(src)?);
                 if compare(width, cond, a, b)? {
                     self.go(i64::from(off));
@@ -204,12 +171,7 @@ impl Machine<'_> {
             }
             Insn::Ja { off } => self.go(i64::from(off)),
             Insn::JaLong { off } => self.go(i64::from(off)),
-            Insn::Store {
-                size,
-                base,
-                off,
-                src,
-            } => {
+            Insn::Store { size, base, off, src } => {
                 let value = self.operand(src)?;
                 self.store(self.reg(base)?, off, size, value)?;
             }
@@ -222,12 +184,7 @@ impl Machine<'_> {
     fn rare(&mut self, insn: Insn) -> Result<(), FaultKind> {
         match insn {
             Insn::Neg { width, dst } => self.unary(dst, |value| negate(width, value))?,
-            Insn::MovSx {
-                width,
-                from,
-                dst,
-                src,
-            } => {
+            Insn::MovSx { width, from, dst, src } => {
                 let value = self.reg(src)?.as_number()?;
                 self.set(dst, Value::number(sign_extend(width, from, value)));
             }
@@ -236,12 +193,7 @@ impl Machine<'_> {
                 Order::Le => truncate(size, value),
             })?,
             Insn::Bswap { dst, size } => self.unary(dst, |value| swap(size, value))?,
-            Insn::LoadSx {
-                size,
-                dst,
-                base,
-                off,
-            } => {
+            Insn::LoadSx { size, dst, base, off } => {
                 let value = self.load(self.reg(base)?, off, size)?.as_number()?;
                 self.set(dst, Value::number(sign_extend(Width::W64, size, value)));
             }
@@ -286,12 +238,7 @@ impl Machine<'_> {
             return Err(FaultKind::CallDepth);
         }
         let kept = [self.regs[6], self.regs[7], self.regs[8], self.regs[9]];
-        self.calls.push(Return {
-            program: self.program.clone(),
-            pc: self.pc,
-            kept,
-            turns,
-        });
+        self.calls.push(Return { program: self.program.clone(), pc: self.pc, kept, turns });
         self.enter();
         self.regs[6..10].fill(Value::UNINIT);
         self.pc = to;
@@ -395,15 +342,7 @@ impl Machine<'_> {
 
     /// RFC 9669, section 5.3.
     fn atomic(&mut self, insn: Insn) -> Result<(), FaultKind> {
-        let Insn::Atomic {
-            op,
-            fetch,
-            size,
-            base,
-            off,
-            src,
-        } = insn
-        else {
+        let Insn::Atomic { op, fetch, size, base, off, src } = insn else {
             return Err(FaultKind::Unsupported);
         };
         let (place, operand) = (self.reg(base)?, self.reg(src)?.as_number()?);
@@ -427,11 +366,7 @@ impl Machine<'_> {
         };
         self.store(place, off, size, Value::number(new))?;
         if fetch {
-            let to = if op == AtomicOp::CmpXchg {
-                Reg::R0
-            } else {
-                src
-            };
+            let to = if op == AtomicOp::CmpXchg { Reg::R0 } else { src };
             self.set(to, Value::number(old));
         }
         Ok(())

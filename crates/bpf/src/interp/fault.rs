@@ -94,15 +94,9 @@ impl fmt::Display for FaultKind {
             FaultKind::UninitStack(off) => {
                 write!(f, "the stack at r10{off:+} is read before it is written")
             }
-            FaultKind::OutOfBounds {
-                region,
-                off,
-                size,
-                len,
-            } => write!(
-                f,
-                "{size} bytes at offset {off} do not lie in the {len} bytes of the {region}"
-            ),
+            FaultKind::OutOfBounds { region, off, size, len } => {
+                write!(f, "{size} bytes at offset {off} do not lie in the {len} bytes of the {region}")
+            }
             FaultKind::StalePointer => {
                 f.write_str("the packet was moved since this pointer was made, load `data` again")
             }
@@ -114,10 +108,9 @@ impl fmt::Display for FaultKind {
             FaultKind::PointerLeak => {
                 f.write_str("pointers are stored whole, on the stack, at multiples of 8")
             }
-            FaultKind::Context { off, size } => write!(
-                f,
-                "the context has no such field of {size} bytes at offset {off}"
-            ),
+            FaultKind::Context { off, size } => {
+                write!(f, "the context has no such field of {size} bytes at offset {off}")
+            }
             FaultKind::ReadOnly => f.write_str("this memory is read-only"),
             FaultKind::UnknownHelper(id) => match crate::helpers::by_id(*id) {
                 Some(helper) => write!(f, "helper `{}` is not there", helper.name),
@@ -140,12 +133,7 @@ impl fmt::Display for FaultKind {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place {
-            program,
-            insn,
-            text,
-            line,
-        } = &*self.place;
+        let Place { program, insn, text, line } = &*self.place;
         write!(f, "program `{program}`, instruction {insn}, `{text}`")?;
         if let Some(line) = line {
             write!(f, " ({}:{})", line.file, line.line)?;

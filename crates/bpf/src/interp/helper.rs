@@ -84,10 +84,7 @@ impl Machine<'_> {
         let value = self.regs[nth as usize];
         match value.tag {
             Tag::Number => Ok(value.bits),
-            _ => Err(FaultKind::Argument {
-                nth,
-                wanted: "a number",
-            }),
+            _ => Err(FaultKind::Argument { nth, wanted: "a number" }),
         }
     }
 
@@ -95,10 +92,7 @@ impl Machine<'_> {
         match self.regs[nth as usize].tag {
             Tag::Map(map) if (map as usize) < self.vm.maps.stores.len() => Ok(MapId(map)),
             Tag::Map(map) => Err(FaultKind::UnknownMap(map)),
-            _ => Err(FaultKind::Argument {
-                nth,
-                wanted: "a map",
-            }),
+            _ => Err(FaultKind::Argument { nth, wanted: "a map" }),
         }
     }
 
@@ -106,10 +100,7 @@ impl Machine<'_> {
         let map = self.map_argument(nth)?;
         match self.map_store(map).def().kind == kind {
             true => Ok(map),
-            false => Err(FaultKind::Argument {
-                nth,
-                wanted: "a map of another kind",
-            }),
+            false => Err(FaultKind::Argument { nth, wanted: "a map of another kind" }),
         }
     }
 
@@ -119,14 +110,8 @@ impl Machine<'_> {
 
     pub(super) fn context_argument(&self, nth: u8) -> Result<(), FaultKind> {
         match self.regs[nth as usize] {
-            Value {
-                tag: Tag::Context,
-                bits: 0,
-            } => Ok(()),
-            _ => Err(FaultKind::Argument {
-                nth,
-                wanted: "the context",
-            }),
+            Value { tag: Tag::Context, bits: 0 } => Ok(()),
+            _ => Err(FaultKind::Argument { nth, wanted: "the context" }),
         }
     }
 
@@ -136,10 +121,9 @@ impl Machine<'_> {
         match tag {
             Tag::Stack(frame) => self.vm.stack.written(frame, bits, len),
             Tag::Packet(generation) => self.vm.packet.slice(generation, bits, len),
-            Tag::Number | Tag::Uninit | Tag::Context => Err(FaultKind::Argument {
-                nth,
-                wanted: "a pointer to memory",
-            }),
+            Tag::Number | Tag::Uninit | Tag::Context => {
+                Err(FaultKind::Argument { nth, wanted: "a pointer to memory" })
+            }
             tag => self.plain(tag, bits, len),
         }
     }
@@ -235,25 +219,14 @@ impl Machine<'_> {
         if self.argument(3)? != 0 || !self.take_room(map, len) {
             return number(0);
         }
-        self.records.push(Record {
-            map,
-            bytes: vec![0; len],
-            open: true,
-        });
+        self.records.push(Record { map, bytes: vec![0; len], open: true });
         let nth = self.records.len() as u32 - 1;
         Ok(Value::pointer(Tag::Record(nth), 0))
     }
 
     fn ringbuf_release(&mut self, submit: bool) -> Answer {
-        let wanted = FaultKind::Argument {
-            nth: 1,
-            wanted: "a reserved record",
-        };
-        let Value {
-            tag: Tag::Record(nth),
-            bits: 0,
-        } = self.regs[1]
-        else {
+        let wanted = FaultKind::Argument { nth: 1, wanted: "a reserved record" };
+        let Value { tag: Tag::Record(nth), bits: 0 } = self.regs[1] else {
             return Err(wanted);
         };
         match self.records.get_mut(nth as usize) {
@@ -296,11 +269,7 @@ impl Machine<'_> {
     fn fib_lookup(&mut self) -> Answer {
         self.context_argument(1)?;
         let (len, flags) = (self.argument(3)? as usize, self.argument(4)?);
-        let mut fib = self
-            .vm
-            .fib
-            .take()
-            .ok_or(FaultKind::UnknownHelper(FIB_LOOKUP))?;
+        let mut fib = self.vm.fib.take().ok_or(FaultKind::UnknownHelper(FIB_LOOKUP))?;
         let result = self.memory(2, len).map(|params| fib(params, flags));
         self.vm.fib = Some(fib);
         number(result?)
@@ -308,15 +277,8 @@ impl Machine<'_> {
 
     fn start_loop(&mut self) -> Result<(), FaultKind> {
         let (count, flags) = (self.argument(1)?, self.argument(4)?);
-        let Value {
-            tag: Tag::Function,
-            bits: function,
-        } = self.regs[2]
-        else {
-            return Err(FaultKind::Argument {
-                nth: 2,
-                wanted: "a function",
-            });
+        let Value { tag: Tag::Function, bits: function } = self.regs[2] else {
+            return Err(FaultKind::Argument { nth: 2, wanted: "a function" });
         };
         let refused = match (flags, count) {
             (0, 0) => Some(0),
@@ -329,12 +291,7 @@ impl Machine<'_> {
             self.regs[1..6].fill(Value::UNINIT);
             return Ok(());
         }
-        self.turn(Some(Turns {
-            function: function as usize,
-            argument: self.regs[3],
-            turn: 0,
-            count,
-        }))
+        self.turn(Some(Turns { function: function as usize, argument: self.regs[3], turn: 0, count }))
     }
 
     /// Goes on in another program, in the same frame; where there is none, after the call.

@@ -119,13 +119,7 @@ impl Maps {
     }
 
     /// Sets the value under a key on a condition.
-    pub fn update_if(
-        &mut self,
-        map: MapId,
-        key: &[u8],
-        value: &[u8],
-        when: Update,
-    ) -> Result<(), MapFault> {
+    pub fn update_if(&mut self, map: MapId, key: &[u8], value: &[u8], when: Update) -> Result<(), MapFault> {
         let store = self.stores.get_mut(map.0 as usize);
         store.ok_or(MapFault::Invalid)?.update(key, value, when)
     }
@@ -214,8 +208,7 @@ mod tests {
     fn a_trie_finds_the_longest_prefix() {
         let mut maps = maps(MapKind::LpmTrie, MapType::lpm_key("k", 4), 8);
         maps.update(M, &[8, 0, 0, 0, 10, 9, 9, 9], &[1; 4]).unwrap();
-        maps.update(M, &[12, 0, 0, 0, 10, 16, 0, 0], &[2; 4])
-            .unwrap();
+        maps.update(M, &[12, 0, 0, 0, 10, 16, 0, 0], &[2; 4]).unwrap();
         maps.update(M, &[0, 0, 0, 0, 0, 0, 0, 0], &[3; 4]).unwrap();
         let look = |address: [u8; 4]| {
             let key = [&[32, 0, 0, 0], &address[..]].concat();
@@ -225,14 +218,8 @@ mod tests {
         assert_eq!(look([10, 17, 1, 1]), Some(2));
         assert_eq!(look([11, 0, 0, 1]), Some(3));
         // A short key meets short prefixes only.
-        assert_eq!(
-            maps.lookup(M, &[8, 0, 0, 0, 10, 16, 0, 0]).map(|v| v[0]),
-            Some(1)
-        );
-        assert_eq!(
-            maps.update(M, &[33, 0, 0, 0, 0, 0, 0, 0], &[0; 4]),
-            Err(MapFault::Invalid)
-        );
+        assert_eq!(maps.lookup(M, &[8, 0, 0, 0, 10, 16, 0, 0]).map(|v| v[0]), Some(1));
+        assert_eq!(maps.update(M, &[33, 0, 0, 0, 0, 0, 0, 0], &[0; 4]), Err(MapFault::Invalid));
         assert_eq!(maps.delete(M, &[8, 0, 0, 0, 10, 0, 0, 0]), Ok(()));
         assert_eq!(maps.len(M), 2);
     }

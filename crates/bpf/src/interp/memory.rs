@@ -103,11 +103,7 @@ impl Packet {
         let whole = self.linear == self.end;
         self.end = end as usize;
         self.buffer.resize(self.end, 0);
-        self.linear = if whole {
-            self.end
-        } else {
-            self.linear.min(self.end)
-        };
+        self.linear = if whole { self.end } else { self.linear.min(self.end) };
         self.moved();
         true
     }
@@ -195,13 +191,7 @@ impl Stack {
         Ok(Value::number(read(&frame.bytes[off..], size)))
     }
 
-    pub(super) fn store(
-        &mut self,
-        frame: u32,
-        off: u64,
-        size: Size,
-        value: Value,
-    ) -> Result<(), FaultKind> {
+    pub(super) fn store(&mut self, frame: u32, off: u64, size: Size, value: Value) -> Result<(), FaultKind> {
         let (frame, off) = self.at(frame, off, size.bytes())?;
         if value.is_number() {
             frame.mark(off, size.bytes());
@@ -218,12 +208,7 @@ impl Stack {
     }
 
     /// Plain bytes that have been written.
-    pub(super) fn written(
-        &mut self,
-        frame: u32,
-        off: u64,
-        len: usize,
-    ) -> Result<&mut [u8], FaultKind> {
+    pub(super) fn written(&mut self, frame: u32, off: u64, len: usize) -> Result<&mut [u8], FaultKind> {
         let (frame, off) = self.at(frame, off, len)?;
         frame.check_written(off, len)?;
         if (off / 8..(off + len).div_ceil(8)).any(|slot| frame.held >> slot & 1 == 1) {
@@ -233,12 +218,7 @@ impl Stack {
     }
 
     /// Bytes that are about to be written.
-    pub(super) fn writable(
-        &mut self,
-        frame: u32,
-        off: u64,
-        len: usize,
-    ) -> Result<&mut [u8], FaultKind> {
+    pub(super) fn writable(&mut self, frame: u32, off: u64, len: usize) -> Result<&mut [u8], FaultKind> {
         let (frame, off) = self.at(frame, off, len)?;
         frame.mark(off, len);
         Ok(&mut frame.bytes[off..off + len])
@@ -270,22 +250,12 @@ impl Frame {
 
 impl Packet {
     #[inline]
-    pub(super) fn load(
-        &mut self,
-        generation: u32,
-        off: u64,
-        size: Size,
-    ) -> Result<Value, FaultKind> {
+    pub(super) fn load(&mut self, generation: u32, off: u64, size: Size) -> Result<Value, FaultKind> {
         let bytes = self.direct(generation, off, size.bytes())?;
         Ok(Value::number(read(bytes, size)))
     }
 
-    pub(super) fn slice(
-        &mut self,
-        generation: u32,
-        off: u64,
-        len: usize,
-    ) -> Result<&mut [u8], FaultKind> {
+    pub(super) fn slice(&mut self, generation: u32, off: u64, len: usize) -> Result<&mut [u8], FaultKind> {
         self.direct(generation, off, len)
     }
 }
@@ -321,12 +291,7 @@ pub(super) fn plain<'a>(
     let total = bytes.len();
     let to = off.wrapping_add(len as u64);
     if to > total as u64 || off > to {
-        return Err(FaultKind::OutOfBounds {
-            region,
-            off: off as i64,
-            size: len,
-            len: total,
-        });
+        return Err(FaultKind::OutOfBounds { region, off: off as i64, size: len, len: total });
     }
     Ok(&mut bytes[off as usize..to as usize])
 }

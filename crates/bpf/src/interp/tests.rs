@@ -45,9 +45,7 @@ fn past_the_end_is_a_fault_that_names_the_instruction() {
         r2 = *(u32 *)(r1 + 0)
         r0 = *(u32 *)(r2 + 62)
         exit";
-    let fault = vm(text, None)
-        .run_xdp(ProgramId(0), &mut packet())
-        .unwrap_err();
+    let fault = vm(text, None).run_xdp(ProgramId(0), &mut packet()).unwrap_err();
     assert_eq!(
         fault.to_string(),
         "program `p`, instruction 1, `r0 = *(u32 *)(r2 + 62)` (a.weir:7): \
@@ -58,10 +56,7 @@ fn past_the_end_is_a_fault_that_names_the_instruction() {
 #[test]
 fn what_nothing_wrote_is_not_read() {
     use crate::insn::Reg;
-    assert_eq!(
-        run("r0 = r3\n exit"),
-        Err(FaultKind::UninitRegister(Reg::R3))
-    );
+    assert_eq!(run("r0 = r3\n exit"), Err(FaultKind::UninitRegister(Reg::R3)));
     assert_eq!(run("exit"), Err(FaultKind::UninitRegister(Reg::R0)));
     let text = "*(u32 *)(r10 - 8) = 1\n r0 = *(u64 *)(r10 - 8)\n exit";
     assert_eq!(run(text), Err(FaultKind::UninitStack(-4)));
@@ -78,10 +73,7 @@ fn pointers_do_not_leak() {
     assert_eq!(run(spill), Ok(5));
     let partial = "*(u64 *)(r10 - 8) = r1\n r0 = *(u32 *)(r10 - 8)\n exit";
     assert_eq!(run(partial), Err(FaultKind::PointerLeak));
-    assert_eq!(
-        run("r1 *= 2\n r0 = 0\n exit"),
-        Err(FaultKind::PointerArithmetic)
-    );
+    assert_eq!(run("r1 *= 2\n r0 = 0\n exit"), Err(FaultKind::PointerArithmetic));
 }
 
 #[test]
@@ -175,15 +167,11 @@ fn tail_calls_go_on_elsewhere_or_fall_through() {
     assert_eq!(vm.run_xdp(ProgramId(0), &mut packet()), Ok(9));
     let next = vm.load(&program("r0 = *(u32 *)(r1 + 12)\n exit"));
     vm.xdp.ingress_ifindex = 4;
-    let entry = vm
-        .maps
-        .update(MapId(1), &3u32.to_le_bytes(), &next.0.to_le_bytes());
+    let entry = vm.maps.update(MapId(1), &3u32.to_le_bytes(), &next.0.to_le_bytes());
     assert_eq!(entry, Ok(()));
     assert_eq!(vm.run_xdp(ProgramId(0), &mut packet()), Ok(4));
     // A program that calls itself is stopped by the kernel's limit.
-    let own = vm
-        .maps
-        .update(MapId(1), &3u32.to_le_bytes(), &0u32.to_le_bytes());
+    let own = vm.maps.update(MapId(1), &3u32.to_le_bytes(), &0u32.to_le_bytes());
     assert_eq!(own, Ok(()));
     assert_eq!(vm.run_xdp(ProgramId(0), &mut packet()), Ok(9));
 }
@@ -289,9 +277,7 @@ fn bytes_beyond_the_linear_part_are_pulled_or_copied() {
     let mut vm = vm(direct, None);
     vm.linear = Some(20);
     assert_eq!(vm.run_tc(ProgramId(0), &mut packet()), Ok(39));
-    let without = direct
-        .replace("call 39", "call 5")
-        .replace("r1 = *(u32 *)(r6 + 0)", "");
+    let without = direct.replace("call 39", "call 5").replace("r1 = *(u32 *)(r6 + 0)", "");
     let mut vm = super::tests::vm(&without, None);
     vm.linear = Some(20);
     assert!(vm.run_tc(ProgramId(0), &mut packet()).is_err());
@@ -340,11 +326,6 @@ fn checksums_follow_what_changed() {
 #[test]
 fn unknown_helpers_are_named() {
     assert_eq!(run("call 9999\n exit"), Err(FaultKind::UnknownHelper(9999)));
-    let fault = vm("call 69\n exit", None)
-        .run_xdp(ProgramId(0), &mut packet())
-        .unwrap_err();
-    assert!(matches!(
-        fault.kind,
-        FaultKind::Argument { .. } | FaultKind::UnknownHelper(69)
-    ));
+    let fault = vm("call 69\n exit", None).run_xdp(ProgramId(0), &mut packet()).unwrap_err();
+    assert!(matches!(fault.kind, FaultKind::Argument { .. } | FaultKind::UnknownHelper(69)));
 }

@@ -29,16 +29,10 @@ pub(super) struct Value {
 }
 
 impl Value {
-    pub(super) const UNINIT: Value = Value {
-        bits: 0,
-        tag: Tag::Uninit,
-    };
+    pub(super) const UNINIT: Value = Value { bits: 0, tag: Tag::Uninit };
 
     pub(super) const fn number(bits: u64) -> Value {
-        Value {
-            bits,
-            tag: Tag::Number,
-        }
+        Value { bits, tag: Tag::Number }
     }
 
     pub(super) const fn pointer(tag: Tag, off: u64) -> Value {
@@ -238,10 +232,7 @@ mod tests {
     fn pointers_stay_in_their_region() {
         let a = Value::pointer(Tag::Packet(0), 10);
         let b = Value::pointer(Tag::Stack(0), 10);
-        assert_eq!(
-            alu(Width::W64, AluOp::Sub, a, b),
-            Err(FaultKind::PointerArithmetic)
-        );
+        assert_eq!(alu(Width::W64, AluOp::Sub, a, b), Err(FaultKind::PointerArithmetic));
         assert_eq!(alu(Width::W64, AluOp::Sub, a, a), Ok(Value::number(0)));
         assert_eq!(compare(Width::W64, Cond::Ne, a, Value::number(0)), Ok(true));
     }

@@ -60,35 +60,22 @@ impl fmt::Display for ObjectError {
             ObjectError::SameName(name) => {
                 write!(f, "two things in the object are named `{name}`, rename one")
             }
-            ObjectError::BadName(name) => write!(
-                f,
-                "`{name}` is not a name: use letters, digits and `_`, no digit first"
-            ),
-            ObjectError::BadSection { program, section } => write!(
-                f,
-                "program `{program}`: a section cannot be named `{section}`, use `xdp` or `tc`"
-            ),
-            ObjectError::Functions { program } => write!(
-                f,
-                "program `{program}`: functions start at 0, in order, each with instructions"
-            ),
-            ObjectError::UnknownMap {
-                program,
-                insn,
-                map,
-                text,
-            } => write!(
+            ObjectError::BadName(name) => {
+                write!(f, "`{name}` is not a name: use letters, digits and `_`, no digit first")
+            }
+            ObjectError::BadSection { program, section } => {
+                write!(f, "program `{program}`: a section cannot be named `{section}`, use `xdp` or `tc`")
+            }
+            ObjectError::Functions { program } => {
+                write!(f, "program `{program}`: functions start at 0, in order, each with instructions")
+            }
+            ObjectError::UnknownMap { program, insn, map, text } => write!(
                 f,
                 "program `{program}`, instruction {insn}, `{text}`: the object has no fitting {map}; addresses of values are for data sections only"
             ),
-            ObjectError::NoFunction {
-                program,
-                insn,
-                text,
-            } => write!(
-                f,
-                "program `{program}`, instruction {insn}, `{text}`: no subprogram starts there"
-            ),
+            ObjectError::NoFunction { program, insn, text } => {
+                write!(f, "program `{program}`, instruction {insn}, `{text}`: no subprogram starts there")
+            }
             ObjectError::Elf(why) => write!(f, "the object cannot be written: {why}"),
         }
     }
@@ -100,11 +87,7 @@ pub(super) fn check(object: &Object) -> Result<(), ObjectError> {
     let mut names = BTreeSet::new();
     for map in &object.maps {
         map.check().map_err(ObjectError::Map)?;
-        let name = if map.is_section() {
-            super::types::variable_name(&map.name)
-        } else {
-            map.name.clone()
-        };
+        let name = if map.is_section() { super::types::variable_name(&map.name) } else { map.name.clone() };
         check_name(&name)?;
         if !names.insert(name.clone()) {
             return Err(ObjectError::SameName(name));
@@ -144,9 +127,7 @@ fn check_program(object: &Object, program: &Program) -> Result<(), ObjectError> 
         ordered &= function.start < ends.next().unwrap_or(program.insns.len());
     }
     if !ordered {
-        return Err(ObjectError::Functions {
-            program: program.name.clone(),
-        });
+        return Err(ObjectError::Functions { program: program.name.clone() });
     }
     for (nth, insn) in program.insns.iter().enumerate() {
         check_map(object, program, nth, insn)?;
@@ -154,12 +135,7 @@ fn check_program(object: &Object, program: &Program) -> Result<(), ObjectError> 
     Ok(())
 }
 
-fn check_map(
-    object: &Object,
-    program: &Program,
-    nth: usize,
-    insn: &Insn,
-) -> Result<(), ObjectError> {
+fn check_map(object: &Object, program: &Program, nth: usize, insn: &Insn) -> Result<(), ObjectError> {
     let (map, by_address) = match *insn {
         Insn::LdMap { map, .. } => (map, false),
         Insn::LdMapValue { map, .. } => (map, true),
@@ -169,10 +145,5 @@ fn check_map(
     if def.is_some_and(|def| def.is_section() == by_address) {
         return Ok(());
     }
-    Err(ObjectError::UnknownMap {
-        program: program.name.clone(),
-        insn: nth,
-        map,
-        text: insn.to_string(),
-    })
+    Err(ObjectError::UnknownMap { program: program.name.clone(), insn: nth, map, text: insn.to_string() })
 }

@@ -133,13 +133,7 @@ impl Writer {
         };
         let name = types::variable_name(&def.name);
         let place = (0, u64::from(size));
-        self.symbol(
-            &name,
-            SymbolKind::Data,
-            SymbolScope::Dynamic,
-            section,
-            place,
-        )
+        self.symbol(&name, SymbolKind::Data, SymbolScope::Dynamic, section, place)
     }
 
     /// The section of code with this name; all programs that ask for it share it.
@@ -148,13 +142,8 @@ impl Writer {
             return nth;
         }
         let kind = SectionKind::Text;
-        let id = self
-            .elf
-            .add_section(Vec::new(), name.as_bytes().to_vec(), kind);
-        let records = SectionRecords {
-            section: self.btf.string(name),
-            ..SectionRecords::default()
-        };
+        let id = self.elf.add_section(Vec::new(), name.as_bytes().to_vec(), kind);
+        let records = SectionRecords { section: self.btf.string(name), ..SectionRecords::default() };
         self.code.push((name.to_string(), id, records));
         self.code.len() - 1
     }
@@ -188,11 +177,7 @@ impl Writer {
         let offset = self.elf.append_section_data(id, &vec![0; slots * 8], 8);
         let size = slots as u64 * 8;
         self.symbol(&function.name, SymbolKind::Text, scope, id, (offset, size));
-        Placed {
-            section,
-            offset,
-            insns,
-        }
+        Placed { section, offset, insns }
     }
 
     /// Writes the function's record and those of its lines.
@@ -253,12 +238,8 @@ impl Writer {
             };
             code.extend(slots.into_iter().flat_map(Slot::to_bytes));
             if let Some((symbol, r_type)) = relocation {
-                let relocation = Relocation {
-                    offset,
-                    symbol,
-                    addend: 0,
-                    flags: RelocationFlags::Elf { r_type },
-                };
+                let relocation =
+                    Relocation { offset, symbol, addend: 0, flags: RelocationFlags::Elf { r_type } };
                 let added = self.elf.add_relocation(section, relocation);
                 added.map_err(|error| ObjectError::Elf(error.to_string()))?;
             }
@@ -271,11 +252,7 @@ impl Writer {
 
     /// `.BTF` and `.BTF.ext`.
     fn types(&mut self) {
-        let records: Vec<SectionRecords> = self
-            .code
-            .iter()
-            .map(|(_, _, records)| records.clone())
-            .collect();
+        let records: Vec<SectionRecords> = self.code.iter().map(|(_, _, records)| records.clone()).collect();
         let types = self.btf.to_bytes();
         self.data(".BTF", SectionKind::Debug, &types, 8);
         let ext = btf::ext_bytes(&records);
@@ -286,9 +263,7 @@ impl Writer {
 /// The subprogram that starts at a slot.
 fn callee(starts: &[u32], all: &[Placed], slot: i64) -> Option<usize> {
     let mut placed = all.iter().enumerate().skip(1);
-    placed
-        .find(|(_, p)| i64::from(starts[p.insns.start]) == slot)
-        .map(|(nth, _)| nth)
+    placed.find(|(_, p)| i64::from(starts[p.insns.start]) == slot).map(|(nth, _)| nth)
 }
 
 /// One record where the line changes. The kernel wants one at the start of each function as soon
@@ -296,14 +271,10 @@ fn callee(starts: &[u32], all: &[Placed], slot: i64) -> Option<usize> {
 fn line_records(btf: &mut Btf, program: &Program, placed: &Placed) -> Vec<LineRecord> {
     let marks = &program.marks;
     let first = marks.partition_point(|mark| mark.insn <= placed.insns.start);
-    let inside = marks[first..]
-        .iter()
-        .take_while(|mark| mark.insn < placed.insns.end);
-    let opening = program.line_of(placed.insns.start).or_else(|| {
-        marks
-            .get(first)
-            .and_then(|m| program.lines.get(m.line.0 as usize))
-    });
+    let inside = marks[first..].iter().take_while(|mark| mark.insn < placed.insns.end);
+    let opening = program
+        .line_of(placed.insns.start)
+        .or_else(|| marks.get(first).and_then(|m| program.lines.get(m.line.0 as usize)));
     let Some(opening) = opening else {
         return Vec::new();
     };
@@ -312,10 +283,7 @@ fn line_records(btf: &mut Btf, program: &Program, placed: &Placed) -> Vec<LineRe
     let mut records = vec![line_record(btf, opening, offset)];
     for mark in inside {
         let passed = &program.insns[at..mark.insn];
-        offset += passed
-            .iter()
-            .map(|insn| insn.slots() as u32 * 8)
-            .sum::<u32>();
+        offset += passed.iter().map(|insn| insn.slots() as u32 * 8).sum::<u32>();
         at = mark.insn;
         if let Some(line) = program.lines.get(mark.line.0 as usize) {
             records.push(line_record(btf, line, offset));

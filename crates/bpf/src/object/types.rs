@@ -23,11 +23,7 @@ pub(super) fn shape(btf: &mut Btf, ty: &MapType) -> TypeId {
                 .members
                 .iter()
                 .zip(types)
-                .map(|(member, ty)| Field {
-                    name: &member.name,
-                    ty,
-                    offset: member.offset,
-                })
+                .map(|(member, ty)| Field { name: &member.name, ty, offset: member.offset })
                 .collect();
             btf.structure(&structure.name, structure.size, &fields)
         }
@@ -72,11 +68,7 @@ pub(super) fn definition(btf: &mut Btf, def: &MapDef) -> Definition {
     let fields: Vec<Field<'_>> = members
         .iter()
         .enumerate()
-        .map(|(nth, (name, ty))| Field {
-            name,
-            ty: *ty,
-            offset: nth as u32 * POINTER,
-        })
+        .map(|(nth, (name, ty))| Field { name, ty: *ty, offset: nth as u32 * POINTER })
         .collect();
     // `values` is an array of no elements at the end.
     let pointers = fields.len() - usize::from(def.inner.is_some());
@@ -121,11 +113,7 @@ fn values(btf: &mut Btf, inner: &MapDef) -> TypeId {
 
 /// The variable of a definition at its offset in `.maps`.
 pub(super) fn map_variable(btf: &mut Btf, name: &str, def: &Definition, offset: u32) -> Variable {
-    Variable {
-        var: btf.var(name, def.ty, Linkage::Global),
-        offset,
-        size: def.size,
-    }
+    Variable { var: btf.var(name, def.ty, Linkage::Global), offset, size: def.size }
 }
 
 /// The one variable of a data section, and the section.

@@ -86,18 +86,9 @@ impl fmt::Display for Offset {
 }
 
 /// The text of an instruction with `place` for what a jump, call or function address names.
-pub(super) fn write_insn(
-    f: &mut dyn fmt::Write,
-    insn: &Insn,
-    place: &dyn fmt::Display,
-) -> fmt::Result {
+pub(super) fn write_insn(f: &mut dyn fmt::Write, insn: &Insn, place: &dyn fmt::Display) -> fmt::Result {
     match *insn {
-        Insn::Alu {
-            width,
-            op,
-            dst,
-            src,
-        } => {
+        Insn::Alu { width, op, dst, src } => {
             let sign = sign(ALU_SIGNS, op);
             let dst = Named(width, dst);
             match src {
@@ -109,12 +100,7 @@ pub(super) fn write_insn(
             let dst = Named(width, dst);
             write!(f, "{dst} = -{dst}")
         }
-        Insn::MovSx {
-            width,
-            from,
-            dst,
-            src,
-        } => {
+        Insn::MovSx { width, from, dst, src } => {
             let (dst, src) = (Named(width, dst), Named(width, src));
             write!(f, "{dst} = (s{}){src}", from.bits())
         }
@@ -123,24 +109,9 @@ pub(super) fn write_insn(
             write!(f, "{dst} = {order}{} {dst}", size.bits())
         }
         Insn::Bswap { dst, size } => write!(f, "{dst} = bswap{} {dst}", size.bits()),
-        Insn::Load {
-            size,
-            dst,
-            base,
-            off,
-        } => write!(f, "{dst} = {}", Place('u', size, base, off)),
-        Insn::LoadSx {
-            size,
-            dst,
-            base,
-            off,
-        } => write!(f, "{dst} = {}", Place('s', size, base, off)),
-        Insn::Store {
-            size,
-            base,
-            off,
-            src,
-        } => {
+        Insn::Load { size, dst, base, off } => write!(f, "{dst} = {}", Place('u', size, base, off)),
+        Insn::LoadSx { size, dst, base, off } => write!(f, "{dst} = {}", Place('s', size, base, off)),
+        Insn::Store { size, base, off, src } => {
             let place = Place('u', size, base, off);
             match src {
                 Operand::Reg(src) => write!(f, "{place} = {src}"),
@@ -152,13 +123,7 @@ pub(super) fn write_insn(
         Insn::LdMap { dst, map } => write!(f, "{dst} = {map} ll"),
         Insn::LdMapValue { dst, map, off } => write!(f, "{dst} = {map} + {off} ll"),
         Insn::LdFunc { dst, .. } => write!(f, "{dst} = func {place} ll"),
-        Insn::Jump {
-            cond,
-            width,
-            dst,
-            src,
-            ..
-        } => {
+        Insn::Jump { cond, width, dst, src, .. } => {
             let (dst, sign) = (Named(width, dst), sign(COND_SIGNS, cond));
             match src {
                 Operand::Reg(src) => {
@@ -177,33 +142,18 @@ pub(super) fn write_insn(
 }
 
 fn write_atomic(f: &mut dyn fmt::Write, insn: &Insn) -> fmt::Result {
-    let Insn::Atomic {
-        op,
-        fetch,
-        size,
-        base,
-        off,
-        src,
-    } = *insn
-    else {
+    let Insn::Atomic { op, fetch, size, base, off, src } = *insn else {
         return Ok(());
     };
     // 32-bit forms name `w` registers, and compare with `w0`, as llvm-objdump does.
-    let width = if size == Size::W {
-        Width::W32
-    } else {
-        Width::W64
-    };
+    let width = if size == Size::W { Width::W32 } else { Width::W64 };
     let (bits, value) = (size.bits(), Named(width, src));
     let tail = if size == Size::W { "32_" } else { "_" };
     let offset = Offset(off);
     match (op, ATOMIC_SIGNS.iter().find(|row| row.0 == op)) {
         (AtomicOp::CmpXchg, _) => {
             let old = Named(width, Reg::R0);
-            write!(
-                f,
-                "{old} = cmpxchg{tail}{bits}({base} {offset}, {old}, {value})"
-            )
+            write!(f, "{old} = cmpxchg{tail}{bits}({base} {offset}, {old}, {value})")
         }
         (AtomicOp::Xchg, _) | (_, None) => {
             write!(f, "{value} = xchg{tail}{bits}({base} {offset}, {value})")
@@ -230,10 +180,7 @@ impl fmt::Display for Hex {
 }
 
 fn sign<T: PartialEq + Copy>(table: &[(T, &'static str)], key: T) -> &'static str {
-    table
-        .iter()
-        .find(|row| row.0 == key)
-        .map_or("?", |row| row.1)
+    table.iter().find(|row| row.0 == key).map_or("?", |row| row.1)
 }
 
 impl fmt::Display for Insn {

@@ -20,11 +20,7 @@ pub struct ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ParseError {
-            line,
-            text,
-            expected,
-        } = self;
+        let ParseError { line, text, expected } = self;
         write!(f, "line {line}: `{}`: expected {expected}", text.trim())
     }
 }
@@ -33,11 +29,7 @@ impl std::error::Error for ParseError {}
 
 /// One instruction whose jump, if it is one, counts slots: `goto +3`.
 pub fn parse_insn(text: &str) -> Result<Insn, ParseError> {
-    let fail = |expected: String| ParseError {
-        line: 1,
-        text: text.to_string(),
-        expected,
-    };
+    let fail = |expected: String| ParseError { line: 1, text: text.to_string(), expected };
     let (insn, place) = scan(text).map_err(fail)?;
     match place {
         None => Ok(insn),
@@ -50,11 +42,7 @@ pub fn parse_insn(text: &str) -> Result<Insn, ParseError> {
 pub fn parse_program(text: &str) -> Result<Program, ParseError> {
     let mut reader = Reader::default();
     for (nth, line) in text.lines().enumerate() {
-        let fail = |expected: String| ParseError {
-            line: nth + 1,
-            text: line.to_string(),
-            expected,
-        };
+        let fail = |expected: String| ParseError { line: nth + 1, text: line.to_string(), expected };
         reader.line(nth, line).map_err(fail)?;
     }
     let lines: Vec<&str> = text.lines().collect();
@@ -110,16 +98,10 @@ impl Reader {
     }
 
     fn header(&mut self, rest: &str) -> Result<(), String> {
-        let (name, section) = rest
-            .split_once(' ')
-            .ok_or("`.program`, a name and a section")?;
+        let (name, section) = rest.split_once(' ').ok_or("`.program`, a name and a section")?;
         self.program.name = name.to_string();
         self.program.section = section.to_string();
-        self.program.functions.push(Function {
-            name: name.to_string(),
-            start: 0,
-            args: 1,
-        });
+        self.program.functions.push(Function { name: name.to_string(), start: 0, args: 1 });
         Ok(())
     }
 
@@ -141,9 +123,7 @@ impl Reader {
     fn name(&mut self, name: &str) -> Result<(), String> {
         match self.names.insert(name.to_string(), self.slot) {
             None => Ok(()),
-            Some(_) => Err(format!(
-                "a name other than `{name}`, which has a place already"
-            )),
+            Some(_) => Err(format!("a name other than `{name}`, which has a place already")),
         }
     }
 
@@ -191,19 +171,7 @@ fn source_line(source: &str) -> Option<LineInfo> {
 fn with_distance(insn: Insn, distance: i32) -> Result<Insn, String> {
     let short = || i16::try_from(distance).map_err(|_| "a distance of 16 bits".to_string());
     Ok(match insn {
-        Insn::Jump {
-            cond,
-            width,
-            dst,
-            src,
-            ..
-        } => Insn::Jump {
-            cond,
-            width,
-            dst,
-            src,
-            off: short()?,
-        },
+        Insn::Jump { cond, width, dst, src, .. } => Insn::Jump { cond, width, dst, src, off: short()? },
         Insn::Ja { .. } => Insn::Ja { off: short()? },
         Insn::JaLong { .. } => Insn::JaLong { off: distance },
         Insn::CallLocal { .. } => Insn::CallLocal { off: distance },
@@ -272,14 +240,8 @@ mod tests {
     #[test]
     fn refusals_name_the_line() {
         let error = parse_program(".program a xdp\n  goto L7\n").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "line 2: `goto L7`: expected a label or function, there is no `L7`"
-        );
+        assert_eq!(error.to_string(), "line 2: `goto L7`: expected a label or function, there is no `L7`");
         let error = parse_insn("r1 = r11").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "line 1: `r1 = r11`: expected a register or a number instead of `r11`"
-        );
+        assert_eq!(error.to_string(), "line 1: `r1 = r11`: expected a register or a number instead of `r11`");
     }
 }

@@ -48,13 +48,7 @@ impl<'a> Printer<'a> {
     fn new(program: &'a Program, detail: Detail<'a>) -> Printer<'a> {
         let starts = program.slot_starts();
         let names = names(program, &starts);
-        Printer {
-            program,
-            detail,
-            starts,
-            names,
-            text: String::new(),
-        }
+        Printer { program, detail, starts, names, text: String::new() }
     }
 
     fn print(mut self) -> String {
@@ -69,10 +63,8 @@ impl<'a> Printer<'a> {
             Detail::Exact => writeln!(self.text, ".program {name} {section}")?,
             Detail::Readable(_) => writeln!(self.text, "{name}: section {section}")?,
         }
-        let (mut functions, mut marks) = (
-            self.program.functions.iter().skip(1).peekable(),
-            self.program.marks.iter().peekable(),
-        );
+        let (mut functions, mut marks) =
+            (self.program.functions.iter().skip(1).peekable(), self.program.marks.iter().peekable());
         for (nth, insn) in self.program.insns.iter().enumerate() {
             while let Some(function) = functions.next_if(|f| f.start == nth) {
                 self.function(&function.name, function.args)?;
@@ -95,12 +87,7 @@ impl<'a> Printer<'a> {
     }
 
     fn line(&mut self, line: &LineInfo) -> std::fmt::Result {
-        let LineInfo {
-            file,
-            line,
-            column,
-            text,
-        } = line;
+        let LineInfo { file, line, column, text } = line;
         match self.detail {
             Detail::Exact => writeln!(self.text, "; {file}:{line}:{column}\t{text}"),
             Detail::Readable(_) => writeln!(self.text, "; {file}:{line}  {text}"),
@@ -135,9 +122,7 @@ impl<'a> Printer<'a> {
     fn remark(&mut self, insn: &Insn, maps: &[&str]) -> std::fmt::Result {
         let remark = match insn {
             Insn::Call(id) => helpers::by_id(*id).map(|helper| helper.name),
-            Insn::LdMap { map, .. } | Insn::LdMapValue { map, .. } => {
-                maps.get(map.0 as usize).copied()
-            }
+            Insn::LdMap { map, .. } | Insn::LdMapValue { map, .. } => maps.get(map.0 as usize).copied(),
             _ => None,
         };
         match remark {

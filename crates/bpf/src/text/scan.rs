@@ -67,9 +67,7 @@ fn branch(text: &str) -> Result<Scanned, String> {
     let (width, dst) = named(dst)?;
     let cond = COND_SIGNS.iter().find(|row| row.1 == sign);
     let insn = Insn::Jump {
-        cond: cond
-            .ok_or_else(|| format!("a relation instead of `{sign}`"))?
-            .0,
+        cond: cond.ok_or_else(|| format!("a relation instead of `{sign}`"))?.0,
         width,
         dst,
         src: operand(width, src)?,
@@ -83,9 +81,7 @@ fn lock(text: &str) -> Result<Insn, String> {
     let (sign, src) = rest.split_once(' ').ok_or("an operation and a register")?;
     let row = ATOMIC_SIGNS.iter().find(|row| row.1 == sign && !signed);
     Ok(Insn::Atomic {
-        op: row
-            .ok_or_else(|| format!("an atomic operation instead of `{sign}`"))?
-            .0,
+        op: row.ok_or_else(|| format!("an atomic operation instead of `{sign}`"))?.0,
         fetch: false,
         size: atomic_size(size)?,
         base,
@@ -110,12 +106,7 @@ fn store(text: &str) -> Result<Insn, String> {
         Ok((_, reg)) => Operand::Reg(reg),
         Err(_) => Operand::Imm(int(src)?),
     };
-    Ok(Insn::Store {
-        size,
-        base,
-        off,
-        src,
-    })
+    Ok(Insn::Store { size, base, off, src })
 }
 
 /// `dst = …` and `dst op= …`.
@@ -129,9 +120,7 @@ fn assignment(dst: &str, rest: &str) -> Result<Scanned, String> {
     let row = ALU_SIGNS.iter().find(|row| row.1 == sign);
     let insn = Insn::Alu {
         width,
-        op: row
-            .ok_or_else(|| format!("an operation instead of `{sign}`"))?
-            .0,
+        op: row.ok_or_else(|| format!("an operation instead of `{sign}`"))?.0,
         dst,
         src: operand(width, value)?,
     };
@@ -159,12 +148,7 @@ fn special(width: Width, dst: Reg, value: &str) -> Result<Scanned, String> {
     } else if let Some((order, reg)) = value.split_once(' ') {
         swap(dst, order, reg)?
     } else {
-        Insn::Alu {
-            width,
-            op: AluOp::Mov,
-            dst,
-            src: operand(width, value)?,
-        }
+        Insn::Alu { width, op: AluOp::Mov, dst, src: operand(width, value)? }
     };
     Ok((insn, None))
 }
@@ -192,10 +176,7 @@ fn wide_load(dst: Reg, value: &str) -> Result<Scanned, String> {
 fn wide_number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text
-            .parse()
-            .ok()
-            .or_else(|| text.parse::<i64>().ok().map(|n| n as u64)),
+        None => text.parse().ok().or_else(|| text.parse::<i64>().ok().map(|n| n as u64)),
     }
 }
 
@@ -203,18 +184,8 @@ fn load(dst: Reg, value: &str) -> Result<Insn, String> {
     let (signed, size, base, off, rest) = memory(value)?;
     match (signed, size, rest) {
         (true, Size::DW, _) => Err("at most 32 bits to extend".into()),
-        (true, _, "") => Ok(Insn::LoadSx {
-            size,
-            dst,
-            base,
-            off,
-        }),
-        (false, _, "") => Ok(Insn::Load {
-            size,
-            dst,
-            base,
-            off,
-        }),
+        (true, _, "") => Ok(Insn::LoadSx { size, dst, base, off }),
+        (false, _, "") => Ok(Insn::Load { size, dst, base, off }),
         _ => Err(format!("nothing more instead of `{rest}`")),
     }
 }
@@ -225,12 +196,7 @@ fn sign_extending(width: Width, dst: Reg, rest: &str) -> Result<Insn, String> {
         Operand::Reg(src) => src,
         Operand::Imm(_) => return Err("a register".into()),
     };
-    let insn = Insn::MovSx {
-        width,
-        from: bits(from)?,
-        dst,
-        src,
-    };
+    let insn = Insn::MovSx { width, from: bits(from)?, dst, src };
     match insn.malformed() {
         Some(why) if dst != Reg::R10 => Err(format!("another size: {why}")),
         _ => Ok(insn),
@@ -284,22 +250,11 @@ fn atomic(dst: Reg, name: &str, rest: &str) -> Result<Insn, String> {
         (op, bits(digits)?, (base, off, String::new()))
     };
     let (base, off, left) = base_and_off;
-    let result = if op == AtomicOp::CmpXchg {
-        Reg::R0
-    } else {
-        src
-    };
+    let result = if op == AtomicOp::CmpXchg { Reg::R0 } else { src };
     if !left.is_empty() || dst != result {
         return Err(format!("`{result} =` and one operation"));
     }
-    Ok(Insn::Atomic {
-        op,
-        fetch: true,
-        size: atomic_size(size)?,
-        base,
-        off,
-        src,
-    })
+    Ok(Insn::Atomic { op, fetch: true, size: atomic_size(size)?, base, off, src })
 }
 
 /// `*(u32 *)(r1 + 4)` and what follows it; whether it is signed.

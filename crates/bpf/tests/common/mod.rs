@@ -1,31 +1,27 @@
 //! What the tests with foreign tools share. A tool or a privilege that is missing skips the test
 //! by name, and fails it where `WEIR_REQUIRE_KERNEL=1` says that it has to be there.
-#![allow(
-    clippy::print_stderr,
-    dead_code,
-    reason = "tests talk; not every file uses all of it"
-)]
+#![allow(clippy::print_stderr, dead_code, reason = "tests talk; not every file uses all of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A directory of its own for one test, removed at the end.
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub fn new(name: &str) -> Scratch {
+    pub(crate) fn new(name: &str) -> Scratch {
         let path = std::env::temp_dir().join(format!("weir-bpf-{name}-{}", std::process::id()));
         std::fs::create_dir_all(path.join("fs")).unwrap();
         Scratch(path)
     }
 
-    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, bytes).unwrap();
         path
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -37,7 +33,7 @@ impl Drop for Scratch {
 }
 
 /// Standard output, or standard error of a run that failed.
-pub fn run(program: &str, args: &[&str]) -> Result<String, String> {
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(args).output();
     let output = output.map_err(|error| format!("{program}: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -48,7 +44,7 @@ pub fn run(program: &str, args: &[&str]) -> Result<String, String> {
 }
 
 /// True if the test can go on.
-pub fn needs(test: &str, missing: Option<String>) -> bool {
+pub(crate) fn needs(test: &str, missing: Option<String>) -> bool {
     let Some(missing) = missing else {
         return true;
     };
@@ -59,7 +55,7 @@ pub fn needs(test: &str, missing: Option<String>) -> bool {
 }
 
 /// What stands in the way of loading programs with `bpftool`.
-pub fn no_bpftool() -> Option<String> {
+pub(crate) fn no_bpftool() -> Option<String> {
     if let Err(why) = run("bpftool", &["version"]) {
         return Some(why);
     }
@@ -71,12 +67,12 @@ pub fn no_bpftool() -> Option<String> {
 }
 
 /// What stands in the way of a tool.
-pub fn no_tool(tool: &str) -> Option<String> {
+pub(crate) fn no_tool(tool: &str) -> Option<String> {
     run(tool, &["--version"]).err()
 }
 
 /// Loads all programs of an object and runs `then` with `$FS`, the directory of their pins.
-pub fn bpftool(scratch: &Scratch, elf: &[u8], then: &str) -> Result<String, String> {
+pub(crate) fn bpftool(scratch: &Scratch, elf: &[u8], then: &str) -> Result<String, String> {
     let object = scratch.file("object.o", elf);
     let fs = scratch.path().join("fs");
     let script = format!(

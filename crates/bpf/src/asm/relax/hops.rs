@@ -13,11 +13,7 @@ const SEARCH: usize = 256;
 
 pub(super) fn plan(asm: &Assembler) -> Result<Plan, AsmError> {
     let slots: Vec<u8> = asm.items.iter().map(Item::slots).collect();
-    let mut plan = Plan {
-        islands: places(asm, &slots),
-        slots,
-        stops: vec![Stop::Label; asm.items.len()],
-    };
+    let mut plan = Plan { islands: places(asm, &slots), slots, stops: vec![Stop::Label; asm.items.len()] };
     // Hops are only added from pass to pass, so this ends; a pass that adds none is the answer.
     loop {
         let layout = plan.layout();
@@ -51,9 +47,7 @@ fn places(asm: &Assembler, slots: &[u8]) -> Vec<Island> {
     while at < asm.items.len() {
         if since >= SPACING {
             let window = at..asm.items.len().min(at + SEARCH);
-            let free = window
-                .clone()
-                .find(|at| allowed(asm, *at) && !runs_on(asm, *at));
+            let free = window.clone().find(|at| allowed(asm, *at) && !runs_on(asm, *at));
             let place = free.or_else(|| window.clone().find(|at| allowed(asm, *at)));
             if let Some(place) = place {
                 islands.push(Island {

@@ -59,23 +59,9 @@ impl Lru {
 impl Store {
     pub(super) fn new(def: &MapDef) -> Store {
         let array = is_array(def.kind);
-        let plain_u32 = matches!(
-            def.kind,
-            MapKind::ArrayOfMaps | MapKind::HashOfMaps | MapKind::ProgArray
-        );
-        let value_size = if plain_u32 {
-            4
-        } else {
-            def.value.size() as usize
-        };
-        let mut values = vec![
-            0;
-            if array {
-                value_size * def.max_entries as usize
-            } else {
-                0
-            }
-        ];
+        let plain_u32 = matches!(def.kind, MapKind::ArrayOfMaps | MapKind::HashOfMaps | MapKind::ProgArray);
+        let value_size = if plain_u32 { 4 } else { def.value.size() as usize };
+        let mut values = vec![0; if array { value_size * def.max_entries as usize } else { 0 }];
         if let Some(start) = values.get_mut(..def.initial.len()) {
             start.copy_from_slice(&def.initial);
         }
@@ -269,9 +255,7 @@ impl Store {
     pub(super) fn entries(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         if let Index::Array = self.index {
             let all = 0..self.def.max_entries;
-            return all
-                .map(|nth| (nth.to_le_bytes().to_vec(), self.value(nth).to_vec()))
-                .collect();
+            return all.map(|nth| (nth.to_le_bytes().to_vec(), self.value(nth).to_vec())).collect();
         }
         let mut entries: Vec<_> = self
             .keys
@@ -289,11 +273,7 @@ impl Store {
 fn sparse_array(kind: MapKind) -> bool {
     matches!(
         kind,
-        MapKind::ProgArray
-            | MapKind::ArrayOfMaps
-            | MapKind::DevMap
-            | MapKind::CpuMap
-            | MapKind::XskMap
+        MapKind::ProgArray | MapKind::ArrayOfMaps | MapKind::DevMap | MapKind::CpuMap | MapKind::XskMap
     )
 }
 
