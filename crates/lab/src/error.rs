@@ -82,30 +82,20 @@ impl fmt::Display for LabError {
                 write!(f, "two hosts are named `{host}`: give one another name")
             }
             LabError::DuplicateInterface { host, interface } => {
-                write!(
-                    f,
-                    "host `{host}` has two interfaces `{interface}`: rename one end"
-                )
+                write!(f, "host `{host}` has two interfaces `{interface}`: rename one end")
             }
             LabError::DuplicateMac(mac) => {
-                write!(
-                    f,
-                    "two ends have the address {mac}: leave out one, the lab will choose it"
-                )
+                write!(f, "two ends have the address {mac}: leave out one, the lab will choose it")
             }
             LabError::UnknownHost(host) => {
-                write!(
-                    f,
-                    "the topology has no host `{host}`: add it before its links"
-                )
+                write!(f, "the topology has no host `{host}`: add it before its links")
             }
             LabError::UnknownInterface { host, interface } => {
                 write!(f, "host `{host}` has no interface `{interface}`")
             }
-            LabError::BadName(name) => write!(
-                f,
-                "`{name}` is not a name: use 1 to 15 letters, digits, `-`, `_` or `.`"
-            ),
+            LabError::BadName(name) => {
+                write!(f, "`{name}` is not a name: use 1 to 15 letters, digits, `-`, `_` or `.`")
+            }
             LabError::NoAddress { interface, family } => {
                 write!(f, "interface `{interface}` has no {family} address")
             }
@@ -142,16 +132,10 @@ impl std::error::Error for LabError {
 
 /// Says what the kernel was asked for.
 pub(crate) fn kernel(what: impl Into<String>) -> impl FnOnce(KernelError) -> LabError {
-    move |source| LabError::Kernel {
-        what: what.into(),
-        source,
-    }
+    move |source| LabError::Kernel { what: what.into(), source }
 }
 
 /// Says what a system call was for.
 pub(crate) fn io<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> LabError {
-    move |source| LabError::Io {
-        what: what.into(),
-        source: source.into(),
-    }
+    move |source| LabError::Io { what: what.into(), source: source.into() }
 }

@@ -63,10 +63,7 @@ impl Interface {
 
     fn address(&self, family: &'static str, of: fn(&IpAddr) -> bool) -> Result<IpAddr, LabError> {
         let mut addresses = self.addresses.iter().map(|prefix| prefix.address());
-        addresses.find(of).ok_or_else(|| LabError::NoAddress {
-            interface: self.name.clone(),
-            family,
-        })
+        addresses.find(of).ok_or_else(|| LabError::NoAddress { interface: self.name.clone(), family })
     }
 }
 
@@ -75,9 +72,7 @@ impl Lab {
         sweep::sweep()?;
         let number = sweep::register()?;
         let hosts = topology.hosts.iter().map(|host| Host::create(number, host));
-        let mut lab = Lab {
-            hosts: hosts.collect::<Result<_, _>>()?,
-        };
+        let mut lab = Lab { hosts: hosts.collect::<Result<_, _>>()? };
         for (index, link) in topology.links.iter().enumerate() {
             lab.connect(index as u32, link)?;
         }
@@ -93,9 +88,7 @@ impl Lab {
     /// When there is none.
     pub fn host(&self, name: &str) -> Result<&Host, LabError> {
         let mut hosts = self.hosts.iter();
-        hosts
-            .find(|host| host.name == name)
-            .ok_or_else(|| LabError::UnknownHost(name.to_owned()))
+        hosts.find(|host| host.name == name).ok_or_else(|| LabError::UnknownHost(name.to_owned()))
     }
 
     /// All hosts, in the order of the topology.
@@ -106,10 +99,7 @@ impl Lab {
     fn connect(&mut self, number: u32, link: &Link) -> Result<(), LabError> {
         let [one, other] = &link.ends;
         let macs = [chosen(one, number * 2 + 1), chosen(other, number * 2 + 2)];
-        let what = format!(
-            "link {}/{} – {}/{}",
-            one.host, one.interface, other.host, other.interface
-        );
+        let what = format!("link {}/{} – {}/{}", one.host, one.interface, other.host, other.interface);
         let ends = [
             veth_end(one, &self.host(&one.host)?.namespace, macs[0]),
             veth_end(other, &self.host(&other.host)?.namespace, macs[1]),
@@ -117,22 +107,12 @@ impl Lab {
         Netlink::open()
             .and_then(|mut netlink| netlink.create_veth(&ends[0], &ends[1]))
             .map_err(kernel(&what))?;
-        for (end, peer, mac, peer_mac) in [
-            (one, other, macs[0], macs[1]),
-            (other, one, macs[1], macs[0]),
-        ] {
-            let neighbours = if link.static_neighbours {
-                &peer.addresses[..]
-            } else {
-                &[]
-            };
+        for (end, peer, mac, peer_mac) in [(one, other, macs[0], macs[1]), (other, one, macs[1], macs[0])] {
+            let neighbours = if link.static_neighbours { &peer.addresses[..] } else { &[] };
             let host = self.host(&end.host)?;
             let index = host
                 .run(|| configure(end, peer_mac, neighbours))?
-                .map_err(kernel(format!(
-                    "interface `{}` of `{}`",
-                    end.interface, end.host
-                )))?;
+                .map_err(kernel(format!("interface `{}` of `{}`", end.interface, end.host)))?;
             let interface = Interface {
                 name: end.interface.clone(),
                 index,
@@ -154,11 +134,7 @@ impl Host {
     fn create(lab: u32, spec: &HostSpec) -> Result<Host, LabError> {
         let namespace = OwnedNamespace::create(&sweep::namespace_name(lab, &spec.name))
             .map_err(kernel(format!("host `{}`", spec.name)))?;
-        let host = Host {
-            name: spec.name.clone(),
-            namespace,
-            interfaces: Vec::new(),
-        };
+        let host = Host { name: spec.name.clone(), namespace, interfaces: Vec::new() };
         if spec.forwards {
             host.run(|| sysctl::set_forwarding(true))?
                 .map_err(kernel(format!("forwarding host `{}`", spec.name)))?;
@@ -189,10 +165,7 @@ impl Host {
         let mut interfaces = self.interfaces.iter();
         interfaces
             .find(|interface| interface.name == name)
-            .ok_or_else(|| LabError::UnknownInterface {
-                host: self.name.clone(),
-                interface: name.to_owned(),
-            })
+            .ok_or_else(|| LabError::UnknownInterface { host: self.name.clone(), interface: name.to_owned() })
     }
 
     /// Runs `work` on this host and waits for it. Sockets that it opens stay there.
@@ -200,9 +173,7 @@ impl Host {
     /// # Errors
     /// When the namespace cannot be entered.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
-        self.namespace
-            .run(work)
-            .map_err(kernel(format!("a thread on host `{}`", self.name)))
+        self.namespace.run(work).map_err(kernel(format!("a thread on host `{}`", self.name)))
     }
 
     /// Runs `work` on this host on a thread of its own. It may outlive the lab, and so should
@@ -240,25 +211,14 @@ impl Host {
                 LinkState::Down => netlink.set_down(interface),
             }
         };
-        self.run(set)?.map_err(kernel(format!(
-            "`{interface}` of `{}` {state:?}",
-            self.name
-        )))
+        self.run(set)?.map_err(kernel(format!("`{interface}` of `{}` {state:?}", self.name)))
     }
 
     fn add_routes(&self, routes: &[(Prefix, IpAddr)]) -> Result<(), LabError> {
         for (to, via) in routes {
-            let route = Route {
-                to: to.address(),
-                prefix_len: to.length(),
-                via: Some(*via),
-                interface: None,
-            };
+            let route = Route { to: to.address(), prefix_len: to.length(), via: Some(*via), interface: None };
             self.run(|| Netlink::open()?.add_route(&route))?
-                .map_err(kernel(format!(
-                    "route to {to} by {via} on host `{}`",
-                    self.name
-                )))?;
+                .map_err(kernel(format!("route to {to} by {via} on host `{}`", self.name)))?;
         }
         Ok(())
     }
@@ -292,10 +252,7 @@ fn veth_end<'a>(end: &'a End, namespace: &'a Namespace, mac: Mac) -> VethEnd<'a>
 /// Runs on the end's host; gives the index.
 fn configure(end: &End, peer: Mac, neighbours: &[Prefix]) -> Result<u32, KernelError> {
     let name = end.interface.as_str();
-    let has_v6 = end
-        .addresses
-        .iter()
-        .any(|prefix| prefix.address().is_ipv6());
+    let has_v6 = end.addresses.iter().any(|prefix| prefix.address().is_ipv6());
     set_offload(name, Offload::TxChecksum, end.tx_checksum)?;
     set_offload(name, Offload::Gro, end.gro)?;
     sysctl::set_ipv6(name, has_v6)?;

@@ -29,12 +29,10 @@ pub fn edge(servers: u8) -> Topology {
     for number in 1..=servers.clamp(1, 250) {
         let name = format!("server{number}");
         let net = [2, u16::from(number)];
-        topology = topology
-            .host(by_the_edge(&name, [10, 2, number, 1], net))
-            .link(Link::new(
-                end("edge", &name, [10, 2, number, 1], net),
-                end(&name, "eth0", [10, 2, number, 2], net),
-            ));
+        topology = topology.host(by_the_edge(&name, [10, 2, number, 1], net)).link(Link::new(
+            end("edge", &name, [10, 2, number, 1], net),
+            end(&name, "eth0", [10, 2, number, 2], net),
+        ));
     }
     topology
 }
@@ -49,15 +47,11 @@ pub fn edge_lab(servers: u8) -> Result<Lab, LabError> {
 
 /// The IPv6 address has the last byte of the IPv4 one.
 fn end(host: &str, interface: &str, v4: [u8; 4], net: [u16; 2]) -> End {
-    End::new(host, interface)
-        .address(Prefix::new(v4, 24))
-        .address(Prefix::new(v6(net, v4[3]), 64))
+    End::new(host, interface).address(Prefix::new(v4, 24)).address(Prefix::new(v6(net, v4[3]), 64))
 }
 
 fn by_the_edge(name: &str, v4: [u8; 4], net: [u16; 2]) -> HostSpec {
-    HostSpec::new(name)
-        .route(Prefix::ALL_V4, v4)
-        .route(Prefix::ALL_V6, v6(net, v4[3]))
+    HostSpec::new(name).route(Prefix::ALL_V4, v4).route(Prefix::ALL_V6, v6(net, v4[3]))
 }
 
 fn v6(net: [u16; 2], host: u8) -> IpAddr {

@@ -27,12 +27,14 @@ pub fn sweep() -> Result<Vec<String>, LabError> {
     let names = netns::list().map_err(kernel("the list of namespaces"))?;
     let mut swept = Vec::new();
     for name in names {
-        match owner(&name) {
-            Some(pid) if !is_alive(pid) => {
-                netns::delete(&name).map_err(kernel(format!("room: `{name}` is left over")))?;
-                swept.push(name);
-            }
-            _ => {}
+        if owner(&name).is_none_or(is_alive) {
+            continue;
+        }
+        match netns::delete(&name) {
+            Ok(()) => swept.push(name),
+            // Somebody else sweeps at the same time.
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(kernel(format!("room: `{name}` is left over"))(error)),
         }
     }
     forget_the_dead();
@@ -65,9 +67,7 @@ fn owner(namespace: &str) -> Option<u32> {
 }
 
 fn is_alive(pid: u32) -> bool {
-    let recorded = fs::read_to_string(record(pid))
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
+    let recorded = fs::read_to_string(record(pid)).ok().and_then(|text| text.trim().parse().ok());
     match (started(pid), recorded) {
         (None, _) => false,
         (Some(now), Some(then)) => now == then,

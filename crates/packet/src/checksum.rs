@@ -37,11 +37,7 @@ impl Sum {
     /// Addresses of two families never meet in a packet; the destination's decides nothing here.
     #[must_use]
     pub fn pseudo_header(self, src: IpAddr, dst: IpAddr, protocol: u8, len: u32) -> Sum {
-        self.address(src)
-            .address(dst)
-            .word(u16::from(protocol))
-            .word((len >> 16) as u16)
-            .word(len as u16)
+        self.address(src).address(dst).word(u16::from(protocol)).word((len >> 16) as u16).word(len as u16)
     }
 
     fn address(self, address: IpAddr) -> Sum {
@@ -73,31 +69,21 @@ pub fn internet(bytes: &[u8]) -> u16 {
 
 /// The checksum after one word that it covers changed: equation 3 of RFC 1624.
 pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
-    Sum::default()
-        .word(!checksum)
-        .word(!old)
-        .word(new)
-        .checksum()
+    Sum::default().word(!checksum).word(!old).word(new).checksum()
 }
 
 /// As [`update`], for a field of several words. Both must have the same, even, length.
 pub fn update_bytes(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
     let gone = !Sum::default().bytes(old).folded();
-    Sum::default()
-        .word(!checksum)
-        .word(gone)
-        .bytes(new)
-        .checksum()
+    Sum::default().word(!checksum).word(gone).bytes(new).checksum()
 }
 
 /// The checksum of a UDP or TCP segment or ICMPv6 message whose checksum field is zero.
 ///
 /// A UDP checksum of zero would mean "none", so it is sent as all ones (RFC 768).
 pub fn transport(src: IpAddr, dst: IpAddr, protocol: u8, segment: &[u8]) -> u16 {
-    let checksum = Sum::default()
-        .pseudo_header(src, dst, protocol, segment.len() as u32)
-        .bytes(segment)
-        .checksum();
+    let checksum =
+        Sum::default().pseudo_header(src, dst, protocol, segment.len() as u32).bytes(segment).checksum();
     match (protocol, checksum) {
         (protocol::UDP, 0) => 0xffff,
         (_, checksum) => checksum,
@@ -144,10 +130,7 @@ pub struct Checksums {
 /// Computes the checksums of the outer headers and compares.
 pub fn verify(frame: &[u8]) -> Checksums {
     let Some(ip) = Layers::of(frame).and_then(|layers| layers.ip) else {
-        return Checksums {
-            ipv4: State::Absent,
-            transport: State::Absent,
-        };
+        return Checksums { ipv4: State::Absent, transport: State::Absent };
     };
     Checksums {
         ipv4: header_field(&ip).map_or(State::Absent, |field| field.state(frame)),
@@ -194,13 +177,7 @@ impl Field {
         }
         // The field starts at an even offset of what it covers: taking its value out is one word.
         let expected = sum.word(!found).checksum();
-        State::Bad {
-            expected: if self.zero_means_none && expected == 0 {
-                0xffff
-            } else {
-                expected
-            },
-        }
+        State::Bad { expected: if self.zero_means_none && expected == 0 { 0xffff } else { expected } }
     }
 }
 
@@ -236,16 +213,9 @@ fn transport_field(frame: &[u8], ip: &Ip) -> Result<Field, State> {
     }
     let pseudo = match ip.protocol {
         protocol::ICMP => Sum::default(),
-        protocol => {
-            Sum::default().pseudo_header(ip.src, ip.final_dst, protocol, covered.len() as u32)
-        }
+        protocol => Sum::default().pseudo_header(ip.src, ip.final_dst, protocol, covered.len() as u32),
     };
-    Ok(Field {
-        at,
-        covered,
-        pseudo,
-        zero_means_none: ip.protocol == protocol::UDP,
-    })
+    Ok(Field { at, covered, pseudo, zero_means_none: ip.protocol == protocol::UDP })
 }
 
 /// UDP has a length of its own, which may be shorter than the packet's.

@@ -113,8 +113,7 @@ impl Layers {
         let mut network = 14;
         let mut vlans = Vec::new();
         while vlans.len() < MAX_TAGS && is_tag(ethertype) {
-            let (Some(tag), Some(next)) = (u16_at(frame, network), u16_at(frame, network + 2))
-            else {
+            let (Some(tag), Some(next)) = (u16_at(frame, network), u16_at(frame, network + 2)) else {
                 break;
             };
             vlans.push(tag & 0x0fff);
@@ -126,12 +125,7 @@ impl Layers {
             ethertype::IPV6 => Ip::v6(frame, network),
             _ => None,
         };
-        Some(Layers {
-            vlans,
-            ethertype,
-            network,
-            ip,
-        })
+        Some(Layers { vlans, ethertype, network, ip })
     }
 }
 
@@ -201,9 +195,7 @@ impl Ip {
             return false;
         };
         let length = match self.protocol {
-            protocol::HOP_BY_HOP | protocol::DESTINATION | protocol::ROUTING => {
-                8 + usize::from(units) * 8
-            }
+            protocol::HOP_BY_HOP | protocol::DESTINATION | protocol::ROUTING => 8 + usize::from(units) * 8,
             protocol::AUTHENTICATION => 8 + usize::from(units) * 4,
             protocol::FRAGMENT => 8,
             _ => return false,
@@ -251,10 +243,7 @@ impl Ip {
 
 /// Whether the EtherType is that of a VLAN tag.
 pub(crate) fn is_tag(ethertype: u16) -> bool {
-    matches!(
-        ethertype,
-        ethertype::VLAN | ethertype::QINQ | ethertype::OLD_QINQ
-    )
+    matches!(ethertype, ethertype::VLAN | ethertype::QINQ | ethertype::OLD_QINQ)
 }
 
 /// `offset` counts eight bytes.
@@ -267,15 +256,9 @@ fn fragment(offset: u16, more: bool) -> Fragment {
 }
 
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|word| u16::from_be_bytes(*word))
+    bytes.get(at..)?.first_chunk().map(|word| u16::from_be_bytes(*word))
 }
 
 fn address6(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
-    bytes
-        .get(at..)?
-        .first_chunk::<16>()
-        .map(|octets| Ipv6Addr::from(*octets))
+    bytes.get(at..)?.first_chunk::<16>().map(|octets| Ipv6Addr::from(*octets))
 }

@@ -31,11 +31,7 @@ pub struct NotAMac(String);
 
 impl fmt::Display for NotAMac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "not an ethernet address such as `02:00:00:00:00:01`: `{}`",
-            self.0
-        )
+        write!(f, "not an ethernet address such as `02:00:00:00:00:01`: `{}`", self.0)
     }
 }
 
@@ -49,10 +45,7 @@ impl FromStr for Mac {
         let mut octets = [0; 6];
         let mut parts = text.split(':');
         for octet in &mut octets {
-            let part = parts
-                .next()
-                .filter(|part| part.len() == 2)
-                .ok_or_else(fail)?;
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(fail)?;
             if !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
                 return Err(fail());
             }
@@ -70,13 +63,7 @@ mod tests {
     fn prints_and_parses_back() {
         let mac = Mac([0x02, 0, 0xa, 0xff, 1, 2]);
         assert_eq!(mac.to_string().parse(), Ok(mac));
-        for wrong in [
-            "",
-            "02:00:00:00:00",
-            "02:00:00:00:00:01:02",
-            "2:0:0:0:0:1",
-            "+2:00:00:00:00:01",
-        ] {
+        for wrong in ["", "02:00:00:00:00", "02:00:00:00:00:01:02", "2:0:0:0:0:1", "+2:00:00:00:00:01"] {
             assert!(wrong.parse::<Mac>().is_err(), "{wrong}");
         }
     }

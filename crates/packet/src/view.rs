@@ -80,13 +80,7 @@ fn arp(f: &mut fmt::Formatter<'_>, frame: &[u8], at: usize) -> fmt::Result {
 
 fn ip(f: &mut fmt::Formatter<'_>, frame: &[u8], ip: &Ip, depth: u8) -> fmt::Result {
     if let Fragment::Later(offset) = ip.fragment {
-        return write!(
-            f,
-            "{} > {} {} fragment at {offset}",
-            ip.src,
-            ip.dst,
-            Name(ip.protocol)
-        );
+        return write!(f, "{} > {} {} fragment at {offset}", ip.src, ip.dst, Name(ip.protocol));
     }
     let payload = frame.get(ip.payload.clone()).unwrap_or_default();
     match ip.protocol {
@@ -146,8 +140,7 @@ fn tcp_flags(f: &mut fmt::Formatter<'_>, segment: &[u8]) -> fmt::Result {
 
 /// VXLAN is known by its port alone, as Wireshark does.
 fn udp_inside(f: &mut fmt::Formatter<'_>, datagram: &[u8], depth: u8) -> fmt::Result {
-    let (Some(crate::build::VXLAN_PORT), Some(inner)) = (u16_at(datagram, 2), datagram.get(16..))
-    else {
+    let (Some(crate::build::VXLAN_PORT), Some(inner)) = (u16_at(datagram, 2), datagram.get(16..)) else {
         return Ok(());
     };
     let vni = u32::from_be_bytes([0, datagram[12], datagram[13], datagram[14]]);
@@ -204,10 +197,7 @@ fn gre(f: &mut fmt::Formatter<'_>, packet: &[u8], depth: u8) -> fmt::Result {
     if flags & 7 != 0 {
         return write!(f, " version {}", flags & 7);
     }
-    let words = [0x8000, 0x2000, 0x1000]
-        .iter()
-        .filter(|flag| flags & **flag != 0)
-        .count();
+    let words = [0x8000, 0x2000, 0x1000].iter().filter(|flag| flags & **flag != 0).count();
     let Some(inner) = packet.get(4 + 4 * words..) else {
         return f.write_str(" short");
     };

@@ -17,9 +17,7 @@ fn block(kind: u32, body: &[u8]) -> Vec<u8> {
 }
 
 fn section() -> Vec<u8> {
-    let body = [
-        0x1a, 0x2b, 0x3c, 0x4d, 0, 1, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255,
-    ];
+    let body = [0x1a, 0x2b, 0x3c, 0x4d, 0, 1, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
     block(0x0a0d_0d0a, &body)
 }
 
@@ -36,8 +34,7 @@ fn interface(snaplen: u8) -> Vec<u8> {
 #[test]
 fn big_endian_sections_keep_their_options() {
     let packet = [
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 3, 0, 0, 0, 9, 1, 2, 3, 0, 0, 1, 0, 2, b'h',
-        b'i', 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 3, 0, 0, 0, 9, 1, 2, 3, 0, 0, 1, 0, 2, b'h', b'i', 0, 0,
     ];
     let file = [section(), interface(0), block(6, &packet)].concat();
     let frames = read(&file).expect("reads");
@@ -53,22 +50,10 @@ fn big_endian_sections_keep_their_options() {
 
 #[test]
 fn obsolete_packets_and_unknown_blocks() {
-    let packet = [
-        0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 3, 0, 0, 0, 3, 1, 2, 3, 0,
-    ];
-    let file = [
-        section(),
-        block(0x0bad, &[7; 64]),
-        interface(0),
-        block(2, &packet),
-        block(5, &[]),
-    ]
-    .concat();
+    let packet = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 3, 0, 0, 0, 3, 1, 2, 3, 0];
+    let file = [section(), block(0x0bad, &[7; 64]), interface(0), block(2, &packet), block(5, &[])].concat();
     let frames = read(&file).expect("reads");
-    assert_eq!(
-        (frames.len(), frames[0].data.as_slice()),
-        (1, &[1, 2, 3][..])
-    );
+    assert_eq!((frames.len(), frames[0].data.as_slice()), (1, &[1, 2, 3][..]));
 }
 
 #[test]
@@ -94,9 +79,7 @@ fn a_new_section_forgets_interfaces() {
 
 #[test]
 fn errors_name_frame_and_byte() {
-    let header = [
-        0xa1, 0xb2, 0xc3, 0xd4, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 1,
-    ];
+    let header = [0xa1, 0xb2, 0xc3, 0xd4, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 1];
     let record = |length: [u8; 4]| [[0; 8].as_slice(), &length, &[0, 0, 0, 4], &[9; 4]].concat();
     let cut = [&header[..], &record([0, 0, 0, 4]), &record([0, 0, 0, 5])].concat();
     let results: Vec<_> = Capture::read(Cursor::new(cut)).expect("opens").collect();
@@ -116,18 +99,12 @@ fn errors_name_frame_and_byte() {
 #[test]
 fn other_files_are_named() {
     let error = |bytes: &[u8]| read(bytes).expect_err("refused").to_string();
-    assert_eq!(
-        error(b"#!/bin/sh"),
-        "neither pcap nor pcapng: the file starts with `23 21 2f 62`"
-    );
+    assert_eq!(error(b"#!/bin/sh"), "neither pcap nor pcapng: the file starts with `23 21 2f 62`");
     assert_eq!(
         error(&[0x1f, 0x8b, 8, 0]),
         "a gzip file is not read: convert it with `editcap -F pcapng IN OUT`"
     );
-    assert_eq!(
-        error(b"ab"),
-        "the file ends in the magic number at byte 0: 2 of 4 bytes are there"
-    );
+    assert_eq!(error(b"ab"), "the file ends in the magic number at byte 0: 2 of 4 bytes are there");
 }
 
 #[test]
@@ -136,37 +113,16 @@ fn links_without_ethernet() {
         link: LinkType::from_number(number),
         ..Frame::ethernet(0, data.to_vec())
     };
-    let with = |number, data: &[u8]| {
-        frame(number, data)
-            .to_ethernet()
-            .map(|bytes| bytes[6..].to_vec())
-    };
+    let with = |number, data: &[u8]| frame(number, data).to_ethernet().map(|bytes| bytes[6..].to_vec());
     let zero = [0; 6];
-    assert_eq!(
-        with(101, &[0x45, 1]),
-        Ok([&zero[..], &[8, 0, 0x45, 1]].concat())
-    );
-    assert_eq!(
-        with(229, &[0x60]),
-        Ok([&zero[..], &[0x86, 0xdd, 0x60]].concat())
-    );
-    assert_eq!(
-        with(0, &[2, 0, 0, 0, 0x45]),
-        Ok([&zero[..], &[8, 0, 0x45]].concat())
-    );
-    assert_eq!(
-        with(0, &[30, 0, 0, 0, 0x60]),
-        Ok([&zero[..], &[0x86, 0xdd, 0x60]].concat())
-    );
-    assert_eq!(
-        with(108, &[0, 0, 0, 24, 0x60]),
-        Ok([&zero[..], &[0x86, 0xdd, 0x60]].concat())
-    );
+    assert_eq!(with(101, &[0x45, 1]), Ok([&zero[..], &[8, 0, 0x45, 1]].concat()));
+    assert_eq!(with(229, &[0x60]), Ok([&zero[..], &[0x86, 0xdd, 0x60]].concat()));
+    assert_eq!(with(0, &[2, 0, 0, 0, 0x45]), Ok([&zero[..], &[8, 0, 0x45]].concat()));
+    assert_eq!(with(0, &[30, 0, 0, 0, 0x60]), Ok([&zero[..], &[0x86, 0xdd, 0x60]].concat()));
+    assert_eq!(with(108, &[0, 0, 0, 24, 0x60]), Ok([&zero[..], &[0x86, 0xdd, 0x60]].concat()));
     let sll = [0, 0, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 8, 0, 0x45];
     assert_eq!(with(113, &sll), Ok(vec![1, 2, 3, 4, 5, 6, 8, 0, 0x45]));
-    let sll2 = [
-        8, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 0x45,
-    ];
+    let sll2 = [8, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 0x45];
     assert_eq!(with(276, &sll2), Ok(vec![1, 2, 3, 4, 5, 6, 8, 0, 0x45]));
     assert_eq!(with(101, &[0x55]), Err(NotEthernet::IpVersion(5)));
     assert_eq!(

@@ -4,12 +4,8 @@ use std::io::Cursor;
 
 use proptest::prelude::*;
 use weir_packet::build::{Ethernet, Ipv4, Ipv6, Packet, Tcp, TcpFlags, Udp, Vlan};
-use weir_packet::capture::{
-    Capture, CaptureError, Frame, LinkType, PcapWriter, PcapngWriter, Resolution,
-};
-use weir_packet::checksum::{
-    Checksums, State, Sum, fix_checksums, internet, update, update_bytes, verify,
-};
+use weir_packet::capture::{Capture, CaptureError, Frame, LinkType, PcapWriter, PcapngWriter, Resolution};
+use weir_packet::checksum::{Checksums, State, Sum, fix_checksums, internet, update, update_bytes, verify};
 use weir_packet::layers::Layers;
 use weir_packet::view::View;
 
@@ -24,13 +20,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         LinkType::LinuxSll2,
         LinkType::Other(147),
     ]);
-    (
-        0..u64::from(u32::MAX) * 1_000_000_000,
-        link,
-        bytes(200),
-        any::<u32>(),
-        prop::option::of(".{0,20}"),
-    )
+    (0..u64::from(u32::MAX) * 1_000_000_000, link, bytes(200), any::<u32>(), prop::option::of(".{0,20}"))
         .prop_map(|(timestamp_ns, link, data, original_len, comment)| Frame {
             link,
             original_len,
@@ -42,39 +32,30 @@ fn frame() -> impl Strategy<Value = Frame> {
 /// A frame that looks right, so that the deep branches are reached, and then has some bytes broken.
 fn almost_right() -> impl Strategy<Value = Vec<u8>> {
     let bend = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
-    (0..4_usize, bytes(64), bend, any::<prop::sample::Index>()).prop_map(
-        |(kind, payload, bend, cut)| {
-            let eth = Packet::new().push(Ethernet::default());
-            let packet = match kind {
-                0 => eth
-                    .push(Ipv4::new([10, 0, 0, 1], [10, 0, 0, 2]))
-                    .push(Udp::new(1, 4789)),
-                1 => eth
-                    .push(Vlan::new(3))
-                    .push(Ipv4::new([1, 1, 1, 1], [2, 2, 2, 2]).protocol(47)),
-                2 => eth.push(Ipv6::new([1; 8], [2; 8]).protocol(0)),
-                _ => eth.push(Ipv6::new([1; 8], [2; 8])).push(Tcp::new(1, 2)),
-            };
-            let mut frame = packet.payload(payload).build();
-            for (at, value) in bend {
-                let at = at.index(frame.len());
-                frame[at] = value;
-            }
-            frame.truncate(cut.index(frame.len() * 4).max(14));
-            frame
-        },
-    )
+    (0..4_usize, bytes(64), bend, any::<prop::sample::Index>()).prop_map(|(kind, payload, bend, cut)| {
+        let eth = Packet::new().push(Ethernet::default());
+        let packet = match kind {
+            0 => eth.push(Ipv4::new([10, 0, 0, 1], [10, 0, 0, 2])).push(Udp::new(1, 4789)),
+            1 => eth.push(Vlan::new(3)).push(Ipv4::new([1, 1, 1, 1], [2, 2, 2, 2]).protocol(47)),
+            2 => eth.push(Ipv6::new([1; 8], [2; 8]).protocol(0)),
+            _ => eth.push(Ipv6::new([1; 8], [2; 8])).push(Tcp::new(1, 2)),
+        };
+        let mut frame = packet.payload(payload).build();
+        for (at, value) in bend {
+            let at = at.index(frame.len());
+            frame[at] = value;
+        }
+        frame.truncate(cut.index(frame.len() * 4).max(14));
+        frame
+    })
 }
 
 fn read(bytes: Vec<u8>) -> Vec<Result<Frame, CaptureError>> {
-    Capture::read(Cursor::new(bytes))
-        .map_or_else(|error| vec![Err(error)], |reader| reader.collect())
+    Capture::read(Cursor::new(bytes)).map_or_else(|error| vec![Err(error)], |reader| reader.collect())
 }
 
 fn whole(state: Checksums) -> bool {
-    [state.ipv4, state.transport]
-        .iter()
-        .all(|state| !matches!(state, State::Bad { .. }))
+    [state.ipv4, state.transport].iter().all(|state| !matches!(state, State::Bad { .. }))
 }
 
 proptest! {

@@ -18,9 +18,7 @@ use weir_packet::checksum::{State, verify};
 
 fn frames(path: &Path) -> Vec<Frame> {
     let reader = Capture::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    reader
-        .map(|frame| frame.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-        .collect()
+    reader.map(|frame| frame.unwrap_or_else(|error| panic!("{}: {error}", path.display()))).collect()
 }
 
 /// `1700000000.123456789` without a floating point number.
@@ -38,12 +36,7 @@ fn every_capture_reads_as_tshark_reads_it() {
     let mut total = 0;
     for path in captures("every_capture_reads_as_tshark_reads_it") {
         let ours = frames(&path);
-        let fields = [
-            "frame.number",
-            "frame.time_epoch",
-            "frame.cap_len",
-            "frame.len",
-        ];
+        let fields = ["frame.number", "frame.time_epoch", "frame.cap_len", "frame.len"];
         let theirs = tshark(&path, &[], &fields);
         assert_eq!(ours.len(), theirs.len(), "{}", path.display());
         for (frame, row) in ours.iter().zip(&theirs) {
@@ -64,21 +57,12 @@ fn every_capture_counts_as_capinfos_counts_it() {
         return;
     }
     for path in captures("every_capture_counts_as_capinfos_counts_it") {
-        let output = Command::new("capinfos")
-            .args(["-rTmcd"])
-            .arg(&path)
-            .output()
-            .expect("capinfos runs");
+        let output = Command::new("capinfos").args(["-rTmcd"]).arg(&path).output().expect("capinfos runs");
         let text = String::from_utf8_lossy(&output.stdout);
         let columns: Vec<_> = text.trim().rsplit(',').take(2).map(str::to_owned).collect();
         let ours = frames(&path);
         let bytes: u64 = ours.iter().map(|frame| u64::from(frame.original_len)).sum();
-        assert_eq!(
-            columns,
-            [bytes.to_string(), ours.len().to_string()],
-            "{}",
-            path.display()
-        );
+        assert_eq!(columns, [bytes.to_string(), ours.len().to_string()], "{}", path.display());
     }
 }
 
@@ -152,8 +136,7 @@ fn checksums_are_judged_as_tshark_judges_them() {
             };
             let before = names.clone().take_while(|name| transport(name).is_none());
             let after = names.skip_while(|name| transport(name).is_none());
-            let tunnelled =
-                before.filter(ip).count() > 1 || column < 3 && after.filter(ip).count() > 0;
+            let tunnelled = before.filter(ip).count() > 1 || column < 3 && after.filter(ip).count() > 0;
             if let (false, Some(theirs)) = (tunnelled, status(&row[column])) {
                 assert_eq!(known(ours.transport), Some(theirs), "{}", place());
                 transports += 1;
@@ -166,10 +149,7 @@ fn checksums_are_judged_as_tshark_judges_them() {
 /// One packet of each kind that the builder knows.
 fn built() -> Vec<(&'static str, Packet)> {
     let v4 = || Ipv4::new([10, 0, 0, 1], [10, 0, 0, 2]);
-    let (a, b) = (
-        "2001:db8::1".parse::<std::net::Ipv6Addr>(),
-        "2001:db8::2".parse(),
-    );
+    let (a, b) = ("2001:db8::1".parse::<std::net::Ipv6Addr>(), "2001:db8::2".parse());
     let (a, b): (_, std::net::Ipv6Addr) = (a.expect("address"), b.expect("address"));
     let eth = || Packet::new().push(Ethernet::default());
     let options = Tcp::new(40000, 443)
@@ -180,14 +160,8 @@ fn built() -> Vec<(&'static str, Packet)> {
         .option(TcpOption::WindowScale(7));
     let segments = Extension::SegmentRouting(vec![b, a]);
     vec![
-        (
-            "eth:ethertype:arp",
-            eth().push(Arp::request(Mac::local(1), [10, 0, 0, 1], [10, 0, 0, 2])),
-        ),
-        (
-            "eth:ethertype:ip:udp:data",
-            eth().push(v4()).push(Udp::new(40001, 40002)).payload("odd"),
-        ),
+        ("eth:ethertype:arp", eth().push(Arp::request(Mac::local(1), [10, 0, 0, 1], [10, 0, 0, 2]))),
+        ("eth:ethertype:ip:udp:data", eth().push(v4()).push(Udp::new(40001, 40002)).payload("odd")),
         (
             "eth:ethertype:ieee8021ad:ethertype:vlan:ethertype:ip:udp:data",
             eth()
@@ -197,30 +171,15 @@ fn built() -> Vec<(&'static str, Packet)> {
                 .push(Udp::new(40001, 40002))
                 .payload("x"),
         ),
-        (
-            "eth:ethertype:ip:tcp",
-            eth().push(v4().options([0x94, 4, 0, 0])).push(options),
-        ),
-        (
-            "eth:ethertype:ip:icmp:data",
-            eth()
-                .push(v4())
-                .push(Icmp::echo_request(1, 2))
-                .payload("ping"),
-        ),
+        ("eth:ethertype:ip:tcp", eth().push(v4().options([0x94, 4, 0, 0])).push(options)),
+        ("eth:ethertype:ip:icmp:data", eth().push(v4()).push(Icmp::echo_request(1, 2)).payload("ping")),
         (
             "eth:ethertype:ipv6:udp:data",
-            eth()
-                .push(Ipv6::new(a, b))
-                .push(Udp::new(40001, 40002))
-                .payload("abc"),
+            eth().push(Ipv6::new(a, b)).push(Udp::new(40001, 40002)).payload("abc"),
         ),
         (
             "eth:ethertype:ipv6:icmpv6:data",
-            eth()
-                .push(Ipv6::new(a, b))
-                .push(Icmpv6::echo_request(1, 2))
-                .payload("ping!"),
+            eth().push(Ipv6::new(a, b)).push(Icmpv6::echo_request(1, 2)).payload("ping!"),
         ),
         (
             "eth:ethertype:ipv6:ipv6.hopopts:ipv6.dstopts:udp:data",
@@ -252,11 +211,7 @@ fn built() -> Vec<(&'static str, Packet)> {
         ),
         (
             "eth:ethertype:ip:gre:ipv6:tcp",
-            eth()
-                .push(v4())
-                .push(Gre::new().key(9).sequence(1))
-                .push(Ipv6::new(a, b))
-                .push(Tcp::new(1, 2)),
+            eth().push(v4()).push(Gre::new().key(9).sequence(1)).push(Ipv6::new(a, b)).push(Tcp::new(1, 2)),
         ),
         (
             "eth:ethertype:ip:gre:eth:ethertype:ip:icmp",
@@ -267,10 +222,7 @@ fn built() -> Vec<(&'static str, Packet)> {
                 .push(v4())
                 .push(Icmp::echo_reply(1, 1)),
         ),
-        (
-            "eth:ethertype:ip:ip:tcp",
-            eth().push(v4()).push(v4()).push(Tcp::new(1, 2)),
-        ),
+        ("eth:ethertype:ip:ip:tcp", eth().push(v4()).push(v4()).push(Tcp::new(1, 2))),
     ]
 }
 
@@ -282,13 +234,9 @@ fn tshark_knows_every_layer_that_the_builder_makes() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("built.pcapng");
     let mut writer = PcapngWriter::create(&path).expect("create");
-    let interface = writer
-        .interface("built", LinkType::Ethernet)
-        .expect("interface");
+    let interface = writer.interface("built", LinkType::Ethernet).expect("interface");
     for (_, packet) in built() {
-        writer
-            .frame(interface, &Frame::ethernet(1, packet.build()))
-            .expect("write");
+        writer.frame(interface, &Frame::ethernet(1, packet.build())).expect("write");
     }
     writer.finish().expect("finish");
     let fields = [
@@ -306,10 +254,7 @@ fn tshark_knows_every_layer_that_the_builder_makes() {
     for ((protocols, _), row) in built().iter().zip(rows) {
         assert_eq!(*protocols, row[0], "{row:?}");
         for column in &row[1..6] {
-            assert!(
-                !column.split(',').any(|status| status == "0"),
-                "bad checksum: {row:?}"
-            );
+            assert!(!column.split(',').any(|status| status == "0"), "bad checksum: {row:?}");
         }
         assert_eq!(row[6], "", "{row:?}");
     }
@@ -317,21 +262,14 @@ fn tshark_knows_every_layer_that_the_builder_makes() {
 
 #[test]
 fn tshark_reads_names_comments_and_nanoseconds_that_we_write() {
-    if !has(
-        "tshark",
-        "tshark_reads_names_comments_and_nanoseconds_that_we_write",
-    ) {
+    if !has("tshark", "tshark_reads_names_comments_and_nanoseconds_that_we_write") {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("named.pcapng");
     let mut writer = PcapngWriter::create(&path).expect("create");
-    let eth = writer
-        .interface("edge0", LinkType::Ethernet)
-        .expect("interface");
-    let raw = writer
-        .interface("tun0", LinkType::RawIp)
-        .expect("interface");
+    let eth = writer.interface("edge0", LinkType::Ethernet).expect("interface");
+    let raw = writer.interface("tun0", LinkType::RawIp).expect("interface");
     let mut frame = Frame::ethernet(1_700_000_000_123_456_789, built()[1].1.build());
     frame.comment = Some("drop by amplification".into());
     writer.frame(eth, &frame).expect("write");
@@ -341,25 +279,11 @@ fn tshark_reads_names_comments_and_nanoseconds_that_we_write() {
     frame.comment = None;
     writer.frame(raw, &frame).expect("write");
     writer.finish().expect("finish");
-    let fields = [
-        "frame.time_epoch",
-        "frame.interface_name",
-        "frame.comment",
-        "frame.len",
-        "frame.protocols",
-    ];
+    let fields =
+        ["frame.time_epoch", "frame.interface_name", "frame.comment", "frame.len", "frame.protocols"];
     let rows = tshark(&path, &[], &fields);
     let when = "1700000000.123456789";
-    assert_eq!(
-        rows[0],
-        [
-            when,
-            "edge0",
-            "drop by amplification",
-            "45",
-            "eth:ethertype:ip:udp:data"
-        ]
-    );
+    assert_eq!(rows[0], [when, "edge0", "drop by amplification", "45", "eth:ethertype:ip:udp:data"]);
     assert_eq!(rows[1], [when, "tun0", "", "999", "raw:ip:udp:data"]);
 }
 
@@ -369,10 +293,9 @@ fn tshark_reads_both_resolutions_of_pcap() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    for (resolution, expected) in [
-        (Resolution::Micro, "1700000000.123456000"),
-        (Resolution::Nano, "1700000000.123456789"),
-    ] {
+    for (resolution, expected) in
+        [(Resolution::Micro, "1700000000.123456000"), (Resolution::Nano, "1700000000.123456789")]
+    {
         let path = folder.path().join("time.pcap");
         let mut writer = PcapWriter::create(&path, LinkType::Ethernet, resolution).expect("create");
         let frame = Frame::ethernet(1_700_000_000_123_456_789, built()[1].1.build());
@@ -389,28 +312,17 @@ fn files_that_editcap_makes_read_the_same() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    for path in captures("files_that_editcap_makes_read_the_same")
-        .iter()
-        .take(8)
-    {
+    for path in captures("files_that_editcap_makes_read_the_same").iter().take(8) {
         for format in ["pcapng", "nsecpcap", "pcap"] {
             let copy = folder.path().join("copy");
-            let status = Command::new("editcap")
-                .args(["-F", format])
-                .arg(path)
-                .arg(&copy)
-                .status();
+            let status = Command::new("editcap").args(["-F", format]).arg(path).arg(&copy).status();
             assert!(status.expect("editcap runs").success());
             // Microseconds are all that pcap can keep.
             let unit = if format == "pcap" { 1000 } else { 1 };
             let (ours, theirs) = (frames(path), frames(&copy));
             assert_eq!(ours.len(), theirs.len(), "{format}");
             for (ours, theirs) in ours.iter().zip(theirs) {
-                assert_eq!(
-                    ours.timestamp_ns / unit,
-                    theirs.timestamp_ns / unit,
-                    "{format}"
-                );
+                assert_eq!(ours.timestamp_ns / unit, theirs.timestamp_ns / unit, "{format}");
                 assert_eq!(ours.data, theirs.data, "{format}");
                 assert_eq!(ours.original_len, theirs.original_len, "{format}");
             }

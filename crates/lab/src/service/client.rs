@@ -27,7 +27,7 @@ pub struct HttpLoad {
     pub workers: u32,
     /// How long a request may take, connecting included.
     pub timeout: Duration,
-    /// How long to go on.
+    /// How long requests are due. Late ones are still made for one timeout more.
     pub duration: Duration,
     /// Set from elsewhere to stop early.
     pub stop: Arc<AtomicBool>,
@@ -40,7 +40,8 @@ pub struct HttpReport {
     pub requests: u64,
     /// Those answered with status 200 and a whole body.
     pub ok: u64,
-    /// Requests that were due and not made, because every worker was waiting until the end.
+    /// Requests that were due and not made: every worker was waiting until one timeout after the
+    /// end.
     pub missed: u64,
     /// The others, by what went wrong.
     pub failed: BTreeMap<String, u64>,
@@ -53,21 +54,14 @@ pub struct HttpReport {
 impl HttpReport {
     /// The share of requests that went well, from 0 to 1; 1 when there were none.
     pub fn success(&self) -> f64 {
-        if self.requests == 0 {
-            1.0
-        } else {
-            self.ok as f64 / self.requests as f64
-        }
+        if self.requests == 0 { 1.0 } else { self.ok as f64 / self.requests as f64 }
     }
 
     fn append(&mut self, other: HttpReport) {
         self.requests += other.requests;
         self.ok += other.ok;
         self.missed += other.missed;
-        for (into, from) in [
-            (&mut self.failed, other.failed),
-            (&mut self.answers, other.answers),
-        ] {
+        for (into, from) in [(&mut self.failed, other.failed), (&mut self.answers, other.answers)] {
             for (what, count) in from {
                 *into.entry(what).or_default() += count;
             }
@@ -98,13 +92,8 @@ impl HttpLoad {
         let (start, number) = (Instant::now(), AtomicU64::new(0));
         let worker = || host.run(|| self.work(start, &number));
         let reports = thread::scope(|scope| {
-            let threads: Vec<_> = (0..self.workers.max(1))
-                .map(|_| scope.spawn(worker))
-                .collect();
-            threads
-                .into_iter()
-                .map(thread::ScopedJoinHandle::join)
-                .collect::<Vec<_>>()
+            let threads: Vec<_> = (0..self.workers.max(1)).map(|_| scope.spawn(worker)).collect();
+            threads.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
         });
         let mut total = HttpReport::default();
         for report in reports {
@@ -125,7 +114,7 @@ impl HttpLoad {
             if self.stop.load(Ordering::Relaxed) {
                 return report;
             }
-            match start.elapsed() < self.duration {
+            match start.elapsed() < self.duration + self.timeout {
                 true => self.ask(&mut report),
                 false => report.missed += 1,
             }
@@ -151,17 +140,11 @@ impl HttpLoad {
     fn request(&self, start: Instant) -> io::Result<(u16, Vec<u8>)> {
         let mut stream = TcpStream::connect_timeout(&self.server, self.timeout)?;
         stream.set_nodelay(true)?;
-        let left = self
-            .timeout
-            .saturating_sub(start.elapsed())
-            .max(Duration::from_millis(1));
+        let left = self.timeout.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
         stream.set_read_timeout(Some(left))?;
         stream.set_write_timeout(Some(left))?;
         let (path, server) = (&self.path, self.server);
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n"
-        )?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")?;
         response(&mut BufReader::new(stream))
     }
 }
@@ -169,10 +152,7 @@ impl HttpLoad {
 /// Status line, headers to the empty line, as many bytes as `Content-Length` says.
 fn response(reader: &mut impl BufRead) -> io::Result<(u16, Vec<u8>)> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let status = line(reader)?
-        .split(' ')
-        .nth(1)
-        .and_then(|word| word.parse().ok());
+    let status = line(reader)?.split(' ').nth(1).and_then(|word| word.parse().ok());
     let mut length = 0;
     loop {
         let header = line(reader)?;

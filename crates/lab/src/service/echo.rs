@@ -31,21 +31,13 @@ impl EchoServer {
     /// When the address cannot be bound or no thread be started.
     pub fn start(host: &Host, address: SocketAddr) -> Result<EchoServer, LabError> {
         let what = || format!("echo at {address} on `{}`", host.name());
-        let socket = host
-            .run(|| UdpSocket::bind(address))?
-            .map_err(io_error(what()))?;
-        socket
-            .set_read_timeout(Some(LOOK))
-            .map_err(io_error(what()))?;
+        let socket = host.run(|| UdpSocket::bind(address))?.map_err(io_error(what()))?;
+        socket.set_read_timeout(Some(LOOK)).map_err(io_error(what()))?;
         let address = socket.local_addr().map_err(io_error(what()))?;
         let (stop, echoed) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let (sign, count) = (Arc::clone(&stop), Arc::clone(&echoed));
         host.spawn(move || echo(&socket, &sign, &count))?;
-        Ok(EchoServer {
-            stop,
-            echoed,
-            address,
-        })
+        Ok(EchoServer { stop, echoed, address })
     }
 
     /// Where it listens.
@@ -164,21 +156,12 @@ impl EchoLoad {
     }
 }
 
-fn receive(
-    socket: &UdpSocket,
-    start: Instant,
-    waiting: &mut [Option<Duration>],
-    report: &mut EchoReport,
-) {
+fn receive(socket: &UdpSocket, start: Instant, waiting: &mut [Option<Duration>], report: &mut EchoReport) {
     let mut buffer = [0; 65536];
     while let Ok(len) = socket.recv(&mut buffer) {
-        let number = buffer[..len]
-            .get(8..16)
-            .and_then(|bytes| bytes.try_into().ok());
+        let number = buffer[..len].get(8..16).and_then(|bytes| bytes.try_into().ok());
         let number = number.map_or(u64::MAX, u64::from_be_bytes);
-        let place = usize::try_from(number)
-            .ok()
-            .and_then(|number| waiting.get_mut(number));
+        let place = usize::try_from(number).ok().and_then(|number| waiting.get_mut(number));
         if let Some(sent) = place.and_then(Option::take) {
             report.answered += 1;
             report.latencies.add(start.elapsed().saturating_sub(sent));

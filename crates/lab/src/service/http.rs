@@ -12,8 +12,9 @@ use crate::{Host, LabError};
 
 /// How often idle threads look for a sign to stop.
 const LOOK: Duration = Duration::from_millis(20);
-/// A connection that is silent for longer is closed.
-const IDLE: Duration = Duration::from_secs(10);
+/// A connection that is silent for longer is closed. It also keeps a dropped lab's namespace from
+/// ending.
+const IDLE: Duration = Duration::from_secs(3);
 /// No honest request has longer lines, or more of them.
 const MAX_LINE: u64 = 8192;
 const MAX_HEADERS: usize = 100;
@@ -48,9 +49,7 @@ impl HttpServer {
     /// When the address cannot be bound or no thread be started.
     pub fn start(host: &Host, address: SocketAddr) -> Result<HttpServer, LabError> {
         let what = || format!("serve HTTP at {address} on `{}`", host.name());
-        let listener = host
-            .run(|| TcpListener::bind(address))?
-            .map_err(io_error(what()))?;
+        let listener = host.run(|| TcpListener::bind(address))?.map_err(io_error(what()))?;
         listener.set_nonblocking(true).map_err(io_error(what()))?;
         let address = listener.local_addr().map_err(io_error(what()))?;
         let shared = Arc::new(Shared {
@@ -100,13 +99,11 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         };
         let serving = Arc::clone(shared);
         shared.connections.fetch_add(1, Ordering::Relaxed);
-        let thread = thread::Builder::new()
-            .name("lab http".to_owned())
-            .spawn(move || {
-                // A client that goes away in the middle is its own affair.
-                let _ = serve(&stream, &serving);
-                serving.connections.fetch_sub(1, Ordering::Relaxed);
-            });
+        let thread = thread::Builder::new().name("lab http".to_owned()).spawn(move || {
+            // A client that goes away in the middle is its own affair.
+            let _ = serve(&stream, &serving);
+            serving.connections.fetch_sub(1, Ordering::Relaxed);
+        });
         if thread.is_err() {
             shared.connections.fetch_sub(1, Ordering::Relaxed);
         }
@@ -169,17 +166,9 @@ impl Request {
         let words: Vec<_> = first.split(' ').collect();
         let mut request = match words[..] {
             [method @ ("GET" | "HEAD"), path, version] if version.starts_with("HTTP/1.") => {
-                Request {
-                    path: path.to_owned(),
-                    head_only: method == "HEAD",
-                    close: version == "HTTP/1.0",
-                }
+                Request { path: path.to_owned(), head_only: method == "HEAD", close: version == "HTTP/1.0" }
             }
-            _ => Request {
-                path: String::new(),
-                head_only: false,
-                close: true,
-            },
+            _ => Request { path: String::new(), head_only: false, close: true },
         };
         for _ in 0..MAX_HEADERS {
             match line(reader)? {
@@ -190,11 +179,7 @@ impl Request {
                 }
             }
         }
-        Ok(Some(Request {
-            path: String::new(),
-            head_only: false,
-            close: true,
-        }))
+        Ok(Some(Request { path: String::new(), head_only: false, close: true }))
     }
 }
 
@@ -220,16 +205,8 @@ mod tests {
     fn requests_are_read_and_nonsense_is_refused() {
         let request = read("GET /a HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
         assert_eq!((request.path.as_str(), request.close), ("/a", false));
-        assert!(
-            read("GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
-                .expect("a request")
-                .close
-        );
-        assert!(
-            read("HEAD / HTTP/1.0\r\n\r\n")
-                .expect("a request")
-                .head_only
-        );
+        assert!(read("GET / HTTP/1.1\r\nConnection: close\r\n\r\n").expect("a request").close);
+        assert!(read("HEAD / HTTP/1.0\r\n\r\n").expect("a request").head_only);
         assert_eq!(read("nonsense\r\n\r\n").expect("a request").path, "");
         assert!(read("GET / HTTP/1.1\r\nHost").is_none());
         assert!(read("").is_none());

@@ -48,11 +48,7 @@ mod tests {
             latencies.add(Duration::from_millis(ms));
         }
         for (percent, ms) in [(0.0, 10), (50.0, 20), (51.0, 30), (100.0, 40), (900.0, 40)] {
-            assert_eq!(
-                latencies.percentile(percent),
-                Some(Duration::from_millis(ms)),
-                "{percent}"
-            );
+            assert_eq!(latencies.percentile(percent), Some(Duration::from_millis(ms)), "{percent}");
         }
     }
 }

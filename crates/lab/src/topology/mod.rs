@@ -114,11 +114,7 @@ impl Topology {
 impl HostSpec {
     /// A host that forwards nothing.
     pub fn new(name: impl Into<String>) -> HostSpec {
-        HostSpec {
-            name: name.into(),
-            forwards: false,
-            routes: Vec::new(),
-        }
+        HostSpec { name: name.into(), forwards: false, routes: Vec::new() }
     }
 
     /// Lets it forward between its interfaces, both families, by the kernel's routing.
@@ -140,10 +136,7 @@ impl Link {
     /// A cable between two interfaces. Each end knows the other's addresses, so that no ARP and
     /// neighbour discovery mixes with what is counted.
     pub fn new(one: End, other: End) -> Link {
-        Link {
-            ends: [one, other],
-            static_neighbours: true,
-        }
+        Link { ends: [one, other], static_neighbours: true }
     }
 
     /// Lets the ends find each other by ARP and neighbour discovery.
@@ -230,13 +223,8 @@ mod tests {
     use super::*;
 
     fn two(one: End, other: End) -> Result<(), String> {
-        let hosts = Topology::new()
-            .host(HostSpec::new("a"))
-            .host(HostSpec::new("b"));
-        hosts
-            .link(Link::new(one, other))
-            .check()
-            .map_err(|error| error.to_string())
+        let hosts = Topology::new().host(HostSpec::new("a")).host(HostSpec::new("b"));
+        hosts.link(Link::new(one, other)).check().map_err(|error| error.to_string())
     }
 
     #[test]
@@ -252,18 +240,12 @@ mod tests {
             "host `a` has two interfaces `eth0`: rename one end"
         );
         assert_eq!(
-            say(two(
-                End::new("a", "a-name-too-long-for-it"),
-                End::new("b", "eth0")
-            )),
+            say(two(End::new("a", "a-name-too-long-for-it"), End::new("b", "eth0"))),
             "`a-name-too-long-for-it` is not a name: use 1 to 15 letters, digits, `-`, `_` or `.`"
         );
         let mac = Mac::local(9);
         assert_eq!(
-            say(two(
-                End::new("a", "eth0").mac(mac),
-                End::new("b", "eth0").mac(mac)
-            )),
+            say(two(End::new("a", "eth0").mac(mac), End::new("b", "eth0").mac(mac))),
             "two ends have the address 02:00:00:00:00:09: leave out one, the lab will choose it"
         );
     }

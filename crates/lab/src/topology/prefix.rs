@@ -13,23 +13,14 @@ pub struct Prefix {
 
 impl Prefix {
     /// All of IPv4.
-    pub const ALL_V4: Prefix = Prefix {
-        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        length: 0,
-    };
+    pub const ALL_V4: Prefix = Prefix { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), length: 0 };
     /// All of IPv6.
-    pub const ALL_V6: Prefix = Prefix {
-        address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        length: 0,
-    };
+    pub const ALL_V6: Prefix = Prefix { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), length: 0 };
 
     /// An address and a length; one beyond the family's bits counts as all of them.
     pub fn new(address: impl Into<IpAddr>, length: u8) -> Prefix {
         let address = address.into();
-        Prefix {
-            address,
-            length: length.min(bits(address)),
-        }
+        Prefix { address, length: length.min(bits(address)) }
     }
 
     /// The address.
@@ -55,11 +46,7 @@ pub struct NotAPrefix(String);
 
 impl fmt::Display for NotAPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "not an address with a length such as `10.0.0.1/24`: `{}`",
-            self.0
-        )
+        write!(f, "not an address with a length such as `10.0.0.1/24`: `{}`", self.0)
     }
 }
 

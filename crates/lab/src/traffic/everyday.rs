@@ -71,36 +71,23 @@ impl Kind {
             Kind::TlsSyn => {
                 let mark = TcpOption::Other(254, vec![0; MARK_LEN]);
                 let tcp = Tcp::new(40000, 443).option(TcpOption::Mss(1460));
-                let tcp = tcp
-                    .option(TcpOption::Nop)
-                    .option(TcpOption::Nop)
-                    .option(mark);
+                let tcp = tcp.option(TcpOption::Nop).option(TcpOption::Nop).option(mark);
                 Template::new(&ip(route).push(tcp), flow)
             }
             Kind::TlsData => {
                 let tcp = Tcp::new(40000, 443).flags(TcpFlags::PSH | TcpFlags::ACK);
-                Template::new(
-                    &ip(route).push(tcp).payload(b"\x17\x03\x03").padded_to(1514),
-                    flow,
-                )
+                Template::new(&ip(route).push(tcp).payload(b"\x17\x03\x03").padded_to(1514), flow)
             }
             Kind::TlsAck => {
                 let mark = TcpOption::Other(254, vec![0; MARK_LEN]);
                 let tcp = Tcp::new(40000, 443).flags(TcpFlags::ACK);
-                let tcp = tcp
-                    .option(TcpOption::Nop)
-                    .option(TcpOption::Nop)
-                    .option(mark);
+                let tcp = tcp.option(TcpOption::Nop).option(TcpOption::Nop).option(mark);
                 Template::new(&ip(route).push(tcp), flow)
             }
-            Kind::Ping if route.dst.is_ipv4() => Template::new(
-                &ip(route).push(Icmp::echo_request(1, 1)).payload([0; 56]),
-                flow,
-            ),
-            Kind::Ping => Template::new(
-                &ip(route).push(Icmpv6::echo_request(1, 1)).payload([0; 56]),
-                flow,
-            ),
+            Kind::Ping if route.dst.is_ipv4() => {
+                Template::new(&ip(route).push(Icmp::echo_request(1, 1)).payload([0; 56]), flow)
+            }
+            Kind::Ping => Template::new(&ip(route).push(Icmpv6::echo_request(1, 1)).payload([0; 56]), flow),
         }
     }
 }
@@ -119,23 +106,16 @@ impl Everyday {
     /// `clients` random addresses (at least one) talk to the route's destination.
     pub fn new(route: Route, clients: u32, seed: u64, first: Flow) -> Everyday {
         let mut random = Random::new(seed);
-        let client =
-            |random: &mut Random| SocketAddr::new(random.address(route.dst), random.port());
+        let client = |random: &mut Random| SocketAddr::new(random.address(route.dst), random.port());
         let clients = (0..clients.max(1)).map(|_| client(&mut random)).collect();
         let templates: Vec<_> = Kind::ALL
             .iter()
             .filter_map(|kind| Some((*kind, kind.template(route, flow_of(first, *kind))?)))
             .collect();
         let shares = templates.iter().enumerate();
-        let lot = shares
-            .flat_map(|(index, (kind, _))| std::iter::repeat_n(index, kind.share() as usize))
-            .collect();
-        Everyday {
-            templates,
-            lot,
-            clients,
-            random,
-        }
+        let lot =
+            shares.flat_map(|(index, (kind, _))| std::iter::repeat_n(index, kind.share() as usize)).collect();
+        Everyday { templates, lot, clients, random }
     }
 
     /// The flow of a kind in a mix that starts at `first`.
@@ -164,9 +144,6 @@ fn ip(route: Route) -> Packet {
 }
 
 fn flow_of(first: Flow, kind: Kind) -> Flow {
-    let index = Kind::ALL
-        .iter()
-        .position(|other| *other == kind)
-        .unwrap_or(0);
+    let index = Kind::ALL.iter().position(|other| *other == kind).unwrap_or(0);
     Flow(first.0.wrapping_add(index as u32))
 }

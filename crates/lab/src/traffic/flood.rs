@@ -17,9 +17,7 @@ pub struct Steady {
 impl Steady {
     /// Frames of `frame_len` bytes; too short a length is made long enough, an odd one even.
     pub fn new(route: Route, srcport: u16, dstport: u16, frame_len: usize, flow: Flow) -> Steady {
-        Steady {
-            template: datagram(route, srcport, dstport, frame_len, &[], flow),
-        }
+        Steady { template: datagram(route, srcport, dstport, frame_len, &[], flow) }
     }
 }
 
@@ -91,16 +89,10 @@ impl Reflection {
         flow: Flow,
     ) -> Reflection {
         let mut random = Random::new(seed);
-        let sources = (0..sources.max(1))
-            .map(|_| random.address(route.dst))
-            .collect();
+        let sources = (0..sources.max(1)).map(|_| random.address(route.dst)).collect();
         let port = amplifier.port();
         let template = datagram(route, port, 1024, frame_len, amplifier.head(), flow);
-        Reflection {
-            template,
-            sources,
-            random,
-        }
+        Reflection { template, sources, random }
     }
 
     /// The reflectors' addresses.
@@ -133,15 +125,10 @@ impl SynFlood {
     /// To a port of the route's destination.
     pub fn new(route: Route, dstport: u16, seed: u64, flow: Flow) -> SynFlood {
         let mark = TcpOption::Other(254, vec![0; MARK_LEN]);
-        let tcp = Tcp::new(1024, dstport)
-            .option(TcpOption::Mss(1460))
-            .option(TcpOption::SackPermitted);
+        let tcp = Tcp::new(1024, dstport).option(TcpOption::Mss(1460)).option(TcpOption::SackPermitted);
         let tcp = tcp.option(mark);
         let packet = Packet::between(route.src, route.dst).macs(route.src_mac, route.dst_mac);
-        SynFlood {
-            template: Template::new(&packet.push(tcp), flow),
-            random: Random::new(seed),
-        }
+        SynFlood { template: Template::new(&packet.push(tcp), flow), random: Random::new(seed) }
     }
 }
 
@@ -164,14 +151,9 @@ pub(super) fn datagram(
     head: &[u8],
     flow: Flow,
 ) -> Option<Template> {
-    let (src, dst) = (
-        SocketAddr::new(route.src, srcport),
-        SocketAddr::new(route.dst, dstport),
-    );
+    let (src, dst) = (SocketAddr::new(route.src, srcport), SocketAddr::new(route.dst, dstport));
     let packet = Packet::udp(src, dst).macs(route.src_mac, route.dst_mac);
     let shortest = packet.build().len() + MARK_LEN;
-    let payload = packet
-        .payload(head)
-        .padded_to(frame_len.max(shortest).next_multiple_of(2));
+    let payload = packet.payload(head).padded_to(frame_len.max(shortest).next_multiple_of(2));
     Template::new(&payload, flow)
 }

@@ -45,16 +45,7 @@ impl Route {
     /// When the interface has no address of the destination's family.
     pub fn from(interface: &Interface, dst: impl Into<IpAddr>) -> Result<Route, LabError> {
         let dst = dst.into();
-        let src = if dst.is_ipv4() {
-            interface.ipv4()?
-        } else {
-            interface.ipv6()?
-        };
-        Ok(Route {
-            src_mac: interface.mac,
-            dst_mac: interface.peer,
-            src,
-            dst,
-        })
+        let src = if dst.is_ipv4() { interface.ipv4()? } else { interface.ipv6()? };
+        Ok(Route { src_mac: interface.mac, dst_mac: interface.peer, src, dst })
     }
 }

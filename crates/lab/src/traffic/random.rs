@@ -70,30 +70,16 @@ mod tests {
     fn the_numbers_of_the_paper() {
         let mut random = Random::new(1_234_567);
         let first: Vec<_> = (0..3).map(|_| random.bits()).collect();
-        assert_eq!(
-            first,
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
-        );
+        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 
     #[test]
     fn addresses_are_global() {
         let mut random = Random::new(1);
         for _ in 0..10_000 {
-            let IpAddr::V4(v4) = random.address(Ipv4Addr::UNSPECIFIED.into()) else {
-                panic!("v4")
-            };
-            assert!(
-                !v4.is_private() && !v4.is_loopback() && !v4.is_multicast(),
-                "{v4}"
-            );
-            let IpAddr::V6(v6) = random.address(Ipv6Addr::UNSPECIFIED.into()) else {
-                panic!("v6")
-            };
+            let IpAddr::V4(v4) = random.address(Ipv4Addr::UNSPECIFIED.into()) else { panic!("v4") };
+            assert!(!v4.is_private() && !v4.is_loopback() && !v4.is_multicast(), "{v4}");
+            let IpAddr::V6(v6) = random.address(Ipv6Addr::UNSPECIFIED.into()) else { panic!("v6") };
             assert_eq!(v6.segments()[0] >> 13, 1, "{v6}");
             assert!(random.below(7) < 7);
             assert!(random.port() >= 32768);

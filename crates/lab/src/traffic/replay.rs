@@ -27,16 +27,9 @@ impl Replay {
     ///
     /// # Errors
     /// When the capture cannot be read to its end, or nothing is left to send.
-    pub fn open(
-        path: impl AsRef<Path>,
-        interface: &Interface,
-        flow: Flow,
-    ) -> Result<Replay, LabError> {
+    pub fn open(path: impl AsRef<Path>, interface: &Interface, flow: Flow) -> Result<Replay, LabError> {
         let path = path.as_ref();
-        let capture = |source| LabError::Capture {
-            path: path.to_path_buf(),
-            source,
-        };
+        let capture = |source| LabError::Capture { path: path.to_path_buf(), source };
         // The MTU counts neither the Ethernet header nor a VLAN tag.
         let longest = interface.mtu as usize + 18;
         let (mut frames, mut skipped) = (Vec::new(), 0);
@@ -47,18 +40,9 @@ impl Replay {
             }
         }
         if frames.is_empty() {
-            return Err(LabError::NothingToReplay {
-                path: path.to_path_buf(),
-                skipped,
-            });
+            return Err(LabError::NothingToReplay { path: path.to_path_buf(), skipped });
         }
-        Ok(Replay {
-            frames,
-            next: 0,
-            rounds: 1,
-            flow,
-            skipped,
-        })
+        Ok(Replay { frames, next: 0, rounds: 1, flow, skipped })
     }
 
     /// Sends all of it this often instead of once.

@@ -42,12 +42,7 @@ impl Template {
         let mark = frame.len() - MARK_LEN;
         frame[mark..].copy_from_slice(&Mark { flow, sequence: 0 }.bytes());
         fix_checksums(&mut frame);
-        Some(Template {
-            frame,
-            places,
-            flow,
-            sequence: 0,
-        })
+        Some(Template { frame, places, flow, sequence: 0 })
     }
 
     /// Any address of the template's family.
@@ -111,11 +106,7 @@ impl Template {
     fn set_covered(&mut self, at: usize, new: &[u8]) {
         if let Some(field) = self.places.checksum {
             let fixed = update_bytes(self.word(field), &self.frame[at..at + new.len()], new);
-            let fixed = if self.places.udp && fixed == 0 {
-                0xffff
-            } else {
-                fixed
-            };
+            let fixed = if self.places.udp && fixed == 0 { 0xffff } else { fixed };
             self.frame[field..field + 2].copy_from_slice(&fixed.to_be_bytes());
         }
         self.frame[at..at + new.len()].copy_from_slice(new);
@@ -136,14 +127,7 @@ impl Places {
             _ => None,
         };
         let (v6, udp) = (ip.src.is_ipv6(), ip.protocol == protocol::UDP);
-        Places {
-            ip: ip.offset,
-            v6,
-            transport,
-            checksum,
-            udp,
-            pseudo_header: ip.protocol != protocol::ICMP,
-        }
+        Places { ip: ip.offset, v6, transport, checksum, udp, pseudo_header: ip.protocol != protocol::ICMP }
     }
 
     /// A mark at an odd place would swap the bytes of the sum.

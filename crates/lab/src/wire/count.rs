@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use super::receive::{Receiver, Seen};
-use super::{Flow, Mark};
+use super::{Flow, Mark, Sent};
 use crate::error::io;
 use crate::{Host, LabError};
 
@@ -59,14 +59,16 @@ impl Received {
         self.flows.get(&flow).map_or(0, |count| count.frames)
     }
 
+    /// How many frames of a flow were sent and did not arrive.
+    pub fn missing(&self, sent: &Sent, flow: Flow) -> u64 {
+        let arrived = self.flows.get(&flow).map_or(0, |count| count.frames - count.duplicates);
+        sent.flows.get(&flow).copied().unwrap_or(0).saturating_sub(arrived)
+    }
+
     /// Adds one frame.
     pub fn count(&mut self, frame: &[u8], len: usize) {
         match Mark::of(frame) {
-            Some(mark) => self
-                .flows
-                .entry(mark.flow)
-                .or_default()
-                .count(mark.sequence, len),
+            Some(mark) => self.flows.entry(mark.flow).or_default().count(mark.sequence, len),
             None => self.unmarked += 1,
         }
     }
@@ -106,10 +108,7 @@ impl Counter {
         let stop = Arc::new(AtomicBool::new(false));
         let sign = Arc::clone(&stop);
         let thread = host.spawn(move || count(receiver, &sign).map_err(io(what)))?;
-        Ok(Counter {
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Counter { stop, thread: Some(thread) })
     }
 
     /// Stops when nothing has come for a moment, and gives the counts.
@@ -119,9 +118,7 @@ impl Counter {
     pub fn stop(mut self) -> Result<Received, LabError> {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().ok_or(LabError::Panicked("a counter"))?;
-        thread
-            .join()
-            .map_err(|_| LabError::Panicked("a counter"))??
+        thread.join().map_err(|_| LabError::Panicked("a counter"))??
     }
 }
 
@@ -153,24 +150,11 @@ mod tests {
     fn copies_and_disorder_are_told_apart() {
         let mut received = Received::default();
         for sequence in [0, 1, 3, 2, 3, 5] {
-            received.count(
-                &Mark {
-                    flow: Flow(1),
-                    sequence,
-                }
-                .bytes(),
-                60,
-            );
+            received.count(&Mark { flow: Flow(1), sequence }.bytes(), 60);
         }
         received.count(b"something else", 60);
         let flow = &received.flows[&Flow(1)];
-        assert_eq!(
-            (flow.frames, flow.duplicates, flow.reordered, flow.end),
-            (6, 1, 1, 6)
-        );
-        assert_eq!(
-            (received.unmarked, received.frames(), received.of(Flow(2))),
-            (1, 6, 0)
-        );
+        assert_eq!((flow.frames, flow.duplicates, flow.reordered, flow.end), (6, 1, 1, 6));
+        assert_eq!((received.unmarked, received.frames(), received.of(Flow(2))), (1, 6, 0));
     }
 }

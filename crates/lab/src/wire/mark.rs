@@ -37,10 +37,7 @@ impl Mark {
         let (name, rest) = bytes.split_first_chunk::<8>()?;
         let (flow, sequence) = rest.split_first_chunk::<4>()?;
         let sequence = u64::from_be_bytes(*sequence.first_chunk()?);
-        (*name == NAME).then(|| Mark {
-            flow: Flow(u32::from_be_bytes(*flow)),
-            sequence,
-        })
+        (*name == NAME).then(|| Mark { flow: Flow(u32::from_be_bytes(*flow)), sequence })
     }
 }
 
@@ -50,10 +47,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_known_again_and_nothing_else_is() {
-        let mark = Mark {
-            flow: Flow(7),
-            sequence: 1 << 40,
-        };
+        let mark = Mark { flow: Flow(7), sequence: 1 << 40 };
         let mut frame = vec![9; 60];
         assert_eq!(Mark::of(&frame), None);
         frame.extend_from_slice(&mark.bytes());

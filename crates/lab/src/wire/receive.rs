@@ -51,11 +51,7 @@ impl Receiver {
     /// Must be called on the host's thread.
     pub(super) fn open(interface: &str) -> io::Result<Receiver> {
         let socket = socket::receiver(interface)?;
-        Ok(Receiver {
-            socket,
-            buffers: vec![vec![0; FRAME]; BATCH],
-            overflowed: 0,
-        })
+        Ok(Receiver { socket, buffers: vec![vec![0; FRAME]; BATCH], overflowed: 0 })
     }
 
     /// Waits for frames and hands on what is there; false after a silence.
@@ -89,33 +85,18 @@ impl Receiver {
 
 /// The headers are made anew for each batch, because the kernel writes into them how much room for
 /// control messages was used, and `nix` would offer no more than that the next time.
-fn receive(
-    socket: &OwnedFd,
-    buffers: &mut [Vec<u8>],
-    overflowed: &mut u32,
-) -> Result<Vec<Meta>, Errno> {
-    let mut slices: Vec<_> = buffers
-        .iter_mut()
-        .map(|buffer| [IoSliceMut::new(buffer)])
-        .collect();
+fn receive(socket: &OwnedFd, buffers: &mut [Vec<u8>], overflowed: &mut u32) -> Result<Vec<Meta>, Errno> {
+    let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
     let control = cmsg_space!(TimeSpec, u32);
     let mut headers = MultiHeaders::<LinkAddr>::preallocate(BATCH, Some(control));
     // MSG_TRUNC: the real length of a frame that is longer than its buffer.
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-    let messages = recvmmsg(
-        socket.as_raw_fd(),
-        &mut headers,
-        slices.iter_mut(),
-        flags,
-        None,
-    )?;
+    let messages = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), flags, None)?;
     let mut metas = Vec::with_capacity(BATCH);
     for message in messages {
         let mut meta = Meta {
             len: message.bytes,
-            outgoing: message
-                .address
-                .is_some_and(|address| address.pkttype() == OUTGOING),
+            outgoing: message.address.is_some_and(|address| address.pkttype() == OUTGOING),
             timestamp_ns: 0,
         };
         for control in message.cmsgs().into_iter().flatten() {

@@ -44,12 +44,7 @@ pub struct SendOptions {
 impl SendOptions {
     /// At a pace for a time.
     pub fn new(pace: Pace, duration: Duration) -> SendOptions {
-        SendOptions {
-            pace,
-            duration,
-            frames: u64::MAX,
-            stop: Arc::default(),
-        }
+        SendOptions { pace, duration, frames: u64::MAX, stop: Arc::default() }
     }
 
     /// No more than this many frames.
@@ -139,11 +134,7 @@ struct Batch {
 
 impl Batch {
     fn new(socket: OwnedFd) -> Batch {
-        Batch {
-            socket,
-            frames: vec![Vec::new(); BATCH],
-            flows: [Flow(0); BATCH],
-        }
+        Batch { socket, frames: vec![Vec::new(); BATCH], flows: [Flow(0); BATCH] }
     }
 
     /// How many frames the traffic still had.
@@ -182,10 +173,7 @@ impl Batch {
     }
 
     fn send_from(&self, first: usize, end: usize) -> Result<usize, Errno> {
-        let slices: Vec<_> = self.frames[first..end]
-            .iter()
-            .map(|frame| [IoSlice::new(frame)])
-            .collect();
+        let slices: Vec<_> = self.frames[first..end].iter().map(|frame| [IoSlice::new(frame)]).collect();
         let mut headers = MultiHeaders::<()>::preallocate(slices.len(), None);
         let to = [None; BATCH];
         let results = sendmmsg(

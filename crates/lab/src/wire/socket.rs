@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, SockaddrLike, bind, setsockopt,
-    socket, sockopt,
+    AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, SockaddrLike, bind, setsockopt, socket,
+    sockopt,
 };
 
 /// 64 MiB: a second of small frames at the rates of one core, while the receiver is elsewhere.
@@ -29,12 +29,7 @@ pub(super) fn receiver(interface: &str) -> io::Result<OwnedFd> {
 /// The address that an interface is bound by comes from the kernel's own list: it holds the index,
 /// and a protocol of zero, which leaves the socket's as it is.
 fn open(interface: &str, protocol: Option<SockProtocol>) -> io::Result<OwnedFd> {
-    let socket = socket(
-        AddressFamily::Packet,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        protocol,
-    )?;
+    let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
     bind(socket.as_raw_fd(), &address(interface)?)?;
     Ok(socket)
 }

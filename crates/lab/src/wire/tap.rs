@@ -45,10 +45,7 @@ impl Tap {
             stop: Arc::clone(&stop),
         };
         let thread = host.spawn(move || recording.run())?;
-        Ok(Tap {
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Tap { stop, thread: Some(thread) })
     }
 
     /// Stops when nothing has come for a moment, and completes the file.
@@ -79,9 +76,7 @@ struct Recording {
 impl Recording {
     fn run(mut self) -> Result<Tapped, LabError> {
         let mut writer = PcapngWriter::create(&self.file).map_err(LabError::Write)?;
-        let interface = writer
-            .interface(&self.name, LinkType::Ethernet)
-            .map_err(LabError::Write)?;
+        let interface = writer.interface(&self.name, LinkType::Ethernet).map_err(LabError::Write)?;
         let mut tapped = Tapped::default();
         let mut written = Ok(());
         loop {

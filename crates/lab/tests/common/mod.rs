@@ -15,10 +15,7 @@ pub(crate) fn privileged(test: &str) -> Option<MutexGuard<'static, ()>> {
         return Some(turn);
     };
     let must = std::env::var_os("WEIR_REQUIRE_KERNEL").is_some_and(|value| value == "1");
-    assert!(
-        !must,
-        "WEIR_REQUIRE_KERNEL is set, and {test} cannot run: {error}"
-    );
+    assert!(!must, "WEIR_REQUIRE_KERNEL is set, and {test} cannot run: {error}");
     println!("skipped {test}: {error}");
     None
 }

@@ -81,8 +81,7 @@ impl Ipv4 {
     #[must_use]
     pub fn options(mut self, options: impl AsRef<[u8]>) -> Ipv4 {
         self.options = options.as_ref().to_vec();
-        self.options
-            .resize(self.options.len().next_multiple_of(4).min(40), 0);
+        self.options.resize(self.options.len().next_multiple_of(4).min(40), 0);
         self
     }
 
@@ -192,13 +191,10 @@ impl Ipv6 {
 
     /// Those that a transport checksum covers: with segments, the destination is the last of them.
     pub(super) fn addresses(&self) -> (IpAddr, IpAddr) {
-        let last = self
-            .extensions
-            .iter()
-            .find_map(|extension| match extension {
-                Extension::SegmentRouting(segments) => segments.last(),
-                _ => None,
-            });
+        let last = self.extensions.iter().find_map(|extension| match extension {
+            Extension::SegmentRouting(segments) => segments.last(),
+            _ => None,
+        });
         (self.src.into(), (*last.unwrap_or(&self.dst)).into())
     }
 
@@ -235,9 +231,7 @@ impl Extension {
 
     fn header(&self, next: u8) -> Vec<u8> {
         match self {
-            Extension::HopByHop(options) | Extension::Destination(options) => {
-                option_header(next, options)
-            }
+            Extension::HopByHop(options) | Extension::Destination(options) => option_header(next, options),
             Extension::SegmentRouting(segments) => segment_header(next, segments),
             Extension::Fragment { offset, more, id } => {
                 let word = offset & 0xfff8 | u16::from(*more);

@@ -23,11 +23,7 @@ impl Default for Ethernet {
 impl Ethernet {
     /// From one address to another.
     pub fn new(src: Mac, dst: Mac) -> Ethernet {
-        Ethernet {
-            src,
-            dst,
-            ethertype: None,
-        }
+        Ethernet { src, dst, ethertype: None }
     }
 
     /// Instead of that of the next layer.
@@ -59,20 +55,12 @@ pub struct Vlan {
 impl Vlan {
     /// An 802.1Q tag; the identifier has 12 bits.
     pub fn new(id: u16) -> Vlan {
-        Vlan {
-            id: id & 0x0fff,
-            priority: 0,
-            tpid: ethertype::VLAN,
-            ethertype: None,
-        }
+        Vlan { id: id & 0x0fff, priority: 0, tpid: ethertype::VLAN, ethertype: None }
     }
 
     /// An 802.1ad service tag, to be followed by an 802.1Q one.
     pub fn service(id: u16) -> Vlan {
-        Vlan {
-            tpid: ethertype::QINQ,
-            ..Vlan::new(id)
-        }
+        Vlan { tpid: ethertype::QINQ, ..Vlan::new(id) }
     }
 
     /// The priority code point, 0 to 7.
@@ -125,11 +113,7 @@ impl Arp {
 
     /// Tells `target` that `mac` has `ip`.
     pub fn reply(mac: Mac, ip: impl Into<Ipv4Addr>, target: (Mac, Ipv4Addr)) -> Arp {
-        Arp {
-            operation: ArpOperation::Reply,
-            sender: (mac, ip.into()),
-            target,
-        }
+        Arp { operation: ArpOperation::Reply, sender: (mac, ip.into()), target }
     }
 
     pub(super) fn header(&self) -> Vec<u8> {

@@ -195,6 +195,4 @@ macro_rules! layers {
     )*};
 }
 
-layers!(
-    Ethernet, Vlan, Arp, Ipv4, Ipv6, Udp, Tcp, Icmp, Icmpv6, Vxlan, Gre
-);
+layers!(Ethernet, Vlan, Arp, Ipv4, Ipv6, Udp, Tcp, Icmp, Icmpv6, Vxlan, Gre);

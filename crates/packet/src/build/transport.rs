@@ -24,11 +24,7 @@ enum UdpChecksum {
 impl Udp {
     /// From one port to another.
     pub fn new(srcport: u16, dstport: u16) -> Udp {
-        Udp {
-            srcport,
-            dstport,
-            checksum: UdpChecksum::Computed,
-        }
+        Udp { srcport, dstport, checksum: UdpChecksum::Computed }
     }
 
     /// Sends zero instead of a checksum, as IPv4 allows.
@@ -235,9 +231,7 @@ impl TcpOption {
                 let edges = edges.iter().flat_map(|(left, right)| [*left, *right]);
                 kind(5, &edges.flat_map(u32::to_be_bytes).collect::<Vec<_>>())
             }
-            TcpOption::Timestamps(own, echo) => {
-                kind(8, &[own.to_be_bytes(), echo.to_be_bytes()].concat())
-            }
+            TcpOption::Timestamps(own, echo) => kind(8, &[own.to_be_bytes(), echo.to_be_bytes()].concat()),
             TcpOption::Other(number, value) => kind(*number, value),
         }
     }
@@ -319,13 +313,7 @@ fn two(high: u16, low: u16) -> [u8; 4] {
 /// Over the pseudo-header of the IP layer around it; without one there is nothing to add.
 fn checksum(around: Around<'_>, protocol: u8, header: &[u8], body: &[u8]) -> u16 {
     let len = (header.len() + body.len()) as u32;
-    let pseudo =
-        |(src, dst): (IpAddr, IpAddr)| Sum::default().pseudo_header(src, dst, protocol, len);
+    let pseudo = |(src, dst): (IpAddr, IpAddr)| Sum::default().pseudo_header(src, dst, protocol, len);
     // Headers have even lengths, so the body may follow at once.
-    around
-        .addresses
-        .map_or_else(Sum::default, pseudo)
-        .bytes(header)
-        .bytes(body)
-        .checksum()
+    around.addresses.map_or_else(Sum::default, pseudo).bytes(header).bytes(body).checksum()
 }

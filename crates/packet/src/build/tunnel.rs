@@ -13,9 +13,7 @@ pub struct Vxlan {
 impl Vxlan {
     /// The network identifier has 24 bits.
     pub fn new(vni: u32) -> Vxlan {
-        Vxlan {
-            vni: vni & 0x00ff_ffff,
-        }
+        Vxlan { vni: vni & 0x00ff_ffff }
     }
 
     pub(super) fn header(&self) -> Vec<u8> {
@@ -52,11 +50,7 @@ impl Gre {
 
     pub(super) fn header(&self, around: Around<'_>) -> Vec<u8> {
         let flags = if self.key.is_some() { 0x2000 } else { 0 }
-            | if self.sequence.is_some() {
-                0x1000_u16
-            } else {
-                0
-            };
+            | if self.sequence.is_some() { 0x1000_u16 } else { 0 };
         let mut header = [flags.to_be_bytes(), ethertype_of(around.next).to_be_bytes()].concat();
         for word in [self.key, self.sequence].into_iter().flatten() {
             header.extend_from_slice(&word.to_be_bytes());

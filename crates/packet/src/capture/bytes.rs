@@ -66,10 +66,7 @@ impl Source {
         let found = (&mut self.stream)
             .take(u64::from(len))
             .read_to_end(&mut bytes)
-            .map_err(|source| CaptureError::Read {
-                offset: before,
-                source,
-            })?;
+            .map_err(|source| CaptureError::Read { offset: before, source })?;
         self.offset += found as u64;
         if found < len as usize {
             return Err(truncated(place, u64::from(len), found as u64));
@@ -80,14 +77,8 @@ impl Source {
     /// Passes over `len` bytes without keeping them.
     pub(super) fn skip(&mut self, len: u32, place: Place) -> Result<(), CaptureError> {
         let before = self.offset;
-        let found = io::copy(
-            &mut (&mut self.stream).take(u64::from(len)),
-            &mut io::sink(),
-        )
-        .map_err(|source| CaptureError::Read {
-            offset: before,
-            source,
-        })?;
+        let found = io::copy(&mut (&mut self.stream).take(u64::from(len)), &mut io::sink())
+            .map_err(|source| CaptureError::Read { offset: before, source })?;
         self.offset += found;
         if found < u64::from(len) {
             return Err(truncated(place, u64::from(len), found));
@@ -115,20 +106,12 @@ impl Source {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source")
-            .field("offset", &self.offset)
-            .finish_non_exhaustive()
+        f.debug_struct("Source").field("offset", &self.offset).finish_non_exhaustive()
     }
 }
 
 fn truncated(place: Place, needed: u64, found: u64) -> CaptureError {
-    CaptureError::Truncated {
-        frame: place.frame,
-        offset: place.start,
-        what: place.what,
-        needed,
-        found,
-    }
+    CaptureError::Truncated { frame: place.frame, offset: place.start, what: place.what, needed, found }
 }
 
 /// The byte order of a file or section.

@@ -80,53 +80,24 @@ impl fmt::Display for CaptureError {
             CaptureError::Read { offset, source } => {
                 write!(f, "cannot read the capture at byte {offset}: {source}")
             }
-            CaptureError::NotACapture {
-                magic: [a, b, c, d],
-            } => write!(
-                f,
-                "neither pcap nor pcapng: the file starts with `{a:02x} {b:02x} {c:02x} {d:02x}`"
-            ),
-            CaptureError::Unsupported { what } => {
-                write!(
-                    f,
-                    "{what} is not read: convert it with `editcap -F pcapng IN OUT`"
-                )
+            CaptureError::NotACapture { magic: [a, b, c, d] } => {
+                write!(f, "neither pcap nor pcapng: the file starts with `{a:02x} {b:02x} {c:02x} {d:02x}`")
             }
-            CaptureError::Truncated {
-                frame: 0,
-                offset,
-                what,
-                needed,
-                found,
-            } => write!(
-                f,
-                "the file ends in {what} at byte {offset}: {found} of {needed} bytes are there"
-            ),
-            CaptureError::Truncated {
-                frame,
-                offset,
-                what,
-                needed,
-                found,
-            } => write!(
+            CaptureError::Unsupported { what } => {
+                write!(f, "{what} is not read: convert it with `editcap -F pcapng IN OUT`")
+            }
+            CaptureError::Truncated { frame: 0, offset, what, needed, found } => {
+                write!(f, "the file ends in {what} at byte {offset}: {found} of {needed} bytes are there")
+            }
+            CaptureError::Truncated { frame, offset, what, needed, found } => write!(
                 f,
                 "the file ends in {what} of frame {frame} at byte {offset}: {found} of {needed} bytes are there"
             ),
-            CaptureError::TooLong {
-                frame,
-                offset,
-                what,
-                claimed,
-                limit,
-            } => write!(
+            CaptureError::TooLong { frame, offset, what, claimed, limit } => write!(
                 f,
                 "{what} of frame {frame} at byte {offset} claims {claimed} bytes, the limit is {limit}"
             ),
-            CaptureError::Malformed {
-                frame,
-                offset,
-                what,
-            } => {
+            CaptureError::Malformed { frame, offset, what } => {
                 write!(f, "{what}, near frame {frame} at byte {offset}")
             }
         }
@@ -169,24 +140,14 @@ impl fmt::Display for NotEthernet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NotEthernet::Link(link) => write!(f, "no ethernet form for link type {link}"),
-            NotEthernet::Short {
-                link,
-                found,
-                needed,
-            } => {
-                write!(
-                    f,
-                    "the header of {link} needs {needed} bytes, the frame has {found}"
-                )
+            NotEthernet::Short { link, found, needed } => {
+                write!(f, "the header of {link} needs {needed} bytes, the frame has {found}")
             }
             NotEthernet::IpVersion(version) => {
                 write!(f, "a raw ip packet has version 4 or 6, this one {version}")
             }
             NotEthernet::Family(family) => {
-                write!(
-                    f,
-                    "the loopback header names address family {family}, which is not ip"
-                )
+                write!(f, "the loopback header names address family {family}, which is not ip")
             }
             NotEthernet::Protocol(protocol) => {
                 write!(f, "cooked protocol 0x{protocol:04x} is not an ethertype")
@@ -231,10 +192,9 @@ impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WriteError::Io(source) => write!(f, "cannot write the capture: {source}"),
-            WriteError::LinkType { file, frame } => write!(
-                f,
-                "the file holds {file} and the frame is {frame}: write pcapng, or a file for each"
-            ),
+            WriteError::LinkType { file, frame } => {
+                write!(f, "the file holds {file} and the frame is {frame}: write pcapng, or a file for each")
+            }
             WriteError::OptionTooLong { option, len } => {
                 write!(f, "{option} has {len} bytes, at most 65535 fit")
             }
@@ -246,10 +206,7 @@ impl fmt::Display for WriteError {
             }
             WriteError::Link(link) => write!(f, "link type {link} does not fit 16 bits"),
             WriteError::NoInterface(interface) => {
-                write!(
-                    f,
-                    "the file has no interface {interface}: it belongs to another writer"
-                )
+                write!(f, "the file has no interface {interface}: it belongs to another writer")
             }
         }
     }

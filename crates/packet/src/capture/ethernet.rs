@@ -34,11 +34,7 @@ fn raw(link: LinkType, data: &[u8]) -> Result<Cow<'static, [u8]>, NotEthernet> {
 fn loopback(link: LinkType, data: &[u8]) -> Result<Cow<'static, [u8]>, NotEthernet> {
     let (family, packet) = split::<4>(link, data)?;
     let family = u32::from_be_bytes(*family);
-    let family = if family > 0xffff {
-        family.swap_bytes()
-    } else {
-        family
-    };
+    let family = if family > 0xffff { family.swap_bytes() } else { family };
     match family {
         2 => Ok(with_header([0; 6], IPV4, packet)),
         10 | 24 | 28 | 30 => Ok(with_header([0; 6], IPV6, packet)),
@@ -78,11 +74,7 @@ fn cooked(
 }
 
 fn split<const N: usize>(link: LinkType, data: &[u8]) -> Result<(&[u8; N], &[u8]), NotEthernet> {
-    data.split_first_chunk::<N>().ok_or(NotEthernet::Short {
-        link,
-        found: data.len(),
-        needed: N,
-    })
+    data.split_first_chunk::<N>().ok_or(NotEthernet::Short { link, found: data.len(), needed: N })
 }
 
 fn with_header(source: [u8; 6], ethertype: u16, packet: &[u8]) -> Cow<'static, [u8]> {

@@ -59,10 +59,7 @@ impl LinkType {
     /// The name in the registry, for the ones that one meets.
     pub fn name(self) -> Option<&'static str> {
         let number = self.number();
-        NAMES
-            .iter()
-            .find(|(of, _)| *of == number)
-            .map(|(_, name)| *name)
+        NAMES.iter().find(|(of, _)| *of == number).map(|(_, name)| *name)
     }
 }
 

@@ -94,10 +94,8 @@ impl Capture {
     /// When the file cannot be opened or does not start as a capture.
     pub fn open(path: impl AsRef<Path>) -> Result<Reader, CaptureError> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|source| CaptureError::Open {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let file =
+            File::open(path).map_err(|source| CaptureError::Open { path: path.to_path_buf(), source })?;
         Capture::read(BufReader::with_capacity(1 << 16, file))
     }
 
@@ -113,12 +111,7 @@ impl Capture {
         } else {
             Format::Pcap(pcap::Header::read(magic, &mut source)?)
         };
-        Ok(Reader {
-            source,
-            format,
-            read: 0,
-            state: State::Reading,
-        })
+        Ok(Reader { source, format, read: 0, state: State::Reading })
     }
 }
 

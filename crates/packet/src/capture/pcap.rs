@@ -20,14 +20,10 @@ impl Header {
             [0x4d, 0x3c, 0xb2, 0xa1] => (Order::Little, 1),
             [0xa1, 0xb2, 0x3c, 0x4d] => (Order::Big, 1),
             [0x34, 0xcd, 0xb2, 0xa1] | [0xa1, 0xb2, 0xcd, 0x34] => {
-                return Err(CaptureError::Unsupported {
-                    what: "pcap with Kuznetsov's longer records",
-                });
+                return Err(CaptureError::Unsupported { what: "pcap with Kuznetsov's longer records" });
             }
             [0x1f, 0x8b, ..] => {
-                return Err(CaptureError::Unsupported {
-                    what: "a gzip file",
-                });
+                return Err(CaptureError::Unsupported { what: "a gzip file" });
             }
             _ => return Err(CaptureError::NotACapture { magic }),
         };
@@ -42,19 +38,12 @@ impl Header {
     }
 
     /// seconds, fraction, captured length, original length, data.
-    pub(super) fn frame(
-        &self,
-        source: &mut Source,
-        number: u64,
-    ) -> Result<Option<Frame>, CaptureError> {
+    pub(super) fn frame(&self, source: &mut Source, number: u64) -> Result<Option<Frame>, CaptureError> {
         let start = source.offset();
         let Some(header) = source.array_or_end::<16>("the record header", number)? else {
             return Ok(None);
         };
-        let word = |at: usize| {
-            self.order
-                .u32([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        };
+        let word = |at: usize| self.order.u32([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let (seconds, fraction, captured, original_len) = (word(0), word(4), word(8), word(12));
         if captured > MAX_FRAME {
             return Err(CaptureError::TooLong {
@@ -65,16 +54,11 @@ impl Header {
                 limit: MAX_FRAME,
             });
         }
-        let place = Place {
-            frame: number,
-            start,
-            what: "the data",
-        };
+        let place = Place { frame: number, start, what: "the data" };
         Ok(Some(Frame {
             number,
             // At most 2^32 s and 2^32 µs: far below 2^64 ns.
-            timestamp_ns: u64::from(seconds) * 1_000_000_000
-                + u64::from(fraction) * self.fraction_ns,
+            timestamp_ns: u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * self.fraction_ns,
             link: self.link,
             data: source.bytes(captured, place)?,
             original_len,

@@ -57,30 +57,16 @@ struct Block {
 impl Sections {
     /// Called after the four bytes of [`MAGIC`].
     pub(super) fn start(source: &mut Source) -> Result<Sections, CaptureError> {
-        let mut sections = Sections {
-            order: Order::Little,
-            interfaces: Vec::new(),
-        };
+        let mut sections = Sections { order: Order::Little, interfaces: Vec::new() };
         sections.section_header(source, 0, 0)?;
         Ok(sections)
     }
 
     /// The next frame, past every block that is none.
-    pub(super) fn frame(
-        &mut self,
-        source: &mut Source,
-        number: u64,
-    ) -> Result<Option<Frame>, CaptureError> {
+    pub(super) fn frame(&mut self, source: &mut Source, number: u64) -> Result<Option<Frame>, CaptureError> {
         while let Some(block) = self.block(source, number)? {
-            let malformed = |what| CaptureError::Malformed {
-                frame: number,
-                offset: block.start,
-                what,
-            };
-            let fields = Fields {
-                order: self.order,
-                rest: &block.body,
-            };
+            let malformed = |what| CaptureError::Malformed { frame: number, offset: block.start, what };
+            let fields = Fields { order: self.order, rest: &block.body };
             match block.kind {
                 INTERFACE if self.interfaces.len() == MAX_INTERFACES => {
                     return Err(malformed("a section has more than 65536 interfaces"));
@@ -88,10 +74,7 @@ impl Sections {
                 INTERFACE => self.interfaces.push(interface(fields).map_err(malformed)?),
                 SIMPLE_PACKET => return self.simple(fields, number).map(Some).map_err(malformed),
                 kind => {
-                    return self
-                        .packet(kind, fields, number)
-                        .map(Some)
-                        .map_err(malformed);
+                    return self.packet(kind, fields, number).map(Some).map_err(malformed);
                 }
             }
         }
@@ -112,19 +95,11 @@ impl Sections {
             let kind = self.order.u32(kind);
             let length = self.order.u32(source.array("the block length", number)?);
             let body = body_length(length, start, number)?;
-            let place = Place {
-                frame: number,
-                start,
-                what: "the block",
-            };
+            let place = Place { frame: number, start, what: "the block" };
             let block = match kind {
                 INTERFACE | OBSOLETE_PACKET | SIMPLE_PACKET | ENHANCED_PACKET => {
                     bounded(length, start, number)?;
-                    Some(Block {
-                        kind,
-                        start,
-                        body: source.bytes(body, place)?,
-                    })
+                    Some(Block { kind, start, body: source.bytes(body, place)? })
                 }
                 _ => {
                     source.skip(body, place)?;
@@ -140,17 +115,8 @@ impl Sections {
 
     /// length, byte-order magic, version, section length (8), options, length. It ends all
     /// interfaces, and its own byte order holds for its own length already.
-    fn section_header(
-        &mut self,
-        source: &mut Source,
-        start: u64,
-        number: u64,
-    ) -> Result<(), CaptureError> {
-        let malformed = |what| CaptureError::Malformed {
-            frame: number,
-            offset: start,
-            what,
-        };
+    fn section_header(&mut self, source: &mut Source, start: u64, number: u64) -> Result<(), CaptureError> {
+        let malformed = |what| CaptureError::Malformed { frame: number, offset: start, what };
         let length: [u8; 4] = source.array("the section header", number)?;
         self.order = match source.array("the section header", number)? {
             [0x4d, 0x3c, 0x2b, 0x1a] => Order::Little,
@@ -164,29 +130,14 @@ impl Sections {
             return Err(malformed("the section is not of pcapng version 1"));
         }
         // Four bytes of magic and two of the version are behind us.
-        let rest = body
-            .checked_sub(6)
-            .ok_or_else(|| malformed("the section header is too short"))?;
-        source.skip(
-            rest,
-            Place {
-                frame: number,
-                start,
-                what: "the section header",
-            },
-        )?;
+        let rest = body.checked_sub(6).ok_or_else(|| malformed("the section header is too short"))?;
+        source.skip(rest, Place { frame: number, start, what: "the section header" })?;
         self.trailer(source, length, start, number)?;
         self.interfaces.clear();
         Ok(())
     }
 
-    fn trailer(
-        &self,
-        source: &mut Source,
-        length: u32,
-        start: u64,
-        number: u64,
-    ) -> Result<(), CaptureError> {
+    fn trailer(&self, source: &mut Source, length: u32, start: u64, number: u64) -> Result<(), CaptureError> {
         let again = self.order.u32(source.array("the block trailer", number)?);
         if again != length {
             return Err(CaptureError::Malformed {
@@ -200,12 +151,7 @@ impl Sections {
 
     /// Enhanced: interface, time (8), captured, original, data, options.
     /// Obsolete: the interface has 16 bits, and 16 bits count drops.
-    fn packet(
-        &self,
-        kind: u32,
-        mut fields: Fields<'_>,
-        number: u64,
-    ) -> Result<Frame, &'static str> {
+    fn packet(&self, kind: u32, mut fields: Fields<'_>, number: u64) -> Result<Frame, &'static str> {
         const SHORT: &str = "a packet block is too short for its header";
         let interface = if kind == OBSOLETE_PACKET {
             let interface = fields.u16().ok_or(SHORT)?;
@@ -233,9 +179,7 @@ impl Sections {
 
     /// original length, data. Belongs to the first interface and has no time.
     fn simple(&self, mut fields: Fields<'_>, number: u64) -> Result<Frame, &'static str> {
-        let original_len = fields
-            .u32()
-            .ok_or("a simple packet block is too short for its header")?;
+        let original_len = fields.u32().ok_or("a simple packet block is too short for its header")?;
         let interface = self.interface(0)?;
         let captured = match interface.snaplen {
             0 => original_len,
@@ -255,9 +199,7 @@ impl Sections {
 
     fn interface(&self, index: u32) -> Result<&Interface, &'static str> {
         let index = usize::try_from(index).unwrap_or(usize::MAX);
-        self.interfaces
-            .get(index)
-            .ok_or("a packet names an interface that its section does not describe")
+        self.interfaces.get(index).ok_or("a packet names an interface that its section does not describe")
     }
 }
 
@@ -267,12 +209,10 @@ impl Interface {
         let time = i128::from(time);
         let ns = match self.units {
             Units::Decimal(digits @ 0..=9) => time * 10_i128.pow(9 - u32::from(digits)),
-            Units::Decimal(digits) => 10_i128
-                .checked_pow(u32::from(digits) - 9)
-                .map_or(0, |unit| time / unit),
-            Units::Binary(bits) => (time * 1_000_000_000)
-                .checked_shr(u32::from(bits))
-                .unwrap_or(0),
+            Units::Decimal(digits) => {
+                10_i128.checked_pow(u32::from(digits) - 9).map_or(0, |unit| time / unit)
+            }
+            Units::Binary(bits) => (time * 1_000_000_000).checked_shr(u32::from(bits)).unwrap_or(0),
         };
         let ns = ns + i128::from(self.offset_seconds) * 1_000_000_000;
         u64::try_from(ns.max(0)).unwrap_or(u64::MAX)
@@ -287,15 +227,7 @@ fn interface(mut fields: Fields<'_>) -> Result<Interface, &'static str> {
     let snaplen = fields.u32().ok_or(SHORT)?;
     let order = fields.order;
     let options = fields.rest;
-    let find = |code| {
-        option(
-            Fields {
-                order,
-                rest: options,
-            },
-            code,
-        )
-    };
+    let find = |code| option(Fields { order, rest: options }, code);
     Ok(Interface {
         link: LinkType::from_number(u32::from(link)),
         snaplen,
@@ -315,9 +247,7 @@ fn data<'a>(fields: &mut Fields<'a>, captured: u32) -> Result<&'a [u8], &'static
     if captured > MAX_FRAME {
         return Err("a packet claims more than 262144 bytes");
     }
-    fields
-        .padded(captured as usize)
-        .ok_or("a packet claims more bytes than its block has")
+    fields.padded(captured as usize).ok_or("a packet claims more bytes than its block has")
 }
 
 /// The first option with this code. Options that run past the block end the search.
@@ -336,9 +266,7 @@ fn option(mut fields: Fields<'_>, wanted: u16) -> Option<&[u8]> {
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes)
-        .trim_end_matches('\0')
-        .to_owned()
+    String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
 }
 
 /// What lies between the two lengths: type, length and trailer are twelve bytes.

@@ -46,10 +46,7 @@ impl<W: Write> PcapngWriter<W> {
         // The length of the section is not known: all ones.
         body.extend_from_slice(&u64::MAX.to_le_bytes());
         block(&mut out, SECTION_HEADER, &body)?;
-        Ok(PcapngWriter {
-            out,
-            links: Vec::new(),
-        })
+        Ok(PcapngWriter { out, links: Vec::new() })
     }
 
     /// Describes an interface; frames then refer to it.
@@ -79,10 +76,7 @@ impl<W: Write> PcapngWriter<W> {
     /// When writing fails, the interface has another link type, or the frame does not fit.
     pub fn frame(&mut self, interface: InterfaceId, frame: &Frame) -> Result<(), WriteError> {
         let InterfaceId(index) = interface;
-        let link = *self
-            .links
-            .get(index as usize)
-            .ok_or(WriteError::NoInterface(index))?;
+        let link = *self.links.get(index as usize).ok_or(WriteError::NoInterface(index))?;
         same_link(link, frame.link)?;
         let captured = captured(frame)?;
         let mut body = Vec::with_capacity(32 + frame.data.len());
@@ -160,11 +154,7 @@ impl<W: Write> PcapWriter<W> {
         out.write_all(&[0; 8])?;
         out.write_all(&MAX_FRAME.to_le_bytes())?;
         out.write_all(&link.number().to_le_bytes())?;
-        Ok(PcapWriter {
-            out,
-            link,
-            resolution,
-        })
+        Ok(PcapWriter { out, link, resolution })
     }
 
     /// Writes a frame; pcap has no place for names and comments.
@@ -221,16 +211,9 @@ fn block(out: &mut impl Write, kind: u32, body: &[u8]) -> Result<(), WriteError>
     Ok(())
 }
 
-fn option(
-    body: &mut Vec<u8>,
-    code: u16,
-    name: &'static str,
-    value: &[u8],
-) -> Result<(), WriteError> {
-    let length = u16::try_from(value.len()).map_err(|_| WriteError::OptionTooLong {
-        option: name,
-        len: value.len(),
-    })?;
+fn option(body: &mut Vec<u8>, code: u16, name: &'static str, value: &[u8]) -> Result<(), WriteError> {
+    let length = u16::try_from(value.len())
+        .map_err(|_| WriteError::OptionTooLong { option: name, len: value.len() })?;
     body.extend_from_slice(&code.to_le_bytes());
     body.extend_from_slice(&length.to_le_bytes());
     padded(body, value);

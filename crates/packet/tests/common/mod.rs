@@ -38,24 +38,13 @@ pub(crate) fn has(tool: &str, test: &str) -> bool {
 /// The fields of every frame as tshark sees them: one row a frame.
 pub(crate) fn tshark(capture: &Path, options: &[&str], fields: &[&str]) -> Vec<Vec<String>> {
     let mut command = Command::new("tshark");
-    command
-        .arg("-n")
-        .arg("-r")
-        .arg(capture)
-        .args(options)
-        .args(["-T", "fields"]);
+    command.arg("-n").arg("-r").arg(capture).args(options).args(["-T", "fields"]);
     command.args(["-E", "separator=/t", "-E", "occurrence=a"]);
     for field in fields {
         command.args(["-e", field]);
     }
     let output = command.output().expect("tshark runs");
-    assert!(
-        output.status.success(),
-        "tshark: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout);
-    text.lines()
-        .map(|line| line.split('\t').map(str::to_owned).collect())
-        .collect()
+    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
