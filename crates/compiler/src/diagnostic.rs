@@ -3,10 +3,13 @@
 //! Every stage collects into [`Diagnostics`] and goes on, so that all errors are told at once.
 
 mod nearest;
+mod render;
 
 pub use nearest::{nearest, translated};
+pub use render::{Label, Record, Style, records, render};
 
 use crate::source::Span;
+use std::collections::HashSet;
 
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -52,6 +55,33 @@ impl Diagnostics {
     /// Whether any of them is an error.
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|d| d.code.severity() == Severity::Error)
+    }
+
+    /// Orders them by their places, so that a reader goes through the texts once.
+    pub fn sort(&mut self) {
+        self.0
+            .sort_by_key(|d| (d.primary.0, d.code.severity(), d.code.text()));
+    }
+
+    /// Keeps the first of those that say the same of the same place.
+    pub fn dedupe(&mut self) {
+        let mut told = HashSet::new();
+        self.0
+            .retain(|d| told.insert((d.code, d.primary.0, d.message.clone())));
+    }
+
+    /// `2 errors, 1 warning`; empty if there is neither.
+    pub fn summary(&self) -> String {
+        let counted = [(Severity::Error, "error"), (Severity::Warning, "warning")];
+        let parts = counted.iter().filter_map(|&(severity, word)| {
+            let found = self.0.iter().filter(|d| d.code.severity() == severity);
+            match found.count() {
+                0 => None,
+                1 => Some(format!("1 {word}")),
+                n => Some(format!("{n} {word}s")),
+            }
+        });
+        parts.collect::<Vec<_>>().join(", ")
     }
 
     /// All of them.

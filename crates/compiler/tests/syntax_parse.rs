@@ -150,6 +150,29 @@ fn constants_mean_what_they_say() {
 }
 
 #[test]
+fn operators_of_one_level_bind_from_the_left() {
+    for sign in ["+", "-", "*", "&", "and", "or"] {
+        let [left, right] = [format!("(a {sign} b) {sign} c"), format!("a {sign} (b {sign} c)")];
+        let expr = right_expr(&left);
+        assert_eq!(expr, format!("a {sign} b {sign} c"));
+        assert_eq!(right_expr(&right), right);
+    }
+}
+
+fn right_expr(text: &str) -> String {
+    right(text, parse_expr).expect("an expression").to_string()
+}
+
+#[test]
+fn brackets_that_do_not_match_end() {
+    for text in ["(}", "({", "{)", "(]", "(1, }", "((1}, 2)"] {
+        assert_eq!(read(text, parse_literal).1, ["t:1 E0003"], "{text}");
+        let (_, told) = read(&format!("set s : ip = {{{text}}}\npass"), parse);
+        assert_eq!(told, ["t:1 E0003"], "{text}");
+    }
+}
+
+#[test]
 fn deep_and_long_expressions_are_refused_not_followed() {
     for text in [
         "(".repeat(100_000),

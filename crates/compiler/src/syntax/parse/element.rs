@@ -79,7 +79,11 @@ impl Parser<'_> {
         let depth = self.open.len();
         let mut elements = Vec::new();
         while !self.take(close) {
-            if self.peek() == Kind::End {
+            // Another bracket's end is not this list's to skip.
+            if matches!(
+                self.peek(),
+                Kind::End | Kind::CloseBrace | Kind::CloseParen | Kind::CloseBracket
+            ) {
                 return Err(self.unexpected("another element"));
             }
             match self.separated_element(close) {

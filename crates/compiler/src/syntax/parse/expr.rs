@@ -19,6 +19,7 @@ enum Level {
     Sum,
     Product,
     Bits,
+    Atom,
 }
 
 impl Level {
@@ -29,7 +30,8 @@ impl Level {
             Level::Not => Level::Relation,
             Level::Relation => Level::Sum,
             Level::Sum => Level::Product,
-            Level::Product | Level::Bits => Level::Bits,
+            Level::Product => Level::Bits,
+            Level::Bits | Level::Atom => Level::Atom,
         }
     }
 }

@@ -1,0 +1,71 @@
+//! Statements: a column of verbs, one of names, then what they ask for.
+
+use super::Rows;
+use crate::syntax::ast::{Action, ExprKind, Key, Limit, Statement};
+use crate::syntax::print::expr::Pieces;
+use crate::syntax::print::layout::Table;
+use std::ops::Range;
+
+impl<'a> Rows<'a> {
+    pub(super) fn statement(&mut self, statement: &'a Statement, range: Range<u32>) {
+        let verb = match &statement.action {
+            Action::Pass => "pass",
+            Action::Drop => "drop",
+            Action::Count => "count",
+            Action::Limit(_) => "limit",
+        };
+        let shadow = if statement.shadow { "shadow " } else { "" };
+        let name = statement.name.as_ref().map(|n| n.text.clone());
+        let mut pieces = self.pieces();
+        if let Some(when) = &statement.when {
+            pieces.put("when ");
+            pieces.expr(when);
+        }
+        if let Action::Limit(limit) = &statement.action {
+            clauses(&mut pieces, limit);
+        }
+        let cells = vec![format!("{shadow}{verb}"), name.unwrap_or_default()];
+        self.leaf(Table::Statement, 0, cells, pieces.finish(), range);
+    }
+}
+
+fn clauses(pieces: &mut Pieces<'_>, limit: &Limit) {
+    pieces.soft();
+    pieces.put("to ");
+    pieces.literal(&limit.rate);
+    if let Some(burst) = &limit.burst {
+        pieces.soft();
+        pieces.put("burst ");
+        pieces.literal(burst);
+    }
+    if !limit.per.is_empty() {
+        pieces.soft();
+        pieces.put("per ");
+        keys(pieces, &limit.per);
+    }
+    if let Some(max) = &limit.max {
+        pieces.soft();
+        pieces.put("max ");
+        pieces.literal(max);
+    }
+}
+
+fn keys(pieces: &mut Pieces<'_>, keys: &[Key]) {
+    if let [key] = keys
+        && matches!(key.value.kind, ExprKind::Path(_) | ExprKind::Slice(..))
+    {
+        return self::key(pieces, key);
+    }
+    for (i, key) in keys.iter().enumerate() {
+        pieces.put(if i == 0 { "(" } else { ", " });
+        self::key(pieces, key);
+    }
+    pieces.put(")");
+}
+
+fn key(pieces: &mut Pieces<'_>, key: &Key) {
+    pieces.expr(&key.value);
+    for (length, _) in &key.prefix {
+        pieces.put(&format!("/{length}"));
+    }
+}
