@@ -52,7 +52,7 @@ pub enum Holder {
         /// The link's id.
         id: u32,
     },
-    /// Netlink: stays until somebody removes it.
+    /// Netlink alone: stays until somebody removes it.
     Netlink,
     /// A `cls_bpf` filter of the clsact qdisc.
     Filter {
@@ -184,6 +184,20 @@ pub fn attach_tc(
     }
 }
 
+/// Attaches an XDP program by netlink, without a link: for kernels before 5.9. It cannot be pinned and stays by itself.
+pub fn attach_by_netlink(
+    program: &Program,
+    interface: &Interface,
+    hook: Hook,
+) -> Result<Attachment, AttachError> {
+    check_kind(program, hook)?;
+    let mut netlink = Netlink::open()?;
+    match netlink.set_xdp(interface, program, None, hook.xdp_mode()) {
+        Ok(()) => Ok(Attachment::of_netlink(netlink, program.try_clone()?, interface.clone(), hook)),
+        Err(error) => Err(refusal::of_xdp(program, interface, hook, error)),
+    }
+}
+
 /// Attaches a program to the same hook of several interfaces: to all or to none.
 pub fn attach_all(
     program: &Program,
@@ -197,8 +211,20 @@ pub fn attach_all(
 fn attach_xdp(program: &Program, interface: &Interface, hook: Hook) -> Result<Attachment, AttachError> {
     match link::create(program, interface, link::ATTACH_XDP, hook.xdp_mode()) {
         Ok(fd) => Ok(Attachment::of_link(fd, interface.clone(), hook)),
-        Err(error) => Err(refusal::of_xdp(program, interface, hook, error)),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) && !has_xdp_links() => {
+            attach_by_netlink(program, interface, hook)
+        }
+        Err(source) => {
+            let error = KernelError::new("attach to", format!("`{}`", interface.name), source);
+            Err(refusal::of_xdp(program, interface, hook, error))
+        }
     }
+}
+
+/// EINVAL is also a driver's answer, so the version tells what it means here.
+fn has_xdp_links() -> bool {
+    let release = crate::probe::Release::current();
+    (release.major, release.minor) >= (5, 9)
 }
 
 fn attach_tcx(program: &Program, interface: &Interface, hook: Hook) -> Result<Attachment, AttachError> {

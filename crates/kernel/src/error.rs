@@ -2,7 +2,7 @@ use std::io;
 
 /// A request that the kernel refused: which, about what, and why.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {subject}: {}{}", words(.source), note_text(.note))]
+#[error("cannot {action} {subject}: {}", self.reason())]
 pub struct KernelError {
     /// What was asked, as a verb: `open pin`, `update map`.
     pub action: &'static str,
@@ -24,6 +24,14 @@ impl KernelError {
         self.source.raw_os_error().unwrap_or(0)
     }
 
+    /// The kernel's answer in words: the errno's, and its own where there are some.
+    pub fn reason(&self) -> String {
+        match &self.note {
+            Some(note) => format!("{} ({note})", words(&self.source)),
+            None => words(&self.source),
+        }
+    }
+
     /// The kernel answered that privileges are missing (`EPERM`, `EACCES`).
     pub fn is_permission(&self) -> bool {
         matches!(self.errno(), libc::EPERM | libc::EACCES)
@@ -33,10 +41,6 @@ impl KernelError {
     pub fn is_missing(&self) -> bool {
         matches!(self.errno(), libc::ENOENT | libc::ENODEV | libc::ENXIO)
     }
-}
-
-fn note_text(note: &Option<String>) -> String {
-    note.as_ref().map_or_else(String::new, |note| format!(" ({note})"))
 }
 
 /// `errno`'s words in the house style: lower case, without "(os error N)".

@@ -24,6 +24,8 @@ enum Held {
     Link { fd: OwnedFd, pin: Option<PathBuf> },
     /// A filter stays until it is removed; the socket is of the namespace that it is in.
     Filter { netlink: Netlink, filter: Filter, left: bool },
+    /// As a filter, but on an XDP hook. The program is what a swap expects to find there.
+    Netlink { netlink: Netlink, program: Program, left: bool },
 }
 
 impl Attachment {
@@ -33,6 +35,11 @@ impl Attachment {
 
     pub(super) fn of_filter(netlink: Netlink, filter: Filter, interface: Interface, hook: Hook) -> Self {
         Self { held: Held::Filter { netlink, filter, left: false }, interface, hook }
+    }
+
+    pub(super) fn of_netlink(netlink: Netlink, program: Program, interface: Interface, hook: Hook) -> Self {
+        let held = Held::Netlink { netlink, program, left: false };
+        Self { held, interface, hook }
     }
 
     /// Opens a pinned link. The interface may have gone meanwhile: then [`Attachment::occupant`] tells index 0.
@@ -71,8 +78,8 @@ impl Attachment {
                 *pin = Some(path.to_owned());
                 Ok(())
             }
-            Held::Filter { .. } => {
-                let source = io::Error::other("a clsact filter is no BPF object; it stays without a pin");
+            Held::Filter { .. } | Held::Netlink { .. } => {
+                let source = io::Error::other("it is no link; it stays without a pin");
                 Err(KernelError::new("pin at", path.display().to_string(), source))
             }
         }
@@ -89,6 +96,11 @@ impl Attachment {
                 filter.program_id = program.id()?;
                 Ok(())
             }
+            Held::Netlink { netlink, program: old, .. } => {
+                netlink.set_xdp(&self.interface, program, Some(old), self.hook.xdp_mode())?;
+                *old = program.try_clone()?;
+                Ok(())
+            }
         }
     }
 
@@ -96,6 +108,16 @@ impl Attachment {
     pub fn occupant(&self) -> Result<Occupant, KernelError> {
         match &self.held {
             Held::Filter { filter, .. } => Ok(occupants::of_filter(&self.interface, self.hook, filter)),
+            Held::Netlink { program, .. } => {
+                let info = program.info()?;
+                Ok(Occupant {
+                    ifindex: self.interface.index,
+                    hook: self.hook,
+                    holder: Holder::Netlink,
+                    program_id: info.id,
+                    program_name: info.name,
+                })
+            }
             Held::Link { fd, .. } => {
                 let error = |source| {
                     KernelError::new("inspect the link of", format!("`{}`", self.interface.name), source)
@@ -119,6 +141,10 @@ impl Attachment {
                 *left = true;
                 netlink.delete_filter(&self.interface, filter)
             }
+            Held::Netlink { netlink, left, .. } => {
+                *left = true;
+                netlink.clear_xdp(&self.interface, self.hook.xdp_mode())
+            }
             Held::Link { fd, pin } => {
                 let error =
                     |source| KernelError::new("detach from", format!("`{}`", self.interface.name), source);
@@ -128,9 +154,9 @@ impl Attachment {
         }
     }
 
-    /// Leaves a filter where it is. A link stays only where it is pinned.
+    /// Leaves what is no link where it is. A link stays only where it is pinned.
     pub fn let_go(mut self) {
-        if let Held::Filter { left, .. } = &mut self.held {
+        if let Held::Filter { left, .. } | Held::Netlink { left, .. } = &mut self.held {
             *left = true;
         }
     }
@@ -138,9 +164,15 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        if let Held::Filter { netlink, filter, left: false } = &mut self.held {
-            // The interface may be gone, and the filter with it.
-            let _ = netlink.delete_filter(&self.interface, filter);
+        // The interface may be gone, and what was on it too: nobody is left to tell.
+        match &mut self.held {
+            Held::Filter { netlink, filter, left: false } => {
+                let _ = netlink.delete_filter(&self.interface, filter);
+            }
+            Held::Netlink { netlink, left: false, .. } => {
+                let _ = netlink.clear_xdp(&self.interface, self.hook.xdp_mode());
+            }
+            _ => {}
         }
     }
 }

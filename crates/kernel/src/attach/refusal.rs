@@ -49,10 +49,14 @@ const DRIVER_WORDS: [(i32, &str); 5] = [
     (libc::EINVAL, "the driver does not take this program with its present settings"),
 ];
 
-pub(super) fn of_xdp(program: &Program, interface: &Interface, hook: Hook, error: io::Error) -> AttachError {
-    let errno = error.raw_os_error().unwrap_or(0);
+pub(super) fn of_xdp(
+    program: &Program,
+    interface: &Interface,
+    hook: Hook,
+    error: KernelError,
+) -> AttachError {
     let name = interface.name.clone();
-    match errno {
+    match error.errno() {
         libc::EPERM | libc::EACCES => AttachError::Permission { interface: name },
         libc::ENODEV | libc::ENXIO => AttachError::NoInterface { interface: name },
         libc::EBUSY | libc::EEXIST => taken(interface, hook, error),
@@ -74,11 +78,11 @@ pub(super) fn of_tc(interface: &Interface, error: io::Error) -> AttachError {
     }
 }
 
-fn taken(interface: &Interface, hook: Hook, error: io::Error) -> AttachError {
+fn taken(interface: &Interface, hook: Hook, error: KernelError) -> AttachError {
     let found = Netlink::open().and_then(|mut netlink| occupants::xdp_occupants(&mut netlink, interface));
     let Some(occupant) = found.ok().and_then(|all| all.into_iter().next()) else {
         // EEXIST also says that a bond or bridge above it has a program.
-        let reason = format!("{}; an interface above it may have a program", crate::error::words(&error));
+        let reason = format!("{}; an interface above it may have a program", error.reason());
         return refused(interface, reason);
     };
     let (interface, occupant) = (interface.name.clone(), Box::new(occupant));
@@ -93,27 +97,26 @@ fn too_large(interface: &Interface) -> AttachError {
     AttachError::MtuTooLarge { interface: interface.name.clone(), mtu: mtu(interface), limit: PAGE_MTU }
 }
 
-fn of_driver(program: &Program, interface: &Interface, hook: Hook, error: io::Error) -> AttachError {
-    let errno = error.raw_os_error().unwrap_or(0);
+fn of_driver(program: &Program, interface: &Interface, hook: Hook, error: KernelError) -> AttachError {
     if is_gone(interface) {
         // Links answer EINVAL for an index that nobody has.
         return AttachError::NoInterface { interface: interface.name.clone() };
     }
+    let errno = error.errno();
     let driver = offload::driver(&interface.name).unwrap_or_else(|_| "unknown".to_owned());
     let known = XDP_DRIVERS.contains(&driver.as_str());
     if hook == Hook::XdpNative && errno == libc::EOPNOTSUPP && !known {
         return AttachError::NoNative { interface: interface.name.clone(), driver };
     }
-    if hook == Hook::XdpNative
-        && matches!(errno, libc::EINVAL | libc::EOPNOTSUPP)
-        && mtu(interface) > PAGE_MTU
-    {
+    let too_long = mtu(interface) > PAGE_MTU && matches!(errno, libc::EINVAL | libc::EOPNOTSUPP);
+    if hook == Hook::XdpNative && too_long {
         return too_large(interface);
     }
     match DRIVER_WORDS.iter().find(|row| row.0 == errno) {
-        Some((_, words)) => refused(interface, format!("{words} ({})", crate::error::words(&error))),
+        Some((_, words)) => refused(interface, format!("{words} ({})", error.reason())),
         None => {
-            KernelError::new("attach", format!("`{}` to `{}`", program.name(), interface.name), error).into()
+            let subject = format!("`{}` to `{}`", program.name(), interface.name);
+            KernelError { action: "attach", subject, ..error }.into()
         }
     }
 }

@@ -8,6 +8,11 @@ use netlink_packet_route::link::{
 
 use super::{Interface, Link, Netlink, VethEnd};
 use crate::KernelError;
+use crate::program::Program;
+
+/// `XDP_FLAGS_UPDATE_IF_NOEXIST` and `XDP_FLAGS_REPLACE` (5.7) of `linux/if_link.h`.
+const XDP_IF_NOEXIST: u32 = 1 << 0;
+const XDP_REPLACE: u32 = 1 << 4;
 
 /// The programs on an interface's XDP hooks, by their ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,12 +66,36 @@ impl Netlink {
         Ok(read_xdp(&link))
     }
 
-    /// Takes a program off an XDP hook that netlink (not a link) put there. `mode` is `XDP_FLAGS_*_MODE`.
+    /// Puts a program on an XDP hook without a link; `expected` is the one that must sit there now, if any.
+    /// `mode` is `XDP_FLAGS_*_MODE`.
+    pub(crate) fn set_xdp(
+        &mut self,
+        interface: &Interface,
+        program: &Program,
+        expected: Option<&Program>,
+        mode: u32,
+    ) -> Result<(), KernelError> {
+        let guard = if expected.is_some() { XDP_REPLACE } else { XDP_IF_NOEXIST };
+        let mut xdp = vec![LinkXdp::Fd(program.raw_fd()), LinkXdp::Flags(mode | guard)];
+        xdp.extend(expected.map(|program| LinkXdp::ExpectedFd(program.raw_fd() as u32)));
+        self.send_xdp("put a program on", interface, xdp)
+    }
+
+    /// Takes a program off an XDP hook that netlink (not a link) put there.
     pub(crate) fn clear_xdp(&mut self, interface: &Interface, mode: u32) -> Result<(), KernelError> {
+        self.send_xdp("take the program off", interface, vec![LinkXdp::Fd(-1), LinkXdp::Flags(mode)])
+    }
+
+    fn send_xdp(
+        &mut self,
+        action: &'static str,
+        interface: &Interface,
+        xdp: Vec<LinkXdp>,
+    ) -> Result<(), KernelError> {
         let mut message = indexed(interface.index);
-        message.attributes.push(LinkAttribute::Xdp(vec![LinkXdp::Fd(-1), LinkXdp::Flags(mode)]));
+        message.attributes.push(LinkAttribute::Xdp(xdp));
         let message = RouteNetlinkMessage::SetLink(message);
-        self.request("take the program off", &quoted(&interface.name), message, 0).map(drop)
+        self.request(action, &quoted(&interface.name), message, 0).map(drop)
     }
 
     /// Sets an interface up.

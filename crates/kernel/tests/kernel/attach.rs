@@ -1,10 +1,17 @@
+#![allow(clippy::print_stderr, reason = "figures are for the reader")]
+
+use std::collections::BTreeMap;
+
 use weir_bpf::map::MapDef;
 use weir_kernel::attach::{self, AttachError, Attachment, Holder, Hook, TcDoor};
+use weir_kernel::load::{self, Loaded, Options, Reuse};
 use weir_kernel::netlink::{Interface, Netlink};
 use weir_kernel::program::Program;
-use weir_kernel::run;
+use weir_kernel::run::{self, LiveRun};
 
-use crate::programs::{XDP_DROP, XDP_PASS, dispatcher, frame, one, returns, try_load};
+use crate::programs::{
+    XDP_DROP, XDP_PASS, XDP_TX, counter_map, counting, dispatcher, elf, frame, one, returns, try_load,
+};
 use crate::support::{Pins, Wire, require_kernel};
 
 fn pass() -> Program {
@@ -185,18 +192,71 @@ fn a_slot_of_a_prog_array_swaps_the_policy() {
 }
 
 #[test]
-fn traffic_meets_the_old_or_the_new_program_and_never_none() {
+fn xdp_without_links() {
     require_kernel!();
     let wire = Wire::new();
     wire.at_left(|left| {
-        let mut attachment = attach::attach(&pass(), &left, Hook::XdpNative).unwrap();
-        let (one, other) = (pass(), pass());
-        let ids = [one.id().unwrap(), other.id().unwrap()];
-        for turn in 0..6 {
-            attachment.update(if turn % 2 == 0 { &one } else { &other }).unwrap();
+        for hook in [Hook::XdpNative, Hook::XdpGeneric] {
+            let mut attachment = attach::attach_by_netlink(&pass(), &left, hook).unwrap();
             let found = attach::occupants(&left).unwrap();
-            assert_eq!(found.len(), 1);
-            assert_eq!(found[0].program_id, ids[turn % 2]);
+            assert_eq!(found, [attachment.occupant().unwrap()]);
+            assert_eq!((found[0].hook, found[0].holder), (hook, Holder::Netlink));
+            let next = drop_all();
+            attachment.update(&next).unwrap();
+            assert_eq!(attach::occupants(&left).unwrap()[0].program_id, next.id().unwrap());
+            let error = attach::attach_by_netlink(&pass(), &left, hook).unwrap_err();
+            assert!(matches!(error, AttachError::Busy { .. }), "{error}");
+            drop(attachment);
+            assert_eq!(attach::occupants(&left).unwrap(), []);
         }
+        let error = attach::attach_by_netlink(&pass(), &Interface::named("lo").unwrap(), Hook::XdpNative);
+        assert!(matches!(error.unwrap_err(), AttachError::NoNative { .. }));
     });
+}
+
+/// Programs before and after swap drop all and count together; what meets none reaches tc, which counts too.
+#[test]
+fn under_traffic_every_frame_meets_the_old_or_the_new_program() {
+    require_kernel!();
+    const FRAMES: u32 = 2_000_000;
+    let wire = Wire::new();
+    let spy = try_load(vec![counting("spy", "tc", 0)], vec![counter_map()]).unwrap();
+    let first = try_load(vec![counting("first", "xdp", XDP_DROP)], vec![counter_map()]).unwrap();
+    let map = || Reuse::Map(first.map("counts").unwrap().try_clone().unwrap());
+    let options = Options { reuse: BTreeMap::from([("counts".to_owned(), map())]), ..Options::default() };
+    let second = elf(vec![counting("second", "xdp", XDP_DROP)], vec![counter_map()]);
+    let second = load::load(&second, options).unwrap();
+    let programs = [first.program("first").unwrap(), second.program("second").unwrap()];
+    let swaps = wire.at_left(|left| {
+        let mut attachment = attach::attach(programs[0], &left, Hook::XdpNative).unwrap();
+        let _spy = attach::attach(spy.program("spy").unwrap(), &left, Hook::TcIngress).unwrap();
+        let before = count_of(&first);
+        let send = || {
+            let right = Interface::named("right").unwrap();
+            let back = one(returns("back", "xdp", XDP_TX));
+            let frame = frame(64, 0);
+            run::live(&back, &LiveRun { frame: &frame, repeat: FRAMES, batch: 64, ingress: right.index })
+                .unwrap();
+        };
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(|| wire.right.run(send).unwrap());
+            let mut swaps = 0;
+            while !sender.is_finished() {
+                swaps += 1;
+                attachment.update(programs[swaps % 2]).unwrap();
+            }
+            sender.join().unwrap();
+            assert!(count_of(&first) - before >= 1000);
+            swaps
+        })
+    });
+    let (judged, missed) = (count_of(&first), count_of(&spy));
+    eprintln!("{swaps} swaps under {judged} of {FRAMES} frames; {missed} met no program");
+    assert!(swaps >= 2);
+    assert_eq!(missed, 0);
+}
+
+fn count_of(loaded: &Loaded) -> u64 {
+    let value = loaded.map("counts").unwrap().lookup(&[0; 4]).unwrap().unwrap();
+    u64::from_ne_bytes(value.try_into().unwrap())
 }

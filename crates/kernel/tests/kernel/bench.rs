@@ -48,8 +48,8 @@ fn turns_cost_what_they_cost() {
         let measured = bench(&program, &frames, &QUICK).unwrap();
         let plain = bare(&program) - bare(&one(returns("empty", "xdp", XDP_DROP)));
         eprintln!("{turns} turns: plain {plain}, {measured:?}");
-        // The processor runs the loop beside the feeder's last steps: short loops look shorter.
-        let (least, most) = (0.3 * plain - NOISE, 1.5 * plain + NOISE);
+        // Two ways to the same figure: they must agree as far as the neighbours let them.
+        let (least, most) = (0.6 * plain - NOISE, 1.5 * plain + NOISE);
         assert!((least..most).contains(&measured.net.median), "plain {plain}, {measured:?}");
     }
 }

@@ -34,7 +34,7 @@ fn inside_there_is_only_loopback_and_bpffs_stays_in_sight() {
     assert!(links.iter().any(|link| link.name == "lo" && link.up));
     assert!(namespace.run(|| weir_kernel::pins::is_bpffs(&mount)).unwrap());
     let found = Namespace::find(&std::process::id().to_string()).unwrap();
-    assert!(!found.run(|| netns_inode()).unwrap().is_empty());
+    assert!(!found.run(netns_inode).unwrap().is_empty());
     assert_ne!(found.run(netns_inode).unwrap(), namespace.run(netns_inode).unwrap());
 }
 

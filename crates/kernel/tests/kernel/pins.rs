@@ -42,8 +42,9 @@ fn pins_change_places_and_have_second_names() {
     other.pin(&pins.at("other")).unwrap();
     pins::duplicate(&pins.at("one"), &pins.at("again")).unwrap();
     assert_eq!(Map::open(&pins.at("again")).unwrap().info().id, one.info().id);
-    let exchanged = pins::exchange(&pins.at("one"), &pins.at("other"));
-    eprintln!("exchange: {exchanged:?}");
+    pins::exchange(&pins.at("one"), &pins.at("other")).unwrap();
+    assert_eq!(Map::open(&pins.at("one")).unwrap().info().id, other.info().id);
+    assert_eq!(Map::open(&pins.at("other")).unwrap().info().id, one.info().id);
     pins::rename(&pins.at("again"), &pins.at("one")).unwrap();
     assert_eq!(Map::open(&pins.at("one")).unwrap().info().id, one.info().id);
 }

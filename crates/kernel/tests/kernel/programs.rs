@@ -11,6 +11,7 @@ use weir_kernel::load::{self, LoadError, Loaded, Options};
 
 pub(crate) const XDP_DROP: u32 = 1;
 pub(crate) const XDP_PASS: u32 = 2;
+pub(crate) const XDP_TX: u32 = 3;
 
 pub(crate) fn elf(programs: Vec<Program>, maps: Vec<MapDef>) -> Vec<u8> {
     Object { programs, maps, license: "GPL".into() }.to_elf().expect("an object")
