@@ -6,17 +6,12 @@ use weir_compiler::syntax::ast::{ExprKind, File, Item, LiteralValue};
 use weir_compiler::syntax::{parse, parse_elements_file, parse_expr, parse_literal, parse_packet};
 
 /// Runs an entry of the parser on a text; also the place and code of each error.
-fn read<T>(
-    text: &str,
-    rule: impl FnOnce(&Sources, SourceId, &mut Diagnostics) -> T,
-) -> (T, Vec<String>) {
+fn read<T>(text: &str, rule: impl FnOnce(&Sources, SourceId, &mut Diagnostics) -> T) -> (T, Vec<String>) {
     let (mut sources, mut diagnostics) = (Sources::default(), Diagnostics::default());
     let id = sources.add("t", text);
     let value = rule(&sources, id, &mut diagnostics);
-    let told = diagnostics
-        .iter()
-        .map(|d| format!("{} {}", sources.place(d.primary.0), d.code.text()))
-        .collect();
+    let told =
+        diagnostics.iter().map(|d| format!("{} {}", sources.place(d.primary.0), d.code.text())).collect();
     (value, told)
 }
 
@@ -76,14 +71,7 @@ pass y when udp
 drop z when a && b
 ";
     let (file, told) = read(text, parse);
-    let expected = [
-        "t:1 E0003",
-        "t:2 E0002",
-        "t:4 E0004",
-        "t:7 E0003",
-        "t:8 E0003",
-        "t:10 E0003",
-    ];
+    let expected = ["t:1 E0003", "t:2 E0002", "t:4 E0004", "t:7 E0003", "t:8 E0003", "t:10 E0003"];
     assert_eq!(told, expected);
     assert_eq!(file.items.len(), 4);
 }
@@ -97,10 +85,7 @@ fn single_texts_parse() {
     let text = "eth(eth.src=02:00:00:00:00:01)/vlan/hex(00 1e4f : 5a)/payload(\"a\\x00\")";
     let packet = right(text, parse_packet).expect("a packet");
     let bytes = packet.layers.iter().filter_map(|l| l.bytes.clone());
-    assert_eq!(
-        bytes.collect::<Vec<_>>(),
-        [vec![0, 0x1e, 0x4f, 0x5a], b"a\0".to_vec()]
-    );
+    assert_eq!(bytes.collect::<Vec<_>>(), [vec![0, 0x1e, 0x4f, 0x5a], b"a\0".to_vec()]);
 
     assert!(right("(10.0.0.1..10.0.0.9, 1024..65535)", parse_literal).is_some());
     let text = "; list\n10.0.0.0/8 ; RFC 1918\n\n2001:db8::1, 80\n(1, 2..3)\n# end";
@@ -124,22 +109,9 @@ fn constants_mean_what_they_say() {
         ("\"a\\x41\\n\"", Bytes(b"aA\n".to_vec())),
     ] {
         let expr = right(text, parse_expr).expect("a constant");
-        assert!(
-            matches!(expr.kind, ExprKind::Literal(read) if read == value),
-            "{text}"
-        );
+        assert!(matches!(expr.kind, ExprKind::Literal(read) if read == value), "{text}");
     }
-    for text in [
-        "1.5M",
-        "256.0.0.1",
-        "1::2::3",
-        "0x",
-        "010",
-        "10.0.0.0/33",
-        "1e5",
-        "1KiB",
-        "a:b:c",
-    ] {
+    for text in ["1.5M", "256.0.0.1", "1::2::3", "0x", "010", "10.0.0.0/33", "1e5", "1KiB", "a:b:c"] {
         assert_eq!(read(text, parse_expr).1, ["t:1 E0002"], "{text}");
     }
     for text in ["add", "beef", "dead-beef"] {

@@ -3,9 +3,7 @@
 use proptest::prelude::*;
 use weir_compiler::diagnostic::{Diagnostics, Style, render};
 use weir_compiler::source::{SourceId, Sources};
-use weir_compiler::syntax::{
-    format, parse, parse_elements_file, parse_expr, parse_literal, parse_packet,
-};
+use weir_compiler::syntax::{format, parse, parse_elements_file, parse_expr, parse_literal, parse_packet};
 
 /// A tree as text without places, and the comments' texts.
 fn shape(text: &str) -> Result<(String, Vec<String>), String> {
@@ -17,10 +15,7 @@ fn shape(text: &str) -> Result<(String, Vec<String>), String> {
     }
     let comments = file.comments.iter();
     let comments = comments.map(|&c| sources.text(c).trim_end().to_owned());
-    Ok((
-        without_spans(&format!("{:?}", file.items)),
-        comments.collect(),
-    ))
+    Ok((without_spans(&format!("{:?}", file.items)), comments.collect()))
 }
 
 /// Drops the `0:12..34` of spans from a debug text.
@@ -30,9 +25,7 @@ fn without_spans(debug: &str) -> String {
     while let Some(at) = rest.find("0:") {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
-        let end = after[2..]
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .map_or(after.len(), |n| n + 2);
+        let end = after[2..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(after.len(), |n| n + 2);
         if !after[..end].contains("..") {
             out.push_str(&after[..end]);
         }
@@ -47,10 +40,7 @@ fn laws(text: &str) -> Result<String, TestCaseError> {
         let mut sources = Sources::default();
         let id = sources.add("t", text);
         format(&sources, id).map_err(|told| {
-            TestCaseError::fail(format!(
-                "{}\nof\n{text}",
-                render(&told, &sources, Style::Plain)
-            ))
+            TestCaseError::fail(format!("{}\nof\n{text}", render(&told, &sources, Style::Plain)))
         })
     };
     let once = formatted(text)?;
@@ -175,16 +165,12 @@ const TOKENS: &[&str] = &[
 ];
 
 fn soup() -> impl Strategy<Value = String> {
-    prop::collection::vec(
-        (prop::sample::select(TOKENS), prop::bool::weighted(0.9)),
-        0..60,
+    prop::collection::vec((prop::sample::select(TOKENS), prop::bool::weighted(0.9)), 0..60).prop_map(
+        |tokens| {
+            let spaced = tokens.iter().map(|(t, space)| format!("{t}{}", if *space { " " } else { "" }));
+            spaced.collect()
+        },
     )
-    .prop_map(|tokens| {
-        let spaced = tokens
-            .iter()
-            .map(|(t, space)| format!("{t}{}", if *space { " " } else { "" }));
-        spaced.collect()
-    })
 }
 
 // Random trees, as text with needless parentheses and odd spaces.
@@ -194,8 +180,7 @@ fn constant() -> impl Strategy<Value = String> {
         any::<u32>().prop_map(|n| n.to_string()),
         any::<u16>().prop_map(|n| format!("{n:#x}")),
         any::<[u8; 4]>().prop_map(|b| std::net::Ipv4Addr::from(b).to_string()),
-        (any::<[u8; 4]>(), 0..=32u8)
-            .prop_map(|(b, n)| format!("{}/{n}", std::net::Ipv4Addr::from(b))),
+        (any::<[u8; 4]>(), 0..=32u8).prop_map(|(b, n)| format!("{}/{n}", std::net::Ipv4Addr::from(b))),
         any::<[u16; 8]>().prop_map(|b| std::net::Ipv6Addr::from(b).to_string()),
         (any::<u16>(), 0..=128u8).prop_map(|(b, n)| format!("{b:x}::/{n}")),
         Just("02:00:00:00:00:01".to_owned()),
@@ -215,14 +200,7 @@ fn element() -> impl Strategy<Value = String> {
 }
 
 fn field() -> impl Strategy<Value = String> {
-    let fields = [
-        "tcp",
-        "ip.src",
-        "tcp.flags.syn",
-        "vlan[1].id",
-        "inner.ip.ttl",
-        "payload[0:4]",
-    ];
+    let fields = ["tcp", "ip.src", "tcp.flags.syn", "vlan[1].id", "inner.ip.ttl", "payload[0:4]"];
     prop::sample::select(fields.to_vec()).prop_map(str::to_owned)
 }
 
@@ -268,15 +246,10 @@ fn name() -> impl Strategy<Value = String> {
 
 fn statement() -> impl Strategy<Value = String> {
     let verb = prop::sample::select(vec!["pass", "drop", "shadow drop", "count"]);
-    let keys = prop::sample::select(vec![
-        "",
-        " per ip.src/24",
-        " per (ip.src/24/56, (tcp.port + 1) * 2)",
-    ]);
+    let keys = prop::sample::select(vec!["", " per ip.src/24", " per (ip.src/24/56, (tcp.port + 1) * 2)"]);
     prop_oneof![
         (verb, name(), condition()).prop_map(|(v, n, c)| format!("{v}  {n} when {c}")),
-        (name(), condition(), keys)
-            .prop_map(|(n, c, k)| format!("limit {n} when {c}\n to 500/s{k}")),
+        (name(), condition(), keys).prop_map(|(n, c, k)| format!("limit {n} when {c}\n to 500/s{k}")),
         Just("default   pass".to_owned()),
     ]
 }
@@ -288,10 +261,7 @@ fn set() -> impl Strategy<Value = String> {
     prop_oneof![
         (lines, comment(), clauses).prop_map(|(lines, after, clauses)| {
             let lines = lines.iter().map(|(e, c)| format!("{}{c}\n", e.join(", ")));
-            format!(
-                "set s : ip = {{{after}\n{}}}{clauses}",
-                lines.collect::<String>()
-            )
+            format!("set s : ip = {{{after}\n{}}}{clauses}", lines.collect::<String>())
         }),
         prop::collection::vec(element(), 0..20)
             .prop_map(|e| format!("set longer_name:ip={{{}}}", e.join(","))),
@@ -318,13 +288,8 @@ fn protocol() -> impl Strategy<Value = String> {
     ];
     let lines = prop::collection::vec((entry, comment(), 0..3usize), 0..10);
     (lines, comment()).prop_map(|(lines, after)| {
-        let lines = lines
-            .iter()
-            .map(|(e, c, blank)| format!("{e}{c}\n{}", "\n".repeat(*blank)));
-        format!(
-            "protocol tcp \"RFC\" transport stack x 2 {{{after}\n{}}}",
-            lines.collect::<String>()
-        )
+        let lines = lines.iter().map(|(e, c, blank)| format!("{e}{c}\n{}", "\n".repeat(*blank)));
+        format!("protocol tcp \"RFC\" transport stack x 2 {{{after}\n{}}}", lines.collect::<String>())
     })
 }
 
@@ -337,9 +302,7 @@ fn test() -> impl Strategy<Value = String> {
     ];
     let cases = prop::collection::vec((case, comment()), 0..5);
     cases.prop_map(|cases| {
-        let cases = cases
-            .iter()
-            .map(|(case, comment)| format!("{case}{comment}\n"));
+        let cases = cases.iter().map(|(case, comment)| format!("{case}{comment}\n"));
         format!("test \"t\" {{\n{}}}", cases.collect::<String>())
     })
 }
@@ -353,9 +316,7 @@ fn policy() -> impl Strategy<Value = String> {
     ];
     let items = prop::collection::vec((item, comment(), 0..3usize), 0..10);
     items.prop_map(|items| {
-        let items = items
-            .iter()
-            .map(|(i, c, blank)| format!("{i}{c}\n{}", "\n".repeat(*blank)));
+        let items = items.iter().map(|(i, c, blank)| format!("{i}{c}\n{}", "\n".repeat(*blank)));
         items.collect()
     })
 }

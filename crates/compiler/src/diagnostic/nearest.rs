@@ -15,9 +15,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 /// The language's word for another tool's (`dport` → `tcp.dstport`), by a table of such pairs.
 pub fn translated<'a>(word: &str, synonyms: &[(&str, &'a str)]) -> Option<&'a str> {
-    let found = synonyms
-        .iter()
-        .find(|(foreign, _)| foreign.eq_ignore_ascii_case(word))?;
+    let found = synonyms.iter().find(|(foreign, _)| foreign.eq_ignore_ascii_case(word))?;
     Some(found.1)
 }
 
@@ -25,13 +23,7 @@ pub fn translated<'a>(word: &str, synonyms: &[(&str, &'a str)]) -> Option<&'a st
 mod tests {
     use super::*;
 
-    const FIELDS: &[&str] = &[
-        "tcp.srcport",
-        "tcp.dstport",
-        "udp.dstport",
-        "ip.src",
-        "ip.ttl",
-    ];
+    const FIELDS: &[&str] = &["tcp.srcport", "tcp.dstport", "udp.dstport", "ip.src", "ip.ttl"];
 
     #[test]
     fn one_slip_is_found() {

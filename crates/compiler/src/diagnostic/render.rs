@@ -20,9 +20,7 @@ pub fn render(diagnostics: &Diagnostics, sources: &Sources, style: Style) -> Str
         Style::Plain => Renderer::plain(),
         Style::Coloured => Renderer::styled(),
     };
-    let shown = diagnostics
-        .iter()
-        .map(|d| renderer.render(&[group(d, sources)]) + "\n");
+    let shown = diagnostics.iter().map(|d| renderer.render(&[group(d, sources)]) + "\n");
     shown.collect::<Vec<_>>().join("\n")
 }
 
@@ -31,12 +29,8 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level
-        .primary_title(diagnostic.message.as_str())
-        .id(diagnostic.code.text());
-    let snippets = named_sources(diagnostic)
-        .into_iter()
-        .map(|source| snippet(diagnostic, source, sources));
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.text());
+    let snippets = named_sources(diagnostic).into_iter().map(|source| snippet(diagnostic, source, sources));
     let group = title.elements(snippets);
     match &diagnostic.help {
         Some(help) => group.element(Level::HELP.message(help.as_str())),
@@ -91,21 +85,14 @@ struct Window<'a> {
 impl<'a> Window<'a> {
     fn around(spans: impl Iterator<Item = Span>, id: SourceId, sources: &'a Sources) -> Self {
         let source = &sources[id];
-        let (first, last) = spans.fold((u32::MAX, 0), |(first, last), span| {
-            (first.min(span.start), last.max(span.end))
-        });
+        let (first, last) =
+            spans.fold((u32::MAX, 0), |(first, last), span| (first.min(span.start), last.max(span.end)));
         let length = source.text.len() as u32;
         let (first_line, column) = source.line_column(first.min(length));
         let start = (first.min(length) + 1 - column) as usize;
         let last = last.min(length) as usize;
-        let end = source.text[last..]
-            .find('\n')
-            .map_or(source.text.len(), |n| last + n);
-        Window {
-            text: &source.text[start..end],
-            start,
-            first_line,
-        }
+        let end = source.text[last..].find('\n').map_or(source.text.len(), |n| last + n);
+        Window { text: &source.text[start..end], start, first_line }
     }
 
     fn place(&self, span: Span) -> std::ops::Range<usize> {
@@ -191,12 +178,5 @@ fn label(span: Span, text: &str, sources: &Sources) -> Label {
     let source = &sources[span.source];
     let (line, column) = source.line_column(span.start);
     let (end_line, end_column) = source.line_column(span.end);
-    Label {
-        text: text.to_owned(),
-        file: source.name.clone(),
-        line,
-        column,
-        end_line,
-        end_column,
-    }
+    Label { text: text.to_owned(), file: source.name.clone(), line, column, end_line, end_column }
 }

@@ -23,12 +23,7 @@ pub(super) enum Comments {
 }
 
 /// Cuts a whole text into tokens and reports characters that the language does not use.
-pub(super) fn lex(
-    text: &str,
-    source: SourceId,
-    comments: Comments,
-    diagnostics: &mut Diagnostics,
-) -> Lexed {
+pub(super) fn lex(text: &str, source: SourceId, comments: Comments, diagnostics: &mut Diagnostics) -> Lexed {
     let mut lexer = Lexer {
         text,
         bytes: text.as_bytes(),
@@ -37,15 +32,13 @@ pub(super) fn lex(
         at: 0,
         fresh: true,
         unclosed_comment: false,
+        refused: false,
         tokens: Vec::with_capacity(text.len() / 6),
         comments: Vec::new(),
         diagnostics,
     };
     lexer.run();
-    Lexed {
-        tokens: lexer.tokens,
-        comments: lexer.comments,
-    }
+    Lexed { tokens: lexer.tokens, comments: lexer.comments }
 }
 
 struct Lexer<'a> {
@@ -56,6 +49,8 @@ struct Lexer<'a> {
     at: usize,
     fresh: bool,
     unclosed_comment: bool,
+    /// This line has had its unknown character.
+    refused: bool,
     tokens: Vec<Token>,
     comments: Vec<Span>,
     diagnostics: &'a mut Diagnostics,
@@ -66,8 +61,7 @@ impl Lexer<'_> {
         // Spans count in 32 bits.
         if u32::try_from(self.bytes.len()).is_err() {
             let start = Span::new(self.source, 0, 0);
-            self.diagnostics
-                .report(Code::Expected, start, "a text of 4 GiB or more");
+            self.diagnostics.report(Code::Expected, start, "a text of 4 GiB or more");
             self.bytes = &[];
         }
         if self.text.starts_with('\u{feff}') {
@@ -82,7 +76,7 @@ impl Lexer<'_> {
     fn step(&mut self) {
         match self.bytes[self.at] {
             b'\n' => {
-                self.fresh = true;
+                (self.fresh, self.refused) = (true, false);
                 self.at += 1;
             }
             b' ' | b'\t' | b'\r' => self.at += 1,
@@ -113,12 +107,7 @@ impl Lexer<'_> {
 
     fn push(&mut self, kind: Kind, end: usize) {
         let (start, fresh) = (self.at as u32, self.fresh);
-        self.tokens.push(Token {
-            kind,
-            fresh,
-            start,
-            end: end as u32,
-        });
+        self.tokens.push(Token { kind, fresh, start, end: end as u32 });
         self.at = end;
         self.fresh = false;
     }
@@ -142,9 +131,7 @@ impl Lexer<'_> {
 
     fn foreign_comment(&mut self) {
         let end = match self.peek(1) {
-            b'*' if !self.unclosed_comment => {
-                self.text[self.at + 2..].find("*/").map(|n| self.at + n + 4)
-            }
+            b'*' if !self.unclosed_comment => self.text[self.at + 2..].find("*/").map(|n| self.at + n + 4),
             _ => None,
         };
         // Searched once: a text full of `/*` is still read in linear time.
@@ -177,11 +164,7 @@ impl Lexer<'_> {
     fn unclosed_text(&mut self) {
         let end = self.line_end();
         self.diagnostics
-            .report(
-                Code::BadLiteral,
-                self.span(end),
-                "a quoted text that does not end on its line",
-            )
+            .report(Code::BadLiteral, self.span(end), "a quoted text that does not end on its line")
             .help("close it with `\"`; a line break inside is written `\\n`");
         self.push(Kind::Bad, end);
     }
@@ -191,20 +174,23 @@ impl Lexer<'_> {
             .char_indices()
             .take_while(|&(_, c)| !c.is_ascii() || (is_unknown(c) && c != '\n'));
         let length = run.last().map_or(1, |(i, c)| i + c.len_utf8());
-        let shown = self.text[self.at..self.at + length]
-            .chars()
-            .next()
-            .unwrap_or(' ');
+        let shown = self.text[self.at..self.at + length].chars().next().unwrap_or(' ');
         let span = self.span(self.at + length);
-        let message = format!(
-            "the language does not use the character `{}`",
-            shown.escape_debug()
-        );
-        let diagnostic = self.diagnostics.report(Code::Character, span, message);
-        if let Some(help) = character_help(shown) {
-            diagnostic.help(help);
+        // One for a line is enough: quotes come in pairs.
+        if !std::mem::replace(&mut self.refused, true) {
+            let diagnostic = self.diagnostics.report(Code::Character, span, unused_character(shown));
+            if let Some(help) = character_help(shown) {
+                diagnostic.help(help);
+            }
         }
         self.push(Kind::Bad, self.at + length);
+    }
+}
+
+fn unused_character(c: char) -> String {
+    match c.is_control() {
+        true => format!("the language does not use the character `{}`", c.escape_default()),
+        false => format!("the language does not use the character `{c}`"),
     }
 }
 
@@ -214,14 +200,10 @@ fn is_unknown(c: char) -> bool {
 
 fn character_help(c: char) -> Option<&'static str> {
     match c {
-        '“' | '”' | '‘' | '’' | '\'' | '`' => {
-            Some("write text in straight double quotes: `\"…\"`")
-        }
+        '“' | '”' | '‘' | '’' | '\'' | '`' => Some("write text in straight double quotes: `\"…\"`"),
         ';' => Some("a statement ends with its line"),
         '|' => Some("write `or` between conditions"),
-        '~' => {
-            Some("`matches` is not in this version; compare a slice: `payload[0:4] == \"GET \"`")
-        }
+        '~' => Some("`matches` is not in this version; compare a slice: `payload[0:4] == \"GET \"`"),
         '%' => Some("an address is written without its zone"),
         '$' | '@' => Some("a set is named without a sign before it: `ip.src in friends`"),
         _ => None,

@@ -14,10 +14,7 @@ type Read<T> = Result<T, Unreadable>;
 
 fn unreadable<T>(message: impl Into<String>) -> Read<T> {
     let message = message.into();
-    Err(Unreadable {
-        message,
-        help: None,
-    })
+    Err(Unreadable { message, help: None })
 }
 
 fn mendable<T>(message: impl Into<String>, help: impl Into<String>) -> Read<T> {
@@ -86,10 +83,7 @@ fn not_an_ip4<T>(text: &str, address: &str, length: Option<&str>) -> Read<T> {
     if numbers && parts.len() < 4 && length.is_some() {
         let zeros = ".0".repeat(4 - parts.len());
         let help = format!("write `{address}{zeros}/{}`", length.unwrap_or_default());
-        return mendable(
-            format!("an IPv4 prefix has four numbers, not `{text}`"),
-            help,
-        );
+        return mendable(format!("an IPv4 prefix has four numbers, not `{text}`"), help);
     }
     if parts.len() == 2 && parts[0].bytes().all(|b| b.is_ascii_digit()) {
         let help = "use a smaller unit: `1500k` for `1.5M`";
@@ -112,9 +106,7 @@ fn split_prefix(text: &str) -> (&str, Option<&str>) {
 fn prefix_length(text: &str, bits: u8) -> Read<u8> {
     match text.parse::<u8>() {
         Ok(length) if length <= bits => Ok(length),
-        _ => unreadable(format!(
-            "a prefix length here is a number up to {bits}, not `{text}`"
-        )),
+        _ => unreadable(format!("a prefix length here is a number up to {bits}, not `{text}`")),
     }
 }
 
@@ -125,12 +117,7 @@ fn netmask_length(text: &str) -> Option<u32> {
     (mask.checked_shl(length).unwrap_or(0) == 0).then_some(length)
 }
 
-const THOUSANDS: &[(&str, u64)] = &[
-    ("", 1),
-    ("k", 1_000),
-    ("M", 1_000_000),
-    ("G", 1_000_000_000),
-];
+const THOUSANDS: &[(&str, u64)] = &[("", 1), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000)];
 
 const DURATIONS: &[(&str, u64)] = &[
     ("ns", 1),
@@ -142,19 +129,9 @@ const DURATIONS: &[(&str, u64)] = &[
     ("d", 86_400 * SECOND),
 ];
 
-const SIZES: &[(&str, u64)] = &[
-    ("B", 1),
-    ("kB", 1_000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-];
+const SIZES: &[(&str, u64)] = &[("B", 1), ("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
 
-const BITS: &[(&str, u64)] = &[
-    ("bit", 1),
-    ("kbit", 1_000),
-    ("Mbit", 1_000_000),
-    ("Gbit", 1_000_000_000),
-];
+const BITS: &[(&str, u64)] = &[("bit", 1), ("kbit", 1_000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000)];
 
 const PERIODS: &[(&str, u64)] = &[("s", SECOND), ("m", 60 * SECOND), ("h", 3_600 * SECOND)];
 
@@ -245,11 +222,7 @@ fn rate(text: &str, amount: &str, period: &str) -> Read<LiteralValue> {
     } else {
         return bad_unit(text, digits, unit, &format!("/{period}"));
     };
-    Ok(LiteralValue::Rate(Rate {
-        amount: scaled(text, value, by)?,
-        unit,
-        period: nanoseconds,
-    }))
+    Ok(LiteralValue::Rate(Rate { amount: scaled(text, value, by)?, unit, period: nanoseconds }))
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
@@ -269,9 +242,7 @@ fn decimal(digits: &str) -> Read<u128> {
 }
 
 fn scaled(text: &str, amount: u128, by: u64) -> Read<u64> {
-    let value = amount
-        .checked_mul(u128::from(by))
-        .and_then(|v| u64::try_from(v).ok());
+    let value = amount.checked_mul(u128::from(by)).and_then(|v| u64::try_from(v).ok());
     match value {
         Some(value) => Ok(value),
         None => too_large(text),
@@ -291,10 +262,9 @@ fn bad_unit<T>(text: &str, digits: &str, unit: &str, period: &str) -> Read<T> {
     let meant = FOREIGN_UNITS.iter().find(|(name, _)| *name == unit);
     match meant {
         Some((_, ours)) => mendable(message, format!("write `{digits}{ours}{period}`")),
-        None if unit.bytes().all(|b| b.is_ascii_hexdigit()) => mendable(
-            message,
-            format!("a hexadecimal number is written `0x{text}`"),
-        ),
+        None if unit.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            mendable(message, format!("a hexadecimal number is written `0x{text}`"))
+        }
         None => unreadable(message),
     }
 }

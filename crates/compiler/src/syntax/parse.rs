@@ -33,30 +33,18 @@ pub fn parse_expr(sources: &Sources, id: SourceId, diagnostics: &mut Diagnostics
 }
 
 /// Parses a text that is one test packet: `udp(ip.src=10.0.0.1, udp.dstport=53)`.
-pub fn parse_packet(
-    sources: &Sources,
-    id: SourceId,
-    diagnostics: &mut Diagnostics,
-) -> Option<Packet> {
+pub fn parse_packet(sources: &Sources, id: SourceId, diagnostics: &mut Diagnostics) -> Option<Packet> {
     single(sources, id, diagnostics, |p| p.packet())
 }
 
 /// Parses a text that is one element of a set.
-pub fn parse_literal(
-    sources: &Sources,
-    id: SourceId,
-    diagnostics: &mut Diagnostics,
-) -> Option<Element> {
+pub fn parse_literal(sources: &Sources, id: SourceId, diagnostics: &mut Diagnostics) -> Option<Element> {
     single(sources, id, diagnostics, |p| p.element())
 }
 
 /// Parses a set's file: one element a line, the parts of a tuple after each other with commas, with
 /// or without parentheses; comments begin with `#` or `;`.
-pub fn parse_elements_file(
-    sources: &Sources,
-    id: SourceId,
-    diagnostics: &mut Diagnostics,
-) -> Vec<Element> {
+pub fn parse_elements_file(sources: &Sources, id: SourceId, diagnostics: &mut Diagnostics) -> Vec<Element> {
     let (mut parser, _) = Parser::new(sources, id, Comments::HashOrSemicolon, diagnostics);
     parser.element_lines()
 }
@@ -191,8 +179,7 @@ impl<'a> Parser<'a> {
     /// From a token on to the last one taken.
     fn since(&self, first: usize) -> Span {
         let last = self.at.saturating_sub(1).max(first);
-        self.token_span(self.tokens[first])
-            .to(self.token_span(self.tokens[last]))
+        self.token_span(self.tokens[first]).to(self.token_span(self.tokens[last]))
     }
 
     // Taking.
@@ -235,36 +222,22 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, kind: Kind, what: &str) -> Parsed<Token> {
-        if self.peek() == kind {
-            Ok(self.bump())
-        } else {
-            Err(self.unexpected(what))
-        }
+        if self.peek() == kind { Ok(self.bump()) } else { Err(self.unexpected(what)) }
     }
 
     fn expect_word(&mut self, word: &str) -> Parsed<Token> {
-        if self.is_word(word) {
-            Ok(self.bump())
-        } else {
-            Err(self.unexpected(&format!("`{word}`")))
-        }
+        if self.is_word(word) { Ok(self.bump()) } else { Err(self.unexpected(&format!("`{word}`"))) }
     }
 
     fn name(&mut self, what: &str) -> Parsed<Name> {
         let token = self.expect(Kind::Word, what)?;
-        Ok(Name {
-            text: self.text_of(token).to_owned(),
-            span: self.token_span(token),
-        })
+        Ok(Name { text: self.text_of(token).to_owned(), span: self.token_span(token) })
     }
 
     fn str(&mut self, what: &str) -> Parsed<Str> {
         let token = self.expect(Kind::Text, what)?;
         let value = self.bytes(token)?;
-        Ok(Str {
-            value,
-            span: self.token_span(token),
-        })
+        Ok(Str { value, span: self.token_span(token) })
     }
 
     fn bytes(&mut self, token: Token) -> Parsed<Vec<u8>> {
@@ -277,10 +250,7 @@ impl<'a> Parser<'a> {
         while self.take(Kind::Dot) {
             segments.push(self.segment("a name after the `.`")?);
         }
-        Ok(Path {
-            segments,
-            span: self.since(first),
-        })
+        Ok(Path { segments, span: self.since(first) })
     }
 
     fn segment(&mut self, what: &str) -> Parsed<Segment> {
@@ -294,10 +264,7 @@ impl<'a> Parser<'a> {
         self.bump();
         let index = self.small_number("an index")?;
         self.expect(Kind::CloseBracket, "`]`")?;
-        Ok(Segment {
-            name,
-            index: Some((index, self.since(first))),
-        })
+        Ok(Segment { name, index: Some((index, self.since(first))) })
     }
 
     // Telling.
@@ -334,12 +301,8 @@ impl<'a> Parser<'a> {
         let (span, end) = (self.token_span(token), self.line_end());
         let bracket = self.text_of(token);
         self.open.clear();
-        self.report(
-            Code::Expected,
-            span,
-            format!("nothing closes this `{bracket}`"),
-        )
-        .also(end, "it is still open here")
+        self.report(Code::Expected, span, format!("nothing closes this `{bracket}`"))
+            .also(end, "it is still open here")
     }
 
     /// The place just after the last token taken.
@@ -423,9 +386,7 @@ impl<'a> Parser<'a> {
 
     /// Skips to the next item.
     fn skip_item(&mut self) {
-        while self.raw().kind != Kind::End
-            && (self.at == self.item_start || self.peek() != Kind::End)
-        {
+        while self.raw().kind != Kind::End && (self.at == self.item_start || self.peek() != Kind::End) {
             self.bump();
         }
     }

@@ -10,9 +10,7 @@ impl Parser<'_> {
     pub(super) fn literal(&mut self, what: &str) -> Parsed<Literal> {
         let token = self.raw();
         let value = match self.peek() {
-            Kind::Constant => {
-                literal::read(self.text_of(token)).map_err(|e| self.unreadable(token, e))?
-            }
+            Kind::Constant => literal::read(self.text_of(token)).map_err(|e| self.unreadable(token, e))?,
             Kind::Text => LiteralValue::Bytes(self.bytes(token)?),
             Kind::Word => match self.text_of(token) {
                 "true" => LiteralValue::Bool(true),
@@ -22,10 +20,7 @@ impl Parser<'_> {
             _ => return Err(self.unexpected(what)),
         };
         self.bump();
-        Ok(Literal {
-            value,
-            span: self.token_span(token),
-        })
+        Ok(Literal { value, span: self.token_span(token) })
     }
 
     /// A number that counts something of the language itself: an index, a length, a depth.
@@ -36,9 +31,7 @@ impl Parser<'_> {
         let literal = self.literal(what)?;
         match literal.value {
             LiteralValue::Int(value) if value <= u128::from(u32::MAX) => Ok(value as u32),
-            _ => Err(self
-                .report(Code::BadLiteral, literal.span, format!("expected {what}"))
-                .done()),
+            _ => Err(self.report(Code::BadLiteral, literal.span, format!("expected {what}")).done()),
         }
     }
 
@@ -65,9 +58,7 @@ impl Parser<'_> {
         self.bump();
         let high = self.text_of(self.raw());
         let help = format!("write `{}..{high}`", self.sources.text(low.span));
-        self.report(Code::Expected, dash, "a range is written with `..`")
-            .help(help)
-            .done()
+        self.report(Code::Expected, dash, "a range is written with `..`").help(help).done()
     }
 
     /// `{ a, b … }` or `( a, b … )`; a bad element costs itself.
@@ -80,10 +71,7 @@ impl Parser<'_> {
         let mut elements = Vec::new();
         while !self.take(close) {
             // Another bracket's end is not this list's to skip.
-            if matches!(
-                self.peek(),
-                Kind::End | Kind::CloseBrace | Kind::CloseParen | Kind::CloseBracket
-            ) {
+            if matches!(self.peek(), Kind::End | Kind::CloseBrace | Kind::CloseParen | Kind::CloseBracket) {
                 return Err(self.unexpected("another element"));
             }
             match self.separated_element(close) {
@@ -105,15 +93,9 @@ impl Parser<'_> {
         }
         if next == Kind::Slash {
             let refusal = self.expected("`,`");
-            return Err(refusal
-                .help("an address before `/` is written in full: `10.0.0.0/8`")
-                .done());
+            return Err(refusal.help("an address before `/` is written in full: `10.0.0.0/8`").done());
         }
-        let sign = if close == Kind::CloseBrace {
-            "`}`"
-        } else {
-            "`)`"
-        };
+        let sign = if close == Kind::CloseBrace { "`}`" } else { "`)`" };
         Err(self.unexpected(&format!("`,` or {sign}")))
     }
 
@@ -157,10 +139,7 @@ impl Parser<'_> {
             parts.push(self.element()?);
         }
         if self.peek() != Kind::End {
-            return Err(self
-                .expected("the line's end")
-                .help("a set's file has one element a line")
-                .done());
+            return Err(self.expected("the line's end").help("a set's file has one element a line").done());
         }
         Ok(Element::Tuple(parts, self.since(first)))
     }

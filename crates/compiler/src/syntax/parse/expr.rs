@@ -68,11 +68,7 @@ struct Tree {
 impl Tree {
     fn leaf(kind: ExprKind, span: Span) -> Tree {
         let (depth, outer) = (1, span);
-        Tree {
-            expr: Expr { kind, span },
-            depth,
-            outer,
-        }
+        Tree { expr: Expr { kind, span }, depth, outer }
     }
 }
 
@@ -113,10 +109,7 @@ impl Parser<'_> {
             return self.atom();
         }
         if least > Level::Not {
-            return Err(self
-                .expected("a value")
-                .help("put the negation in parentheses")
-                .done());
+            return Err(self.expected("a value").help("put the negation in parentheses").done());
         }
         self.bump();
         let inner = self.nested(|p| p.operators(Level::Not))?;
@@ -183,8 +176,7 @@ impl Parser<'_> {
             _ => return,
         };
         let message = format!("this is written `{ours}`, not `{written}`");
-        self.report(Code::Expected, span, message)
-            .help(format!("write `{ours}` instead"));
+        self.report(Code::Expected, span, message).help(format!("write `{ours}` instead"));
     }
 
     fn right_side(&mut self, left: Tree, operator: Operator) -> Parsed<Tree> {
@@ -217,14 +209,22 @@ impl Parser<'_> {
                 ExprKind::InSet(left, self.name("a set's name")?)
             }
             Kind::Constant => {
-                let element = self.text_of(self.raw());
-                let help = format!("write `in {{{element}}}`");
+                let help = format!("write `in {{{}}}`", self.bare_element());
                 return Err(self.expected("`{` or a set's name").help(help).done());
             }
             _ => return Err(self.unexpected("`{` or a set's name")),
         };
         let span = outer.to(self.since(first));
         self.limited(kind, depth, span)
+    }
+
+    /// The text of the value or range at hand.
+    fn bare_element(&self) -> &str {
+        let last = match (self.nth(1), self.nth(2)) {
+            (Kind::Range, Kind::Constant) => self.at + 2,
+            _ => self.at,
+        };
+        &self.text[self.raw().start as usize..self.tokens[last].end as usize]
     }
 
     fn atom(&mut self) -> Parsed<Tree> {
@@ -239,10 +239,9 @@ impl Parser<'_> {
                 }
                 _ => self.field(first),
             },
-            Kind::OpenBrace => Err(self
-                .expected("a condition or a value")
-                .help("a list of values stands after `in`")
-                .done()),
+            Kind::OpenBrace => {
+                Err(self.expected("a condition or a value").help("a list of values stands after `in`").done())
+            }
             _ => Err(self.unexpected("a condition or a value")),
         }
     }
@@ -273,19 +272,12 @@ impl Parser<'_> {
         self.bump();
         let offset = self.small_number("the slice's first byte, a number")?;
         if self.peek() != Kind::Colon {
-            return Err(self
-                .expected("`:`")
-                .help("a slice is written `[offset:length]`, in bytes")
-                .done());
+            return Err(self.expected("`:`").help("a slice is written `[offset:length]`, in bytes").done());
         }
         self.bump();
         let length = self.small_number("the slice's length in bytes, a number")?;
         self.expect(Kind::CloseBracket, "`]`")?;
-        Ok(SliceRange {
-            offset,
-            length,
-            span: self.since(first),
-        })
+        Ok(SliceRange { offset, length, span: self.since(first) })
     }
 
     fn parentheses(&mut self) -> Parsed<Tree> {
@@ -333,11 +325,7 @@ impl Parser<'_> {
         if depth > MAX_DEPTH {
             return Err(self.too_deep(span));
         }
-        Ok(Tree {
-            expr: Expr { kind, span },
-            depth,
-            outer: span,
-        })
+        Ok(Tree { expr: Expr { kind, span }, depth, outer: span })
     }
 
     /// Refuses a tuple where one value is needed.
@@ -349,19 +337,12 @@ impl Parser<'_> {
     }
 
     fn lonely_tuple(&mut self, span: Span) -> Reported {
-        self.report(
-            Code::Expected,
-            span,
-            "several values in parentheses stand before `in` only",
-        )
-        .done()
+        self.report(Code::Expected, span, "several values in parentheses stand before `in` only").done()
     }
 
     fn chained(&mut self) -> Reported {
         let sign = self.here();
-        self.report(Code::Expected, sign, "relations do not chain")
-            .help("join two of them with `and`")
-            .done()
+        self.report(Code::Expected, sign, "relations do not chain").help("join two of them with `and`").done()
     }
 
     /// What stands where a condition should have ended, with the fix where it is plain.
@@ -370,19 +351,14 @@ impl Parser<'_> {
             Some(word @ ("contains" | "matches")) => {
                 let span = self.here();
                 let message = format!("this version does not have `{word}`");
-                self.report(Code::Planned, span, message)
-                    .help("compare a slice: `payload[0:4] == \"GET \"`")
+                self.report(Code::Planned, span, message).help("compare a slice: `payload[0:4] == \"GET \"`")
             }
             Some("not") => self
                 .expected(expected)
                 .help("`not` stands before the whole relation: `not ip.src in friends`"),
-            Some("xor") => self
-                .expected(expected)
-                .help("write it with `and`, `or` and `not`"),
+            Some("xor") => self.expected(expected).help("write it with `and`, `or` and `not`"),
             _ => match self.peek() {
-                Kind::Range => self
-                    .expected(expected)
-                    .help("a range stands in braces: `in {1..5}`"),
+                Kind::Range => self.expected(expected).help("a range stands in braces: `in {1..5}`"),
                 Kind::Bang => self.expected(expected).help("a negation is written `not`"),
                 _ => self.expected(expected),
             },

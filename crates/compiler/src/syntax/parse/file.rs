@@ -32,9 +32,10 @@ impl Parser<'_> {
         if token.kind != Kind::Word || !words::ITEMS.contains(&self.text_of(token)) {
             return false;
         }
+        let alone = next.is_none_or(|n| n.fresh || n.kind == Kind::End);
         match next {
-            Some(next) if next.kind == Kind::Word => !next.fresh,
-            Some(next) => next.kind == Kind::Text && !next.fresh,
+            _ if alone => matches!(self.text_of(token), "pass" | "drop"),
+            Some(next) => matches!(next.kind, Kind::Word | Kind::Text),
             None => false,
         }
     }
@@ -60,20 +61,14 @@ impl Parser<'_> {
     pub(super) fn planned(&mut self, word: &str) -> Reported {
         let span = self.here();
         let message = format!("this version does not have `{word}`");
-        self.report(Code::Planned, span, message)
-            .help("there are `pass`, `drop`, `count` and `limit`")
-            .done()
+        self.report(Code::Planned, span, message).help("there are `pass`, `drop`, `count` and `limit`").done()
     }
 
     fn foreign_item(&mut self, word: &str) -> Parsed<Item> {
         if let Some(verb) = words::verb_for(word) {
             let span = self.here();
-            self.report(
-                Code::Expected,
-                span,
-                format!("no statement is called `{word}`"),
-            )
-            .help(format!("write `{verb}` instead"));
+            self.report(Code::Expected, span, format!("no statement is called `{word}`"))
+                .help(format!("write `{verb}` instead"));
             return Err(Reported);
         }
         let meant = nearest(word, words::ITEMS.iter().copied());
@@ -86,10 +81,7 @@ impl Parser<'_> {
 
     /// Something stands after a whole item on its line.
     fn trailing(&mut self) {
-        let clause = self
-            .word()
-            .filter(|w| words::continues(w))
-            .map(str::to_owned);
+        let clause = self.word().filter(|w| words::continues(w)).map(str::to_owned);
         let refusal = self.after_condition("the line's end");
         if let Some(word) = clause {
             refusal.help(format!("`{word}` has no place here, or comes earlier"));
@@ -100,10 +92,7 @@ impl Parser<'_> {
         let first = self.at;
         self.bump();
         let path = self.str("the file's name in quotes")?;
-        Ok(Include {
-            path,
-            span: self.since(first),
-        })
+        Ok(Include { path, span: self.since(first) })
     }
 
     fn set(&mut self) -> Parsed<Set> {
@@ -135,8 +124,7 @@ impl Parser<'_> {
     fn set_clauses(&mut self, set: &mut Set) -> Parsed<()> {
         if self.peek() == Kind::OpenBrace {
             let span = self.here();
-            self.report(Code::Expected, span, "expected `=` before the elements")
-                .help("write `= { … }`");
+            self.report(Code::Expected, span, "expected `=` before the elements").help("write `= { … }`");
             set.elements = Some(self.elements()?);
         } else if self.take(Kind::Assign) {
             set.elements = Some(Vec::new());
@@ -181,11 +169,7 @@ impl Parser<'_> {
         while self.take(Kind::Comma) {
             members.push(self.path("a protocol")?);
         }
-        Ok(Family {
-            name,
-            members,
-            span: self.since(first),
-        })
+        Ok(Family { name, members, span: self.since(first) })
     }
 
     fn test(&mut self) -> Parsed<Test> {
@@ -193,10 +177,6 @@ impl Parser<'_> {
         self.bump();
         let name = self.str("the test's name in quotes")?;
         let cases = self.block(|p| p.test_case())?;
-        Ok(Test {
-            name,
-            cases,
-            span: self.since(first),
-        })
+        Ok(Test { name, cases, span: self.since(first) })
     }
 }

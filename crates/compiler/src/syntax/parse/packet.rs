@@ -16,13 +16,7 @@ impl Parser<'_> {
             true => Some(self.name("the deciding statement's name")?),
             false => None,
         };
-        Ok(TestCase {
-            packet,
-            verdict,
-            by,
-            times,
-            span: self.since(first),
-        })
+        Ok(TestCase { packet, verdict, by, times, span: self.since(first) })
     }
 
     /// `x1000`, also with a space.
@@ -49,10 +43,7 @@ impl Parser<'_> {
         while self.take(Kind::Slash) {
             layers.push(self.layer()?);
         }
-        Ok(Packet {
-            layers,
-            span: self.since(first),
-        })
+        Ok(Packet { layers, span: self.since(first) })
     }
 
     fn layer(&mut self) -> Parsed<Layer> {
@@ -69,12 +60,7 @@ impl Parser<'_> {
             }
             self.close_paren(opened)?;
         }
-        Ok(Layer {
-            name,
-            fields,
-            bytes,
-            span: self.since(first),
-        })
+        Ok(Layer { name, fields, bytes, span: self.since(first) })
     }
 
     fn layer_fields(&mut self) -> Parsed<Vec<(Path, Literal)>> {
@@ -120,10 +106,7 @@ impl Parser<'_> {
             self.bump();
         }
         match digits.len() % 2 {
-            0 => Ok(digits
-                .chunks(2)
-                .map(|pair| pair[0] * 16 + pair[1])
-                .collect()),
+            0 => Ok(digits.chunks(2).map(|pair| pair[0] * 16 + pair[1]).collect()),
             _ => Err(self.odd_digits()),
         }
     }
@@ -131,8 +114,6 @@ impl Parser<'_> {
     fn odd_digits(&mut self) -> Reported {
         let span = self.here();
         let message = "an odd number of hexadecimal digits";
-        self.report(Code::BadLiteral, span, message)
-            .help("a byte has two digits")
-            .done()
+        self.report(Code::BadLiteral, span, message).help("a byte has two digits").done()
     }
 }

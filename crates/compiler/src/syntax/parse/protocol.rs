@@ -3,8 +3,8 @@
 use super::{Parsed, Parser, Reported};
 use crate::diagnostic::Code;
 use crate::syntax::ast::{
-    Field, Literal, Name, Next, OptionKind, OptionLength, Options, Over, Path, Protocol,
-    ProtocolEntry, Selector, Stack, Table,
+    Field, Literal, Name, Next, OptionKind, OptionLength, Options, Over, Path, Protocol, ProtocolEntry,
+    Selector, Stack, Table,
 };
 use crate::syntax::token::Kind;
 
@@ -58,11 +58,7 @@ impl Parser<'_> {
             _ => None,
         };
         let depth = self.small_number("how many of it may follow each other, a number")?;
-        Ok(Stack {
-            group,
-            depth,
-            span: self.since(first),
-        })
+        Ok(Stack { group, depth, span: self.since(first) })
     }
 
     /// Several, because `over` may name several places.
@@ -110,12 +106,7 @@ impl Parser<'_> {
             let space = self.path("a number space such as `ipproto`")?;
             let number = self.literal("a number")?;
             let inner = self.take_flag("inner");
-            overs.push(ProtocolEntry::Over(Over {
-                space,
-                number,
-                inner,
-                span: self.since(first),
-            }));
+            overs.push(ProtocolEntry::Over(Over { space, number, inner, span: self.since(first) }));
             if !self.take(Kind::Comma) {
                 return Ok(overs);
             }
@@ -166,14 +157,7 @@ impl Parser<'_> {
             Kind::OpenBrace => self.fields()?,
             _ => Vec::new(),
         };
-        Ok(Field {
-            name,
-            ty,
-            at,
-            when,
-            bits,
-            span: self.since(first),
-        })
+        Ok(Field { name, ty, at, when, bits, span: self.since(first) })
     }
 
     fn fields(&mut self) -> Parsed<Vec<Field>> {
@@ -188,37 +172,23 @@ impl Parser<'_> {
                 let always = self.here();
                 self.bump();
                 self.bump();
-                (
-                    Selector::Always(always),
-                    Table::One(self.path("a protocol")?),
-                )
+                (Selector::Always(always), Table::One(self.path("a protocol")?))
             }
             Some("peek") if self.nth(1) == Kind::Word && !self.next_is("in") => {
                 (self.peek_selector()?, self.table()?)
             }
-            _ => (
-                Selector::Field(self.path("a field, `peek` or `always`")?),
-                self.table()?,
-            ),
+            _ => (Selector::Field(self.path("a field, `peek` or `always`")?), self.table()?),
         };
         let inner = self.take_flag("inner");
         let when = match self.take_flag("when") {
             true => Some(self.expr()?),
             false => None,
         };
-        Ok(Next {
-            selector,
-            table,
-            inner,
-            when,
-            span: self.since(first),
-        })
+        Ok(Next { selector, table, inner, when, span: self.since(first) })
     }
 
     fn next_is(&self, word: &str) -> bool {
-        self.tokens
-            .get(self.at + 1)
-            .is_some_and(|&t| self.text_of(t) == word)
+        self.tokens.get(self.at + 1).is_some_and(|&t| self.text_of(t) == word)
     }
 
     fn peek_selector(&mut self) -> Parsed<Selector> {
@@ -261,12 +231,7 @@ impl Parser<'_> {
         let from = self.small_number("the options' first byte, a number")?;
         let length = self.option_length()?;
         let kinds = self.block(|p| p.option_kind())?;
-        Ok(Options {
-            from,
-            length,
-            kinds,
-            span: self.since(first),
-        })
+        Ok(Options { from, length, kinds, span: self.since(first) })
     }
 
     fn option_length(&mut self) -> Parsed<OptionLength> {
@@ -293,12 +258,7 @@ impl Parser<'_> {
             Kind::OpenBrace => self.fields()?,
             _ => Vec::new(),
         };
-        Ok(OptionKind {
-            number,
-            name,
-            fields,
-            span: self.since(first),
-        })
+        Ok(OptionKind { number, name, fields, span: self.since(first) })
     }
 
     fn option_without_number(&mut self) -> Reported {

@@ -21,14 +21,7 @@ impl Parser<'_> {
             _ if is_error(&when) => return Err(Reported),
             _ => Action::Limit(self.limit(when.is_some())?),
         };
-        Ok(Statement {
-            shadow,
-            action,
-            action_span,
-            name,
-            when,
-            span: self.since(first),
-        })
+        Ok(Statement { shadow, action, action_span, name, when, span: self.since(first) })
     }
 
     fn verb(&mut self) -> Parsed<(&'static str, Span)> {
@@ -62,8 +55,7 @@ impl Parser<'_> {
             return next != Kind::End;
         }
         let word = self.text_of(self.tokens[index + 1]);
-        matches!(word, "and" | "or" | "in" | "contains" | "matches")
-            || words::relation_for(word).is_some()
+        matches!(word, "and" | "or" | "in" | "contains" | "matches") || words::relation_for(word).is_some()
     }
 
     fn when(&mut self) -> Parsed<Option<Expr>> {
@@ -81,25 +73,18 @@ impl Parser<'_> {
             Ok(expr) => Ok(Some(expr)),
             Err(Reported) => {
                 self.skip_item();
-                Ok(Some(Expr {
-                    kind: ExprKind::Error,
-                    span: self.token_span(self.tokens[first]),
-                }))
+                Ok(Some(Expr { kind: ExprKind::Error, span: self.token_span(self.tokens[first]) }))
             }
         }
     }
 
     fn is_clause(&self) -> bool {
-        self.word()
-            .is_some_and(|w| words::continues(w) && !matches!(w, "and" | "or" | "in"))
+        self.word().is_some_and(|w| words::continues(w) && !matches!(w, "and" | "or" | "in"))
     }
 
     fn missing_when(&mut self) -> Reported {
         if matches!(self.word(), Some("if" | "where" | "unless")) {
-            return self
-                .expected("`when` before the condition")
-                .help("write `when` instead")
-                .done();
+            return self.expected("`when` before the condition").help("write `when` instead").done();
         }
         self.expected("`when` before the condition")
             .help("a statement is written `VERB [NAME] when CONDITION`")
@@ -176,10 +161,7 @@ impl Parser<'_> {
         let first = self.at;
         self.bump();
         let verdict = self.verdict()?;
-        Ok(Default_ {
-            verdict,
-            span: self.since(first),
-        })
+        Ok(Default_ { verdict, span: self.since(first) })
     }
 
     /// `pass` or `drop`.
@@ -200,11 +182,5 @@ impl Parser<'_> {
 }
 
 fn is_error(when: &Option<Expr>) -> bool {
-    matches!(
-        when,
-        Some(Expr {
-            kind: ExprKind::Error,
-            ..
-        })
-    )
+    matches!(when, Some(Expr { kind: ExprKind::Error, .. }))
 }

@@ -1,21 +1,15 @@
 //! The language's words, and other tools' words for the same.
 
 /// Words that begin a line which goes on with the item before.
-const CONTINUING: &[&str] = &[
-    "and", "or", "when", "in", "to", "burst", "per", "max", "timeout", "from",
-];
+const CONTINUING: &[&str] = &["and", "or", "when", "in", "to", "burst", "per", "max", "timeout", "from"];
 
 /// Verbs that a later version has.
-const PLANNED: &[&str] = &[
-    "pool", "balance", "sample", "redirect", "reject", "mark", "impair", "answer", "forward",
-    "decap",
-];
+const PLANNED: &[&str] =
+    &["pool", "balance", "sample", "redirect", "reject", "mark", "impair", "answer", "forward", "decap"];
 
 /// The words that begin an item.
-pub(super) const ITEMS: &[&str] = &[
-    "include", "set", "protocol", "family", "pass", "drop", "count", "limit", "shadow", "default",
-    "test",
-];
+pub(super) const ITEMS: &[&str] =
+    &["include", "set", "protocol", "family", "pass", "drop", "count", "limit", "shadow", "default", "test"];
 
 /// Other tools' words at a statement's start, and the language's.
 const FOREIGN_VERBS: &[(&str, &str)] = &[
@@ -34,15 +28,8 @@ const FOREIGN_VERBS: &[(&str, &str)] = &[
 ];
 
 /// Wireshark's spellings of relations.
-const FOREIGN_RELATIONS: &[(&str, &str)] = &[
-    ("eq", "=="),
-    ("is", "=="),
-    ("ne", "!="),
-    ("lt", "<"),
-    ("le", "<="),
-    ("gt", ">"),
-    ("ge", ">="),
-];
+const FOREIGN_RELATIONS: &[(&str, &str)] =
+    &[("eq", "=="), ("is", "=="), ("ne", "!="), ("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">=")];
 
 pub(super) fn continues(word: &str) -> bool {
     CONTINUING.contains(&word)

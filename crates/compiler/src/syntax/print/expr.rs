@@ -24,10 +24,7 @@ impl Write for Pieces<'_> {
 
 impl<'a> Pieces<'a> {
     pub(super) fn new(spelling: Option<&'a Sources>) -> Self {
-        Pieces {
-            spelling,
-            pieces: vec![String::new()],
-        }
+        Pieces { spelling, pieces: vec![String::new()] }
     }
 
     pub(super) fn finish(mut self) -> Vec<String> {

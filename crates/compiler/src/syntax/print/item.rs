@@ -68,9 +68,8 @@ impl<'a> Rows<'a> {
     fn end_before(&self, limit: u32, start: u32) -> u32 {
         let after = self.tokens.partition_point(|t| t.start < limit);
         let before = self.tokens[..after].iter().rev();
-        let last = before
-            .take_while(|t| t.start >= start)
-            .find(|t| !matches!(t.kind, Kind::Comma | Kind::End));
+        let last =
+            before.take_while(|t| t.start >= start).find(|t| !matches!(t.kind, Kind::Comma | Kind::End));
         last.map_or(start, |t| t.end)
     }
 
@@ -187,10 +186,7 @@ impl<'a> Rows<'a> {
             head.push(' ');
             head.push_str(self.sources.text(reference.span));
         }
-        for (flag, word) in [
-            (&protocol.root, " root"),
-            (&protocol.transport, " transport"),
-        ] {
+        for (flag, word) in [(&protocol.root, " root"), (&protocol.transport, " transport")] {
             head.push_str(if flag.is_some() { word } else { "" });
         }
         if let Some(stack) = &protocol.stack {
@@ -232,9 +228,7 @@ impl<'a> Rows<'a> {
             let tail: Vec<String> = std::iter::once(one_line).chain(clauses.clone()).collect();
             let all: Vec<String> = cells.iter().chain(&tail).cloned().collect();
             if fits(0, &all) {
-                return self
-                    .rows
-                    .push(Row::new(Table::Set, 0, cells, vec![tail.join(" ")]));
+                return self.rows.push(Row::new(Table::Set, 0, cells, vec![tail.join(" ")]));
             }
         }
         let head = Row::new(Table::Set, 0, cells, vec![format!("{ty} =")]);
@@ -248,14 +242,10 @@ impl<'a> Rows<'a> {
     /// The braces around a set's elements; clauses may follow them.
     fn set_braces(&self, range: &std::ops::Range<u32>, elements: &[Element]) -> Option<Braces> {
         let from = self.tokens.partition_point(|t| t.start < range.start);
-        let open = *self.tokens[from..]
-            .iter()
-            .find(|t| t.kind == Kind::OpenBrace)?;
+        let open = *self.tokens[from..].iter().find(|t| t.kind == Kind::OpenBrace)?;
         let inside = elements.last().map_or(open.end, |e| element_span(e).end);
         let after = self.tokens.partition_point(|t| t.start < inside);
-        let close = *self.tokens[after..]
-            .iter()
-            .find(|t| t.kind == Kind::CloseBrace)?;
+        let close = *self.tokens[after..].iter().find(|t| t.kind == Kind::CloseBrace)?;
         Some(Braces { open, close })
     }
 
@@ -265,15 +255,10 @@ impl<'a> Rows<'a> {
         elements: &[Element],
         braces: Braces,
     ) -> bool {
-        if self.has_comment(range.start..braces.open.start)
-            || self.has_comment(braces.close.end..range.end)
-        {
+        if self.has_comment(range.start..braces.open.start) || self.has_comment(braces.close.end..range.end) {
             return true;
         }
-        let comments = self
-            .comments
-            .iter()
-            .take_while(|c| c.start < braces.close.start);
+        let comments = self.comments.iter().take_while(|c| c.start < braces.close.start);
         comments.into_iter().any(|comment| {
             let after = elements.partition_point(|e| element_span(e).start < comment.start);
             after > 0 && element_span(&elements[after - 1]).end > comment.start

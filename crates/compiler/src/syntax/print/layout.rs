@@ -37,15 +37,7 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn new(table: Table, indent: usize, cells: Vec<String>, tail: Vec<String>) -> Row {
-        Row {
-            table,
-            indent,
-            cells,
-            tail,
-            verbatim: Vec::new(),
-            comment: None,
-            blank_before: false,
-        }
+        Row { table, indent, cells, tail, verbatim: Vec::new(), comment: None, blank_before: false }
     }
 
     pub(super) fn plain(indent: usize, text: impl Into<String>) -> Row {
@@ -126,10 +118,7 @@ struct Line {
 
 fn set_row(row: &Row, columns: &[usize], lines: &mut Vec<Line>) {
     if row.blank_before {
-        lines.push(Line {
-            text: String::new(),
-            comment: None,
-        });
+        lines.push(Line { text: String::new(), comment: None });
     }
     let mut text = " ".repeat(row.indent * INDENT);
     for (i, cell) in row.cells.iter().enumerate() {
@@ -149,14 +138,8 @@ fn set_row(row: &Row, columns: &[usize], lines: &mut Vec<Line>) {
         _ => (row.indent + 2) * INDENT,
     };
     let texts = fill(text, &row.tail, hanging);
-    lines.extend(texts.into_iter().map(|text| Line {
-        text,
-        comment: None,
-    }));
-    lines.extend(row.verbatim.iter().map(|text| Line {
-        text: text.clone(),
-        comment: None,
-    }));
+    lines.extend(texts.into_iter().map(|text| Line { text, comment: None }));
+    lines.extend(row.verbatim.iter().map(|text| Line { text: text.clone(), comment: None }));
     if let Some(last) = lines.last_mut() {
         last.text.truncate(last.text.trim_end().len());
         last.comment.clone_from(&row.comment);

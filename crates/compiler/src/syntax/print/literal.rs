@@ -54,24 +54,9 @@ const DURATIONS: Units = &[
     ("us", 1_000),
     ("ns", 1),
 ];
-const SIZES: Units = &[
-    ("GB", 1_000_000_000),
-    ("MB", 1_000_000),
-    ("kB", 1_000),
-    ("B", 1),
-];
-const BITS: Units = &[
-    ("Gbit", 1_000_000_000),
-    ("Mbit", 1_000_000),
-    ("kbit", 1_000),
-    ("bit", 1),
-];
-const THOUSANDS: Units = &[
-    ("G", 1_000_000_000),
-    ("M", 1_000_000),
-    ("k", 1_000),
-    ("", 1),
-];
+const SIZES: Units = &[("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000), ("B", 1)];
+const BITS: Units = &[("Gbit", 1_000_000_000), ("Mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)];
+const THOUSANDS: Units = &[("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000), ("", 1)];
 
 fn in_units(f: &mut fmt::Formatter<'_>, value: u64, units: Units) -> fmt::Result {
     let smallest = units.len() - 1;

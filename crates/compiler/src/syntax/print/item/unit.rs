@@ -3,8 +3,8 @@
 use super::{Rows, element_span};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Element, Expr, Field, Item, Literal, Next, OptionKind, OptionLength, Options, Over, Path,
-    ProtocolEntry, Selector, Table as NextTable, Test, TestCase,
+    Element, Expr, Field, Item, Literal, Next, OptionKind, OptionLength, Options, Over, Path, ProtocolEntry,
+    Selector, Table as NextTable, Test, TestCase,
 };
 use crate::syntax::print::layout::{Row, Table, fits};
 use crate::syntax::token::{Kind, Token};
@@ -53,9 +53,7 @@ fn entry_start(entry: &ProtocolEntry, tokens: &[Token]) -> u32 {
         ProtocolEntry::Field(field) => field.span.start,
         ProtocolEntry::Derived(name, _) => name.span.start,
         ProtocolEntry::Any(name, _) => keyword_before(name.span, 1, tokens),
-        ProtocolEntry::Length(expr) | ProtocolEntry::Require(expr) => {
-            keyword_before(expr.span, 1, tokens)
-        }
+        ProtocolEntry::Length(expr) | ProtocolEntry::Require(expr) => keyword_before(expr.span, 1, tokens),
         ProtocolEntry::Carries(expr) => keyword_before(expr.span, 2, tokens),
         ProtocolEntry::Next(next) => next.span.start,
         ProtocolEntry::Options(options) => options.span.start,
@@ -65,10 +63,7 @@ fn entry_start(entry: &ProtocolEntry, tokens: &[Token]) -> u32 {
 /// The start of the word that stands `count` words before a span, parentheses aside.
 fn keyword_before(span: Span, count: usize, tokens: &[Token]) -> u32 {
     let at = tokens.partition_point(|t| t.start < span.start);
-    let mut words = tokens[..at]
-        .iter()
-        .rev()
-        .filter(|t| t.kind != Kind::OpenParen);
+    let mut words = tokens[..at].iter().rev().filter(|t| t.kind != Kind::OpenParen);
     words.nth(count - 1).map_or(span.start, |t| t.start)
 }
 
@@ -81,20 +76,13 @@ impl<'a> Rows<'a> {
             Unit::OptionKind(kind) => self.option_kind(kind, range, indent),
             Unit::TableEntry((number, path)) => {
                 let cells = vec![self.sources.text(number.span).to_owned()];
-                self.leaf(
-                    Table::Entry,
-                    indent,
-                    cells,
-                    vec![format!("= {path}")],
-                    range,
-                );
+                self.leaf(Table::Entry, indent, cells, vec![format!("= {path}")], range);
             }
             Unit::Case(case) => self.case(case, range, indent),
             Unit::Elements(elements) => {
                 let texts = elements.iter().map(|e| self.element(e) + ",");
                 let tail = texts.collect();
-                self.rows
-                    .push(Row::new(Table::None, indent, Vec::new(), tail));
+                self.rows.push(Row::new(Table::None, indent, Vec::new(), tail));
             }
         }
     }
@@ -144,13 +132,7 @@ impl<'a> Rows<'a> {
         self.block_or_verbatim(Row::plain(0, head), units, first, range);
     }
 
-    fn block_or_verbatim(
-        &mut self,
-        head: Row,
-        units: Vec<Unit<'a>>,
-        first: Option<u32>,
-        range: Range<u32>,
-    ) {
+    fn block_or_verbatim(&mut self, head: Row, units: Vec<Unit<'a>>, first: Option<u32>, range: Range<u32>) {
         match self.braces(&range, first) {
             Some(braces) if !self.has_comment(range.start..braces.open.start) => {
                 self.block(head, units, braces);
@@ -177,25 +159,17 @@ impl<'a> Rows<'a> {
             ProtocolEntry::Options(options) => return self.options(options, range, indent),
             ProtocolEntry::Next(next) => return self.next(next, range, indent),
             ProtocolEntry::Over(over) => return self.over(over, range, indent),
-            ProtocolEntry::Derived(name, expr) => (
-                Table::Derived,
-                vec![name.text.clone()],
-                self.after("=", expr),
-            ),
+            ProtocolEntry::Derived(name, expr) => {
+                (Table::Derived, vec![name.text.clone()], self.after("=", expr))
+            }
             ProtocolEntry::Any(name, names) => {
                 let names: Vec<&str> = names.iter().map(|n| n.text.as_str()).collect();
                 let cells = vec![format!("any {}", name.text)];
-                (
-                    Table::Derived,
-                    cells,
-                    vec![format!("= {}", names.join(", "))],
-                )
+                (Table::Derived, cells, vec![format!("= {}", names.join(", "))])
             }
             ProtocolEntry::Length(expr) => (Table::None, Vec::new(), self.after("length", expr)),
             ProtocolEntry::Require(expr) => (Table::None, Vec::new(), self.after("require", expr)),
-            ProtocolEntry::Carries(expr) => {
-                (Table::None, Vec::new(), self.after("carries when", expr))
-            }
+            ProtocolEntry::Carries(expr) => (Table::None, Vec::new(), self.after("carries when", expr)),
         };
         self.leaf(table, indent, cells, tail, range);
     }
@@ -213,10 +187,7 @@ impl<'a> Rows<'a> {
         self.comments_before(range.end, indent);
         let inner = if over.inner { " inner" } else { "" };
         let number = self.sources.text(over.number.span);
-        self.rows.push(Row::plain(
-            indent,
-            format!("over {} {number}{inner}", over.space),
-        ));
+        self.rows.push(Row::plain(indent, format!("over {} {number}{inner}", over.space)));
     }
 
     fn field(&mut self, field: &'a Field, range: Range<u32>, indent: usize) {
@@ -244,9 +215,7 @@ impl<'a> Rows<'a> {
     /// Fields in braces, which stay on one line if they stood on one and it is short enough.
     fn fields_block(&mut self, mut head: Row, fields: &'a [Field], range: Range<u32>) {
         let first = fields.first().map(|f| f.span.start);
-        let one_line = self
-            .braces(&range, first)
-            .is_some_and(|b| self.is_one_line(b));
+        let one_line = self.braces(&range, first).is_some_and(|b| self.is_one_line(b));
         if one_line && !self.has_comment(range.clone()) {
             let inline = self.inline_fields(fields);
             let all: Vec<String> = head.cells.iter().chain(&head.tail).cloned().collect();
@@ -316,9 +285,8 @@ impl<'a> Rows<'a> {
             }
             NextTable::Entries(entries, list) => (entries, *list),
         };
-        let texts = entries
-            .iter()
-            .map(|(number, path)| format!("{} = {path}", self.sources.text(number.span)));
+        let texts =
+            entries.iter().map(|(number, path)| format!("{} = {path}", self.sources.text(number.span)));
         let inline = format!("{selector} {{ {} }}", texts.collect::<Vec<_>>().join(", "));
         let comment_after_list = self.has_comment(list.end..range.end);
         let short = fits(indent, &[vec![inline.clone()], clauses.clone()].concat());
@@ -328,12 +296,7 @@ impl<'a> Rows<'a> {
         let units = entries.iter().map(Unit::TableEntry).collect();
         let first = entries.first().map(|(number, _)| number.span.start);
         let before = self.rows.len();
-        self.block_or_verbatim(
-            Row::plain(indent, selector),
-            units,
-            first,
-            range.start..list.end,
-        );
+        self.block_or_verbatim(Row::plain(indent, selector), units, first, range.start..list.end);
         if self.rows.len() > before + 1
             && let Some(row) = self.rows.last_mut()
         {
