@@ -1,1 +1,30 @@
+//! The data plane's half in user space: policies that run, and keep running without us.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`instance`] | load, reload, adopt, unload: an [`Instance`] is a directory of pins, this process only visits |
+//! | [`counters`] | what statements counted, across reloads |
+//! | [`sets`] | sets that change while running, with a lifetime for each element |
+//! | [`capture`] | frames of chosen statements, by a variant of the running policy |
+//! | [`engines`] | one way to run a policy: evaluator, IR, bytecode, kernel |
+//! | [`files`] | the loader that opens files |
+//!
+//! Everything is synchronous, nothing prints, and nothing here is a daemon: programs, maps and links are
+//! pinned, and every command works on them under a lock.
 
+pub mod capture;
+pub mod counters;
+pub mod engines;
+mod error;
+pub mod files;
+mod hook;
+pub mod instance;
+pub mod sets;
+
+pub use capture::{Capture, CapturedFrame};
+pub use counters::{StatementCounters, Statistics};
+pub use error::{Error, Refused};
+pub use files::Files;
+pub use hook::Hook;
+pub use instance::{Attached, DEFAULT_INSTANCE, Instance, Policy, Report, Request, Status, list_instances};
+pub use sets::{Lifetime, LiveElement, LiveSet, SetStatus};

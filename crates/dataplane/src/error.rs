@@ -1,0 +1,241 @@
+use crate::Hook;
+use std::fmt;
+use std::path::PathBuf;
+use weir_compiler::{Analysis, codegen::CodegenError};
+use weir_kernel::KernelError;
+use weir_kernel::attach::AttachError;
+use weir_kernel::load::LoadError;
+
+/// Why something was not done. What ran before runs on, unchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The policy has errors: they are in the analysis, for the one place that renders diagnostics.
+    #[error("the policy has {0}")]
+    Policy(Refused),
+    /// The compiler made no program of it.
+    #[error("the policy does not fit one program: {0}")]
+    Codegen(#[from] CodegenError),
+    /// The object could not be written: a bug of ours.
+    #[error("the compiled program is no valid object: {0}")]
+    Object(String),
+    /// The kernel's verifier refuses the program.
+    #[error("{}the kernel refuses the program: {message}", place_text(.place))]
+    Rejected {
+        /// The statement, file and line that the refused instruction comes from.
+        place: Option<Place>,
+        /// What the verifier says, in plain words where they are known.
+        message: String,
+        /// What can be done.
+        fix: Option<&'static str>,
+        /// The verifier's whole log.
+        log: String,
+    },
+    /// Loading failed for another reason.
+    #[error(transparent)]
+    Load(LoadError),
+    /// The program could not be attached; nothing is attached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// Nothing of that name runs.
+    #[error("no instance `{name}` is running{}", others(.running))]
+    NoInstance {
+        /// The name that was asked for.
+        name: String,
+        /// Those that run.
+        running: Vec<String>,
+    },
+    /// It runs already.
+    #[error("instance `{name}` is running already: use `reload` to change its policy, or another name")]
+    Running {
+        /// Its name.
+        name: String,
+    },
+    /// Not a name.
+    #[error("`{name}` is no name for an instance: use up to 32 letters, digits, `-` and `_`")]
+    BadName {
+        /// What was given.
+        name: String,
+    },
+    /// No interfaces were named.
+    #[error("name at least one interface")]
+    NoInterfaces,
+    /// The same interface twice.
+    #[error("interface `{name}` is named twice")]
+    InterfaceTwice {
+        /// Its name.
+        name: String,
+    },
+    /// Another process changes the instance.
+    #[error("another process is changing instance `{name}`, and has not finished after {seconds} s")]
+    Locked {
+        /// The instance.
+        name: String,
+        /// How long this one waited.
+        seconds: u64,
+    },
+    /// The instance has the right directory and the wrong things in it.
+    #[error("instance `{name}` is damaged: {what}; `unload` removes it")]
+    Damaged {
+        /// The instance.
+        name: String,
+        /// What is missing or wrong.
+        what: String,
+    },
+    /// No set of that name.
+    #[error("the policy has no set `{name}`{}", nearest_text(.nearest))]
+    NoSet {
+        /// What was asked for.
+        name: String,
+        /// One that reads alike.
+        nearest: Option<String>,
+    },
+    /// The set is constant.
+    #[error(
+        "set `{name}` cannot change while running: declare it with `max` or `timeout`, such as `set {name} : {types} max 1k`"
+    )]
+    NotLive {
+        /// The set.
+        name: String,
+        /// Its types as declared.
+        types: String,
+    },
+    /// The set is full, even without what has expired.
+    #[error("set `{name}` is full: {used} of {max} {what}; raise its `max`")]
+    SetFull {
+        /// The set.
+        name: String,
+        /// How many it holds.
+        used: u64,
+        /// How many it can hold.
+        max: u64,
+        /// `elements`, `IPv4 prefixes`.
+        what: String,
+    },
+    /// The text is no element, or one of another type.
+    #[error("`{text}` is no element of set `{set}`: {why}")]
+    BadElement {
+        /// The set.
+        set: String,
+        /// What was given.
+        text: String,
+        /// What was expected.
+        why: String,
+    },
+    /// No statement of that name.
+    #[error("the policy has no statement `{name}`{}", nearest_text(.nearest))]
+    NoStatement {
+        /// What was asked for.
+        name: String,
+        /// One that reads alike.
+        nearest: Option<String>,
+    },
+    /// One capture at a time.
+    #[error("another process captures from instance `{name}`: one capture at a time")]
+    Capturing {
+        /// The instance.
+        name: String,
+    },
+    /// A statement or the running policy changed under a capture.
+    #[error("the policy was reloaded while it was captured from: start the capture again")]
+    CaptureEnded,
+    /// A hook that needs links on a kernel without them.
+    #[error(
+        "{hook} on `{interface}` would not outlive this process: the kernel has no links for it, use Linux {since}"
+    )]
+    NoLink {
+        /// Where.
+        hook: Hook,
+        /// On what.
+        interface: String,
+        /// The first version that has them.
+        since: &'static str,
+    },
+    /// A file or directory.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The answer.
+        source: std::io::Error,
+    },
+    /// The kernel's answer to a request.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// A place in a policy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The statement's name, where the line belongs to one.
+    pub statement: Option<String>,
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+/// The analysis of a refused policy.
+pub struct Refused(pub Box<Analysis>);
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.into(), source }
+    }
+
+    /// What the user can do, where the message does not say it.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            Self::Rejected { fix, .. } => *fix,
+            Self::Locked { .. } => {
+                Some("wait for it, or end it: the kernel gives the lock back when it ends")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<Analysis> for Error {
+    fn from(analysis: Analysis) -> Self {
+        Self::Policy(Refused(Box::new(analysis)))
+    }
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.diagnostics.iter()).finish()
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use weir_compiler::diagnostic::Severity;
+        let mut errors = self.0.diagnostics.iter().filter(|d| d.code.severity() == Severity::Error);
+        let count = errors.clone().count();
+        write!(f, "{count} error{}", if count == 1 { "" } else { "s" })?;
+        match errors.next() {
+            Some(first) => write!(f, "; {}: {}", self.0.sources.place(first.primary.0), first.message),
+            None => Ok(()),
+        }
+    }
+}
+
+fn place_text(place: &Option<Place>) -> String {
+    match place {
+        Some(Place { statement: Some(name), line, .. }) => format!("rule `{name}`, line {line}: "),
+        Some(Place { statement: None, file, line }) => format!("{file}, line {line}: "),
+        None => String::new(),
+    }
+}
+
+fn others(running: &[String]) -> String {
+    match running {
+        [] => String::new(),
+        names => format!("; running: {}", names.join(", ")),
+    }
+}
+
+fn nearest_text(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!("; there is `{name}`"))
+}
