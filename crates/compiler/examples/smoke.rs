@@ -14,6 +14,16 @@ fn main() {
     let low = lower::lower(&policy, &plan, &loaded.sources, &Default::default());
     eprintln!("lower {:?}: {} blocks {} values", t.elapsed(), low.program.blocks.len(), low.program.values.len());
     if let Err(e) = ir::verify::verify(&low.program) { for x in e.iter().take(20) { println!("{x}"); } if std::env::var("P").is_ok() { println!("{}", low.program);} return; }
+    let mut dd = diagnostic::Diagnostics::default();
+    let cases = notation::cases(&policy, &mut dd);
+    for x in dd.iter() { println!("{} {}: {} `{}`", x.code.text(), loaded.sources.place(x.primary.0), x.message, loaded.sources.text(x.primary.0)); }
+    let mut out = String::new();
+    for c in &cases {
+        let o = eval::Evaluator::new(&policy).judge(&c.frame);
+        println!("{:?} by {:?} expected {:?} by {:?}  {}", o.verdict, o.by.map(|i| policy.statements[i].name.clone()), c.verdict, c.by, loaded.sources.text(c.span));
+        for (i, ch) in c.frame.chunks(16).enumerate() { out += &format!("{:06x}", i*16); for b in ch { out += &format!(" {b:02x}"); } out += "\n"; }
+    }
+    std::fs::write("/tmp/cases.txt", out).unwrap();
     let mut ev = eval::Evaluator::new(&policy);
     let mut interp = ir::interp::Interpreter::new(&low.program);
     let mut state = low.state(&policy);

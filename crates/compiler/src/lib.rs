@@ -67,6 +67,8 @@ pub struct Analysis {
     pub policy: Policy,
     /// Its plan, if there are no errors.
     pub plan: Option<Plan>,
+    /// The cases of its tests, their packets built.
+    pub cases: Vec<notation::Case>,
     /// Errors and warnings.
     pub diagnostics: Diagnostics,
 }
@@ -105,11 +107,12 @@ pub fn analyse(name: &str, text: &str, loader: &dyn Loader) -> Analysis {
         set_files: &loaded.set_files,
     };
     let policy = check::check(&input, &mut diagnostics);
+    let cases = notation::cases(&policy, &mut diagnostics);
     let plan = (!diagnostics.has_errors()).then(|| plan::plan(&policy));
     if let Some(plan) = &plan {
         plan::warnings(&policy, plan, &mut diagnostics);
     }
-    Analysis { sources: loaded.sources, main: loaded.main, policy, plan, diagnostics }
+    Analysis { sources: loaded.sources, main: loaded.main, policy, plan, cases, diagnostics }
 }
 
 impl Analysis {

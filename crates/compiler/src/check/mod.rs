@@ -8,7 +8,7 @@ mod protocols;
 mod sets;
 mod statements;
 
-pub use names::interval_of;
+pub use names::{interval_of, names_protocol};
 
 use crate::diagnostic::{Code, Diagnostics};
 use crate::policy::{Policy, ProtocolId, Protocols, Term, ValueType};
@@ -117,4 +117,16 @@ fn describe(ty: ValueType) -> String {
         ValueType::Bytes(1) => "1 byte".into(),
         ValueType::Bytes(n) => format!("{n} bytes"),
     }
+}
+
+/// The values that a literal means for a field, or why it means none.
+pub fn literal_range(literal: &ast::Literal, ty: ValueType) -> Result<(u128, u128), String> {
+    use literal::Misfit;
+    literal::range(literal, ty, true).map_err(|misfit| match misfit {
+        Misfit::HostBits(network) => format!("this has bits below its prefix length; the network is `{network}`"),
+        Misfit::TooLarge(max) => format!("too large, at most {max}"),
+        Misfit::OtherFamily | Misfit::Kind(_) => {
+            format!("expected {}, this is {}", describe(ty), literal::describe_literal(&literal.value))
+        }
+    })
 }

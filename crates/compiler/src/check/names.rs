@@ -408,3 +408,18 @@ pub fn interval_of(protocols: &Protocols, term: &Term) -> (i128, i128) {
         other => interval(other, &|_| 64),
     }
 }
+
+/// The protocols that the first segments of a name mean (several for a family), and how many
+/// segments that took; none if the name begins with no protocol.
+pub fn names_protocol(protocols: &Protocols, segments: &[ast::Segment]) -> (Vec<ProtocolId>, usize) {
+    for used in (1..=segments.len()).rev() {
+        let name = dotted(&segments[..used]);
+        if let Some(id) = protocols.find(&name) {
+            return (vec![id], used);
+        }
+        if let Some(family) = protocols.families.iter().find(|f| f.name == name) {
+            return (family.members.clone(), used);
+        }
+    }
+    (Vec::new(), 0)
+}
