@@ -6,8 +6,12 @@ use crate::KernelError;
 use crate::program::{Program, ProgramKind};
 use crate::sys::{self, Command};
 
-/// Room that a run's frame may grow to: the kernel itself stops at a page.
-const FRAME_ROOM: usize = 4096;
+/// How much a program may lengthen a frame: more than a page's headroom and tailroom hold.
+const GROWTH: usize = 1024;
+
+/// Words of `struct __sk_buff`, and which of them is the mark.
+const SKB_WORDS: usize = 48;
+const SKB_MARK: usize = 2;
 
 /// `ETH_HLEN`: the kernel refuses shorter frames.
 pub const MIN_FRAME: usize = 14;
@@ -40,6 +44,8 @@ pub struct Outcome {
     pub code: u32,
     /// The frame as the program left it.
     pub frame: Vec<u8>,
+    /// The packet's mark as the program left it; nothing for XDP, whose frames have none.
+    pub mark: Option<u32>,
     /// The mean time of a run, in whole nanoseconds, as the kernel measured it.
     pub duration: Duration,
 }
@@ -51,7 +57,9 @@ pub fn once(program: &Program, frame: &[u8]) -> Result<Outcome, KernelError> {
 
 /// Runs a program on one frame, as often as asked. Programs for XDP and tc.
 pub fn test_run(program: &Program, run: &TestRun<'_>) -> Result<Outcome, KernelError> {
-    let mut out = vec![0u8; FRAME_ROOM.max(run.frame.len())];
+    let mut out = vec![0u8; run.frame.len() + GROWTH];
+    let mut skb = [0u32; SKB_WORDS];
+    let has_skb = program.kind() != ProgramKind::Xdp;
     let context = Context::new(program.kind(), run.frame.len(), run.ingress);
     let mut arguments = sys::TestRun {
         prog_fd: program.raw_fd() as u32,
@@ -62,6 +70,8 @@ pub fn test_run(program: &Program, run: &TestRun<'_>) -> Result<Outcome, KernelE
         repeat: run.repeat,
         ctx_in: context.address(),
         ctx_size_in: context.size(),
+        ctx_out: if has_skb { skb.as_mut_ptr() as u64 } else { 0 },
+        ctx_size_out: if has_skb { size_of_val(&skb) as u32 } else { 0 },
         ..sys::TestRun::default()
     };
     sys::bpf(Command::ProgTestRun, &mut arguments)
@@ -70,6 +80,7 @@ pub fn test_run(program: &Program, run: &TestRun<'_>) -> Result<Outcome, KernelE
     Ok(Outcome {
         code: arguments.retval,
         frame: out,
+        mark: has_skb.then_some(skb[SKB_MARK]),
         duration: Duration::from_nanos(arguments.duration.into()),
     })
 }

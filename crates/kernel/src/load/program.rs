@@ -102,7 +102,11 @@ impl Request<'_> {
             answer => return (answer, String::new()),
         };
         // Since 6.4 a log that is too small keeps its end, and there stands the reason: no need for the whole.
-        let level = LEVEL_PATH | LEVEL_STATISTICS;
+        // Beyond a million instructions the way there is as long, says nothing, and takes seconds to write.
+        let level = match first.raw_os_error() {
+            Some(libc::E2BIG) => LEVEL_STATISTICS,
+            _ => LEVEL_PATH | LEVEL_STATISTICS,
+        };
         match self.send_with_log(level, |log| !log.contains("\nprocessed ")) {
             (Ok(fd), log) => (Ok(fd), log),
             (Err(_), log) => (Err(first), log),

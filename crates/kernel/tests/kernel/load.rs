@@ -1,10 +1,15 @@
 use std::collections::BTreeMap;
 
+use weir_bpf::asm::Assembler;
+use weir_bpf::insn::{AluOp, Insn, MapId, Reg, Size};
 use weir_bpf::map::{MapDef, MapKind, MapType};
 use weir_kernel::load::{LoadError, Log, Options, Reuse, load};
 use weir_kernel::maps::{Map, Update};
+use weir_kernel::run;
 
-use crate::programs::{XDP_PASS, careless, counter_map, counting, elf, looping, returns, try_load};
+use crate::programs::{
+    XDP_PASS, careless, counter_map, counting, elf, finish, frame, looping, returns, try_load,
+};
 use crate::support::{Pins, require_kernel};
 
 #[test]
@@ -67,6 +72,9 @@ fn totals_come_when_they_are_asked_for() {
     let statistics = loaded.programs["loop"].statistics.clone().unwrap();
     assert!((200..1000).contains(&statistics.processed_insns), "{statistics:?}");
     assert_eq!(statistics.insn_limit, 1_000_000);
+    let verbose = Options { log: Log::Verbose, ..Options::default() };
+    let loaded = load(&elf, verbose).unwrap();
+    assert!(loaded.programs["loop"].log.contains("r6 += 1"));
 }
 
 #[test]
@@ -136,6 +144,69 @@ fn bytes_that_are_no_object_are_refused() {
     for length in (0..whole.len()).step_by(7) {
         let _ = load(&whole[..length], Options::default());
     }
+}
+
+/// A subprogram adds what stands in `.rodata` to what stands in `.data` and leaves the sum in `.bss`.
+#[test]
+fn functions_and_data_sections() {
+    require_kernel!();
+    let mut asm = Assembler::new("sum", "xdp");
+    let function = asm.label();
+    asm.call(function);
+    asm.emit(Insn::mov32(Reg::R0, XDP_PASS as i32));
+    asm.emit(Insn::Exit);
+    asm.function("add", 1, function);
+    asm.emit(Insn::LdMapValue { dst: Reg::R1, map: MapId(0), off: 8 });
+    asm.emit(Insn::load(Size::DW, Reg::R3, Reg::R1, 0));
+    asm.emit(Insn::LdMapValue { dst: Reg::R1, map: MapId(1), off: 0 });
+    asm.emit(Insn::load(Size::DW, Reg::R2, Reg::R1, 0));
+    asm.emit(Insn::alu(AluOp::Add, Reg::R3, Reg::R2));
+    asm.emit(Insn::LdMapValue { dst: Reg::R1, map: MapId(2), off: 0 });
+    asm.emit(Insn::store(Size::DW, Reg::R1, 0, Reg::R3));
+    asm.emit(Insn::mov(Reg::R0, 0));
+    asm.emit(Insn::Exit);
+    let section = |name, value: &[u64]| {
+        let mut def = MapDef::section(name, MapType::array(MapType::U64, 2));
+        def.initial = value.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        def
+    };
+    let maps = vec![section(".rodata", &[1, 40]), section(".data", &[2, 0]), section(".bss", &[])];
+    let loaded = try_load(vec![finish(asm)], maps).unwrap();
+    run::once(loaded.program("sum").unwrap(), &frame(64, 0)).unwrap();
+    let value = |name: &str| loaded.map(name).unwrap().lookup(&[0; 4]).unwrap().unwrap();
+    assert_eq!(value(".bss")[..8], 42u64.to_ne_bytes());
+    let constants = loaded.map(".rodata").unwrap();
+    assert!(constants.update(&[0; 4], &[0; 16], Update::Any).unwrap_err().is_permission());
+}
+
+#[test]
+fn maps_of_many_kinds_come_from_objects() {
+    require_kernel!();
+    let inner = MapDef::new("inner", MapKind::Hash, MapType::U32, MapType::U32, 8);
+    let mut outer = MapDef::new("outer", MapKind::HashOfMaps, MapType::U32, MapType::U32, 4);
+    outer.inner = Some(Box::new(inner));
+    let maps = vec![
+        counter_map(),
+        outer,
+        MapDef::new("trie", MapKind::LpmTrie, MapType::lpm_key("v4", 4), MapType::U32, 100),
+        MapDef::new("cpus", MapKind::PerCpuArray, MapType::U32, MapType::U64, 4),
+        MapDef::new("recent", MapKind::LruHash, MapType::bytes(16), MapType::U64, 1000),
+        MapDef::new("ports", MapKind::DevMap, MapType::U32, MapType::U32, 16),
+        MapDef::programs("slots", 8),
+        MapDef::ring("events", 8192),
+    ];
+    let names: Vec<_> = maps.iter().map(|map| map.name.clone()).collect();
+    let elf = elf(vec![counting("count", "xdp", XDP_PASS)], maps);
+    let loaded = load(&elf, Options::default()).unwrap();
+    let pins = Pins::new();
+    let mut reuse = BTreeMap::new();
+    for name in &names {
+        loaded.map(name).unwrap_or_else(|| panic!("{name}")).pin(&pins.at(name)).unwrap();
+        reuse.insert(name.clone(), Reuse::Pin(pins.at(name)));
+    }
+    // Every kind's shape is what was asked for, so that each is taken again.
+    let again = load(&elf, Options { reuse, ..Options::default() }).unwrap();
+    assert_eq!(again.reused.len(), names.len());
 }
 
 #[test]

@@ -1,6 +1,8 @@
+use weir_bpf::asm::Assembler;
+use weir_bpf::insn::{Insn, Reg, Size};
 use weir_kernel::run::{self, LiveRun, TestRun};
 
-use crate::programs::{XDP_DROP, XDP_PASS, counter_map, counting, frame, one, returns, try_load};
+use crate::programs::{XDP_DROP, XDP_PASS, counter_map, counting, finish, frame, one, returns, try_load};
 use crate::support::{Wire, require_kernel};
 
 #[test]
@@ -9,7 +11,18 @@ fn one_frame_through_xdp_and_tc() {
     let outcome = run::once(&one(returns("drop", "xdp", XDP_DROP)), &frame(100, 7)).unwrap();
     assert_eq!((outcome.code, outcome.frame), (XDP_DROP, frame(100, 7)));
     let outcome = run::once(&one(returns("shot", "tc", 2)), &frame(1400, 9)).unwrap();
-    assert_eq!((outcome.code, outcome.frame), (2, frame(1400, 9)));
+    assert_eq!((outcome.code, outcome.frame, outcome.mark), (2, frame(1400, 9), Some(0)));
+}
+
+#[test]
+fn a_packets_mark_comes_back() {
+    require_kernel!();
+    let mut asm = Assembler::new("mark", "tc");
+    asm.emit(Insn::mov32(Reg::R2, 77));
+    asm.emit(Insn::store(Size::W, Reg::R1, 8, Reg::R2));
+    asm.emit(Insn::mov32(Reg::R0, 0));
+    asm.emit(Insn::Exit);
+    assert_eq!(run::once(&one(finish(asm)), &frame(64, 0)).unwrap().mark, Some(77));
 }
 
 #[test]
