@@ -64,7 +64,7 @@ impl Context {
     }
 
     pub(super) fn store(&mut self, off: u64, size: Size, value: Value) -> Result<(), FaultKind> {
-        let refused = FaultKind::Context { off: off as i64, size: size.bytes() };
+        let refused = FaultKind::context(off, size.bytes());
         let Context::Tc(meta) = self else {
             return Err(refused);
         };
@@ -95,7 +95,7 @@ fn load_xdp(meta: &XdpMeta, packet: &Packet, off: u64, size: Size) -> Result<Val
             _ => {}
         }
     }
-    Err(FaultKind::Context { off: off as i64, size: size.bytes() })
+    Err(FaultKind::context(off, size.bytes()))
 }
 
 /// `struct __sk_buff`; parts of numbers can be loaded, as the kernel allows.
@@ -115,7 +115,7 @@ fn load_skb(meta: &SkbMeta, packet: &Packet, off: u64, size: Size) -> Result<Val
             let part = u64::from(word) >> (within * 8);
             Ok(Value::number(super::value::truncate(size, part)))
         }
-        _ => Err(FaultKind::Context { off: off as i64, size: size.bytes() }),
+        _ => Err(FaultKind::context(off, size.bytes())),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::fault::{Fault, FaultKind, Place};
+use super::fault::{Fault, FaultKind, Place, Region};
 use super::memory::{MAX_FRAMES, STACK, plain, read, write};
 use super::value::{Tag, Value, alu, compare, negate, sign_extend, swap, truncate};
 use super::{Loaded, ProgramId, Vm};
@@ -103,7 +103,7 @@ impl Machine<'_> {
         loop {
             if left == 0 {
                 self.vm.executed = budget;
-                return Err(FaultKind::Budget(budget));
+                return Err(FaultKind::Budget);
             }
             left -= 1;
             *at = self.pc;
@@ -207,7 +207,7 @@ impl Machine<'_> {
                 self.pc += 1;
             }
             Insn::LdMapValue { dst, map, off } => {
-                let tag = Tag::MapValue(map.0, 0);
+                let tag = Tag::map_value(map, 0)?;
                 self.set(dst, Value::pointer(tag, u64::from(off)));
                 self.pc += 1;
             }
@@ -319,8 +319,8 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn read_only(&self, map: u32) -> bool {
-        let store = self.vm.maps.stores.get(map as usize);
+    fn read_only(&self, map: u16) -> bool {
+        let store = self.vm.maps.stores.get(usize::from(map));
         store.is_some_and(|s| s.def().flags & crate::map::flags::RDONLY_PROG != 0)
     }
 
@@ -328,12 +328,12 @@ impl Machine<'_> {
     pub(super) fn plain(&mut self, tag: Tag, off: u64, len: usize) -> Result<&mut [u8], FaultKind> {
         match tag {
             Tag::MapValue(map, slot) => {
-                let store = self.vm.maps.stores.get_mut(map as usize);
-                let store = store.ok_or(FaultKind::UnknownMap(map))?;
-                plain("map value", store.value_mut(slot), off, len)
+                let store = self.vm.maps.stores.get_mut(usize::from(map));
+                let store = store.ok_or(FaultKind::UnknownMap(u32::from(map)))?;
+                plain(Region::MapValue, store.value_mut(slot), off, len)
             }
             Tag::Record(nth) => match self.records.get_mut(nth as usize) {
-                Some(record) if record.open => plain("record", &mut record.bytes, off, len),
+                Some(record) if record.open => plain(Region::Record, &mut record.bytes, off, len),
                 _ => Err(FaultKind::StalePointer),
             },
             _ => Err(FaultKind::NotAPointer),

@@ -33,17 +33,17 @@ pub enum FaultKind {
     /// A register that nothing has written since the start or the last call.
     UninitRegister(Reg),
     /// A byte of stack that nothing has written, counted from `r10`.
-    UninitStack(i64),
+    UninitStack(i32),
     /// An access outside of its region.
     OutOfBounds {
-        /// The region's name.
-        region: &'static str,
-        /// Bytes from the region's start.
-        off: i64,
+        /// What was accessed.
+        region: Region,
+        /// Bytes from the region's start; what is farther off is cut to the largest number.
+        off: i32,
         /// Bytes of the access.
-        size: usize,
+        size: u32,
         /// Bytes of the region.
-        len: usize,
+        len: u32,
     },
     /// A packet pointer from before the packet was moved.
     StalePointer,
@@ -58,9 +58,9 @@ pub enum FaultKind {
     /// A context field that does not exist, in this size, or that cannot be written.
     Context {
         /// Bytes from the context's start.
-        off: i64,
+        off: i32,
         /// Bytes of the access.
-        size: usize,
+        size: u32,
     },
     /// A write to memory that programs only read.
     ReadOnly,
@@ -71,7 +71,7 @@ pub enum FaultKind {
         /// Which one.
         nth: u8,
         /// What it has to be.
-        wanted: &'static str,
+        wanted: Wanted,
     },
     /// A map that is not there.
     UnknownMap(u32),
@@ -84,7 +84,71 @@ pub enum FaultKind {
     /// A reserved ring buffer record that was neither submitted nor discarded.
     UnreleasedRecord,
     /// The instruction budget is used up.
-    Budget(u64),
+    Budget,
+}
+
+/// Memory with bounds.
+#[allow(missing_docs)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Region {
+    Packet,
+    Stack,
+    MapValue,
+    Record,
+}
+
+impl Region {
+    fn text(self) -> &'static str {
+        match self {
+            Region::Packet => "packet",
+            Region::Stack => "stack",
+            Region::MapValue => "map value",
+            Region::Record => "record",
+        }
+    }
+}
+
+/// What a helper takes.
+#[allow(missing_docs)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Number,
+    Map,
+    OtherKindOfMap,
+    Context,
+    Memory,
+    Record,
+    Function,
+}
+
+impl Wanted {
+    fn text(self) -> &'static str {
+        match self {
+            Wanted::Number => "a number",
+            Wanted::Map => "a map",
+            Wanted::OtherKindOfMap => "a map of another kind",
+            Wanted::Context => "the context",
+            Wanted::Memory => "a pointer to memory",
+            Wanted::Record => "a reserved record",
+            Wanted::Function => "a function",
+        }
+    }
+}
+
+impl FaultKind {
+    /// An access that does not lie in its region.
+    pub(super) fn out_of_bounds(region: Region, off: i64, size: usize, len: usize) -> FaultKind {
+        FaultKind::OutOfBounds { region, off: clamp(off), size: size as u32, len: len as u32 }
+    }
+
+    /// A context field that is not there.
+    pub(super) fn context(off: u64, size: usize) -> FaultKind {
+        FaultKind::Context { off: clamp(off as i64), size: size as u32 }
+    }
+}
+
+fn clamp(off: i64) -> i32 {
+    off.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
 impl fmt::Display for FaultKind {
@@ -95,7 +159,11 @@ impl fmt::Display for FaultKind {
                 write!(f, "the stack at r10{off:+} is read before it is written")
             }
             FaultKind::OutOfBounds { region, off, size, len } => {
-                write!(f, "{size} bytes at offset {off} do not lie in the {len} bytes of the {region}")
+                write!(
+                    f,
+                    "{size} bytes at offset {off} do not lie in the {len} bytes of the {}",
+                    region.text()
+                )
             }
             FaultKind::StalePointer => {
                 f.write_str("the packet was moved since this pointer was made, load `data` again")
@@ -116,7 +184,9 @@ impl fmt::Display for FaultKind {
                 Some(helper) => write!(f, "helper `{}` is not there", helper.name),
                 None => write!(f, "helper {id} is not there"),
             },
-            FaultKind::Argument { nth, wanted } => write!(f, "argument {nth} has to be {wanted}"),
+            FaultKind::Argument { nth, wanted } => {
+                write!(f, "argument {nth} has to be {}", wanted.text())
+            }
             FaultKind::UnknownMap(id) => write!(f, "map {id} is not there"),
             FaultKind::Unsupported => f.write_str("this instruction is not interpreted"),
             FaultKind::OutsideCode => f.write_str("execution leaves the code"),
@@ -124,9 +194,7 @@ impl fmt::Display for FaultKind {
             FaultKind::UnreleasedRecord => {
                 f.write_str("a reserved record is neither submitted nor discarded")
             }
-            FaultKind::Budget(budget) => {
-                write!(f, "the budget of {budget} instructions is used up")
-            }
+            FaultKind::Budget => f.write_str("the budget of instructions is used up, raise it"),
         }
     }
 }

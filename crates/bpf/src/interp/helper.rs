@@ -4,7 +4,7 @@ mod bytes;
 
 use super::context::Context;
 use super::exec::{Machine, Record, Turns};
-use super::fault::FaultKind;
+use super::fault::{FaultKind, Wanted};
 use super::maps::{MapFault, Store, Update};
 use super::value::{Tag, Value};
 use super::{Output, Redirect};
@@ -84,7 +84,7 @@ impl Machine<'_> {
         let value = self.regs[nth as usize];
         match value.tag {
             Tag::Number => Ok(value.bits),
-            _ => Err(FaultKind::Argument { nth, wanted: "a number" }),
+            _ => Err(FaultKind::Argument { nth, wanted: Wanted::Number }),
         }
     }
 
@@ -92,7 +92,7 @@ impl Machine<'_> {
         match self.regs[nth as usize].tag {
             Tag::Map(map) if (map as usize) < self.vm.maps.stores.len() => Ok(MapId(map)),
             Tag::Map(map) => Err(FaultKind::UnknownMap(map)),
-            _ => Err(FaultKind::Argument { nth, wanted: "a map" }),
+            _ => Err(FaultKind::Argument { nth, wanted: Wanted::Map }),
         }
     }
 
@@ -100,7 +100,7 @@ impl Machine<'_> {
         let map = self.map_argument(nth)?;
         match self.map_store(map).def().kind == kind {
             true => Ok(map),
-            false => Err(FaultKind::Argument { nth, wanted: "a map of another kind" }),
+            false => Err(FaultKind::Argument { nth, wanted: Wanted::OtherKindOfMap }),
         }
     }
 
@@ -111,7 +111,7 @@ impl Machine<'_> {
     pub(super) fn context_argument(&self, nth: u8) -> Result<(), FaultKind> {
         match self.regs[nth as usize] {
             Value { tag: Tag::Context, bits: 0 } => Ok(()),
-            _ => Err(FaultKind::Argument { nth, wanted: "the context" }),
+            _ => Err(FaultKind::Argument { nth, wanted: Wanted::Context }),
         }
     }
 
@@ -122,7 +122,7 @@ impl Machine<'_> {
             Tag::Stack(frame) => self.vm.stack.written(frame, bits, len),
             Tag::Packet(generation) => self.vm.packet.slice(generation, bits, len),
             Tag::Number | Tag::Uninit | Tag::Context => {
-                Err(FaultKind::Argument { nth, wanted: "a pointer to memory" })
+                Err(FaultKind::Argument { nth, wanted: Wanted::Memory })
             }
             tag => self.plain(tag, bits, len),
         }
@@ -154,7 +154,7 @@ impl Machine<'_> {
             let inner = store.value(slot).try_into().map_or(0, u32::from_le_bytes);
             return Ok(Value::pointer(Tag::Map(inner), 0));
         }
-        Ok(Value::pointer(Tag::MapValue(map.0, slot), 0))
+        Ok(Value::pointer(Tag::map_value(map, slot)?, 0))
     }
 
     fn map_update(&mut self) -> Answer {
@@ -225,7 +225,7 @@ impl Machine<'_> {
     }
 
     fn ringbuf_release(&mut self, submit: bool) -> Answer {
-        let wanted = FaultKind::Argument { nth: 1, wanted: "a reserved record" };
+        let wanted = FaultKind::Argument { nth: 1, wanted: Wanted::Record };
         let Value { tag: Tag::Record(nth), bits: 0 } = self.regs[1] else {
             return Err(wanted);
         };
@@ -278,7 +278,7 @@ impl Machine<'_> {
     fn start_loop(&mut self) -> Result<(), FaultKind> {
         let (count, flags) = (self.argument(1)?, self.argument(4)?);
         let Value { tag: Tag::Function, bits: function } = self.regs[2] else {
-            return Err(FaultKind::Argument { nth: 2, wanted: "a function" });
+            return Err(FaultKind::Argument { nth: 2, wanted: Wanted::Function });
         };
         let refused = match (flags, count) {
             (0, 0) => Some(0),

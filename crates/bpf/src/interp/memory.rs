@@ -1,6 +1,6 @@
 //! Packet and stack, with every access checked.
 
-use super::fault::FaultKind;
+use super::fault::{FaultKind, Region};
 use super::value::{Tag, Value};
 use crate::insn::Size;
 
@@ -66,12 +66,12 @@ impl Packet {
         }
         let to = off.wrapping_add(len as u64);
         if off < self.meta as u64 || to > self.linear as u64 || to < off {
-            return Err(FaultKind::OutOfBounds {
-                region: "packet",
-                off: (off as i64).wrapping_sub(self.data as i64),
-                size: len,
-                len: self.linear - self.data,
-            });
+            return Err(FaultKind::out_of_bounds(
+                Region::Packet,
+                (off as i64).wrapping_sub(self.data as i64),
+                len,
+                self.linear - self.data,
+            ));
         }
         Ok(&mut self.buffer[off as usize..to as usize])
     }
@@ -169,12 +169,7 @@ impl Stack {
         let to = off.wrapping_add(len as u64);
         match self.frames.get_mut(frame as usize) {
             Some(frame) if to <= STACK as u64 && off <= to => Ok((frame, off as usize)),
-            _ => Err(FaultKind::OutOfBounds {
-                region: "stack",
-                off: off as i64 - STACK as i64,
-                size: len,
-                len: STACK,
-            }),
+            _ => Err(FaultKind::out_of_bounds(Region::Stack, off as i64 - STACK as i64, len, STACK)),
         }
     }
 
@@ -230,7 +225,7 @@ impl Frame {
         let missing = (off..off + len).find(|at| self.written[at / 64] >> (at % 64) & 1 == 0);
         match missing {
             None => Ok(()),
-            Some(at) => Err(FaultKind::UninitStack(at as i64 - STACK as i64)),
+            Some(at) => Err(FaultKind::UninitStack(at as i32 - STACK as i32)),
         }
     }
 
@@ -283,7 +278,7 @@ pub(super) fn write(bytes: &mut [u8], size: Size, value: u64) {
 
 /// Where `off` and `len` lie in a region of plain bytes.
 pub(super) fn plain<'a>(
-    region: &'static str,
+    region: Region,
     bytes: &'a mut [u8],
     off: u64,
     len: usize,
@@ -291,7 +286,7 @@ pub(super) fn plain<'a>(
     let total = bytes.len();
     let to = off.wrapping_add(len as u64);
     if to > total as u64 || off > to {
-        return Err(FaultKind::OutOfBounds { region, off: off as i64, size: len, len: total });
+        return Err(FaultKind::out_of_bounds(region, off as i64, len, total));
     }
     Ok(&mut bytes[off as usize..to as usize])
 }

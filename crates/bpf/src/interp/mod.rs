@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use context::{SkbMeta, XdpMeta};
-pub use fault::{Fault, FaultKind, Place};
+pub use fault::{Fault, FaultKind, Place, Region, Wanted};
 pub use maps::{MapFault, Maps, Update};
 
 use crate::insn::{Insn, MapId};

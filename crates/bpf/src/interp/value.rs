@@ -1,7 +1,7 @@
 //! Register values: numbers, and pointers that know their region.
 
 use super::fault::FaultKind;
-use crate::insn::{AluOp, Cond, Size, Width};
+use crate::insn::{AluOp, Cond, MapId, Size, Width};
 
 /// What a register holds; offsets stand in [`Value::bits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,12 +14,21 @@ pub(super) enum Tag {
     /// An offset in a frame of the stack, whose top is `r10`.
     Stack(u32),
     Map(u32),
-    /// An offset in a value: map, slot.
-    MapValue(u32, u32),
+    /// An offset in a value: map, slot. The narrow map keeps a value at 16 bytes.
+    MapValue(u16, u32),
     /// A reserved ring buffer record.
     Record(u32),
     /// The slot where a function starts.
     Function,
+}
+
+impl Tag {
+    pub(super) fn map_value(map: MapId, slot: u32) -> Result<Tag, FaultKind> {
+        match u16::try_from(map.0) {
+            Ok(map) => Ok(Tag::MapValue(map, slot)),
+            Err(_) => Err(FaultKind::UnknownMap(map.0)),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
