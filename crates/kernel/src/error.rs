@@ -1,5 +1,8 @@
 use std::io;
 
+/// The kernel's own number for "not supported", which leaks from some map types and which libc has no words for.
+pub(crate) const ENOTSUPP: i32 = 524;
+
 /// A request that the kernel refused: which, about what, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {subject}: {}", self.reason())]
@@ -45,6 +48,9 @@ impl KernelError {
 
 /// `errno`'s words in the house style: lower case, without "(os error N)".
 pub(crate) fn words(error: &io::Error) -> String {
+    if error.raw_os_error() == Some(ENOTSUPP) {
+        return "not supported by this kernel".to_owned();
+    }
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut chars = text.chars();

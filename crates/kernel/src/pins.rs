@@ -67,17 +67,16 @@ pub struct PinDir {
 impl PinDir {
     /// Makes a directory (and those above it); it may be there already.
     pub fn create(path: &Path) -> Result<Self, KernelError> {
+        let above = path.ancestors().find(|above| above.exists()).unwrap_or(path);
+        check_bpffs(above, path)?;
         fs::create_dir_all(path).map_err(|source| at("create pin directory", path, source))?;
-        if !is_bpffs(path) {
-            let source = io::Error::other("not on bpffs: `mount -t bpf bpf /sys/fs/bpf`");
-            return Err(at("pin under", path, source));
-        }
         Ok(Self { path: path.to_owned() })
     }
 
     /// Opens a directory that is there.
     pub fn open(path: &Path) -> Result<Self, KernelError> {
         fs::read_dir(path).map_err(|source| at("open pin directory", path, source))?;
+        check_bpffs(path, path)?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -152,6 +151,15 @@ pub fn duplicate(from: &Path, to: &Path) -> Result<(), KernelError> {
     use std::os::fd::AsRawFd;
     let object = crate::sys::open_pin(from)?;
     crate::sys::pin(object.as_raw_fd(), to)
+}
+
+/// A `PinDir` is only ever on bpffs: [`PinDir::remove`] must not take anybody's files.
+fn check_bpffs(there: &Path, path: &Path) -> Result<(), KernelError> {
+    if is_bpffs(there) {
+        return Ok(());
+    }
+    let source = io::Error::other("not on bpffs: `mount -t bpf bpf /sys/fs/bpf`");
+    Err(at("pin under", path, source))
 }
 
 fn at(action: &'static str, path: &Path, source: io::Error) -> KernelError {

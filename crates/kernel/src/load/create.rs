@@ -7,6 +7,7 @@ use aya_obj::{EbpfSectionKind, Object};
 
 use super::{LoadError, MapShape, Reuse};
 use crate::KernelError;
+use crate::error::ENOTSUPP;
 use crate::maps::{Map, MapInfo, MapKind, Update, kind_name, kind_of, possible_cpus};
 use crate::sys::{self, Command};
 
@@ -14,8 +15,6 @@ use crate::sys::{self, Command};
 const NO_COMMON_LRU: u32 = 1 << 1;
 /// `BPF_F_RDONLY_PROG`: device maps get it from the kernel itself.
 const RDONLY_PROG: u32 = 1 << 7;
-/// The kernel's own number for "not supported" that leaks from some map types.
-const ENOTSUPP: i32 = 524;
 
 type Maps = (BTreeMap<String, Map>, Vec<String>);
 

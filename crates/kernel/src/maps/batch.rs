@@ -1,5 +1,6 @@
 use super::{Entries, Map, Update};
 use crate::KernelError;
+use crate::error::ENOTSUPP;
 use crate::sys::{self, Command};
 
 /// Entries a call: enough to hide the call, small enough to stay in the cache.
@@ -144,7 +145,7 @@ impl Map {
     }
 }
 
-/// The map's kind or the kernel (before 5.6) does not know the command: ENOTSUPP is the kernel's own 524.
+/// The map's kind or the kernel (before 5.6) does not know the command.
 fn no_batches(error: &KernelError) -> bool {
-    matches!(error.errno(), libc::EINVAL | libc::EOPNOTSUPP | 524)
+    matches!(error.errno(), libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP)
 }

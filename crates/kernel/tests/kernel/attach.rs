@@ -1,5 +1,3 @@
-#![allow(clippy::print_stderr, reason = "figures are for the reader")]
-
 use std::collections::BTreeMap;
 
 use weir_bpf::map::MapDef;
@@ -12,7 +10,7 @@ use weir_kernel::run::{self, LiveRun};
 use crate::programs::{
     XDP_DROP, XDP_PASS, XDP_TX, counter_map, counting, dispatcher, elf, frame, one, returns, try_load,
 };
-use crate::support::{Pins, Wire, require_kernel};
+use crate::support::{Pins, Wire, require_kernel, say};
 
 fn pass() -> Program {
     one(returns("pass", "xdp", XDP_PASS))
@@ -251,7 +249,7 @@ fn under_traffic_every_frame_meets_the_old_or_the_new_program() {
         })
     });
     let (judged, missed) = (count_of(&first), count_of(&spy));
-    eprintln!("{swaps} swaps under {judged} of {FRAMES} frames; {missed} met no program");
+    say!("{swaps} swaps under {judged} of {FRAMES} frames; {missed} met no program");
     assert!(swaps >= 2);
     assert_eq!(missed, 0);
 }

@@ -1,5 +1,3 @@
-#![allow(clippy::print_stderr, reason = "the figures are for the reader")]
-
 use std::time::Duration;
 
 use weir_bpf::asm::Assembler;
@@ -10,7 +8,7 @@ use weir_kernel::bench::{BenchError, BenchOptions, bench};
 use weir_kernel::run::{self, TestRun};
 
 use crate::programs::{XDP_DROP, finish, frame, looping, one, returns, try_load};
-use crate::support::require_kernel;
+use crate::support::{require_kernel, say};
 
 const QUICK: BenchOptions =
     BenchOptions { rounds: 5, at_least: Duration::from_millis(60), max_frames: 100_000 };
@@ -19,19 +17,26 @@ fn frames(lengths: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
     lengths.enumerate().map(|(nth, length)| frame(length, nth as u8)).collect()
 }
 
-/// What neighbours on the same machine do to one measurement; the median stands above it.
-const NOISE: f64 = 12.0;
+/// What may be between two figures for the same thing, in nanoseconds.
+const NOISE: f64 = 8.0;
+
+/// Neighbours on the same machine can spoil a measurement, but hardly five in a row.
+fn in_some_quiet_moment(mut agrees: impl FnMut() -> bool) {
+    assert!((0..5).any(|_| agrees()), "five measurements in a row do not agree");
+}
 
 #[test]
 fn an_empty_program_costs_nothing() {
     require_kernel!();
+    let frames = frames([64; 1000].into_iter());
     for section in ["xdp", "xdp.frags", "tc"] {
-        let measured =
-            bench(&one(returns("drop", section, XDP_DROP)), &frames([64; 1000].into_iter()), &QUICK);
-        let measured = measured.unwrap();
-        eprintln!("empty {section}: {measured:?}");
-        assert_eq!((measured.frames, measured.left_out), (1000, 0));
-        assert!(measured.net.median.abs() < NOISE, "{measured:?}");
+        let program = one(returns("drop", section, XDP_DROP));
+        in_some_quiet_moment(|| {
+            let measured = bench(&program, &frames, &QUICK).unwrap();
+            say!("empty {section}: {measured:?}");
+            assert_eq!((measured.frames, measured.left_out), (1000, 0));
+            measured.net.median.abs() < NOISE
+        });
     }
 }
 
@@ -43,14 +48,16 @@ fn turns_cost_what_they_cost() {
         let request = TestRun { repeat: 1_000_000, ..TestRun::once(&frames[0]) };
         run::test_run(program, &request).unwrap().duration.as_nanos() as f64
     };
+    let empty = one(returns("empty", "xdp", XDP_DROP));
     for turns in [100, 1000] {
         let program = one(looping("turns", turns));
-        let measured = bench(&program, &frames, &QUICK).unwrap();
-        let plain = bare(&program) - bare(&one(returns("empty", "xdp", XDP_DROP)));
-        eprintln!("{turns} turns: plain {plain}, {measured:?}");
-        // Two ways to the same figure: they must agree as far as the neighbours let them.
-        let (least, most) = (0.6 * plain - NOISE, 1.5 * plain + NOISE);
-        assert!((least..most).contains(&measured.net.median), "plain {plain}, {measured:?}");
+        in_some_quiet_moment(|| {
+            let measured = bench(&program, &frames, &QUICK).unwrap();
+            let plain = bare(&program) - bare(&empty);
+            say!("{turns} turns: plain {plain}, {measured:?}");
+            // Two ways to the same figure.
+            (0.8 * plain - NOISE..1.25 * plain + NOISE).contains(&measured.net.median)
+        });
     }
 }
 
@@ -60,7 +67,7 @@ fn frames_of_all_lengths() {
     for section in ["xdp", "tc"] {
         let frames = frames((0..5000).map(|nth| 20 + nth * 37 % 2100));
         let measured = bench(&one(returns("drop", section, XDP_DROP)), &frames, &QUICK).unwrap();
-        eprintln!("lengths {section}: {measured:?}");
+        say!("lengths {section}: {measured:?}");
         assert!(measured.frames < 5000 && measured.frames + measured.left_out == 5000);
         assert_eq!(measured.repeat as usize % measured.frames, 0);
     }

@@ -54,6 +54,7 @@ fn elsewhere_nothing_can_be_pinned() {
     require_kernel!();
     let path = std::env::temp_dir().join(crate::support::unique("weir-not-bpffs"));
     let error = PinDir::create(&path).unwrap_err();
-    std::fs::remove_dir(&path).unwrap();
     assert!(error.to_string().contains("not on bpffs"), "{error}");
+    assert!(!path.exists());
+    assert!(PinDir::open(&std::env::temp_dir()).is_err());
 }

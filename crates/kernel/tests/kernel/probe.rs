@@ -1,9 +1,7 @@
-#![allow(clippy::print_stderr, reason = "what this kernel lacks is for the reader")]
-
 use weir_bpf::target::{Feature, Target};
 use weir_kernel::probe::{self, Evidence, Release, State};
 
-use crate::support::{Wire, require_kernel};
+use crate::support::{Wire, require_kernel, say};
 
 #[test]
 fn without_privileges_it_guesses_and_never_panics() {
@@ -19,7 +17,7 @@ fn what_the_version_promises_is_found() {
     require_kernel!();
     let started = std::time::Instant::now();
     let probed = probe::probe();
-    eprintln!("probed in {:?}: {}", started.elapsed(), probed.target);
+    say!("probed in {:?}: {}", started.elapsed(), probed.target);
     assert_eq!(probed.guessed, None);
     let release = Release::current();
     let promised = Target::for_kernel(release.major, release.minor);
@@ -27,7 +25,7 @@ fn what_the_version_promises_is_found() {
         assert_eq!(finding.evidence, Evidence::Tried, "{}", finding.feature);
         // A distribution may have taken something out or in: said, not failed.
         if promised.has(finding.feature) != finding.present {
-            eprintln!("unlike {release}: {} is {}", finding.feature, finding.present);
+            say!("unlike {release}: {} is {}", finding.feature, finding.present);
         }
     }
     for feature in [Feature::Xdp, Feature::LpmTrie, Feature::BpfToBpfCalls, Feature::BoundedLoops] {
@@ -41,7 +39,7 @@ fn facts_have_fixes_where_something_is_wrong() {
     let facts = probe::facts();
     assert!(facts.len() >= 7);
     for fact in &facts {
-        eprintln!("{:?} {}: {} {:?}", fact.state, fact.name, fact.detail, fact.fix);
+        say!("{:?} {}: {} {:?}", fact.state, fact.name, fact.detail, fact.fix);
         assert!(!fact.detail.is_empty());
         if matches!(fact.state, State::Bad | State::Warn) {
             assert!(fact.fix.is_some(), "{fact:?}");
@@ -56,7 +54,7 @@ fn facts_about_a_veth() {
     wire.at_left(|left| {
         let facts = probe::interface_facts(&left.name);
         for fact in &facts {
-            eprintln!("{:?} {}: {} {:?}", fact.state, fact.name, fact.detail, fact.fix);
+            say!("{:?} {}: {} {:?}", fact.state, fact.name, fact.detail, fact.fix);
         }
         let of = |name| facts.iter().find(|fact| fact.name == name).unwrap();
         assert_eq!(of("native XDP").state, State::Good);
