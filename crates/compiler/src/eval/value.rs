@@ -17,7 +17,7 @@ pub fn bits(bytes: &[u8], first: usize, count: u32) -> Option<u128> {
 }
 
 /// Answers whether a set holds a key.
-pub type Membership<'a> = dyn Fn(SetPart, &[u128]) -> bool + 'a;
+pub(super) type Membership<'a> = dyn Fn(SetPart, &[u128]) -> bool + 'a;
 
 /// A frame with its headers: where terms have values.
 pub struct Scope<'a> {
@@ -31,7 +31,7 @@ pub struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     /// For the conditions of a policy.
-    pub fn of_frame(
+    pub(super) fn of_frame(
         protocols: &'a Protocols,
         frame: &'a [u8],
         headers: &'a [Header],

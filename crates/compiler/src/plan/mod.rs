@@ -16,7 +16,6 @@
 
 mod cost;
 mod demand;
-mod explain;
 mod graph;
 mod overlap;
 mod sets;
@@ -24,7 +23,6 @@ mod simplify;
 
 pub use cost::pred_cost;
 pub use demand::{Demand, base_terms};
-pub use explain::{ClassSummary, SetSummary};
 pub use graph::{Edge, Goto, Graph, State, StateId};
 pub use overlap::warnings;
 pub use sets::{SetHome, TREE_PREFIXES, TREE_VALUES, ranges_to_prefixes};

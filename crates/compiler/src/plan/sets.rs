@@ -13,7 +13,7 @@ pub const TREE_VALUES: usize = 4_096;
 pub const TREE_PREFIXES: usize = 16_384;
 
 /// Tuples with ranges are compared one by one, up to this many.
-const CHAIN_TUPLES: usize = 512;
+pub(super) const CHAIN_TUPLES: usize = 512;
 
 /// Where a part of a set lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,9 +4,10 @@
 //! here: the checker turned them into `or`, `and` and arithmetic over fields of one header each.
 //! What a policy *means* is defined on this form, by [`crate::eval`].
 
-
+mod print;
 mod protocol;
 
+pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
 
 use crate::ir::Verdict;
