@@ -108,7 +108,7 @@ fn every_frame_arrives_through_the_edge_and_is_counted() {
 
 #[test]
 fn floods_and_everyday_traffic_reach_the_server_with_good_checksums() {
-    let Some(_turn) = privileged("floods_and_everyday_traffic_reach_the_server") else {
+    let Some(_turn) = privileged("floods_and_everyday_traffic_reach_the_server_with_good_checksums") else {
         return;
     };
     let lab = lab(1);
