@@ -1,6 +1,10 @@
 //! What statements counted.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use weir_compiler::codegen::counters::SLOTS;
+use weir_compiler::ir::Verdict;
+use weir_compiler::policy::{Action, Policy};
+use weir_compiler::state::Counter;
 
 /// The counters of one statement, over all CPUs and all reloads since the name is in the policy.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -28,4 +32,84 @@ pub struct Statistics {
     pub captures_lost: u64,
     /// Buckets of limits that were taken from keys that still needed them: a `max` is too small.
     pub evictions: u64,
+}
+
+/// A statement as counters know it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Counted {
+    pub(crate) name: String,
+    pub(crate) action: String,
+    pub(crate) shadow: bool,
+}
+
+/// The statements of a policy, `default` last.
+pub(crate) fn counted(policy: &Policy) -> Vec<Counted> {
+    let statements = policy.statements.iter().map(|statement| Counted {
+        name: statement.name.clone(),
+        action: statement.verb().to_owned(),
+        shadow: statement.shadow,
+    });
+    let action = match policy.default_verdict() {
+        Verdict::Pass => "pass",
+        Verdict::Drop => "drop",
+    };
+    let default = Counted { name: "default".into(), action: action.into(), shadow: false };
+    statements.chain([default]).collect()
+}
+
+/// The names that have counter slots, as the lowering calls them.
+pub(crate) fn slot_names(policy: &Policy) -> Vec<String> {
+    let mut names = Vec::new();
+    for statement in &policy.statements {
+        names.push(statement.name.clone());
+        if matches!(statement.action, Action::Limit(_)) {
+            names.push(over(&statement.name));
+        }
+    }
+    names.push("default".into());
+    names
+}
+
+/// Puts counters to statements; `of` gives the total of a slot's name.
+pub(crate) fn by_statement(statements: &[Counted], of: impl Fn(&str) -> Counter) -> Vec<StatementCounters> {
+    let one = |statement: &Counted| {
+        let all = of(&statement.name);
+        let over = match statement.action.as_str() {
+            "limit" => of(&over(&statement.name)),
+            _ => Counter::default(),
+        };
+        StatementCounters {
+            name: statement.name.clone(),
+            action: statement.action.clone(),
+            shadow: statement.shadow,
+            packets: all.packets,
+            bytes: all.bytes,
+            over_packets: over.packets,
+            over_bytes: over.bytes,
+        }
+    };
+    statements.iter().map(one).collect()
+}
+
+fn over(name: &str) -> String {
+    format!("{name}/over")
+}
+
+/// Adds the slots of one CPU's chunk (a value of the map `counters`) to the totals.
+pub(crate) fn add_chunk(totals: &mut Vec<Counter>, chunk: u32, value: &[u8]) {
+    let first = (chunk * SLOTS) as usize;
+    if totals.len() < first + SLOTS as usize {
+        totals.resize(first + SLOTS as usize, Counter::default());
+    }
+    for (slot, bytes) in totals[first..].iter_mut().zip(value.chunks_exact(16)) {
+        slot.packets = slot.packets.wrapping_add(word(bytes));
+        slot.bytes = slot.bytes.wrapping_add(word(&bytes[8..]));
+    }
+}
+
+/// The first eight bytes as a number.
+pub(crate) fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[..8]);
+    u64::from_ne_bytes(word)
 }

@@ -160,6 +160,9 @@ pub enum Error {
         /// The answer.
         source: std::io::Error,
     },
+    /// An engine could not judge.
+    #[error(transparent)]
+    Engine(#[from] crate::engines::EngineError),
     /// The kernel's answer to a request.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -238,4 +241,31 @@ fn others(running: &[String]) -> String {
 
 fn nearest_text(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; there is `{name}`"))
+}
+
+/// What a refused object means in the words of the policy.
+pub(crate) fn refusal(error: LoadError, analysis: &Analysis) -> Error {
+    let LoadError::Rejected { explanation, log, .. } = error else {
+        return Error::Load(error);
+    };
+    let place = explanation.source.as_ref().and_then(|source| {
+        let (file, line) = (source.file.clone()?, source.line?);
+        Some(Place { statement: statement_at(analysis, &file, line), file, line })
+    });
+    let message = match explanation.meaning {
+        Some(meaning) => format!("{meaning} ({})", explanation.message),
+        None => explanation.message.clone(),
+    };
+    Error::Rejected { place, message, fix: explanation.fix, log }
+}
+
+/// The statement that stands on a line. The verifier's log knows files without their directories.
+fn statement_at(analysis: &Analysis, file: &str, line: u32) -> Option<String> {
+    let found = analysis.policy.statements.iter().find(|statement| {
+        let source = &analysis.sources[statement.span.source];
+        let first = source.line_column(statement.span.start).0;
+        let last = source.line_column(statement.span.end.saturating_sub(1)).0;
+        source.name.rsplit('/').next() == Some(file) && (first..=last).contains(&line)
+    });
+    found.map(|statement| statement.name.clone())
 }

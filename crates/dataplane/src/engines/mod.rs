@@ -1,6 +1,24 @@
 //! One way to run a policy on frames: tests, `replay` and `bench` choose an engine and ask it the same questions.
+//!
+//! | engine | judges with | needs |
+//! |---|---|---|
+//! | [`Plain`] | the evaluator on the checked policy: the oracle | nothing |
+//! | [`Ir`] | the IR interpreter: the fastest without privileges | nothing |
+//! | [`Bytecode`] | `weir_bpf`'s interpreter on the emitted program | nothing |
+//! | [`Kernel`] | the kernel, by `BPF_PROG_TEST_RUN`; its clock is its own | privileges |
 
-use crate::StatementCounters;
+mod bytecode;
+mod ir;
+mod kernel;
+mod plain;
+
+pub use bytecode::Bytecode;
+pub use ir::Ir;
+pub use kernel::Kernel;
+pub use plain::Plain;
+
+use crate::{Error, StatementCounters};
+use weir_compiler::Compilation;
 use weir_compiler::ir::Verdict;
 
 /// Who decided.
@@ -23,6 +41,14 @@ pub struct Judgement {
     pub by: By,
 }
 
+impl Judgement {
+    /// Whether two engines agree, as far as both tell.
+    pub fn agrees(self, other: Judgement) -> bool {
+        let unknown = self.by == By::Unknown || other.by == By::Unknown;
+        self.verdict == other.verdict && (unknown || self.by == other.by)
+    }
+}
+
 /// An engine at work on one policy. It keeps sets, buckets and counters between frames.
 pub trait Engine {
     /// `evaluator`, `ir`, `bytecode`, `kernel`.
@@ -35,12 +61,57 @@ pub trait Engine {
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError>;
 }
 
-/// Why an engine could not judge.
+/// Why an engine could not judge. For all but the kernel this is a bug of ours.
 #[derive(Debug, thiserror::Error)]
-#[error("{engine}: {what}")]
-pub struct EngineError {
-    /// Which.
-    pub engine: &'static str,
-    /// What went wrong.
-    pub what: String,
+pub enum EngineError {
+    /// The kernel's test run takes no frame of this length.
+    #[error("a test run takes frames of 14 to {max} bytes, this one has {length}")]
+    Length {
+        /// The frame's.
+        length: usize,
+        /// What fits.
+        max: usize,
+    },
+    /// The program did what no verified program does.
+    #[error("{engine}: {what}")]
+    Fault {
+        /// Whose interpreter noticed.
+        engine: &'static str,
+        /// What happened.
+        what: String,
+    },
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] weir_kernel::KernelError),
+}
+
+/// The engines that need no privileges.
+pub fn unprivileged(compilation: &Compilation) -> Vec<Box<dyn Engine + '_>> {
+    let mut engines: Vec<Box<dyn Engine + '_>> = vec![Box::new(Plain::new(&compilation.analysis.policy))];
+    engines.push(Box::new(Ir::new(compilation)));
+    engines.push(Box::new(Bytecode::new(compilation)));
+    engines
+}
+
+/// Runs frames through the compiled program in the kernel, attached to nothing: their verdicts, then the counters.
+pub fn judge(
+    compilation: &Compilation,
+    frames: &[&[u8]],
+) -> Result<(Vec<Verdict>, Vec<StatementCounters>), Error> {
+    let mut kernel = Kernel::load(compilation)?;
+    let verdicts =
+        frames.iter().map(|frame| Ok(kernel.judge(frame, 0)?.verdict)).collect::<Result<_, EngineError>>()?;
+    let counters = kernel.counters()?;
+    Ok((verdicts, counters))
+}
+
+/// What the action code of a program means: `XDP_DROP` is 1, `TC_ACT_SHOT` 2, and the others let the packet go on.
+fn verdict_of(xdp: bool, code: u32) -> Verdict {
+    let drop = if xdp { 1 } else { 2 };
+    if code == drop { Verdict::Drop } else { Verdict::Pass }
+}
+
+/// Whether an object's program is for XDP.
+fn is_xdp(compilation: &Compilation) -> bool {
+    compilation.object.programs[0].section.starts_with("xdp")
 }

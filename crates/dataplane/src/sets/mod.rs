@@ -1,5 +1,7 @@
 //! Sets that change while running.
 
+pub(crate) mod content;
+
 use crate::Error;
 use serde::Serialize;
 use std::time::Duration;

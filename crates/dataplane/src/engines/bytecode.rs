@@ -1,0 +1,61 @@
+use super::{By, Engine, EngineError, Judgement, is_xdp, verdict_of};
+use crate::StatementCounters;
+use crate::counters::{add_chunk, by_statement, counted};
+use crate::sets::content;
+use weir_bpf::interp::{ProgramId, Vm};
+use weir_compiler::Compilation;
+
+/// `weir_bpf`'s interpreter on the emitted bytecode.
+pub struct Bytecode<'a> {
+    compilation: &'a Compilation,
+    /// The machine: its maps may be read and filled.
+    pub vm: Vm,
+    xdp: bool,
+}
+
+impl<'a> Bytecode<'a> {
+    /// A machine with the policy's own elements in its sets.
+    pub fn new(compilation: &'a Compilation) -> Self {
+        let mut vm = Vm::for_object(&compilation.object);
+        for (map, key, value) in content::entries(&compilation.analysis.policy, &compilation.lowered) {
+            if let Some(map) = vm.maps.by_name(&map) {
+                // The maps were made as large as their contents.
+                let _ = vm.maps.update(map, &key, &value);
+            }
+        }
+        Self { compilation, vm, xdp: is_xdp(compilation) }
+    }
+}
+
+impl Engine for Bytecode<'_> {
+    fn name(&self) -> &'static str {
+        "bytecode"
+    }
+
+    fn judge(&mut self, frame: &[u8], now: u64) -> Result<Judgement, EngineError> {
+        self.vm.clock_ns = now;
+        let mut packet = frame.to_vec();
+        let code = match self.xdp {
+            true => self.vm.run_xdp(ProgramId(0), &mut packet),
+            false => self.vm.run_tc(ProgramId(0), &mut packet),
+        };
+        let code =
+            code.map_err(|fault| EngineError::Fault { engine: "bytecode", what: fault.to_string() })?;
+        Ok(Judgement { verdict: verdict_of(self.xdp, code), by: By::Unknown })
+    }
+
+    fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {
+        let mut totals = Vec::new();
+        if let Some(map) = self.vm.maps.by_name("counters") {
+            for (key, value) in self.vm.maps.entries(map) {
+                let chunk = u32::from_ne_bytes([key[0], key[1], key[2], key[3]]);
+                add_chunk(&mut totals, chunk, &value);
+            }
+        }
+        let slots = &self.compilation.lowered.slots;
+        let of = |name: &str| {
+            slots.get(name).and_then(|&slot| totals.get(slot as usize).copied()).unwrap_or_default()
+        };
+        Ok(by_statement(&counted(&self.compilation.analysis.policy), of))
+    }
+}

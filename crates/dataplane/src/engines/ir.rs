@@ -1,0 +1,55 @@
+use super::{By, Engine, EngineError, Judgement};
+use crate::StatementCounters;
+use crate::counters::{by_statement, counted};
+use weir_compiler::Compilation;
+use weir_compiler::ir::interp::{Captured, Interpreter};
+use weir_compiler::lower::Lowered;
+use weir_compiler::policy::Policy;
+use weir_compiler::state::State;
+
+/// The IR interpreter on a lowered program.
+pub struct Ir<'a> {
+    policy: &'a Policy,
+    lowered: &'a Lowered,
+    interpreter: Interpreter,
+    /// What the program keeps; live sets may be filled here.
+    pub state: State,
+    /// The copies that the last frame sent to the capture ring.
+    pub captured: Vec<Captured>,
+}
+
+impl<'a> Ir<'a> {
+    /// The program after the passes.
+    pub fn new(compilation: &'a Compilation) -> Self {
+        Self::of(&compilation.analysis.policy, &compilation.lowered)
+    }
+
+    /// Any lowering of a policy, such as one without passes.
+    pub fn of(policy: &'a Policy, lowered: &'a Lowered) -> Self {
+        let interpreter = Interpreter::new(&lowered.program);
+        Self { policy, lowered, interpreter, state: lowered.state(policy), captured: Vec::new() }
+    }
+}
+
+impl Engine for Ir<'_> {
+    fn name(&self) -> &'static str {
+        "ir"
+    }
+
+    fn judge(&mut self, frame: &[u8], now: u64) -> Result<Judgement, EngineError> {
+        self.state.now = now;
+        let outcome = self.interpreter.run(&mut self.state, frame);
+        let outcome =
+            outcome.map_err(|fault| EngineError::Fault { engine: "ir", what: fault.to_string() })?;
+        self.captured = outcome.captured;
+        Ok(Judgement {
+            verdict: outcome.verdict,
+            by: outcome.by.map_or(By::Default, |id| By::Statement(id.index())),
+        })
+    }
+
+    fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {
+        let slot = |name: &str| self.lowered.slots.get(name).map(|&slot| self.state.counters[slot as usize]);
+        Ok(by_statement(&counted(self.policy), |name| slot(name).unwrap_or_default()))
+    }
+}

@@ -1,0 +1,49 @@
+use super::{By, Engine, EngineError, Judgement};
+use crate::StatementCounters;
+use crate::counters::{by_statement, counted};
+use weir_compiler::eval::Evaluator;
+use weir_compiler::policy::Policy;
+use weir_compiler::state::Counter;
+
+/// The naive evaluator over the checked policy: what it means, said as plainly as can be.
+pub struct Plain<'a> {
+    policy: &'a Policy,
+    evaluator: Evaluator<'a>,
+}
+
+impl<'a> Plain<'a> {
+    /// At the start: every bucket full, every counter zero.
+    pub fn new(policy: &'a Policy) -> Self {
+        Self { policy, evaluator: Evaluator::new(policy) }
+    }
+
+    /// The evaluator, to put elements into live sets.
+    pub fn evaluator(&mut self) -> &mut Evaluator<'a> {
+        &mut self.evaluator
+    }
+}
+
+impl Engine for Plain<'_> {
+    fn name(&self) -> &'static str {
+        "evaluator"
+    }
+
+    fn judge(&mut self, frame: &[u8], now: u64) -> Result<Judgement, EngineError> {
+        self.evaluator.now = now;
+        let outcome = self.evaluator.judge(frame);
+        Ok(Judgement { verdict: outcome.verdict, by: outcome.by.map_or(By::Default, By::Statement) })
+    }
+
+    fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {
+        let statements = counted(self.policy);
+        let of = |name: &str| -> Counter {
+            let (name, counters) = match name.strip_suffix("/over") {
+                Some(limit) => (limit, &self.evaluator.over),
+                None => (name, &self.evaluator.counters),
+            };
+            let index = statements.iter().position(|statement| statement.name == name);
+            index.map(|index| counters[index]).unwrap_or_default()
+        };
+        Ok(by_statement(&statements, of))
+    }
+}
