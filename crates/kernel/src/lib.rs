@@ -10,7 +10,7 @@
 //! | [`verifier_log`] | the verifier's log, read for people |
 //! | [`attach`] | XDP and tc hooks, links, who sits on an interface |
 //! | [`maps`], [`rings`] | map access by bytes; ring buffer and perf readers |
-//! | [`run`], [`bench`] | test runs of one frame, live frames, and honest nanoseconds |
+//! | [`run`], [`mod@bench`] | test runs of one frame, live frames, and honest nanoseconds |
 //! | [`pins`] | bpffs: mounts and directories of pins |
 //! | [`netns`], [`netlink`], [`offload`], [`sysctl`] | namespaces and the links in them |
 //! | [`clock`] | the clock that programs see |

@@ -166,7 +166,9 @@ impl Map {
             self.value_room()
         );
         let mut arguments = self.element(Some(key), value.as_mut_ptr() as u64, 0);
-        self.presence("look up in map", sys::bpf(Command::MapLookup, &mut arguments))
+        // SAFETY: key and value were just found to be as large as the map's.
+        let answer = unsafe { sys::bpf_with_pointers(Command::MapLookup, &mut arguments) };
+        self.presence("look up in map", answer)
     }
 
     /// Sets the value of `key`.
@@ -180,7 +182,9 @@ impl Map {
     pub fn delete(&self, key: &[u8]) -> Result<bool, KernelError> {
         self.check_key(key);
         let mut arguments = self.element(Some(key), 0, 0);
-        self.presence("delete from map", sys::bpf(Command::MapDelete, &mut arguments))
+        // SAFETY: the key was just found to be as large as the map's.
+        let answer = unsafe { sys::bpf_with_pointers(Command::MapDelete, &mut arguments) };
+        self.presence("delete from map", answer)
     }
 
     /// The key after `key` (the first one after `None`), in the map's own order.
@@ -188,9 +192,14 @@ impl Map {
     /// A hash map starts again from its first key if `key` was deleted meanwhile: whoever walks a map that
     /// others change must expect to see a key twice.
     pub fn next_key(&self, key: Option<&[u8]>) -> Result<Option<Vec<u8>>, KernelError> {
+        if let Some(key) = key {
+            self.check_key(key);
+        }
         let mut next = vec![0; self.info.key_size as usize];
         let mut arguments = self.element(key, next.as_mut_ptr() as u64, 0);
-        let found = self.presence("walk map", sys::bpf(Command::MapNextKey, &mut arguments))?;
+        // SAFETY: both keys are as large as the map's.
+        let answer = unsafe { sys::bpf_with_pointers(Command::MapNextKey, &mut arguments) };
+        let found = self.presence("walk map", answer)?;
         Ok(found.then_some(next))
     }
 
@@ -246,7 +255,8 @@ impl Map {
     /// Bytes that one look-up fills: for per-CPU maps one rounded value for each possible CPU.
     pub(crate) fn value_room(&self) -> usize {
         let one = self.info.value_size as usize;
-        if self.info.kind.is_some_and(MapKind::per_cpu) {
+        // A kind without a name here may be one of those: better too much room than too little.
+        if self.info.kind.is_none_or(MapKind::per_cpu) {
             one.next_multiple_of(8) * possible_cpus()
         } else {
             one
@@ -255,7 +265,8 @@ impl Map {
 
     fn update_raw(&self, key: &[u8], value: &[u8], update: Update) -> Result<(), KernelError> {
         let mut arguments = self.element(Some(key), value.as_ptr() as u64, update.flag());
-        let answer = sys::bpf(Command::MapUpdate, &mut arguments);
+        // SAFETY: key and value were just found to be as large as the map's.
+        let answer = unsafe { sys::bpf_with_pointers(Command::MapUpdate, &mut arguments) };
         answer.map(drop).map_err(|source| self.error("update map", source))
     }
 

@@ -74,7 +74,8 @@ pub fn test_run(program: &Program, run: &TestRun<'_>) -> Result<Outcome, KernelE
         ctx_size_out: if has_skb { size_of_val(&skb) as u32 } else { 0 },
         ..sys::TestRun::default()
     };
-    sys::bpf(Command::ProgTestRun, &mut arguments)
+    // SAFETY: frames and contexts, in and out, live through the call and are as large as stated.
+    unsafe { sys::bpf_with_pointers(Command::ProgTestRun, &mut arguments) }
         .map_err(|source| KernelError::new("test-run program", format!("`{}`", program.name()), source))?;
     out.truncate(arguments.data_size_out as usize);
     Ok(Outcome {
@@ -115,7 +116,9 @@ pub fn live(program: &Program, run: &LiveRun<'_>) -> Result<(), KernelError> {
         batch_size: run.batch,
         ..sys::TestRun::default()
     };
-    sys::bpf(Command::ProgTestRun, &mut arguments).map(drop).map_err(|source| {
+    // SAFETY: frame and context live through the call and are as large as stated; nothing comes back.
+    let answer = unsafe { sys::bpf_with_pointers(Command::ProgTestRun, &mut arguments) };
+    answer.map(drop).map_err(|source| {
         KernelError::new("send live frames through", format!("`{}`", program.name()), source)
     })
 }

@@ -101,22 +101,64 @@ arguments! {
     TokenCreate { flags: u32, bpffs_fd: u32 }
 }
 
-/// Calls `bpf(2)`. Pointers inside `arguments` are the caller's promise: each points to live memory of the size
-/// that the other fields state.
-pub(crate) fn bpf<A: Arguments>(command: Command, arguments: &mut A) -> io::Result<i32> {
-    // SAFETY: the pointer and size describe one live, initialised `Arguments`; the kernel writes only inside it
-    // and through the pointers in it, which the callers in this crate take from buffers they keep borrowed.
+/// Marks arguments without pointers: the kernel writes nowhere but into them.
+///
+/// # Safety
+/// No field is an address of this process's memory.
+pub(crate) unsafe trait Plain: Arguments {}
+// SAFETY: sizes, flags, ids and descriptors only.
+unsafe impl Plain for MapCreate {}
+// SAFETY: as above.
+unsafe impl Plain for ById {}
+// SAFETY: as above.
+unsafe impl Plain for LinkCreate {}
+// SAFETY: as above.
+unsafe impl Plain for LinkUpdate {}
+// SAFETY: as above.
+unsafe impl Plain for OneFd {}
+// SAFETY: as above.
+unsafe impl Plain for TokenCreate {}
+
+/// Calls `bpf(2)`.
+///
+/// # Safety
+/// Each pointer inside `arguments` points to memory that lives through the call, and that is as large as the other
+/// fields, or for maps the map's sizes, say.
+pub(crate) unsafe fn bpf_with_pointers<A: Arguments>(command: Command, arguments: &mut A) -> io::Result<i32> {
+    // SAFETY: the pointer and size describe one live, initialised `Arguments`; for those inside the caller answers.
     let answer = unsafe {
         libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(arguments), size_of::<A>())
     };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer as i32) }
 }
 
-/// Calls a command of `bpf(2)` whose answer is a new file descriptor (close-on-exec: the kernel sets it).
-pub(crate) fn bpf_fd<A: Arguments>(command: Command, arguments: &mut A) -> io::Result<OwnedFd> {
-    let fd = bpf(command, arguments)?;
-    // SAFETY: the kernel just made this descriptor for us, nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+/// Calls `bpf(2)` with arguments that point nowhere.
+pub(crate) fn bpf<A: Plain>(command: Command, arguments: &mut A) -> io::Result<i32> {
+    // SAFETY: there are no pointers.
+    unsafe { bpf_with_pointers(command, arguments) }
+}
+
+/// Calls a command of `bpf(2)` whose answer is a new file descriptor.
+pub(crate) fn bpf_fd<A: Plain>(command: Command, arguments: &mut A) -> io::Result<OwnedFd> {
+    bpf(command, arguments).map(owned)
+}
+
+/// Calls a command of `bpf(2)` whose answer is a new file descriptor.
+///
+/// # Safety
+/// As for [`bpf_with_pointers`].
+pub(crate) unsafe fn bpf_fd_with_pointers<A: Arguments>(
+    command: Command,
+    arguments: &mut A,
+) -> io::Result<OwnedFd> {
+    // SAFETY: the caller answers for the pointers.
+    unsafe { bpf_with_pointers(command, arguments) }.map(owned)
+}
+
+/// Takes the descriptor that a command answered (close-on-exec: the kernel sets it).
+fn owned(fd: i32) -> OwnedFd {
+    // SAFETY: only the commands above come here; the kernel just made this descriptor and nobody else owns it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 /// A name as the kernel keeps it: at most 15 bytes of `[A-Za-z0-9_.]`, then zeros.
@@ -144,7 +186,8 @@ pub(crate) fn pin(fd: i32, path: &Path) -> Result<(), KernelError> {
     let error = |source| KernelError::new("pin at", path.display().to_string(), source);
     let c_path = c_path(path).map_err(error)?;
     let mut arguments = Pin { path: c_path.as_ptr() as u64, fd: fd as u32, flags: 0 };
-    bpf(Command::ObjPin, &mut arguments).map(drop).map_err(error)
+    // SAFETY: the path ends with a zero byte and lives through the call.
+    unsafe { bpf_with_pointers(Command::ObjPin, &mut arguments) }.map(drop).map_err(error)
 }
 
 /// Opens any pinned BPF object.
@@ -152,7 +195,8 @@ pub(crate) fn open_pin(path: &Path) -> Result<OwnedFd, KernelError> {
     let error = |source| KernelError::new("open pin", path.display().to_string(), source);
     let c_path = c_path(path).map_err(error)?;
     let mut arguments = Pin { path: c_path.as_ptr() as u64, ..Pin::default() };
-    bpf_fd(Command::ObjGet, &mut arguments).map_err(error)
+    // SAFETY: the path ends with a zero byte and lives through the call.
+    unsafe { bpf_fd_with_pointers(Command::ObjGet, &mut arguments) }.map_err(error)
 }
 
 /// Opens an object by its id.
@@ -170,7 +214,8 @@ pub(crate) unsafe trait Info: Default {}
 pub(crate) fn info<I: Info>(fd: i32, mut info: I) -> io::Result<I> {
     let mut arguments =
         InfoByFd { fd: fd as u32, size: size_of::<I>() as u32, info: std::ptr::from_mut(&mut info) as u64 };
-    bpf(Command::Info, &mut arguments)?;
+    // SAFETY: `info` is as large as stated; `ProgInfo` points to a table that its caller keeps.
+    unsafe { bpf_with_pointers(Command::Info, &mut arguments) }?;
     Ok(info)
 }
 

@@ -87,7 +87,8 @@ fn tcx_occupants(interface: &Interface, hook: Hook) -> Vec<Occupant> {
         count: MPROG_MAX as u32,
         ..sys::Query::default()
     };
-    if sys::bpf(Command::ProgQuery, &mut arguments).is_err() {
+    // SAFETY: both tables have the room that `count` states.
+    if unsafe { sys::bpf_with_pointers(Command::ProgQuery, &mut arguments) }.is_err() {
         return Vec::new();
     }
     let pairs = programs.into_iter().zip(links).take(arguments.count as usize);

@@ -36,7 +36,9 @@ pub(super) fn load_btf(object: &mut Object) -> Result<Option<OwnedFd>, LoadError
     };
     let mut arguments =
         sys::BtfLoad { btf: bytes.as_ptr() as u64, btf_size: bytes.len() as u32, ..Default::default() };
-    if let Ok(fd) = sys::bpf_fd(Command::BtfLoad, &mut arguments) {
+    // SAFETY: the bytes live through the call and are as many as stated; there is no log.
+    let first = unsafe { sys::bpf_fd_with_pointers(Command::BtfLoad, &mut arguments) };
+    if let Ok(fd) = first {
         return Ok(Some(fd));
     }
     // Once more, for the reason.
@@ -44,7 +46,8 @@ pub(super) fn load_btf(object: &mut Object) -> Result<Option<OwnedFd>, LoadError
     arguments.log_buf = log.as_mut_ptr() as u64;
     arguments.log_size = BTF_LOG as u32;
     arguments.log_level = 1;
-    match sys::bpf_fd(Command::BtfLoad, &mut arguments) {
+    // SAFETY: as before, and the log is as large as stated.
+    match unsafe { sys::bpf_fd_with_pointers(Command::BtfLoad, &mut arguments) } {
         Ok(fd) => Ok(Some(fd)),
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
             Err(LoadError::Permission { what: "types".to_owned() })

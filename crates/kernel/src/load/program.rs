@@ -156,7 +156,8 @@ impl Request<'_> {
                 arguments.line_info_count = function.line_info.len() as u32;
             }
         }
-        sys::bpf_fd(Command::ProgLoad, &mut arguments)
+        // SAFETY: instructions, license, name, records and log live through the call and are as large as stated.
+        unsafe { sys::bpf_fd_with_pointers(Command::ProgLoad, &mut arguments) }
     }
 
     fn refusal(&self, error: io::Error, log: String) -> LoadError {

@@ -71,7 +71,9 @@ impl Map {
             map_fd: self.raw_fd() as u32,
             ..sys::Batch::default()
         };
-        sys::bpf(command, &mut arguments).map(drop).map_err(|source| self.error("update map", source))
+        // SAFETY: `join` made `count` keys, and values where the command reads them, of the map's sizes.
+        let answer = unsafe { sys::bpf_with_pointers(command, &mut arguments) };
+        answer.map(drop).map_err(|source| self.error("update map", source))
     }
 
     fn walk_batch(&self, command: Command) -> Result<Entries, KernelError> {
@@ -95,7 +97,8 @@ impl Map {
                 map_fd: self.raw_fd() as u32,
                 ..sys::Batch::default()
             };
-            let answer = sys::bpf(command, &mut arguments);
+            // SAFETY: keys and values have room for `count` of the map's sizes, the cursors for a bucket or a key.
+            let answer = unsafe { sys::bpf_with_pointers(command, &mut arguments) };
             let errno = answer.as_ref().err().and_then(std::io::Error::raw_os_error);
             if errno == Some(libc::ENOSPC) {
                 room *= 2;

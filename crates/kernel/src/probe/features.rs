@@ -151,7 +151,8 @@ fn load_code(code: &[u8], flags: u32, log: &mut [u8]) -> io::Result<std::os::fd:
         flags,
         ..sys::ProgLoad::default()
     };
-    sys::bpf_fd(Command::ProgLoad, &mut arguments)
+    // SAFETY: code, license and log live through the call and are as long as stated.
+    unsafe { sys::bpf_fd_with_pointers(Command::ProgLoad, &mut arguments) }
 }
 
 /// The call is wrong in any case; the question is which mistake the verifier names.
