@@ -395,3 +395,46 @@ impl fmt::Display for MapError {
 }
 
 impl std::error::Error for MapError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structures_are_laid_out_as_in_c() {
+        let members = || [("a", MapType::U8), ("b", MapType::U64), ("c", MapType::U16)];
+        let natural = MapType::structure("s", members());
+        assert_eq!((natural.size(), natural.align()), (24, 8));
+        assert_eq!(natural.offset_of("c"), Some(16));
+        let packed = MapType::packed("s", members());
+        assert_eq!(packed.size(), 11);
+        assert_eq!(packed.offset_of("b"), Some(1));
+        let outer = MapType::structure("o", [("x", MapType::U32), ("s", natural)]);
+        assert_eq!(outer.offset_of("s.b"), Some(16));
+        assert_eq!(outer.offset_of("s.d"), None);
+    }
+
+    fn refused(def: MapDef, expected: &str) {
+        assert_eq!(def.check().unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn what_the_kernel_would_refuse() {
+        let hash = |name| MapDef::new(name, MapKind::Hash, MapType::U32, MapType::U32, 1);
+        assert_eq!(hash("a_name_of_15_by").check(), Ok(()));
+        refused(
+            hash("a_name_of_16_byt"),
+            "map `a_name_of_16_byt`: the kernel keeps 15 bytes of a name, shorten this one from 16",
+        );
+        refused(hash("a-b"), "map `a-b`: a name is made of letters, digits, `_` and `.`, and is not empty");
+        refused(
+            MapDef::ring("r", 5000),
+            "map `r`: the size of a ring buffer is a power of two from 4096 on, not 5000",
+        );
+        refused(MapDef { max_entries: 0, ..hash("h") }, "map `h`: give room for at least 1 entry, not 0");
+        refused(
+            MapDef { kind: MapKind::HashOfMaps, ..hash("h") },
+            "map `h`: maps of maps, and only they, have an inner definition",
+        );
+    }
+}

@@ -32,7 +32,7 @@ macro_rules! features {
         #[serde(rename_all = "snake_case")]
         pub enum Feature { $(#[doc = $text] $name,)* }
 
-        /// The table of features, oldest names first as they are listed in [`Feature`].
+        /// The table of features in the order of [`Feature`], older ones first.
         pub const FEATURES: &[FeatureRow] = &[$(FeatureRow {
             feature: Feature::$name, name: $text, since: ($major, $minor), instead: $instead,
         },)*];
@@ -74,9 +74,9 @@ features! {
     BoundedLoops "bounded loops" 5 . 3 "unrolling"
     DevMapHash "hashed device maps" 5 . 4 "device maps"
     BatchOps "batched map operations" 5 . 6 "one call for each entry"
-    XdpLink "XDP links" 5 . 7 "attachment by netlink"
     BootClock "ktime_get_boot_ns" 5 . 8 "ktime_get_ns"
     RingBuf "ring buffers" 5 . 8 "perf event arrays"
+    XdpLink "XDP links" 5 . 9 "attachment by netlink"
     TailCallsInSubprograms "tail calls in subprograms" 5 . 10 "tail calls in the main function only"
     CoarseClock "ktime_get_coarse_ns" 5 . 11 "ktime_get_ns, about 20 ns dearer"
     Atomics "atomics that fetch" 5 . 12 "per-CPU values"
@@ -216,6 +216,7 @@ mod tests {
             assert_eq!(row.feature as usize, nth, "{}", row.name);
             assert_eq!(row.feature.row(), row);
         }
+        assert!(FEATURES.is_sorted_by_key(|row| row.since));
     }
 
     #[test]

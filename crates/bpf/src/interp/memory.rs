@@ -277,12 +277,7 @@ pub(super) fn write(bytes: &mut [u8], size: Size, value: u64) {
 }
 
 /// Where `off` and `len` lie in a region of plain bytes.
-pub(super) fn plain<'a>(
-    region: Region,
-    bytes: &'a mut [u8],
-    off: u64,
-    len: usize,
-) -> Result<&'a mut [u8], FaultKind> {
+pub(super) fn plain(region: Region, bytes: &mut [u8], off: u64, len: usize) -> Result<&mut [u8], FaultKind> {
     let total = bytes.len();
     let to = off.wrapping_add(len as u64);
     if to > total as u64 || off > to {

@@ -147,3 +147,52 @@ fn check_map(object: &Object, program: &Program, nth: usize, insn: &Insn) -> Res
     }
     Err(ObjectError::UnknownMap { program: program.name.clone(), insn: nth, map, text: insn.to_string() })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::map::{MapDef, MapKind, MapType};
+    use crate::object::Object;
+    use crate::text::parse_program;
+
+    fn refused(text: &str, maps: Vec<MapDef>, expected: &str) {
+        let program = parse_program(text).unwrap_or_else(|error| panic!("{error}"));
+        let object = Object { programs: vec![program], maps, license: "GPL".into() };
+        assert_eq!(object.to_elf().unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn refusals() {
+        let hash = |name| MapDef::new(name, MapKind::Hash, MapType::U32, MapType::U32, 1);
+        refused(
+            ".program a-b xdp\nexit",
+            vec![],
+            "`a-b` is not a name: use letters, digits and `_`, no digit first",
+        );
+        refused(
+            ".program edge .text\nexit",
+            vec![],
+            "program `edge`: a section cannot be named `.text`, use `xdp` or `tc`",
+        );
+        refused(
+            ".program edge xdp\nexit",
+            vec![hash("m"), hash("m")],
+            "two things in the object are named `m`, rename one",
+        );
+        refused(
+            ".program edge xdp\nr1 = map[1] ll\nexit",
+            vec![hash("m")],
+            "program `edge`, instruction 0, `r1 = map[1] ll`: the object has no fitting map[1]; \
+             addresses of values are for data sections only",
+        );
+        refused(
+            ".program edge xdp\nL0:\ncall L0\nexit",
+            vec![],
+            "program `edge`, instruction 0, `call -1`: no subprogram starts there",
+        );
+        refused(
+            ".program edge xdp\n.function sub 0\nexit",
+            vec![],
+            "program `edge`: functions start at 0, in order, each with instructions",
+        );
+    }
+}
