@@ -203,3 +203,34 @@ fn refusals() {
         asm.emit(Insn::Exit);
     });
 }
+
+/// Every instruction of the first half jumps to its own instruction in the second half.
+fn dense(count: usize) -> Assembler {
+    let mut asm = Assembler::new("dense", "xdp");
+    let labels: Vec<Label> = (0..count).map(|_| asm.label()).collect();
+    asm.emit(Insn::mov(R0, 2));
+    asm.emit(Insn::load(Size::W, R2, R1, 12));
+    for (nth, label) in labels.iter().enumerate() {
+        asm.branch(Cond::Eq, Width::W64, R2, nth as i32, *label);
+    }
+    for label in labels {
+        asm.bind(label);
+        asm.emit(Insn::alu(AluOp::Add, R0, 1));
+    }
+    asm.emit(Insn::Exit);
+    asm
+}
+
+#[test]
+fn dense_jumps_end_in_a_program_or_a_refusal() {
+    for count in [15_000, 20_000] {
+        let started = Instant::now();
+        let long = dense(count).finish(&Target::newest()).unwrap();
+        assert_eq!(run(&long, 0), 2 + count as u32);
+        match dense(count).finish(&no_gotol()) {
+            Ok(program) => assert_eq!(run(&program, 0), 2 + count as u32),
+            Err(error) => assert!(matches!(error, AsmError::TooDense { .. }), "{error}"),
+        }
+        assert!(started.elapsed().as_secs() < 20, "{count}: {:?}", started.elapsed());
+    }
+}
