@@ -1,11 +1,11 @@
 //! Capture files: pcap (micro- and nanoseconds, both byte orders) and pcapng.
 //!
 //! Which of the two a file is, is decided by its first four bytes, never by its name. The formats
-//! are read here and not by a library, because of what the libraries do with hostile files (seen
-//! at `pcap-file` 2.0 / 3.0-rc and `pcap-parser` 0.17): the one stays on a malformed frame
-//! for ever, the other reads options of big-endian files as little-endian, knows no obsolete
-//! packet block and returns the padding of a cut simple packet as data. Neither can say at which
-//! byte of the file it stopped, and bounding each allocation needs framing of one's own anyway.
+//! are read here and not by a library. `pcap-file` 2.0 stays on a malformed frame for ever (its
+//! issue 48; 3.0 is a release candidate). `pcap-parser` 0.17 reads options of big-endian sections
+//! as little-endian, knows no obsolete packet block, and returns the padding of a cut simple packet
+//! as data. Neither says at which byte of the file it stopped, and bounding each allocation needs
+//! framing of one's own anyway.
 //!
 //! * pcap: draft-ietf-opsawg-pcap;
 //! * pcapng: draft-ietf-opsawg-pcapng.
