@@ -1,0 +1,61 @@
+//! `Count`: packets and bytes in the per-CPU array `counters`.
+//!
+//! A value of the map is a chunk of 256 slots, `{ u64 packets, u64 bytes }` each: slot `n` is slot
+//! `n % 256` of entry `n / 256`. One look-up serves a chunk, and everything that it dominates.
+//! Increments are plain: a CPU's values are written by nobody else, and neither XDP nor tc is
+//! interrupted by another run on the same CPU.
+
+use super::isel::{Isel, Shared};
+use super::machine::{Kind, physical};
+use regalloc2::{Operand, VReg};
+use weir_bpf::insn::{AluOp, MapId, Reg, Size, Width};
+use weir_bpf::map::{MapDef, MapKind, MapType};
+
+/// Slots in one value of the map: 4 KiB, so that policies with a few hundred statements need one
+/// look-up, and far below the 32 KiB that per-CPU values may have.
+pub const SLOTS: u32 = 256;
+/// Room for 4,096 slots at least, so that a policy can grow and keep its map.
+const ENTRIES_MIN: u32 = 16;
+/// With more chunks than this each pointer would only crowd the stack.
+pub(super) const SHARED_CHUNKS: usize = 6;
+
+pub(super) fn map(counters: u32) -> MapDef {
+    let slot = MapType::structure("counter", [("packets", MapType::U64), ("bytes", MapType::U64)]);
+    let entries = counters.div_ceil(SLOTS).next_power_of_two().max(ENTRIES_MIN);
+    let value = MapType::array(slot, SLOTS);
+    MapDef::new("counters", MapKind::PerCpuArray, MapType::U32, value, entries)
+}
+
+/// A look-up in an array by a constant index that is in bounds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Lookup {
+    pub(super) map: MapId,
+    pub(super) index: u32,
+}
+
+impl Isel<'_> {
+    pub(super) fn count(&mut self, counter: u32) {
+        let Some(map) = self.maps.counters else {
+            return;
+        };
+        let chunk = counter / SLOTS;
+        let base = self.shared(Shared::Chunk(chunk), |isel| isel.lookup(Lookup { map, index: chunk }));
+        let offset = (counter % SLOTS * 16) as i16;
+        let packets = self.load(Size::DW, base, offset);
+        let more = self.alu_imm(Width::W64, AluOp::Add, packets, 1);
+        self.store(Size::DW, base, offset, more);
+        let len = self.counted_len();
+        let bytes = self.load(Size::DW, base, offset + 8);
+        let more = self.alu(Width::W64, AluOp::Add, bytes, len);
+        self.store(Size::DW, base, offset + 8, more);
+    }
+
+    /// The value's address; `null` cannot happen and ends the program.
+    pub(super) fn lookup(&mut self, lookup: Lookup) -> VReg {
+        let result = self.builder.vreg();
+        self.builder.reserve(8);
+        let operand = Operand::reg_fixed_def(result, physical(Reg::R0));
+        self.emit(Kind::Lookup(lookup), &[operand]);
+        result
+    }
+}

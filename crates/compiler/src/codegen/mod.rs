@@ -1,0 +1,109 @@
+//! Code generation: typed IR → eBPF.
+//!
+//! ```text
+//! ir::Program ─analysis─▶ facts ─isel─▶ machine IR ─regalloc2─▶ registers ─layout, emit─▶ assembler ─▶ Object
+//! ```
+//!
+//! # Conventions
+//!
+//! * `r0` result, `r1`–`r5` arguments, all six lost in calls; `r6`–`r9` kept; `r10` the frame. All of
+//!   `r0`–`r9` are the allocator's, none is set aside; `r6`–`r9` are its second choice.
+//! * The stack, from `r10` down: the key buffer (the largest key of any stage; a stage fills it right
+//!   before it uses it), then spill slots of 8 bytes.
+//! * Scalars are zero-extended to 64 bits. Values that are only compared with constants may be in
+//!   the packet's byte order.
+//! * The machine is little endian.
+//!
+//! # Stages
+//!
+//! Each operation that has a map is one file, with the layout of its map at the top: [`counters`],
+//! [`sets`], [`limits`], [`capture`], and `scratch`. Its first half selects instructions, its second
+//! half emits those that call.
+
+mod analysis;
+mod branch;
+pub mod capture;
+pub mod counters;
+mod emit;
+mod error;
+mod isel;
+mod layout;
+pub mod limits;
+mod machine;
+mod maps;
+mod packet;
+mod scratch;
+pub mod sets;
+mod switch;
+
+pub use error::CodegenError;
+pub use maps::{Statistic, limit_map_name, set_map_names};
+
+use crate::ir::Program;
+use regalloc2::{MachineEnv, Output, PRegSet, RegallocOptions};
+use weir_bpf::object::Object;
+use weir_bpf::target::Target;
+
+/// Where the program is attached.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Hook {
+    /// Before the kernel makes an `sk_buff`.
+    Xdp,
+    /// Traffic control, packets that come in.
+    TcIngress,
+    /// Traffic control, packets that go out.
+    TcEgress,
+}
+
+/// What to generate for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// What the kernel can do.
+    pub target: Target,
+    /// Where the program is attached.
+    pub hook: Hook,
+    /// The program's name, a C identifier.
+    pub name: String,
+    /// Whether XDP frames may have more than one buffer, where the target allows them. Their length
+    /// then takes a call (8 ns).
+    pub frags: bool,
+    /// Of the hash of limits' keys: random, so that nobody can aim at one line of a table.
+    pub seed: u64,
+}
+
+impl Options {
+    /// XDP on a target, frames of one buffer.
+    pub fn new(target: Target, hook: Hook) -> Options {
+        Options { target, hook, name: "weir".to_string(), frags: false, seed: 0x9e37_79b9_7f4a_7c15 }
+    }
+}
+
+/// Generates the object of a verified program.
+pub fn generate(program: &Program, options: &Options) -> Result<Object, CodegenError> {
+    let analysis = analysis::Analysis::of(program);
+    let maps = maps::Maps::of(program)?;
+    let isel::Selected { builder, takes } = isel::select(program, options, &analysis, &maps)?;
+    let function = builder.finish();
+    let output = allocate(&function)?;
+    let code = emit::emit(program, options, &maps, &function, &output, takes)?;
+    Ok(Object { programs: vec![code], maps: maps.defs, license: "Dual MIT/GPL".to_string() })
+}
+
+fn allocate(function: &machine::Function) -> Result<Output, CodegenError> {
+    let env = MachineEnv {
+        preferred_regs_by_class: [
+            machine::set_of(&machine::LOST_IN_CALLS),
+            PRegSet::empty(),
+            PRegSet::empty(),
+        ],
+        non_preferred_regs_by_class: [
+            machine::set_of(&machine::KEPT_IN_CALLS),
+            PRegSet::empty(),
+            PRegSet::empty(),
+        ],
+        scratch_by_class: [None, None, None],
+        fixed_stack_slots: Vec::new(),
+    };
+    let options = RegallocOptions { validate_ssa: cfg!(debug_assertions), ..RegallocOptions::default() };
+    regalloc2::run(function, &env, &options).map_err(|error| CodegenError::Registers(error.to_string()))
+}

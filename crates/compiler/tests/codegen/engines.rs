@@ -1,0 +1,134 @@
+//! One program on every engine that is at hand.
+
+use weir_bpf::interp::{ProgramId, Vm};
+use weir_bpf::object::Object;
+use weir_bpf::target::Target;
+use weir_bpf::text::disassemble;
+use weir_compiler::codegen::sets::{key_bytes, lpm_key_bytes};
+use weir_compiler::codegen::{Hook, Options, generate, set_map_names};
+use weir_compiler::ir::interp::Interpreter;
+use weir_compiler::ir::parse::parse;
+use weir_compiler::ir::verify::verify;
+use weir_compiler::ir::{Program, SetRef, Verdict};
+use weir_compiler::state::State;
+use weir_kernel::load::{self, LoadError, Loaded};
+use weir_kernel::maps::Update;
+use weir_kernel::run;
+
+pub(crate) fn options(hook: Hook) -> Options {
+    let target = Target::newest();
+    Options::new(target, hook)
+}
+
+pub(crate) fn program(text: &str) -> Program {
+    let program = parse(text).unwrap();
+    assert_eq!(verify(&program), Ok(()), "{program}");
+    program
+}
+
+/// Loads an object. `None`, with a word on standard error, where there are no privileges.
+pub(crate) fn load(test: &str, object: &Object) -> Option<Loaded> {
+    let elf = object.to_elf().unwrap();
+    match load::load(&elf, load::Options::default()) {
+        Ok(loaded) => Some(loaded),
+        Err(error @ LoadError::Permission { .. }) => {
+            let required = std::env::var("WEIR_REQUIRE_KERNEL").as_deref() == Ok("1");
+            assert!(!required, "{test} must run here (WEIR_REQUIRE_KERNEL=1), but: {error}");
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "skipped {test}: {error}");
+            None
+        }
+        Err(LoadError::Rejected { log, .. }) => {
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            panic!("{test}: {}\n{}", tail.join("\n"), listing(object))
+        }
+        Err(error) => panic!("{test}: {error}\n{}", listing(object)),
+    }
+}
+
+/// The code for readers.
+pub(crate) fn listing(object: &Object) -> String {
+    let names: Vec<&str> = object.maps.iter().map(|map| map.name.as_str()).collect();
+    disassemble(&object.programs[0], &names)
+}
+
+/// Puts the elements of the sets into the kernel's maps, as far as they are `keys`.
+pub(crate) fn fill(loaded: &Loaded, program: &Program, set: SetRef, key: &[u64], bits: u32, expires: u64) {
+    let decl = &program.sets[set.index()];
+    let all: u32 = decl.words.iter().map(|bits| u32::from(*bits)).sum();
+    let value = expires.to_le_bytes();
+    let (hash, trie) = set_map_names(program, set);
+    match (hash, trie) {
+        (Some(hash), _) if bits == all => {
+            let map = loaded.map(&hash).unwrap();
+            map.update(&key_bytes(decl, key), &value, Update::Any).unwrap();
+        }
+        (_, Some(trie)) => {
+            if let Some(live) = loaded.map("live") {
+                live.update(&set.0.to_le_bytes(), &1u64.to_le_bytes(), Update::Any).unwrap();
+            }
+            let map = loaded.map(&trie).unwrap();
+            map.update(&lpm_key_bytes(decl, key, bits), &value, Update::Any).unwrap();
+        }
+        _ => panic!("no map for {bits} bits of {}", decl.name),
+    }
+}
+
+/// What the kernel returns for a verdict.
+pub(crate) fn code(hook: Hook, verdict: Verdict) -> u32 {
+    match (hook, verdict) {
+        (Hook::Xdp, Verdict::Pass) => 2,
+        (Hook::Xdp, Verdict::Drop) => 1,
+        (_, Verdict::Pass) => u32::MAX,
+        (_, Verdict::Drop) => 2,
+    }
+}
+
+/// Runs frames through the interpreter and the kernel, on every hook, without state.
+pub(crate) fn agree(test: &str, program: &Program, frames: &[Vec<u8>]) {
+    for hook in [Hook::Xdp, Hook::TcIngress, Hook::TcEgress] {
+        let object = generate(program, &options(hook)).unwrap();
+        agree_vm(&mut Vm::for_object(&object), hook, program, &mut State::new(program), frames);
+        let Some(loaded) = load(test, &object) else {
+            return;
+        };
+        agree_loaded(&loaded, hook, program, &mut State::new(program), frames);
+    }
+}
+
+pub(crate) fn agree_loaded(
+    loaded: &Loaded,
+    hook: Hook,
+    program: &Program,
+    state: &mut State,
+    frames: &[Vec<u8>],
+) {
+    let mut interpreter = Interpreter::new(program);
+    for frame in frames.iter().filter(|frame| frame.len() >= run::MIN_FRAME) {
+        let expected = interpreter.run(state, frame).unwrap();
+        let got = run::once(loaded.program("weir").unwrap(), frame).unwrap();
+        let wanted = code(hook, expected.verdict);
+        assert_eq!(got.code, wanted, "{hook:?} {frame:02x?}\n{program}");
+    }
+}
+
+/// As [`agree_loaded`], on the bytecode interpreter.
+pub(crate) fn agree_vm(vm: &mut Vm, hook: Hook, program: &Program, state: &mut State, frames: &[Vec<u8>]) {
+    let mut interpreter = Interpreter::new(program);
+    for frame in frames {
+        let expected = interpreter.run(state, frame).unwrap();
+        let got = run_vm(vm, hook, frame);
+        let wanted = code(hook, expected.verdict);
+        assert_eq!(got, wanted, "{hook:?} {frame:02x?}\n{program}");
+    }
+}
+
+pub(crate) fn run_vm(vm: &mut Vm, hook: Hook, frame: &[u8]) -> u32 {
+    let mut packet = frame.to_vec();
+    let got = match hook {
+        Hook::Xdp => vm.run_xdp(ProgramId(0), &mut packet),
+        Hook::TcIngress | Hook::TcEgress => vm.run_tc(ProgramId(0), &mut packet),
+    };
+    got.unwrap_or_else(|fault| panic!("{fault}"))
+}
