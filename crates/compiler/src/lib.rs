@@ -119,7 +119,7 @@ impl Analysis {
     /// The program in IR after the passes; `None` if the policy has errors.
     pub fn lower(&self, options: &lower::Options, without: &[String]) -> Option<Lowered> {
         let mut lowered = self.lower_plainly(options)?;
-        passes::optimize_with(&mut lowered.program, |pass| !without.iter().any(|name| name == pass));
+        passes::optimise(&mut lowered.program, without);
         Some(lowered)
     }
 
