@@ -50,20 +50,22 @@ impl Graph {
 fn reverse_postorder(program: &Program) -> Vec<Block> {
     let mut seen = vec![false; program.blocks.len()];
     let mut order = Vec::with_capacity(program.blocks.len());
-    let mut stack = vec![(Block(0), program[Block(0)].end.successors())];
+    // Each block with how many of its targets are still to be looked at; they are taken from the
+    // back, so that the first one comes first in the reversed order.
+    let mut stack = vec![(Block(0), program[Block(0)].end.target_count())];
     seen[0] = true;
-    // Successors are taken from the back, so that the first one comes first in the reversed order.
     while let Some((block, left)) = stack.last_mut() {
-        match left.pop() {
-            Some(next) if seen[next.index()] => {}
-            Some(next) => {
-                seen[next.index()] = true;
-                stack.push((next, program[next].end.successors()));
-            }
-            None => {
-                order.push(*block);
-                stack.pop();
-            }
+        if *left == 0 {
+            order.push(*block);
+            stack.pop();
+            continue;
+        }
+        *left -= 1;
+        let Some(next) = program[*block].end.target(*left).map(|target| target.block) else {
+            continue;
+        };
+        if !std::mem::replace(&mut seen[next.index()], true) {
+            stack.push((next, program[next].end.target_count()));
         }
     }
     order.reverse();

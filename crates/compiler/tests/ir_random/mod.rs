@@ -291,7 +291,7 @@ impl Generator<'_> {
 
     fn end(&mut self, index: usize) {
         let last = index + 1 == self.blocks.len();
-        match if last { 0 } else { self.tape.below(8) } {
+        match if last { 0 } else { self.tape.below(10) } {
             0 => self.leave(),
             1 => {
                 let target = self.target(index, None);
@@ -311,6 +311,8 @@ impl Generator<'_> {
                 let other = self.target(index, None);
                 self.builder.fits(cursor, bytes, then, other);
             }
+            7 => self.chain(index),
+            8 => self.headers(index),
             _ => self.switch(index),
         }
     }
@@ -319,6 +321,58 @@ impl Generator<'_> {
         let by = self.tape.one_in(2).then_some(StatementId(2));
         let verdict = self.tape.pick(&[Verdict::Pass, Verdict::Drop]);
         self.builder.ret(verdict, by);
+    }
+
+    /// One value compared with constants in turn: what rules about one field look like.
+    fn chain(&mut self, index: usize) {
+        let value = self.int();
+        for _ in 0..2 + self.tape.below(4) {
+            let link = self.builder.block(&[]);
+            let number = self.tape.pick(&[0, 1, 2, 6, 17, 80]);
+            let relation =
+                self.tape
+                    .pick(&[Relation::Eq, Relation::Eq, Relation::Ne, Relation::Gt]);
+            let cond = self.builder.compare_const(relation, value, number);
+            let target = self.target(index, None);
+            if relation == Relation::Ne {
+                self.builder.branch(cond, link, target);
+            } else {
+                self.builder.branch(cond, target, link);
+            }
+            self.builder.switch_to(link);
+            if self.tape.one_in(6) {
+                self.builder.count(1);
+            }
+        }
+        let target = self.target(index, None);
+        self.builder.jump(target);
+    }
+
+    /// Checks of one cursor in a row: what headers behind each other look like.
+    fn headers(&mut self, index: usize) {
+        let cursor = self.cursor();
+        let out = self.target(index, None);
+        let other = if self.tape.one_in(4) {
+            self.target(index, None)
+        } else {
+            out.clone()
+        };
+        let next = self.builder.block(&[]);
+        let bytes = self.tape.pick(&[14, 1, 8]);
+        self.builder.fits(cursor, bytes, next, out);
+        self.builder.switch_to(next);
+        let skipped = self.builder.skip(cursor, bytes);
+        if self.tape.one_in(4) {
+            self.builder.count(0);
+        }
+        let more = self.tape.pick(&[20, 1, 8]);
+        let (behind, wider) = if self.tape.one_in(2) {
+            (skipped, more)
+        } else {
+            (cursor, more + bytes)
+        };
+        let then = self.target(index, Some((behind, wider)));
+        self.builder.fits(behind, wider, then, other);
     }
 
     fn switch(&mut self, index: usize) {

@@ -1,0 +1,124 @@
+//! The optimiser: one pass a file, each a function that says whether it changed the program.
+//!
+//! Every pass keeps what the interpreter sees: verdict, statement, counters, buckets, and which
+//! captures are made. [`PIPELINE`] is the one place that orders them. Each is (nearly) linear in the
+//! program's size; none recurses. In debug builds the verifier runs after each pass.
+
+mod bounds;
+mod cse;
+mod dead;
+mod duplicate;
+mod edit;
+mod fold;
+mod knowledge;
+mod layout;
+mod merge;
+mod ranges;
+mod rebase;
+mod sink;
+mod switches;
+mod thread;
+
+use crate::ir::Program;
+
+/// A pass and the name under which it can be switched off.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    /// The name.
+    pub name: &'static str,
+    /// Changes the program; whether it did.
+    pub run: fn(&mut Program) -> bool,
+}
+
+const FOLD: Pass = Pass {
+    name: "fold",
+    run: fold::fold,
+};
+const THREAD: Pass = Pass {
+    name: "thread",
+    run: thread::thread,
+};
+const MERGE: Pass = Pass {
+    name: "merge",
+    run: merge::merge,
+};
+const DEAD: Pass = Pass {
+    name: "dead",
+    run: dead::dead,
+};
+const REBASE: Pass = Pass {
+    name: "rebase",
+    run: rebase::rebase,
+};
+const CSE: Pass = Pass {
+    name: "cse",
+    run: cse::cse,
+};
+const BOUNDS: Pass = Pass {
+    name: "bounds",
+    run: bounds::bounds,
+};
+const DUPLICATE: Pass = Pass {
+    name: "duplicate",
+    run: duplicate::duplicate,
+};
+const SWITCHES: Pass = Pass {
+    name: "switches",
+    run: switches::switches,
+};
+const SINK: Pass = Pass {
+    name: "sink",
+    run: sink::sink,
+};
+const LAYOUT: Pass = Pass {
+    name: "layout",
+    run: layout::layout,
+};
+
+/// All passes, each once.
+pub const PASSES: [Pass; 11] = [
+    FOLD, THREAD, MERGE, DEAD, REBASE, CSE, BOUNDS, DUPLICATE, SWITCHES, SINK, LAYOUT,
+];
+
+/// The passes in the order in which they run, with the reasons where it matters.
+pub const PIPELINE: [Pass; 24] = [
+    // What the lowering left over goes first, so that the rest has less to look at.
+    DEAD, FOLD, MERGE,
+    // Cursors at fixed distances become one cursor; only then do equal loads and wider checks show.
+    REBASE, CSE,
+    // One value for equal compares is what lets a branch know what an earlier one has decided.
+    FOLD, THREAD, MERGE,
+    // Ways that threading has parted are dominated by more, so there is more to find for the same.
+    CSE, FOLD, THREAD, MERGE,
+    // Checks are neighbours only once the blocks between them are gone.
+    BOUNDS, MERGE, DEAD,
+    // Copies make parameters known on their edge, which folding and threading then use up.
+    DUPLICATE, FOLD, THREAD, MERGE, DEAD,
+    // Chains are complete now, and their links hold nothing but the compare once the rest has sunk.
+    SINK, SWITCHES, DEAD,
+    // Numbers blocks and values anew, so nothing may come behind it.
+    LAYOUT,
+];
+
+/// Runs all passes.
+pub fn optimize(program: &mut Program) {
+    optimize_with(program, |_| true);
+}
+
+/// Runs the passes whose names are enabled.
+pub fn optimize_with(program: &mut Program, enabled: impl Fn(&str) -> bool) {
+    for pass in PIPELINE.iter().filter(|pass| enabled(pass.name)) {
+        (pass.run)(program);
+        debug_assert_eq!(
+            crate::ir::verify::verify(program),
+            Ok(()),
+            "after pass `{}`",
+            pass.name
+        );
+    }
+}
+
+/// The pass of a name.
+pub fn pass(name: &str) -> Option<Pass> {
+    PASSES.into_iter().find(|pass| pass.name == name)
+}
