@@ -31,6 +31,7 @@ pub(super) fn plan(asm: &Assembler) -> Result<Plan, AsmError> {
                 true => island.hops = hops,
                 false => island.hops.extend(hops),
             }
+            island.labels = island.hops.keys().copied().collect();
         }
         if settled {
             return Ok(plan);
@@ -54,6 +55,7 @@ fn places(asm: &Assembler, slots: &[u8]) -> Vec<Island> {
                     before: place as u32,
                     skip: runs_on(asm, place),
                     hops: BTreeMap::new(),
+                    labels: Vec::new(),
                 });
                 at = place;
                 since = 0;
