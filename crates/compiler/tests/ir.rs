@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use weir_compiler::ir::parse::parse_with_places;
 use weir_compiler::ir::verify::{Location, verify};
-use weir_compiler::passes::{optimize, pass};
+use weir_compiler::passes::{optimise, pass};
 
 const RULE: &str = "# ----\n";
 const REFUSAL: &str = " #! ";
@@ -17,10 +17,7 @@ const REFUSAL: &str = " #! ";
 #[test]
 fn files_hold() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ir");
-    let mut paths: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(!paths.is_empty());
     let failed: Vec<String> = paths.iter().filter_map(|path| check(path).err()).collect();
@@ -55,13 +52,11 @@ fn answer(text: &str) -> Result<String, String> {
 
 fn transformed(head: &str, rest: &str, passes: &[&str]) -> Result<String, String> {
     let input = rest.split(RULE).next().unwrap_or_default();
-    let mut program = parse_with_places(input)
-        .map_err(|error| error.to_string())?
-        .program;
+    let mut program = parse_with_places(input).map_err(|error| error.to_string())?.program;
     verify(&program).map_err(|errors| format!("{errors:?}"))?;
     for name in passes {
         match (*name, pass(name)) {
-            ("all", _) => optimize(&mut program),
+            ("all", _) => optimise(&mut program, &[]),
             (_, Some(pass)) => {
                 (pass.run)(&mut program);
             }

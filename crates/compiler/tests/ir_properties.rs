@@ -33,11 +33,7 @@ fn meaning(program: &Program, frames: &[Vec<u8>]) -> Result<String, TestCaseErro
         outcome.captured.sort();
         seen += &format!("{outcome:?}\n");
     }
-    let limits: Vec<_> = state
-        .limits
-        .iter()
-        .map(|keys| keys.iter().collect::<BTreeMap<_, _>>())
-        .collect();
+    let limits: Vec<_> = state.limits.iter().map(|keys| keys.iter().collect::<BTreeMap<_, _>>()).collect();
     Ok(format!("{seen}{:?}\n{limits:?}", state.counters))
 }
 
@@ -50,34 +46,15 @@ fn check_pass(
 ) -> Result<(), TestCaseError> {
     let before = program.to_string();
     let changed = (pass.run)(program);
-    prop_assert_eq!(
-        verify(program),
-        Ok(()),
-        "{} on\n{}\ngave\n{}",
-        pass.name,
-        &before,
-        program
-    );
-    prop_assert!(
-        changed || before == program.to_string(),
-        "{} hid a change\n{}",
-        pass.name,
-        &before
-    );
+    prop_assert_eq!(verify(program), Ok(()), "{} on\n{}\ngave\n{}", pass.name, &before, program);
+    prop_assert!(changed || before == program.to_string(), "{} hid a change\n{}", pass.name, &before);
     let after = meaning(program, frames)?;
-    prop_assert_eq!(
-        &after,
-        wanted,
-        "{} on\n{}\ngave\n{}",
-        pass.name,
-        &before,
-        program
-    );
+    prop_assert_eq!(&after, wanted, "{} on\n{}\ngave\n{}", pass.name, &before, program);
     Ok(())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases * 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_programs_verify_and_run(tape in tape(), frames in frames()) {

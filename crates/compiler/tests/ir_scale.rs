@@ -67,11 +67,7 @@ fn tree(depth: u32) -> Program {
                 .map(|half| {
                     let child = builder.block(&[Type::Int(32)]);
                     below.push((child, builder.param(child, 0)));
-                    (
-                        half << (32 - step),
-                        (half << (32 - step)) + 999,
-                        (child, [seen]).into(),
-                    )
+                    (half << (32 - step), (half << (32 - step)) + 999, (child, [seen]).into())
                 })
                 .collect();
             builder.switch(seen, cases, short);
@@ -104,12 +100,7 @@ fn optimized(program: &mut Program) -> Vec<(&'static str, Duration)> {
 
 /// The best of three, since other work on the machine counts as well.
 fn best(program: &Program) -> Duration {
-    let total = || {
-        optimized(&mut program.clone())
-            .iter()
-            .map(|time| time.1)
-            .sum()
-    };
+    let total = || optimized(&mut program.clone()).iter().map(|time| time.1).sum();
     (0..3).map(|_| total()).min().unwrap_or_default()
 }
 
@@ -121,18 +112,14 @@ fn time_grows_with_the_program_and_not_with_its_square() {
         // Eight times the blocks; caches and logarithms take a share, a square would take 64.
         assert!(many < few * 30, "{few:?} for an eighth, {many:?} for all");
         // Well below a second on an idle core in a release build.
-        assert!(
-            many < Duration::from_secs(10),
-            "{many:?} {:?}",
-            optimized(&mut large.clone())
-        );
+        assert!(many < Duration::from_secs(10), "{many:?} {:?}", optimized(&mut large.clone()));
     }
 }
 
 #[test]
 fn a_small_program_judges_many_frames_a_second() {
     let mut program = rules(8);
-    weir_compiler::passes::optimize(&mut program);
+    weir_compiler::passes::optimise(&mut program, &[]);
     let mut interpreter = Interpreter::new(&program);
     let mut state = State::new(&program);
     let mut frame = [0; 60];

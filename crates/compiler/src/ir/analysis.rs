@@ -23,12 +23,7 @@ impl Graph {
             place[block.index()] = index as u32;
         }
         let (starts, preds) = predecessors(program, &order);
-        Self {
-            starts,
-            preds,
-            order,
-            place,
-        }
+        Self { starts, preds, order, place }
     }
 
     /// The reachable blocks that lead to a block, one entry for each edge.
@@ -75,9 +70,7 @@ fn reverse_postorder(program: &Program) -> Vec<Block> {
 fn predecessors(program: &Program, order: &[Block]) -> (Vec<u32>, Vec<Block>) {
     let mut starts = vec![0; program.blocks.len() + 1];
     for &block in order {
-        program[block]
-            .end
-            .targets(|target| starts[target.block.index() + 1] += 1);
+        program[block].end.targets(|target| starts[target.block.index() + 1] += 1);
     }
     for index in 1..starts.len() {
         starts[index] += starts[index - 1];
@@ -108,11 +101,7 @@ impl Dominators {
     pub fn new(program: &Program, graph: &Graph) -> Self {
         let idom = LengauerTarjan::new(program).run(graph);
         let (preorder, spans) = number_tree(&idom, graph);
-        Self {
-            idom,
-            spans,
-            preorder,
-        }
+        Self { idom, spans, preorder }
     }
 
     /// The last block before `block` that every way to it goes through.
@@ -175,19 +164,10 @@ impl LengauerTarjan {
             number[block.index()] = at;
             vertex.push(block);
             parent.push(from);
-            program[block]
-                .end
-                .targets(|target| stack.push((target.block, at)));
+            program[block].end.targets(|target| stack.push((target.block, at)));
         }
         let all: Vec<u32> = (0..vertex.len() as u32).collect();
-        Self {
-            number,
-            parent,
-            semi: all.clone(),
-            ancestor: vec![NONE; all.len()],
-            label: all,
-            vertex,
-        }
+        Self { number, parent, semi: all.clone(), ancestor: vec![NONE; all.len()], label: all, vertex }
     }
 
     fn run(mut self, graph: &Graph) -> Vec<Option<Block>> {
@@ -204,11 +184,7 @@ impl LengauerTarjan {
             self.ancestor[w] = parent;
             for v in std::mem::take(&mut buckets[parent as usize]) {
                 let u = self.eval(v);
-                idom[v as usize] = if self.semi[u as usize] < self.semi[v as usize] {
-                    u
-                } else {
-                    parent
-                };
+                idom[v as usize] = if self.semi[u as usize] < self.semi[v as usize] { u } else { parent };
             }
         }
         for w in 1..count {
@@ -236,8 +212,7 @@ impl LengauerTarjan {
         }
         for &node in path.iter().rev() {
             let above = self.ancestor[node as usize] as usize;
-            if self.semi[self.label[above] as usize] < self.semi[self.label[node as usize] as usize]
-            {
+            if self.semi[self.label[above] as usize] < self.semi[self.label[node as usize] as usize] {
                 self.label[node as usize] = self.label[above];
             }
             self.ancestor[node as usize] = self.ancestor[above];
@@ -295,10 +270,7 @@ pub fn constants(program: &Program) -> Vec<Option<u64>> {
 pub fn use_counts(program: &Program) -> Vec<u32> {
     let mut counts = vec![0; program.values.len()];
     for block in &program.blocks {
-        block
-            .insts
-            .iter()
-            .for_each(|inst| inst.op.operands(|value| counts[value.index()] += 1));
+        block.insts.iter().for_each(|inst| inst.op.operands(|value| counts[value.index()] += 1));
         block.end.operands(|value| counts[value.index()] += 1);
     }
     counts
@@ -313,10 +285,7 @@ pub fn used_elsewhere(program: &Program, defs: &[Option<Def>]) -> Vec<bool> {
                 elsewhere[value.index()] = true;
             }
         };
-        program[block]
-            .insts
-            .iter()
-            .for_each(|inst| inst.op.operands(&mut note));
+        program[block].insts.iter().for_each(|inst| inst.op.operands(&mut note));
         program[block].end.operands(&mut note);
     }
     elsewhere
@@ -333,10 +302,7 @@ pub fn live_in(program: &Program, graph: &Graph, defs: &[Option<Def>]) -> Vec<Ve
                 users[value.index()].push(block);
             }
         };
-        program[block]
-            .insts
-            .iter()
-            .for_each(|inst| inst.op.operands(&mut note));
+        program[block].insts.iter().for_each(|inst| inst.op.operands(&mut note));
         program[block].end.operands(&mut note);
     }
     let mut live: Vec<Vec<Value>> = vec![Vec::new(); program.blocks.len()];

@@ -4,8 +4,8 @@
 //! operands' definitions; so `(x & 15) << 2` of a `u8` is a `u6`.
 
 use super::{
-    BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation,
-    SetDecl, SetRef, StatementId, Target, Terminator, Type, Value, Verdict,
+    BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation, SetDecl,
+    SetRef, StatementId, Target, Terminator, Type, Value, Verdict,
 };
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -31,17 +31,8 @@ impl Default for Builder {
 impl Builder {
     /// An empty program whose entry block is the current one.
     pub fn new() -> Self {
-        let nowhere = LineInfo {
-            span: None,
-            file: String::new(),
-            line: 0,
-            column: 0,
-            text: String::new(),
-        };
-        let program = Program {
-            lines: vec![nowhere],
-            ..Program::default()
-        };
+        let nowhere = LineInfo { span: None, file: String::new(), line: 0, column: 0, text: String::new() };
+        let program = Program { lines: vec![nowhere], ..Program::default() };
         let mut builder = Self {
             program,
             ends: Vec::new(),
@@ -115,23 +106,10 @@ impl Builder {
 impl Builder {
     /// A new block with parameters of the given types. The current block stays.
     pub fn block(&mut self, params: &[Type]) -> Block {
-        let params = params
-            .iter()
-            .map(|&ty| self.program.new_value(ty))
-            .collect();
-        let end = Terminator::Return {
-            verdict: Verdict::Pass,
-            by: None,
-        };
+        let params = params.iter().map(|&ty| self.program.new_value(ty)).collect();
+        let end = Terminator::Return { verdict: Verdict::Pass, by: None };
         let (insts, end_line) = (Vec::new(), Line(0));
-        self.program.blocks.push(BlockData {
-            params,
-            insts,
-            end,
-            end_line,
-            cold: false,
-            loop_bound: None,
-        });
+        self.program.blocks.push(BlockData { params, insts, end, end_line, cold: false, loop_bound: None });
         self.ends.push(false);
         Block(self.program.blocks.len() as u32 - 1)
     }
@@ -204,26 +182,15 @@ impl Builder {
 
     /// `a + b`.
     pub fn add_const(&mut self, a: Value, b: u64) -> Value {
-        if b == 0 {
-            a
-        } else {
-            self.binary_const(BinaryOp::Add, a, b)
-        }
+        if b == 0 { a } else { self.binary_const(BinaryOp::Add, a, b) }
     }
 
     /// Bits `shift..shift + bits` of a value.
     pub fn bits(&mut self, value: Value, shift: u8, bits: u8) -> Value {
-        let shifted = if shift == 0 {
-            value
-        } else {
-            self.binary_const(BinaryOp::Shr, value, u64::from(shift))
-        };
+        let shifted =
+            if shift == 0 { value } else { self.binary_const(BinaryOp::Shr, value, u64::from(shift)) };
         let mask = Type::Int(bits).max();
-        if self.most(shifted) <= mask {
-            shifted
-        } else {
-            self.binary_const(BinaryOp::And, shifted, mask)
-        }
+        if self.most(shifted) <= mask { shifted } else { self.binary_const(BinaryOp::And, shifted, mask) }
     }
 
     /// A relation.
@@ -249,23 +216,12 @@ impl Builder {
 
     /// A cursor a fixed number of bytes further.
     pub fn skip(&mut self, cursor: Value, bytes: u16) -> Value {
-        if bytes == 0 {
-            cursor
-        } else {
-            self.append(Op::Skip { cursor, bytes }, Type::Cursor)
-        }
+        if bytes == 0 { cursor } else { self.append(Op::Skip { cursor, bytes }, Type::Cursor) }
     }
 
     /// `bytes` (1, 2, 4, 8) at `cursor + offset`, big endian.
     pub fn load(&mut self, cursor: Value, offset: u16, bytes: u8) -> Value {
-        self.append(
-            Op::Load {
-                cursor,
-                offset,
-                bytes,
-            },
-            Type::Int(8 * bytes),
-        )
+        self.append(Op::Load { cursor, offset, bytes }, Type::Int(8 * bytes))
     }
 
     /// How far the cursor is from the frame's start.
@@ -280,25 +236,12 @@ impl Builder {
 
     /// Whether a set holds a key.
     pub fn in_set(&mut self, set: SetRef, key: &[Value]) -> Value {
-        self.append(
-            Op::InSet {
-                set,
-                key: key.to_vec(),
-            },
-            super::BOOL,
-        )
+        self.append(Op::InSet { set, key: key.to_vec() }, super::BOOL)
     }
 
     /// Takes from a bucket; 1 if the packet is within the limit.
     pub fn take(&mut self, limit: LimitRef, key: &[Value], cost: Value) -> Value {
-        self.append(
-            Op::Take {
-                limit,
-                key: key.to_vec(),
-                cost,
-            },
-            super::BOOL,
-        )
+        self.append(Op::Take { limit, key: key.to_vec(), cost }, super::BOOL)
     }
 
     /// Counts the packet.
@@ -326,20 +269,12 @@ impl Builder {
         if let Op::Const(number) = op {
             self.known.insert(result, number);
         }
-        self.push(Inst {
-            result: Some(result),
-            op,
-            line: self.line,
-        });
+        self.push(Inst { result: Some(result), op, line: self.line });
         result
     }
 
     fn append_effect(&mut self, op: Op) {
-        self.push(Inst {
-            result: None,
-            op,
-            line: self.line,
-        });
+        self.push(Inst { result: None, op, line: self.line });
     }
 
     fn push(&mut self, inst: Inst) {
@@ -349,10 +284,7 @@ impl Builder {
 
     /// The largest number that a value can be.
     fn most(&self, value: Value) -> u64 {
-        self.known
-            .get(&value)
-            .copied()
-            .unwrap_or(self.program.type_of(value).max())
+        self.known.get(&value).copied().unwrap_or(self.program.type_of(value).max())
     }
 }
 
@@ -365,42 +297,18 @@ impl Builder {
 
     /// Goes on at `then` if `cond` is 1.
     pub fn branch(&mut self, cond: Value, then: impl Into<Target>, other: impl Into<Target>) {
-        self.end(Terminator::Branch {
-            cond,
-            then: then.into(),
-            other: other.into(),
-        });
+        self.end(Terminator::Branch { cond, then: then.into(), other: other.into() });
     }
 
     /// Goes on at `then` if `bytes` from the cursor on are inside the frame.
-    pub fn fits(
-        &mut self,
-        cursor: Value,
-        bytes: u16,
-        then: impl Into<Target>,
-        other: impl Into<Target>,
-    ) {
-        self.end(Terminator::Fits {
-            cursor,
-            bytes,
-            then: then.into(),
-            other: other.into(),
-        });
+    pub fn fits(&mut self, cursor: Value, bytes: u16, then: impl Into<Target>, other: impl Into<Target>) {
+        self.end(Terminator::Fits { cursor, bytes, then: then.into(), other: other.into() });
     }
 
     /// Goes on at the case whose range holds the value; the builder sorts them.
-    pub fn switch(
-        &mut self,
-        value: Value,
-        mut cases: Vec<(u64, u64, Target)>,
-        default: impl Into<Target>,
-    ) {
+    pub fn switch(&mut self, value: Value, mut cases: Vec<(u64, u64, Target)>, default: impl Into<Target>) {
         cases.sort_by_key(|case| case.0);
-        self.end(Terminator::Switch {
-            value,
-            cases,
-            default: default.into(),
-        });
+        self.end(Terminator::Switch { value, cases, default: default.into() });
     }
 
     /// Ends the packet's way.

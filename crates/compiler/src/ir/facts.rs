@@ -19,9 +19,7 @@ pub struct Reach {
 impl Reach {
     /// The facts of a program.
     pub fn new(program: &Program, graph: &Graph) -> Self {
-        let mut reach = Self {
-            facts: vec![None; program.blocks.len()],
-        };
+        let mut reach = Self { facts: vec![None; program.blocks.len()] };
         reach.facts[0] = Some(Vec::new());
         // In reverse postorder one round is enough, except where an edge goes back.
         while reach.round(program, graph) {}
@@ -30,9 +28,7 @@ impl Reach {
 
     /// How many bytes behind the cursor are proved to be inside the frame in a block.
     pub fn at(&self, block: Block, cursor: Value) -> u16 {
-        self.facts[block.index()]
-            .as_ref()
-            .map_or(0, |facts| proved(facts, cursor))
+        self.facts[block.index()].as_ref().map_or(0, |facts| proved(facts, cursor))
     }
 
     fn round(&mut self, program: &Program, graph: &Graph) -> bool {
@@ -40,8 +36,7 @@ impl Reach {
         for &block in &graph.order {
             let facts = self.facts[block.index()].clone().unwrap_or_default();
             each_edge(&program[block].end, |target, fits| {
-                again |= self.flow(program, &facts, target, fits)
-                    && graph.goes_back(block, target.block);
+                again |= self.flow(program, &facts, target, fits) && graph.goes_back(block, target.block);
             });
         }
         again
@@ -77,11 +72,8 @@ impl Reach {
                 less || known.len() < before
             }
             unknown => {
-                let cursors = facts
-                    .iter()
-                    .map(|fact| fact.0)
-                    .chain(fits.map(|fact| fact.0))
-                    .chain(params.clone());
+                let cursors =
+                    facts.iter().map(|fact| fact.0).chain(fits.map(|fact| fact.0)).chain(params.clone());
                 let mut first: Facts = cursors.map(|cursor| (cursor, argument(cursor))).collect();
                 first.retain(|fact| fact.1 > 0);
                 first.sort_unstable();
@@ -96,12 +88,7 @@ impl Reach {
 /// Calls `visit` with each target and what getting there proves.
 fn each_edge<'a>(end: &'a Terminator, mut visit: impl FnMut(&'a Target, Option<(Value, u16)>)) {
     match end {
-        Terminator::Fits {
-            cursor,
-            bytes,
-            then,
-            other,
-        } => {
+        Terminator::Fits { cursor, bytes, then, other } => {
             visit(then, Some((*cursor, *bytes)));
             visit(other, None);
         }
@@ -110,7 +97,5 @@ fn each_edge<'a>(end: &'a Terminator, mut visit: impl FnMut(&'a Target, Option<(
 }
 
 fn proved(facts: &Facts, cursor: Value) -> u16 {
-    facts
-        .binary_search_by_key(&cursor, |fact| fact.0)
-        .map_or(0, |index| facts[index].1)
+    facts.binary_search_by_key(&cursor, |fact| fact.0).map_or(0, |index| facts[index].1)
 }

@@ -135,36 +135,19 @@ impl Interpreter {
                 Step::Jump { to } => at = to,
                 Step::Branch { cond, other } if self.read(cond) == 0 => at = other,
                 Step::Branch { .. } => {}
-                Step::Fits {
-                    cursor,
-                    bytes,
-                    other,
-                } => {
+                Step::Fits { cursor, bytes, other } => {
                     if self.read(cursor) + u64::from(bytes) > frame.len() as u64 {
                         at = other;
                     }
                 }
-                Step::Switch {
-                    value,
-                    first,
-                    count,
-                    default,
-                } => {
-                    at = self
-                        .find_case(self.read(value), first, count)
-                        .unwrap_or(default);
+                Step::Switch { value, first, count, default } => {
+                    at = self.find_case(self.read(value), first, count).unwrap_or(default);
                 }
                 Step::Turn { slot, step } => self.turn(slot, step)?,
                 Step::Return { verdict, by } => {
-                    return Ok(Outcome {
-                        verdict,
-                        by,
-                        captured,
-                    });
+                    return Ok(Outcome { verdict, by, captured });
                 }
-                Step::Capture { statement, verdict } => {
-                    captured.push(Captured { statement, verdict })
-                }
+                Step::Capture { statement, verdict } => captured.push(Captured { statement, verdict }),
                 step => self.step(step, state, frame)?,
             }
         }
@@ -186,54 +169,30 @@ impl Interpreter {
             Step::Compare { relation, to, a, b } => {
                 self.write(to, u64::from(compare(relation, self.read(a), self.read(b))));
             }
-            Step::Advance {
-                to,
-                cursor,
-                by,
-                max,
-            } => {
+            Step::Advance { to, cursor, by, max } => {
                 let by = self.read(by);
                 if by > u64::from(max) {
                     return Err(Fault::AdvanceBeyond { by, max });
                 }
                 self.write(to, self.read(cursor) + by);
             }
-            Step::Skip { to, cursor, bytes } => {
-                self.write(to, self.read(cursor) + u64::from(bytes))
-            }
-            Step::Load {
-                to,
-                cursor,
-                offset,
-                bytes,
-            } => {
+            Step::Skip { to, cursor, bytes } => self.write(to, self.read(cursor) + u64::from(bytes)),
+            Step::Load { to, cursor, offset, bytes } => {
                 let at = self.read(cursor) + u64::from(offset);
                 self.write(to, load(frame, at, bytes)?);
             }
             Step::Offset { to, cursor } => self.write(to, self.read(cursor) & 0xffff),
             Step::FrameLen { to } => self.write(to, frame.len() as u64),
-            Step::InSet {
-                to,
-                set,
-                key,
-                words,
-            } => {
+            Step::InSet { to, set, key, words } => {
                 self.read_key(key, words);
-                let holds =
-                    state.sets[set.index()].holds(&self.sets[set.index()], &self.key, state.now);
+                let holds = state.sets[set.index()].holds(&self.sets[set.index()], &self.key, state.now);
                 self.write(to, u64::from(holds));
             }
-            Step::Take {
-                to,
-                limit,
-                key,
-                words,
-            } => {
+            Step::Take { to, limit, key, words } => {
                 self.read_key(key, words);
                 // The cost stands behind the key.
                 let cost = self.read(self.keys[(key + u32::from(words)) as usize]);
-                let within =
-                    state.take(limit.index(), &self.limits[limit.index()], &self.key, cost);
+                let within = state.take(limit.index(), &self.limits[limit.index()], &self.key, cost);
                 self.write(to, u64::from(within));
             }
             Step::Count { counter } => state.count(counter, frame.len() as u64),
@@ -261,20 +220,13 @@ impl Interpreter {
     fn read_key(&mut self, first: u32, words: u16) {
         self.key.clear();
         let registers = &self.keys[first as usize..first as usize + usize::from(words)];
-        self.key.extend(
-            registers
-                .iter()
-                .map(|&register| self.registers[register as usize]),
-        );
+        self.key.extend(registers.iter().map(|&register| self.registers[register as usize]));
     }
 
     fn find_case(&self, number: u64, first: u32, count: u32) -> Option<u32> {
         let cases = &self.cases[first as usize..(first + count) as usize];
         let index = cases.partition_point(|case| case.1 < number);
-        cases
-            .get(index)
-            .filter(|case| case.0 <= number)
-            .map(|case| case.2)
+        cases.get(index).filter(|case| case.0 <= number).map(|case| case.2)
     }
 
     fn turn(&mut self, slot: u32, step: LoopStep) -> Result<(), Fault> {
@@ -322,16 +274,8 @@ pub fn compare(relation: Relation, a: u64, b: u64) -> bool {
 }
 
 fn load(frame: &[u8], at: u64, bytes: u8) -> Result<u64, Fault> {
-    let outside = Fault::LoadOutside {
-        at,
-        bytes,
-        len: frame.len(),
-    };
+    let outside = Fault::LoadOutside { at, bytes, len: frame.len() };
     let start = usize::try_from(at).map_err(|_| outside)?;
-    let field = frame
-        .get(start..start + usize::from(bytes))
-        .ok_or(outside)?;
-    Ok(field
-        .iter()
-        .fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    let field = frame.get(start..start + usize::from(bytes)).ok_or(outside)?;
+    Ok(field.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
 }

@@ -7,8 +7,8 @@ mod scan;
 use super::print::{BINARY, RELATIONS, SET_KINDS, VERDICTS};
 use super::verify::Location;
 use super::{
-    BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation,
-    SetDecl, SetRef, StatementId, Target, Terminator, Type, Value, Verdict,
+    BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation, SetDecl,
+    SetRef, StatementId, Target, Terminator, Type, Value, Verdict,
 };
 use crate::source::{SourceId, Span};
 use scan::Scan;
@@ -57,38 +57,16 @@ pub fn parse(text: &str) -> Result<Program, ParseError> {
 /// # Errors
 /// At the first line that is not of the form.
 pub fn parse_with_places(text: &str) -> Result<Parsed, ParseError> {
-    let nowhere = LineInfo {
-        span: None,
-        file: String::new(),
-        line: 0,
-        column: 0,
-        text: String::new(),
-    };
-    let program = Program {
-        lines: vec![nowhere],
-        ..Program::default()
-    };
-    let mut parser = Parser {
-        parsed: Parsed {
-            program,
-            ..Parsed::default()
-        },
-        number: 0,
-        open: false,
-    };
+    let nowhere = LineInfo { span: None, file: String::new(), line: 0, column: 0, text: String::new() };
+    let program = Program { lines: vec![nowhere], ..Program::default() };
+    let mut parser = Parser { parsed: Parsed { program, ..Parsed::default() }, number: 0, open: false };
     for (text, number) in text.lines().zip(1..) {
         parser.number = number;
-        parser.line(text).map_err(|message| ParseError {
-            line: number,
-            message,
-        })?;
+        parser.line(text).map_err(|message| ParseError { line: number, message })?;
     }
     let number = parser.number;
     match parser.open {
-        true => Err(ParseError {
-            line: number,
-            message: "the last block has no end".into(),
-        }),
+        true => Err(ParseError { line: number, message: "the last block has no end".into() }),
         false => Ok(parser.parsed),
     }
 }
@@ -115,11 +93,7 @@ impl Parser {
         } else {
             self.declaration(&mut scan)?;
         }
-        if scan.at_end() {
-            Ok(())
-        } else {
-            Err(format!("unexpected `{}`", scan.rest()))
-        }
+        if scan.at_end() { Ok(()) } else { Err(format!("unexpected `{}`", scan.rest())) }
     }
 
     fn declaration(&mut self, scan: &mut Scan<'_>) -> Expected<()> {
@@ -157,26 +131,12 @@ impl Parser {
         if scan.eat("(") {
             params = scan.list(")", |scan| self.defined(scan))?;
         }
-        let loop_bound = if scan.eat_word("loop") {
-            Some(scan.number()?)
-        } else {
-            None
-        };
+        let loop_bound = if scan.eat_word("loop") { Some(scan.number()?) } else { None };
         let cold = scan.eat_word("cold");
         scan.expect(":")?;
-        let end = Terminator::Return {
-            verdict: Verdict::Pass,
-            by: None,
-        };
+        let end = Terminator::Return { verdict: Verdict::Pass, by: None };
         let (insts, end_line) = (Vec::new(), Line(0));
-        self.program().blocks.push(BlockData {
-            params,
-            insts,
-            end,
-            end_line,
-            cold,
-            loop_bound,
-        });
+        self.program().blocks.push(BlockData { params, insts, end, end_line, cold, loop_bound });
         self.open = true;
         self.note(Location::Block(self.current()));
         Ok(())
@@ -221,28 +181,18 @@ impl Parser {
         let ty = result.map(|value| self.parsed.program.type_of(value));
         let op = op(scan, ty)?;
         let line = at_line(scan)?;
-        self.note(Location::Inst(
-            block,
-            self.parsed.program[block].insts.len(),
-        ));
+        self.note(Location::Inst(block, self.parsed.program[block].insts.len()));
         self.program()[block].insts.push(Inst { result, op, line });
         Ok(())
     }
 }
 
 fn expect_next(index: u32, len: usize, what: &str) -> Expected<()> {
-    if index as usize == len {
-        Ok(())
-    } else {
-        Err(format!("the next {what} is number {len}, not {index}"))
-    }
+    if index as usize == len { Ok(()) } else { Err(format!("the next {what} is number {len}, not {index}")) }
 }
 
 fn lookup<T: Copy>(scan: &mut Scan<'_>, table: &[(T, &str)]) -> Option<T> {
-    table
-        .iter()
-        .find(|(_, word)| scan.eat_word(word))
-        .map(|entry| entry.0)
+    table.iter().find(|(_, word)| scan.eat_word(word)).map(|entry| entry.0)
 }
 
 fn line_info(scan: &mut Scan<'_>) -> Expected<LineInfo> {
@@ -251,18 +201,8 @@ fn line_info(scan: &mut Scan<'_>) -> Expected<LineInfo> {
     let line = scan.number()?;
     scan.expect(":")?;
     let column = scan.number()?;
-    let span = if scan.eat_word("bytes") {
-        Some(span(scan)?)
-    } else {
-        None
-    };
-    Ok(LineInfo {
-        span,
-        file,
-        line,
-        column,
-        text: scan.string()?,
-    })
+    let span = if scan.eat_word("bytes") { Some(span(scan)?) } else { None };
+    Ok(LineInfo { span, file, line, column, text: scan.string()? })
 }
 
 fn span(scan: &mut Scan<'_>) -> Expected<Span> {
@@ -270,11 +210,7 @@ fn span(scan: &mut Scan<'_>) -> Expected<Span> {
     scan.expect(":")?;
     let start = scan.number()?;
     scan.expect("..")?;
-    Ok(Span {
-        source,
-        start,
-        end: scan.number()?,
-    })
+    Ok(Span { source, start, end: scan.number()? })
 }
 
 fn words(scan: &mut Scan<'_>) -> Expected<Vec<u8>> {
@@ -285,22 +221,11 @@ fn words(scan: &mut Scan<'_>) -> Expected<Vec<u8>> {
 fn set(scan: &mut Scan<'_>) -> Expected<SetDecl> {
     let name = scan.string()?;
     // The longest word first: `hash` begins `hash+lpm`.
-    let kind = SET_KINDS
-        .iter()
-        .rev()
-        .find(|(_, word)| scan.eat(word))
-        .ok_or("expected a kind of set")?
-        .0;
+    let kind = SET_KINDS.iter().rev().find(|(_, word)| scan.eat(word)).ok_or("expected a kind of set")?.0;
     let words = words(scan)?;
     let expires = scan.eat_word("expires");
     scan.expect("max")?;
-    Ok(SetDecl {
-        name,
-        kind,
-        words,
-        expires,
-        max: scan.number()?,
-    })
+    Ok(SetDecl { name, kind, words, expires, max: scan.number()? })
 }
 
 fn limit(scan: &mut Scan<'_>) -> Expected<LimitDecl> {
@@ -311,13 +236,7 @@ fn limit(scan: &mut Scan<'_>) -> Expected<LimitDecl> {
     let tolerance = scan.number()?;
     let words = words(scan)?;
     scan.expect("max")?;
-    Ok(LimitDecl {
-        name,
-        interval,
-        tolerance,
-        words,
-        max: scan.number()?,
-    })
+    Ok(LimitDecl { name, interval, tolerance, words, max: scan.number()? })
 }
 
 fn ty(scan: &mut Scan<'_>) -> Expected<Type> {
@@ -329,15 +248,11 @@ fn ty(scan: &mut Scan<'_>) -> Expected<Type> {
 }
 
 fn value(scan: &mut Scan<'_>) -> Expected<Value> {
-    scan.entity("v")
-        .map(Value)
-        .ok_or_else(|| "expected a value".into())
+    scan.entity("v").map(Value).ok_or_else(|| "expected a value".into())
 }
 
 fn statement(scan: &mut Scan<'_>) -> Expected<StatementId> {
-    scan.entity("s")
-        .map(StatementId)
-        .ok_or_else(|| "expected a statement".into())
+    scan.entity("s").map(StatementId).ok_or_else(|| "expected a statement".into())
 }
 
 fn verdict(scan: &mut Scan<'_>) -> Expected<Verdict> {
@@ -345,11 +260,7 @@ fn verdict(scan: &mut Scan<'_>) -> Expected<Verdict> {
 }
 
 fn at_line(scan: &mut Scan<'_>) -> Expected<Line> {
-    if scan.eat("@") {
-        scan.number().map(Line)
-    } else {
-        Ok(Line(0))
-    }
+    if scan.eat("@") { scan.number().map(Line) } else { Ok(Line(0)) }
 }
 
 fn pair(scan: &mut Scan<'_>) -> Expected<(Value, Value)> {
@@ -378,17 +289,11 @@ fn op(scan: &mut Scan<'_>, ty: Option<Type>) -> Expected<Op> {
         "load" => load(scan, ty),
         "in" => in_set(scan),
         "take" => take(scan),
-        "capture" => Ok(Op::Capture {
-            statement: statement(scan)?,
-            verdict: verdict(scan)?,
-        }),
+        "capture" => Ok(Op::Capture { statement: statement(scan)?, verdict: verdict(scan)? }),
         "stash" => {
             let slot = scan.number()?;
             scan.expect(",")?;
-            Ok(Op::Stash {
-                slot,
-                value: value(scan)?,
-            })
+            Ok(Op::Stash { slot, value: value(scan)? })
         }
         _ => Err(format!("`{name}` is no operation")),
     }
@@ -406,11 +311,7 @@ fn advance(scan: &mut Scan<'_>) -> Expected<Op> {
     scan.expect("by")?;
     let by = value(scan)?;
     scan.expect("max")?;
-    Ok(Op::Advance {
-        cursor,
-        by,
-        max: scan.number()?,
-    })
+    Ok(Op::Advance { cursor, by, max: scan.number()? })
 }
 
 fn load(scan: &mut Scan<'_>, ty: Option<Type>) -> Expected<Op> {
@@ -421,11 +322,7 @@ fn load(scan: &mut Scan<'_>, ty: Option<Type>) -> Expected<Op> {
     } else {
         from_type.ok_or("expected an integer result")?
     };
-    Ok(Op::Load {
-        cursor,
-        offset,
-        bytes,
-    })
+    Ok(Op::Load { cursor, offset, bytes })
 }
 
 fn key(scan: &mut Scan<'_>) -> Expected<Vec<Value>> {
@@ -435,24 +332,14 @@ fn key(scan: &mut Scan<'_>) -> Expected<Vec<Value>> {
 
 fn in_set(scan: &mut Scan<'_>) -> Expected<Op> {
     let set = scan.entity("set").map(SetRef).ok_or("expected a set")?;
-    Ok(Op::InSet {
-        set,
-        key: key(scan)?,
-    })
+    Ok(Op::InSet { set, key: key(scan)? })
 }
 
 fn take(scan: &mut Scan<'_>) -> Expected<Op> {
-    let limit = scan
-        .entity("limit")
-        .map(LimitRef)
-        .ok_or("expected a limit")?;
+    let limit = scan.entity("limit").map(LimitRef).ok_or("expected a limit")?;
     let key = key(scan)?;
     scan.expect("cost")?;
-    Ok(Op::Take {
-        limit,
-        key,
-        cost: value(scan)?,
-    })
+    Ok(Op::Take { limit, key, cost: value(scan)? })
 }
 
 /// A block's end, if the line begins like one.
@@ -466,21 +353,12 @@ fn end(scan: &mut Scan<'_>) -> Expected<Option<Terminator>> {
     } else if scan.eat_word("fits") {
         let (cursor, bytes) = plus(scan)?;
         let (then, other) = choice(scan)?;
-        Terminator::Fits {
-            cursor,
-            bytes,
-            then,
-            other,
-        }
+        Terminator::Fits { cursor, bytes, then, other }
     } else if scan.eat_word("switch") {
         switch(scan)?
     } else if scan.eat_word("return") {
         let verdict = verdict(scan)?;
-        let by = if scan.eat_word("by") {
-            Some(statement(scan)?)
-        } else {
-            None
-        };
+        let by = if scan.eat_word("by") { Some(statement(scan)?) } else { None };
         Terminator::Return { verdict, by }
     } else {
         return Ok(None);
@@ -490,11 +368,7 @@ fn end(scan: &mut Scan<'_>) -> Expected<Option<Terminator>> {
 
 fn target(scan: &mut Scan<'_>) -> Expected<Target> {
     let block = scan.entity("b").map(Block).ok_or("expected a block")?;
-    let args = if scan.eat("(") {
-        scan.list(")", value)?
-    } else {
-        Vec::new()
-    };
+    let args = if scan.eat("(") { scan.list(")", value)? } else { Vec::new() };
     Ok(Target { block, args })
 }
 
@@ -510,18 +384,10 @@ fn switch(scan: &mut Scan<'_>) -> Expected<Terminator> {
     scan.expect("{")?;
     let cases = scan.list("}", |scan| {
         let first = scan.number()?;
-        let last = if scan.eat("..") {
-            scan.number()?
-        } else {
-            first
-        };
+        let last = if scan.eat("..") { scan.number()? } else { first };
         scan.expect("=>")?;
         Ok((first, last, target(scan)?))
     })?;
     scan.expect("else")?;
-    Ok(Terminator::Switch {
-        value,
-        cases,
-        default: target(scan)?,
-    })
+    Ok(Terminator::Switch { value, cases, default: target(scan)? })
 }

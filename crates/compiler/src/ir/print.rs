@@ -1,8 +1,8 @@
 //! The text form of a program. `parse` reads it back.
 
 use super::{
-    BinaryOp, Block, BlockData, Inst, Line, LineInfo, Op, Program, Relation, SetKind, Target,
-    Terminator, Type, Value, Verdict,
+    BinaryOp, Block, BlockData, Inst, Line, LineInfo, Op, Program, Relation, SetKind, Target, Terminator,
+    Type, Value, Verdict,
 };
 use std::fmt::{self, Display, Formatter};
 
@@ -31,20 +31,13 @@ pub(super) const RELATIONS: [(Relation, &str); 10] = [
     (Relation::Sge, "sge"),
 ];
 
-pub(super) const SET_KINDS: [(SetKind, &str); 3] = [
-    (SetKind::Hash, "hash"),
-    (SetKind::Lpm, "lpm"),
-    (SetKind::HashAndLpm, "hash+lpm"),
-];
+pub(super) const SET_KINDS: [(SetKind, &str); 3] =
+    [(SetKind::Hash, "hash"), (SetKind::Lpm, "lpm"), (SetKind::HashAndLpm, "hash+lpm")];
 
-pub(super) const VERDICTS: [(Verdict, &str); 2] =
-    [(Verdict::Pass, "pass"), (Verdict::Drop, "drop")];
+pub(super) const VERDICTS: [(Verdict, &str); 2] = [(Verdict::Pass, "pass"), (Verdict::Drop, "drop")];
 
 fn word<T: Copy + PartialEq>(table: &[(T, &'static str)], item: T) -> &'static str {
-    table
-        .iter()
-        .find(|entry| entry.0 == item)
-        .map_or("?", |entry| entry.1)
+    table.iter().find(|entry| entry.0 == item).map_or("?", |entry| entry.1)
 }
 
 impl Display for Program {
@@ -59,11 +52,7 @@ impl Program {
         for (index, set) in self.sets.iter().enumerate() {
             let expires = if set.expires { " expires" } else { "" };
             let kind = word(&SET_KINDS, set.kind);
-            writeln!(
-                f,
-                "set{index} {:?} {kind} {:?}{expires} max {}",
-                set.name, set.words, set.max
-            )?;
+            writeln!(f, "set{index} {:?} {kind} {:?}{expires} max {}", set.name, set.words, set.max)?;
         }
         for (index, limit) in self.limits.iter().enumerate() {
             write!(
@@ -83,10 +72,7 @@ impl Program {
         for (index, info) in self.lines.iter().enumerate().skip(1) {
             writeln!(f, "@{index} {info}")?;
         }
-        self.statements
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, name)| writeln!(f, "s{index} {name:?}"))
+        self.statements.iter().enumerate().try_for_each(|(index, name)| writeln!(f, "s{index} {name:?}"))
     }
 
     fn block(&self, f: &mut Formatter<'_>, block: Block) -> fmt::Result {
@@ -100,11 +86,8 @@ impl Program {
         if data.params.is_empty() {
             return String::new();
         }
-        let params: Vec<_> = data
-            .params
-            .iter()
-            .map(|&param| format!("{param}: {}", self.type_of(param)))
-            .collect();
+        let params: Vec<_> =
+            data.params.iter().map(|&param| format!("{param}: {}", self.type_of(param))).collect();
         format!("({})", params.join(", "))
     }
 
@@ -146,11 +129,7 @@ impl Display for Marks<'_> {
         if let Some(bound) = self.0.loop_bound {
             write!(f, " loop {bound}")?;
         }
-        if self.0.cold {
-            f.write_str(" cold")
-        } else {
-            Ok(())
-        }
+        if self.0.cold { f.write_str(" cold") } else { Ok(()) }
     }
 }
 
@@ -158,11 +137,7 @@ struct AtLine(Line);
 
 impl Display for AtLine {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0 == Line(0) {
-            Ok(())
-        } else {
-            write!(f, " {}", self.0)
-        }
+        if self.0 == Line(0) { Ok(()) } else { write!(f, " {}", self.0) }
     }
 }
 
@@ -171,11 +146,7 @@ struct Number(u64);
 
 impl Display for Number {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0 < 256 {
-            write!(f, "{}", self.0)
-        } else {
-            write!(f, "{:#x}", self.0)
-        }
+        if self.0 < 256 { write!(f, "{}", self.0) } else { write!(f, "{:#x}", self.0) }
     }
 }
 
@@ -245,19 +216,10 @@ impl Display for Terminator {
             Terminator::Branch { cond, then, other } => {
                 write!(f, "branch {cond} ? {then} : {other}")
             }
-            Terminator::Fits {
-                cursor,
-                bytes,
-                then,
-                other,
-            } => {
+            Terminator::Fits { cursor, bytes, then, other } => {
                 write!(f, "fits {cursor} + {bytes} ? {then} : {other}")
             }
-            Terminator::Switch {
-                value,
-                cases,
-                default,
-            } => {
+            Terminator::Switch { value, cases, default } => {
                 write!(f, "switch {value} {{")?;
                 for (index, (first, last, target)) in cases.iter().enumerate() {
                     let comma = if index == 0 { " " } else { ", " };

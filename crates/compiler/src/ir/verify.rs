@@ -77,10 +77,7 @@ struct Errors(Vec<VerifyError>);
 
 impl Errors {
     fn add(&mut self, at: Location, message: impl Into<String>) {
-        self.0.push(VerifyError {
-            at,
-            message: message.into(),
-        });
+        self.0.push(VerifyError { at, message: message.into() });
     }
 
     fn require(&mut self, holds: bool, at: Location, message: impl FnOnce() -> String) {
@@ -110,9 +107,5 @@ pub fn verify(program: &Program) -> Result<(), Vec<VerifyError>> {
         }
     }
     errors.0.sort_by_key(|error| error.at);
-    if errors.0.is_empty() {
-        Ok(())
-    } else {
-        Err(errors.0)
-    }
+    if errors.0.is_empty() { Ok(()) } else { Err(errors.0) }
 }

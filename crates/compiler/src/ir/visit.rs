@@ -72,10 +72,7 @@ impl Op {
 
     /// Whether the operation does more than give its result, so that it must stay.
     pub fn has_effect(&self) -> bool {
-        matches!(
-            self,
-            Op::Take { .. } | Op::Count { .. } | Op::Capture { .. } | Op::Stash { .. }
-        )
+        matches!(self, Op::Take { .. } | Op::Count { .. } | Op::Capture { .. } | Op::Stash { .. })
     }
 
     /// Whether the result depends on the operands, the frame and the sets alone: such an operation
@@ -86,10 +83,7 @@ impl Op {
 
     /// Whether the operation has a result at all.
     pub fn has_result(&self) -> bool {
-        !matches!(
-            self,
-            Op::Count { .. } | Op::Capture { .. } | Op::Stash { .. }
-        )
+        !matches!(self, Op::Count { .. } | Op::Capture { .. } | Op::Stash { .. })
     }
 
     /// The type that the result must have; `None` where the operation leaves it open
@@ -202,29 +196,19 @@ impl Terminator {
 impl Inst {
     /// An instruction without a line.
     pub fn new(result: Option<Value>, op: Op) -> Self {
-        Self {
-            result,
-            op,
-            line: super::Line(0),
-        }
+        Self { result, op, line: super::Line(0) }
     }
 }
 
 impl From<Block> for Target {
     fn from(block: Block) -> Self {
-        Target {
-            block,
-            args: Vec::new(),
-        }
+        Target { block, args: Vec::new() }
     }
 }
 
 impl<A: Into<Vec<Value>>> From<(Block, A)> for Target {
     fn from((block, args): (Block, A)) -> Self {
-        Target {
-            block,
-            args: args.into(),
-        }
+        Target { block, args: args.into() }
     }
 }
 

@@ -47,12 +47,7 @@ fn widen(program: &mut Program) -> bool {
 /// A block's check: what it asks, where it goes on, where it goes out.
 fn check(program: &Program, block: Block) -> Option<(Value, u16, Block, &Target)> {
     match &program[block].end {
-        Terminator::Fits {
-            cursor,
-            bytes,
-            then,
-            other,
-        } => Some((*cursor, *bytes, then.block, other)),
+        Terminator::Fits { cursor, bytes, then, other } => Some((*cursor, *bytes, then.block, other)),
         _ => None,
     }
 }
@@ -62,13 +57,7 @@ fn drop_implied(program: &mut Program) -> bool {
     let reach = Reach::new(program, &graph);
     let mut changed = false;
     for &block in &graph.order {
-        let Terminator::Fits {
-            cursor,
-            bytes,
-            then,
-            ..
-        } = &program[block].end
-        else {
+        let Terminator::Fits { cursor, bytes, then, .. } = &program[block].end else {
             continue;
         };
         if reach.at(block, *cursor) >= *bytes && *bytes > 0 {

@@ -27,15 +27,11 @@ pub(super) fn cse(program: &mut Program) -> bool {
             let alone = matches!(op, Op::Const(_));
             let before = seen.entry(op).or_default();
             // In preorder, what does not dominate this block dominates none that follows either.
-            while before
-                .last()
-                .is_some_and(|&(home, _)| !dominators.dominates(home, block))
-            {
+            while before.last().is_some_and(|&(home, _)| !dominators.dominates(home, block)) {
                 before.pop();
             }
             let same = before.iter().rev().find(|&&(home, value)| {
-                (home == block || !alone)
-                    && program.type_of(value).widens_to(program.type_of(result))
+                (home == block || !alone) && program.type_of(value).widens_to(program.type_of(result))
             });
             match same {
                 Some(&(_, value)) => substitution.replace(result, value),
@@ -64,8 +60,7 @@ fn one_name_each(program: &Program) -> Substitution {
 /// Where the order of operands does not matter, makes it one and the same.
 fn order_operands(op: &mut Op) {
     use BinaryOp::{Add, And, Mul, Or, Xor};
-    if let Op::Binary(Add | Mul | And | Or | Xor, a, b)
-    | Op::Compare(Relation::Eq | Relation::Ne, a, b) = op
+    if let Op::Binary(Add | Mul | And | Or | Xor, a, b) | Op::Compare(Relation::Eq | Relation::Ne, a, b) = op
         && b < a
     {
         std::mem::swap(a, b);

@@ -23,14 +23,10 @@ fn replace_same(program: &mut Program) -> bool {
     for &block in &graph.order {
         for index in 0..program[block].params.len() {
             match common_argument(program, &graph, &constants, &substitution, block, index) {
-                Some(Common::Value(value)) => {
-                    substitution.replace(program[block].params[index], value)
-                }
+                Some(Common::Value(value)) => substitution.replace(program[block].params[index], value),
                 Some(Common::Number(number)) => {
                     let constant = program.new_value(program.type_of(program[block].params[index]));
-                    program[block]
-                        .insts
-                        .insert(0, Inst::new(Some(constant), Op::Const(number)));
+                    program[block].insts.insert(0, Inst::new(Some(constant), Op::Const(number)));
                     substitution.replace(program[block].params[index], constant);
                 }
                 None => {}
@@ -71,10 +67,7 @@ fn common_argument(
         }
         before = Some(from);
         // Most parameters differ soon.
-        if args.len() > 2
-            && args[0] != args[1]
-            && number(constants, args[0]) != number(constants, args[1])
-        {
+        if args.len() > 2 && args[0] != args[1] && number(constants, args[0]) != number(constants, args[1]) {
             return None;
         }
     }
@@ -84,9 +77,7 @@ fn common_argument(
         return Some(Common::Value(first));
     }
     let same = number(constants, first)?;
-    args.iter()
-        .all(|&arg| number(constants, arg) == Some(same))
-        .then_some(Common::Number(same))
+    args.iter().all(|&arg| number(constants, arg) == Some(same)).then_some(Common::Number(same))
 }
 
 fn number(constants: &[Option<u64>], value: Value) -> Option<u64> {
@@ -100,16 +91,12 @@ fn remove_unused(program: &mut Program) -> bool {
     for index in 0..program.blocks.len() {
         let data = &mut program.blocks[index];
         let before = data.insts.len();
-        data.insts.retain(|inst| {
-            inst.op.has_effect() || inst.result.is_none_or(|result| live[result.index()])
-        });
+        data.insts
+            .retain(|inst| inst.op.has_effect() || inst.result.is_none_or(|result| live[result.index()]));
         changed |= data.insts.len() < before;
     }
-    let kept: Vec<Option<Vec<bool>>> = program
-        .blocks
-        .iter()
-        .map(|block| kept_params(&block.params, &live))
-        .collect();
+    let kept: Vec<Option<Vec<bool>>> =
+        program.blocks.iter().map(|block| kept_params(&block.params, &live)).collect();
     for data in &mut program.blocks {
         data.params.retain(|param| live[param.index()]);
         data.end.targets_mut(|target| keep_args(target, &kept));
@@ -145,15 +132,11 @@ fn mark(program: &Program) -> Vec<bool> {
             continue;
         }
         match defs[value.index()] {
-            Some(Def::Inst(block, index)) => program[block].insts[index as usize]
-                .op
-                .operands(|value| left.push(value)),
+            Some(Def::Inst(block, index)) => {
+                program[block].insts[index as usize].op.operands(|value| left.push(value))
+            }
             Some(Def::Param(block, index)) => {
-                left.extend(
-                    edges[block.index()]
-                        .iter()
-                        .map(|target| target.args[index as usize]),
-                );
+                left.extend(edges[block.index()].iter().map(|target| target.args[index as usize]));
             }
             None => {}
         }

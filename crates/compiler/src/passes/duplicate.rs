@@ -14,11 +14,7 @@ const LONGEST: usize = 3;
 pub(super) fn duplicate(program: &mut Program) -> bool {
     let defs = definitions(program);
     let elsewhere = used_elsewhere(program, &defs);
-    let size: usize = program
-        .blocks
-        .iter()
-        .map(|block| block.insts.len() + 1)
-        .sum();
+    let size: usize = program.blocks.iter().map(|block| block.insts.len() + 1).sum();
     let mut budget = size / 8 + 32;
     let mut changed = false;
     for block in program.block_ids() {
@@ -38,11 +34,7 @@ pub(super) fn duplicate(program: &mut Program) -> bool {
 }
 
 fn is_short(tail: &BlockData, elsewhere: &[bool]) -> bool {
-    let mut defined = tail
-        .params
-        .iter()
-        .copied()
-        .chain(tail.insts.iter().filter_map(|inst| inst.result));
+    let mut defined = tail.params.iter().copied().chain(tail.insts.iter().filter_map(|inst| inst.result));
     let ends = !matches!(tail.end, Terminator::Switch { .. } | Terminator::Jump(_));
     // A value that later blocks use would have two definitions. Copies of copies (whose values are
     // new) are not looked at.
@@ -59,8 +51,7 @@ fn copy(program: &mut Program, block: Block) {
     let tail = program[target.block].clone();
     let mut names: HashMap<Value, Value> = tail.params.iter().copied().zip(target.args).collect();
     for mut inst in tail.insts {
-        inst.op
-            .operands_mut(|value| *value = names.get(value).copied().unwrap_or(*value));
+        inst.op.operands_mut(|value| *value = names.get(value).copied().unwrap_or(*value));
         let result = inst.result.map(|result| {
             let copied = program.new_value(program.type_of(result));
             names.insert(result, copied);

@@ -18,9 +18,7 @@ impl Hasher for FastHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes
-            .iter()
-            .for_each(|&byte| self.write_u64(u64::from(byte)));
+        bytes.iter().for_each(|&byte| self.write_u64(u64::from(byte)));
     }
 
     fn write_u8(&mut self, number: u8) {
@@ -53,10 +51,7 @@ pub(super) struct Substitution {
 
 impl Substitution {
     pub(super) fn new(program: &Program) -> Self {
-        Self {
-            to: (0..program.values.len() as u32).map(Value).collect(),
-            any: false,
-        }
+        Self { to: (0..program.values.len() as u32).map(Value).collect(), any: false }
     }
 
     /// Lets `new` stand for `old`.
@@ -81,13 +76,9 @@ impl Substitution {
         for index in 0..self.to.len() {
             self.to[index] = self.resolve(Value(index as u32));
         }
-        let rewrite =
-            |value: &mut Value| *value = self.to.get(value.index()).copied().unwrap_or(*value);
+        let rewrite = |value: &mut Value| *value = self.to.get(value.index()).copied().unwrap_or(*value);
         for block in &mut program.blocks {
-            block
-                .insts
-                .iter_mut()
-                .for_each(|inst| inst.op.operands_mut(rewrite));
+            block.insts.iter_mut().for_each(|inst| inst.op.operands_mut(rewrite));
             block.end.operands_mut(rewrite);
         }
         true
@@ -100,10 +91,7 @@ pub(super) fn remove_unreachable(program: &mut Program) -> bool {
     if graph.order.len() == program.blocks.len() {
         return false;
     }
-    let order: Vec<Block> = program
-        .block_ids()
-        .filter(|&block| graph.is_reachable(block))
-        .collect();
+    let order: Vec<Block> = program.block_ids().filter(|&block| graph.is_reachable(block)).collect();
     reorder(program, &order);
     true
 }
@@ -114,17 +102,9 @@ pub(super) fn reorder(program: &mut Program, order: &[Block]) {
     for (block, number) in order.iter().zip(0..) {
         numbers[block.index()] = Block(number);
     }
-    let mut old: Vec<_> = std::mem::take(&mut program.blocks)
-        .into_iter()
-        .map(Some)
-        .collect();
-    program.blocks = order
-        .iter()
-        .filter_map(|block| old[block.index()].take())
-        .collect();
+    let mut old: Vec<_> = std::mem::take(&mut program.blocks).into_iter().map(Some).collect();
+    program.blocks = order.iter().filter_map(|block| old[block.index()].take()).collect();
     for block in &mut program.blocks {
-        block
-            .end
-            .targets_mut(|target| target.block = numbers[target.block.index()]);
+        block.end.targets_mut(|target| target.block = numbers[target.block.index()]);
     }
 }

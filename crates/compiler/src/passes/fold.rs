@@ -17,10 +17,7 @@ use crate::ir::{BOOL, BinaryOp, Block, Op, Program, Relation, Target, Terminator
 pub(super) fn fold(program: &mut Program) -> bool {
     let graph = Graph::new(program);
     let dominators = Dominators::new(program, &graph);
-    let mut folder = Folder {
-        known: Knowledge::new(program),
-        changed: false,
-    };
+    let mut folder = Folder { known: Knowledge::new(program), changed: false };
     for &block in &dominators.preorder {
         folder.known.enter(program, &graph, &dominators, block);
         folder.insts(program, block);
@@ -55,14 +52,7 @@ impl Folder {
     }
 
     /// Makes a constant of a result that can only be one number, or lets an operand stand for it.
-    fn settle(
-        &mut self,
-        program: &mut Program,
-        block: Block,
-        index: usize,
-        result: Value,
-        range: Range,
-    ) {
+    fn settle(&mut self, program: &mut Program, block: Block, index: usize, result: Value, range: Range) {
         let ty = program.type_of(result);
         // A result beyond its type would be a fault when run, and is left to be one.
         if let (Type::Int(_), Some(number)) = (ty, single(range))
@@ -91,8 +81,7 @@ impl Folder {
                 let mask = single(self.known.range(b))?;
                 // A mask of ones from the lowest bit on, that no possible number is beyond.
                 let low_ones = mask & mask.wrapping_add(1) == 0;
-                return (low_ones && self.known.range(a).1 <= mask)
-                    .then(|| self.known.aliases.resolve(a));
+                return (low_ones && self.known.range(a).1 <= mask).then(|| self.known.aliases.resolve(a));
             }
             Op::Compare(Relation::Ne, a, b) if self.known.range(a).1 <= 1 && is(b, 0) => a,
             Op::Compare(Relation::Eq, a, b) if self.known.range(a).1 <= 1 && is(b, 1) => a,
@@ -114,9 +103,7 @@ impl Folder {
             Op::Compare(relation, a, b) if known(a).is_some() && known(b).is_none() => {
                 Op::Compare(mirrored(relation), b, a)
             }
-            Op::Compare(Relation::Eq, a, b)
-                if known(b) == Some(0) && program.type_of(a) == BOOL =>
-            {
+            Op::Compare(Relation::Eq, a, b) if known(b) == Some(0) && program.type_of(a) == BOOL => {
                 match self.known.defs[self.known.aliases.resolve(a).index()]
                     .map(|def| self.compare_at(program, def))
                 {
@@ -125,10 +112,7 @@ impl Folder {
                 }
             }
             Op::Advance { cursor, by, max } => match known(by) {
-                Some(bytes) if bytes <= u64::from(max) => Op::Skip {
-                    cursor,
-                    bytes: bytes as u16,
-                },
+                Some(bytes) if bytes <= u64::from(max) => Op::Skip { cursor, bytes: bytes as u16 },
                 _ => return,
             },
             _ => return,
@@ -152,20 +136,14 @@ impl Folder {
 impl Folder {
     fn end(&mut self, program: &mut Program, block: Block) {
         let simpler = match &program[block].end {
-            Terminator::Branch { then, other, .. } if then == other => {
-                Terminator::Jump(then.clone())
-            }
+            Terminator::Branch { then, other, .. } if then == other => Terminator::Jump(then.clone()),
             Terminator::Branch { cond, then, other } => match single(self.known.range(*cond)) {
                 Some(1) => Terminator::Jump(then.clone()),
                 Some(_) => Terminator::Jump(other.clone()),
                 None => return,
             },
             Terminator::Fits { then, other, .. } if then == other => Terminator::Jump(then.clone()),
-            Terminator::Switch {
-                value,
-                cases,
-                default,
-            } => {
+            Terminator::Switch { value, cases, default } => {
                 let end = simpler_switch(*value, self.known.range(*value), cases, default);
                 if end == program[block].end {
                     return;
@@ -179,12 +157,7 @@ impl Folder {
     }
 }
 
-fn simpler_switch(
-    value: Value,
-    known: Range,
-    cases: &[(u64, u64, Target)],
-    default: &Target,
-) -> Terminator {
+fn simpler_switch(value: Value, known: Range, cases: &[(u64, u64, Target)], default: &Target) -> Terminator {
     let possible = cases.iter().filter(|(_, _, target)| target != default);
     let cases: Vec<_> = possible
         .filter_map(|(first, last, target)| {
@@ -194,10 +167,6 @@ fn simpler_switch(
     match cases.first() {
         None => Terminator::Jump(default.clone()),
         Some((first, last, target)) if (*first, *last) == known => Terminator::Jump(target.clone()),
-        Some(_) => Terminator::Switch {
-            value,
-            cases,
-            default: default.clone(),
-        },
+        Some(_) => Terminator::Switch { value, cases, default: default.clone() },
     }
 }

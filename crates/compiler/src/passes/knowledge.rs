@@ -2,9 +2,7 @@
 //! way there. Passes that use it walk the blocks in the dominators' preorder.
 
 use super::edit::Substitution;
-use super::ranges::{
-    Range, binary_range, exactly, given, meet, mirrored, opposite, relation_holds, single,
-};
+use super::ranges::{Range, binary_range, exactly, given, meet, mirrored, opposite, relation_holds, single};
 use crate::ir::analysis::{Def, Dominators, Graph, definitions};
 use crate::ir::{BOOL, BinaryOp, Block, Op, Program, Target, Terminator, Value};
 
@@ -33,10 +31,7 @@ impl Knowledge {
     /// Between which numbers a value lies here.
     pub(super) fn range(&self, value: Value) -> Range {
         // A value that a pass has made since is not known.
-        self.ranges
-            .get(self.aliases.resolve(value).index())
-            .copied()
-            .unwrap_or((0, u64::MAX))
+        self.ranges.get(self.aliases.resolve(value).index()).copied().unwrap_or((0, u64::MAX))
     }
 
     /// Learns where a value lies, until the walk leaves the block.
@@ -58,13 +53,7 @@ impl Knowledge {
 
     /// Steps into the next block of the dominators' preorder: forgets what blocks that do not
     /// dominate it knew, learns what the only edge into it says.
-    pub(super) fn enter(
-        &mut self,
-        program: &Program,
-        graph: &Graph,
-        dominators: &Dominators,
-        block: Block,
-    ) {
+    pub(super) fn enter(&mut self, program: &Program, graph: &Graph, dominators: &Dominators, block: Block) {
         while let Some(&(above, mark)) = self.open.last()
             && !dominators.dominates(above, block)
         {
@@ -79,14 +68,15 @@ impl Knowledge {
         let [from] = *graph.predecessors(block) else {
             return;
         };
-        let mut args = &Vec::new();
-        // The edge may have been folded away since.
+        let mut edge = None;
         program[from].end.targets(|target| {
             if target.block == block {
-                args = &target.args;
+                edge = Some(target);
             }
         });
-        for (&param, &arg) in program[block].params.iter().zip(args) {
+        // The edge may have been folded or threaded away since; then it says nothing any more.
+        let Some(edge) = edge else { return };
+        for (&param, &arg) in program[block].params.iter().zip(&edge.args) {
             let range = self.range(arg);
             self.learn(param, range);
         }
@@ -97,8 +87,7 @@ impl Knowledge {
             Terminator::Switch { value, cases, .. } => {
                 let case = cases.iter().find(|(_, _, target)| target.block == block);
                 let known = self.range(*value);
-                let range =
-                    case.map_or_else(|| outside(known, cases), |(first, last, _)| (*first, *last));
+                let range = case.map_or_else(|| outside(known, cases), |(first, last, _)| (*first, *last));
                 self.assume(program, *value, range);
             }
             _ => {}
@@ -122,16 +111,10 @@ impl Knowledge {
             };
             match program[block].insts[index as usize].op {
                 Op::Compare(relation, a, b) => {
-                    let relation = if truth == 1 {
-                        relation
-                    } else {
-                        opposite(relation)
-                    };
+                    let relation = if truth == 1 { relation } else { opposite(relation) };
                     let (range_a, range_b) = (self.range(a), self.range(b));
-                    let (known_a, known_b) = (
-                        given(relation, range_a, range_b),
-                        given(mirrored(relation), range_b, range_a),
-                    );
+                    let (known_a, known_b) =
+                        (given(relation, range_a, range_b), given(mirrored(relation), range_b, range_a));
                     left.extend([(a, known_a), (b, known_b)]);
                 }
                 Op::Binary(BinaryOp::And, a, b) if truth == 1 => {
@@ -145,17 +128,8 @@ impl Knowledge {
         }
     }
 
-    fn both(
-        &self,
-        program: &Program,
-        left: &mut Vec<(Value, Range)>,
-        a: Value,
-        b: Value,
-        range: Range,
-    ) {
-        let bools = [a, b]
-            .into_iter()
-            .filter(|&value| program.type_of(value) == BOOL);
+    fn both(&self, program: &Program, left: &mut Vec<(Value, Range)>, a: Value, b: Value, range: Range) {
+        let bools = [a, b].into_iter().filter(|&value| program.type_of(value) == BOOL);
         left.extend(bools.map(|value| (value, range)));
     }
 
@@ -170,9 +144,7 @@ impl Knowledge {
             Op::Skip { cursor, bytes } => {
                 binary_range(BinaryOp::Add, self.range(cursor), exactly(u64::from(bytes)))
             }
-            Op::Advance { cursor, by, .. } => {
-                binary_range(BinaryOp::Add, self.range(cursor), self.range(by))
-            }
+            Op::Advance { cursor, by, .. } => binary_range(BinaryOp::Add, self.range(cursor), self.range(by)),
             Op::Offset(cursor) if self.range(cursor).1 <= 0xffff => self.range(cursor),
             _ => (0, u64::MAX),
         }

@@ -25,17 +25,10 @@ fn place(program: &mut Program) -> bool {
             program[block].cold || preds.peek().is_some() && preds.all(|from| cold[from.index()]);
     }
     cold[0] = false;
-    let (behind, mut order): (Vec<Block>, Vec<Block>) = graph
-        .order
-        .iter()
-        .copied()
-        .partition(|block| cold[block.index()]);
+    let (behind, mut order): (Vec<Block>, Vec<Block>) =
+        graph.order.iter().copied().partition(|block| cold[block.index()]);
     order.extend(behind);
-    if order
-        .iter()
-        .zip(0..)
-        .all(|(block, number)| block.0 == number)
-    {
+    if order.iter().zip(0..).all(|(block, number)| block.0 == number) {
         return false;
     }
     reorder(program, &order);
@@ -48,10 +41,7 @@ fn number_values(program: &mut Program) -> bool {
     let mut types = Vec::new();
     let mut changed = false;
     for block in &mut program.blocks {
-        let results = block
-            .insts
-            .iter_mut()
-            .filter_map(|inst| inst.result.as_mut());
+        let results = block.insts.iter_mut().filter_map(|inst| inst.result.as_mut());
         for value in block.params.iter_mut().chain(results) {
             let number = Value(types.len() as u32);
             types.push(program.values[value.index()]);
@@ -64,10 +54,7 @@ fn number_values(program: &mut Program) -> bool {
     program.values = types;
     let rename = |value: &mut Value| *value = numbers[value.index()];
     for block in &mut program.blocks {
-        block
-            .insts
-            .iter_mut()
-            .for_each(|inst| inst.op.operands_mut(rename));
+        block.insts.iter_mut().for_each(|inst| inst.op.operands_mut(rename));
         block.end.operands_mut(rename);
     }
     changed

@@ -34,23 +34,14 @@ fn sole_successor(program: &Program, graph: &Graph, block: Block) -> Option<Bloc
 
 fn join(program: &mut Program, substitution: &mut Substitution, block: Block, next: Block) {
     let data = &mut program[next];
-    let (params, insts, end_line) = (
-        std::mem::take(&mut data.params),
-        std::mem::take(&mut data.insts),
-        data.end_line,
-    );
+    let (params, insts, end_line) =
+        (std::mem::take(&mut data.params), std::mem::take(&mut data.insts), data.end_line);
     // The empty block that is left behind leads nowhere.
-    let by = Terminator::Return {
-        verdict: crate::ir::Verdict::Pass,
-        by: None,
-    };
+    let by = Terminator::Return { verdict: crate::ir::Verdict::Pass, by: None };
     let end = std::mem::replace(&mut data.end, by);
     let data = &mut program[block];
     if let Terminator::Jump(target) = std::mem::replace(&mut data.end, end) {
-        params
-            .iter()
-            .zip(&target.args)
-            .for_each(|(&param, &arg)| substitution.replace(param, arg));
+        params.iter().zip(&target.args).for_each(|(&param, &arg)| substitution.replace(param, arg));
     }
     data.insts.extend(insts);
     data.end_line = end_line;

@@ -30,58 +30,24 @@ pub struct Pass {
     pub run: fn(&mut Program) -> bool,
 }
 
-const FOLD: Pass = Pass {
-    name: "fold",
-    run: fold::fold,
-};
-const THREAD: Pass = Pass {
-    name: "thread",
-    run: thread::thread,
-};
-const MERGE: Pass = Pass {
-    name: "merge",
-    run: merge::merge,
-};
-const DEAD: Pass = Pass {
-    name: "dead",
-    run: dead::dead,
-};
-const REBASE: Pass = Pass {
-    name: "rebase",
-    run: rebase::rebase,
-};
-const CSE: Pass = Pass {
-    name: "cse",
-    run: cse::cse,
-};
-const BOUNDS: Pass = Pass {
-    name: "bounds",
-    run: bounds::bounds,
-};
-const DUPLICATE: Pass = Pass {
-    name: "duplicate",
-    run: duplicate::duplicate,
-};
-const SWITCHES: Pass = Pass {
-    name: "switches",
-    run: switches::switches,
-};
-const SINK: Pass = Pass {
-    name: "sink",
-    run: sink::sink,
-};
-const LAYOUT: Pass = Pass {
-    name: "layout",
-    run: layout::layout,
-};
+const FOLD: Pass = Pass { name: "fold", run: fold::fold };
+const THREAD: Pass = Pass { name: "thread", run: thread::thread };
+const MERGE: Pass = Pass { name: "merge", run: merge::merge };
+const DEAD: Pass = Pass { name: "dead", run: dead::dead };
+const REBASE: Pass = Pass { name: "rebase", run: rebase::rebase };
+const CSE: Pass = Pass { name: "cse", run: cse::cse };
+const BOUNDS: Pass = Pass { name: "bounds", run: bounds::bounds };
+const DUPLICATE: Pass = Pass { name: "duplicate", run: duplicate::duplicate };
+const SWITCHES: Pass = Pass { name: "switches", run: switches::switches };
+const SINK: Pass = Pass { name: "sink", run: sink::sink };
+const LAYOUT: Pass = Pass { name: "layout", run: layout::layout };
 
 /// All passes, each once.
-pub const PASSES: [Pass; 11] = [
-    FOLD, THREAD, MERGE, DEAD, REBASE, CSE, BOUNDS, DUPLICATE, SWITCHES, SINK, LAYOUT,
-];
+pub const PASSES: [Pass; 11] =
+    [FOLD, THREAD, MERGE, DEAD, REBASE, CSE, BOUNDS, DUPLICATE, SWITCHES, SINK, LAYOUT];
 
 /// The passes in the order in which they run, with the reasons where it matters.
-pub const PIPELINE: [Pass; 24] = [
+pub const PIPELINE: [Pass; 27] = [
     // What the lowering left over goes first, so that the rest has less to look at.
     DEAD, FOLD, MERGE,
     // Cursors at fixed distances become one cursor; only then do equal loads and wider checks show.
@@ -92,29 +58,22 @@ pub const PIPELINE: [Pass; 24] = [
     CSE, FOLD, THREAD, MERGE,
     // Checks are neighbours only once the blocks between them are gone.
     BOUNDS, MERGE, DEAD,
-    // Copies make parameters known on their edge, which folding and threading then use up.
-    DUPLICATE, FOLD, THREAD, MERGE, DEAD,
+    // Copies make parameters known on their edge, which threading and folding then use up. Folding
+    // comes behind it: threading leaves branches that are now known, or whose ways are one.
+    DUPLICATE, THREAD, FOLD, CSE, THREAD, FOLD, MERGE, DEAD,
     // Chains are complete now, and their links hold nothing but the compare once the rest has sunk.
-    SINK, SWITCHES, DEAD,
-    // Numbers blocks and values anew, so nothing may come behind it.
+    SINK, SWITCHES, DEAD, // Numbers blocks and values anew, so nothing may come behind it.
     LAYOUT,
 ];
 
-/// Runs all passes.
-pub fn optimize(program: &mut Program) {
-    optimize_with(program, |_| true);
-}
-
-/// Runs the passes whose names are enabled.
-pub fn optimize_with(program: &mut Program, enabled: impl Fn(&str) -> bool) {
-    for pass in PIPELINE.iter().filter(|pass| enabled(pass.name)) {
+/// Runs all passes but those of the names in `without`.
+pub fn optimise(program: &mut Program, without: &[String]) {
+    for pass in &PIPELINE {
+        if without.iter().any(|name| name == pass.name) {
+            continue;
+        }
         (pass.run)(program);
-        debug_assert_eq!(
-            crate::ir::verify::verify(program),
-            Ok(()),
-            "after pass `{}`",
-            pass.name
-        );
+        debug_assert_eq!(crate::ir::verify::verify(program), Ok(()), "after pass `{}`", pass.name);
     }
 }
 

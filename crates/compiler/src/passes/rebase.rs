@@ -27,8 +27,7 @@ pub(super) fn rebase(program: &mut Program) -> bool {
             let Some(distance) = before.checked_add(*bytes) else {
                 continue;
             };
-            if reach[result.index()].is_some_and(|reach| reach.saturating_add(distance) <= FURTHEST)
-            {
+            if reach[result.index()].is_some_and(|reach| reach.saturating_add(distance) <= FURTHEST) {
                 bases[result.index()] = Some((base, distance));
             }
         }
@@ -46,11 +45,7 @@ fn furthest_uses(program: &Program) -> Vec<Option<u16>> {
     for block in &program.blocks {
         for inst in &block.insts {
             match inst.op {
-                Op::Load {
-                    cursor,
-                    offset,
-                    bytes,
-                } => note(cursor, offset.checked_add(u16::from(bytes))),
+                Op::Load { cursor, offset, bytes } => note(cursor, offset.checked_add(u16::from(bytes))),
                 Op::Skip { cursor, bytes } => note(cursor, Some(bytes)),
                 _ => {}
             }
@@ -58,9 +53,7 @@ fn furthest_uses(program: &Program) -> Vec<Option<u16>> {
         if let Terminator::Fits { cursor, bytes, .. } = block.end {
             note(cursor, Some(bytes));
         }
-        block
-            .end
-            .targets(|target| target.args.iter().for_each(|&arg| note(arg, None)));
+        block.end.targets(|target| target.args.iter().for_each(|&arg| note(arg, None)));
     }
     reach
 }

@@ -14,20 +14,14 @@ pub(super) fn sink(program: &mut Program) -> bool {
     let mut sunk: Vec<Vec<Inst>> = vec![Vec::new(); program.blocks.len()];
     // Users come before definitions in this order, so a whole expression moves at once.
     for &block in dominators.preorder.iter().rev() {
-        program[block]
-            .end
-            .operands(|value| note(&mut users, value, block));
+        program[block].end.operands(|value| note(&mut users, value, block));
         let insts = std::mem::take(&mut program[block].insts);
         let mut kept = Vec::with_capacity(insts.len());
         // What was moved here lies in the order of uses before definitions as well.
         for inst in insts.into_iter().rev() {
             let home = new_home(&inst, block, &users, &dominators, &loops);
             inst.op.operands(|value| note(&mut users, value, home));
-            if home == block {
-                kept.push(inst)
-            } else {
-                sunk[home.index()].push(inst)
-            }
+            if home == block { kept.push(inst) } else { sunk[home.index()].push(inst) }
         }
         kept.reverse();
         program[block].insts = kept;
@@ -69,29 +63,18 @@ fn new_home(
         return block;
     }
     // Into a loop it would run more often than before.
-    if loops[first.index()] == loops[block.index()] {
-        first
-    } else {
-        block
-    }
+    if loops[first.index()] == loops[block.index()] { first } else { block }
 }
 
 /// The header of the innermost loop around each block.
-fn enclosing_loops(
-    program: &Program,
-    graph: &Graph,
-    dominators: &Dominators,
-) -> Vec<Option<Block>> {
+fn enclosing_loops(program: &Program, graph: &Graph, dominators: &Dominators) -> Vec<Option<Block>> {
     let mut loops = vec![None; program.blocks.len()];
     // Outer loops come first in reverse postorder, inner ones overwrite them.
     for &header in &graph.order {
         if program[header].loop_bound.is_none() {
             continue;
         }
-        let back = graph
-            .predecessors(header)
-            .iter()
-            .filter(|&&from| dominators.dominates(header, from));
+        let back = graph.predecessors(header).iter().filter(|&&from| dominators.dominates(header, from));
         let mut left: Vec<Block> = back.copied().collect();
         let mut inside = std::collections::HashSet::from([header]);
         while let Some(block) = left.pop() {
@@ -99,9 +82,7 @@ fn enclosing_loops(
                 left.extend(graph.predecessors(block));
             }
         }
-        inside
-            .into_iter()
-            .for_each(|block| loops[block.index()] = Some(header));
+        inside.into_iter().for_each(|block| loops[block.index()] = Some(header));
     }
     loops
 }

@@ -26,9 +26,7 @@ pub(super) fn switches(program: &mut Program) -> bool {
         }
     }
     let changed = !found.is_empty();
-    found
-        .into_iter()
-        .for_each(|(block, end)| program[block].end = end);
+    found.into_iter().for_each(|(block, end)| program[block].end = end);
     changed
 }
 
@@ -46,12 +44,7 @@ impl<'a> Chains<'a> {
     fn new(program: &'a Program) -> Self {
         let defs = definitions(program);
         let elsewhere = used_elsewhere(program, &defs);
-        Self {
-            program,
-            constants: constants(program),
-            defs,
-            elsewhere,
-        }
+        Self { program, constants: constants(program), defs, elsewhere }
     }
 
     fn test(&self, block: Block) -> Option<Test<'a>> {
@@ -78,10 +71,7 @@ impl<'a> Chains<'a> {
         let mut results = data.insts.iter().filter_map(|inst| inst.result);
         let mut local = true;
         data.end.targets(|target| {
-            local &= target
-                .args
-                .iter()
-                .all(|arg| self.defs[arg.index()].map(Def::block) != Some(block));
+            local &= target.args.iter().all(|arg| self.defs[arg.index()].map(Def::block) != Some(block));
         });
         local
             && data.params.is_empty()
@@ -107,11 +97,7 @@ impl<'a> Chains<'a> {
             return None;
         }
         links.iter().for_each(|link| taken[link.index()] = true);
-        Some(Terminator::Switch {
-            value,
-            cases: ranges(cases),
-            default: default.clone(),
-        })
+        Some(Terminator::Switch { value, cases: ranges(cases), default: default.clone() })
     }
 }
 

@@ -7,9 +7,7 @@
 //! one way has made is not made again where ways meet.
 
 use super::knowledge::Knowledge;
-use super::ranges::{
-    Range, binary_range, exactly, given, meet, mirrored, opposite, relation_holds, single,
-};
+use super::ranges::{Range, binary_range, exactly, given, meet, mirrored, opposite, relation_holds, single};
 use crate::ir::analysis::{Def, Dominators, Graph, definitions, used_elsewhere};
 use crate::ir::facts::Reach;
 use crate::ir::{Block, BlockData, Inst, Op, Program, Target, Terminator, Value};
@@ -69,20 +67,14 @@ struct Inside(Vec<(Value, Seen)>);
 
 impl Inside {
     fn get(&self, value: Value) -> Option<Seen> {
-        self.0
-            .iter()
-            .find(|seen| seen.0 == value)
-            .map(|seen| seen.1)
+        self.0.iter().find(|seen| seen.0 == value).map(|seen| seen.1)
     }
 }
 
 impl Threader {
     fn learn_results(&mut self, program: &Program, block: Block) {
         for inst in &program[block].insts {
-            let Some(result) = inst
-                .result
-                .filter(|result| !self.numbers.contains_key(result))
-            else {
+            let Some(result) = inst.result.filter(|result| !self.numbers.contains_key(result)) else {
                 continue;
             };
             let range = self.known.result_range(&inst.op);
@@ -114,11 +106,7 @@ impl Threader {
 
     /// What the edge to the target of an index says.
     fn edge(&self, program: &Program, from: Block, end: &Terminator, index: usize) -> Edge {
-        let mut edge = Edge {
-            from,
-            ranges: Vec::new(),
-            fits: None,
-        };
+        let mut edge = Edge { from, ranges: Vec::new(), fits: None };
         match end {
             Terminator::Branch { cond, then, other } if then.block != other.block => {
                 let truth = index == 0;
@@ -126,29 +114,16 @@ impl Threader {
                 self.given_compare(program, *cond, truth, &mut edge.ranges);
             }
             Terminator::Switch { value, cases, .. } => {
-                edge.ranges.extend(
-                    cases
-                        .get(index)
-                        .map(|(first, last, _)| (*value, (*first, *last))),
-                );
+                edge.ranges.extend(cases.get(index).map(|(first, last, _)| (*value, (*first, *last))));
             }
-            Terminator::Fits { cursor, bytes, .. } => {
-                edge.fits = Some((*cursor, *bytes, index == 0))
-            }
+            Terminator::Fits { cursor, bytes, .. } => edge.fits = Some((*cursor, *bytes, index == 0)),
             _ => {}
         }
         edge
     }
 
-    fn given_compare(
-        &self,
-        program: &Program,
-        cond: Value,
-        truth: bool,
-        known: &mut Vec<(Value, Range)>,
-    ) {
-        let Some(Def::Inst(block, index)) = self.known.defs.get(cond.index()).copied().flatten()
-        else {
+    fn given_compare(&self, program: &Program, cond: Value, truth: bool, known: &mut Vec<(Value, Range)>) {
+        let Some(Def::Inst(block, index)) = self.known.defs.get(cond.index()).copied().flatten() else {
             return;
         };
         let Op::Compare(relation, a, b) = program[block].insts[index as usize].op else {
@@ -178,12 +153,7 @@ impl Threader {
             && data.insts.len() <= LONGEST
             && !matches!(data.end, Terminator::Return { .. })
             && data.insts.iter().all(|inst| inst.op.is_pure())
-            && data
-                .params
-                .iter()
-                .copied()
-                .chain(results)
-                .all(|value| !self.used_elsewhere(value))
+            && data.params.iter().copied().chain(results).all(|value| !self.used_elsewhere(value))
     }
 
     /// Values that this pass has made are used where they stand.
@@ -195,20 +165,12 @@ impl Threader {
         let data = &program[target.block];
         let mut seen = Inside(Vec::with_capacity(data.params.len() + data.insts.len()));
         for (&param, &arg) in data.params.iter().zip(&target.args) {
-            seen.0.push((
-                param,
-                Seen {
-                    range: self.known(edge, arg),
-                    outer: Some(arg),
-                },
-            ));
+            seen.0.push((param, Seen { range: self.known(edge, arg), outer: Some(arg) }));
         }
         for inst in &data.insts {
             let Some(result) = inst.result else { continue };
-            let range = |value: Value| {
-                seen.get(value)
-                    .map_or_else(|| self.known(edge, value), |seen| seen.range)
-            };
+            let range =
+                |value: Value| seen.get(value).map_or_else(|| self.known(edge, value), |seen| seen.range);
             let known = match inst.op {
                 Op::Const(number) => exactly(number),
                 Op::Binary(op, a, b) => binary_range(op, range(a), range(b)),
@@ -223,9 +185,7 @@ impl Threader {
     }
 
     fn range(&self, value: Value) -> Range {
-        self.numbers
-            .get(&value)
-            .map_or_else(|| self.known.range(value), |&number| exactly(number))
+        self.numbers.get(&value).map_or_else(|| self.known.range(value), |&number| exactly(number))
     }
 
     fn known(&self, edge: &Edge, value: Value) -> Range {
@@ -237,35 +197,22 @@ impl Threader {
     }
 
     fn decide<'a>(&self, data: &'a BlockData, edge: &Edge, seen: &Inside) -> Option<&'a Target> {
-        let range = |value: &Value| {
-            seen.get(*value)
-                .map_or_else(|| self.known(edge, *value), |seen| seen.range)
-        };
+        let range =
+            |value: &Value| seen.get(*value).map_or_else(|| self.known(edge, *value), |seen| seen.range);
         match &data.end {
             Terminator::Jump(target) => Some(target),
             Terminator::Branch { cond, then, other } => {
                 single(range(cond)).map(|truth| if truth == 1 { then } else { other })
             }
-            Terminator::Switch {
-                value,
-                cases,
-                default,
-            } => decide_switch(range(value), cases, default),
-            Terminator::Fits {
-                cursor,
-                bytes,
-                then,
-                other,
-            } => {
+            Terminator::Switch { value, cases, default } => decide_switch(range(value), cases, default),
+            Terminator::Fits { cursor, bytes, then, other } => {
                 let cursor = seen.get(*cursor).map_or(Some(*cursor), |seen| seen.outer)?;
                 let known = edge.fits.filter(|fits| fits.0 == cursor);
                 let here = known.filter(|fits| fits.2).map_or(0, |fits| fits.1);
                 if self.reach.at(edge.from, cursor).max(here) >= (*bytes).max(1) {
                     return Some(then);
                 }
-                known
-                    .filter(|fits| !fits.2 && fits.1 <= *bytes)
-                    .map(|_| other)
+                known.filter(|fits| !fits.2 && fits.1 <= *bytes).map(|_| other)
             }
             Terminator::Return { .. } => None,
         }
@@ -280,8 +227,7 @@ impl Threader {
         seen: &Inside,
     ) -> Option<Target> {
         let inner = |arg: &Value| {
-            seen.get(*arg)
-                .is_some_and(|seen| seen.outer.is_none() && single(seen.range).is_none())
+            seen.get(*arg).is_some_and(|seen| seen.outer.is_none() && single(seen.range).is_none())
         };
         if target.args.iter().any(inner) {
             return None;
@@ -297,22 +243,14 @@ impl Threader {
     }
 
     /// Says a constant anew at the edge's beginning.
-    fn constant(
-        &mut self,
-        program: &mut Program,
-        from: Block,
-        like: Value,
-        number: u64,
-    ) -> Option<Value> {
+    fn constant(&mut self, program: &mut Program, from: Block, like: Value, number: u64) -> Option<Value> {
         let ty = program.type_of(like);
         if number > ty.max() {
             return None;
         }
         let value = program.new_value(ty);
         self.numbers.insert(value, number);
-        program[from]
-            .insts
-            .push(Inst::new(Some(value), Op::Const(number)));
+        program[from].insts.push(Inst::new(Some(value), Op::Const(number)));
         Some(value)
     }
 }

@@ -329,9 +329,7 @@ impl Generator<'_> {
         for _ in 0..2 + self.tape.below(4) {
             let link = self.builder.block(&[]);
             let number = self.tape.pick(&[0, 1, 2, 6, 17, 80]);
-            let relation =
-                self.tape
-                    .pick(&[Relation::Eq, Relation::Eq, Relation::Ne, Relation::Gt]);
+            let relation = self.tape.pick(&[Relation::Eq, Relation::Eq, Relation::Ne, Relation::Gt]);
             let cond = self.builder.compare_const(relation, value, number);
             let target = self.target(index, None);
             if relation == Relation::Ne {
@@ -352,11 +350,7 @@ impl Generator<'_> {
     fn headers(&mut self, index: usize) {
         let cursor = self.cursor();
         let out = self.target(index, None);
-        let other = if self.tape.one_in(4) {
-            self.target(index, None)
-        } else {
-            out.clone()
-        };
+        let other = if self.tape.one_in(4) { self.target(index, None) } else { out.clone() };
         let next = self.builder.block(&[]);
         let bytes = self.tape.pick(&[14, 1, 8]);
         self.builder.fits(cursor, bytes, next, out);
@@ -366,11 +360,7 @@ impl Generator<'_> {
             self.builder.count(0);
         }
         let more = self.tape.pick(&[20, 1, 8]);
-        let (behind, wider) = if self.tape.one_in(2) {
-            (skipped, more)
-        } else {
-            (cursor, more + bytes)
-        };
+        let (behind, wider) = if self.tape.one_in(2) { (skipped, more) } else { (cursor, more + bytes) };
         let then = self.target(index, Some((behind, wider)));
         self.builder.fits(behind, wider, then, other);
     }

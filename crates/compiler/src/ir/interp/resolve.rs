@@ -2,112 +2,35 @@
 
 use crate::ir::analysis::Graph;
 use crate::ir::{
-    BinaryOp, Block, Inst, LimitRef, Op, Program, Relation, SetRef, StatementId, Target,
-    Terminator, Value, Verdict,
+    BinaryOp, Block, Inst, LimitRef, Op, Program, Relation, SetRef, StatementId, Target, Terminator, Value,
+    Verdict,
 };
 
 /// One step. Registers are the numbers of values; places are indices of steps. A step that may go
 /// elsewhere names where; else the next one follows.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    Const {
-        to: u32,
-        number: u64,
-    },
-    Move {
-        to: u32,
-        from: u32,
-    },
-    Binary {
-        op: BinaryOp,
-        to: u32,
-        a: u32,
-        b: u32,
-        bits: u8,
-    },
-    Compare {
-        relation: Relation,
-        to: u32,
-        a: u32,
-        b: u32,
-    },
-    Advance {
-        to: u32,
-        cursor: u32,
-        by: u32,
-        max: u16,
-    },
-    Skip {
-        to: u32,
-        cursor: u32,
-        bytes: u16,
-    },
-    Load {
-        to: u32,
-        cursor: u32,
-        offset: u16,
-        bytes: u8,
-    },
-    Offset {
-        to: u32,
-        cursor: u32,
-    },
-    FrameLen {
-        to: u32,
-    },
-    InSet {
-        to: u32,
-        set: SetRef,
-        key: u32,
-        words: u16,
-    },
-    Take {
-        to: u32,
-        limit: LimitRef,
-        key: u32,
-        words: u16,
-    },
-    Count {
-        counter: u32,
-    },
-    Capture {
-        statement: StatementId,
-        verdict: Verdict,
-    },
-    Stash {
-        slot: u32,
-        value: u32,
-    },
-    Unstash {
-        to: u32,
-        slot: u32,
-    },
-    Turn {
-        slot: u32,
-        step: LoopStep,
-    },
-    Jump {
-        to: u32,
-    },
-    Branch {
-        cond: u32,
-        other: u32,
-    },
-    Fits {
-        cursor: u32,
-        bytes: u16,
-        other: u32,
-    },
-    Switch {
-        value: u32,
-        first: u32,
-        count: u32,
-        default: u32,
-    },
-    Return {
-        verdict: Verdict,
-        by: Option<StatementId>,
-    },
+    Const { to: u32, number: u64 },
+    Move { to: u32, from: u32 },
+    Binary { op: BinaryOp, to: u32, a: u32, b: u32, bits: u8 },
+    Compare { relation: Relation, to: u32, a: u32, b: u32 },
+    Advance { to: u32, cursor: u32, by: u32, max: u16 },
+    Skip { to: u32, cursor: u32, bytes: u16 },
+    Load { to: u32, cursor: u32, offset: u16, bytes: u8 },
+    Offset { to: u32, cursor: u32 },
+    FrameLen { to: u32 },
+    InSet { to: u32, set: SetRef, key: u32, words: u16 },
+    Take { to: u32, limit: LimitRef, key: u32, words: u16 },
+    Count { counter: u32 },
+    Capture { statement: StatementId, verdict: Verdict },
+    Stash { slot: u32, value: u32 },
+    Unstash { to: u32, slot: u32 },
+    Turn { slot: u32, step: LoopStep },
+    Jump { to: u32 },
+    Branch { cond: u32, other: u32 },
+    Fits { cursor: u32, bytes: u16, other: u32 },
+    Switch { value: u32, first: u32, count: u32, default: u32 },
+    Return { verdict: Verdict, by: Option<StatementId> },
 }
 
 /// What an edge to a loop's header does to the count of its turns.
@@ -138,11 +61,7 @@ pub(super) fn resolve(program: &Program) -> Resolved {
             cases: Vec::new(),
             keys: Vec::new(),
             registers: program.values.len(),
-            loops: program
-                .blocks
-                .iter()
-                .filter(|block| block.loop_bound.is_some())
-                .count(),
+            loops: program.blocks.iter().filter(|block| block.loop_bound.is_some()).count(),
         },
     };
     for block in resolver.graph.order.clone() {
@@ -187,121 +106,42 @@ impl Resolver<'_> {
         match &data.end {
             Terminator::Jump(target) => self.edge(block, target),
             Terminator::Branch { cond, then, other } => {
-                self.fork(
-                    block,
-                    Step::Branch {
-                        cond: cond.0,
-                        other: 0,
-                    },
-                    then,
-                    other,
-                );
+                self.fork(block, Step::Branch { cond: cond.0, other: 0 }, then, other);
             }
-            Terminator::Fits {
-                cursor,
-                bytes,
-                then,
-                other,
-            } => {
-                self.fork(
-                    block,
-                    Step::Fits {
-                        cursor: cursor.0,
-                        bytes: *bytes,
-                        other: 0,
-                    },
-                    then,
-                    other,
-                );
+            Terminator::Fits { cursor, bytes, then, other } => {
+                self.fork(block, Step::Fits { cursor: cursor.0, bytes: *bytes, other: 0 }, then, other);
             }
-            Terminator::Switch {
-                value,
-                cases,
-                default,
-            } => self.switch(block, *value, cases, default),
-            Terminator::Return { verdict, by } => self.push(Step::Return {
-                verdict: *verdict,
-                by: *by,
-            }),
+            Terminator::Switch { value, cases, default } => self.switch(block, *value, cases, default),
+            Terminator::Return { verdict, by } => self.push(Step::Return { verdict: *verdict, by: *by }),
         }
     }
 
     fn inst(&mut self, inst: &Inst) {
         let to = inst.result.map_or(0, |result| result.0);
-        let bits = inst
-            .result
-            .and_then(|result| self.program.type_of(result).bits())
-            .unwrap_or(64);
+        let bits = inst.result.and_then(|result| self.program.type_of(result).bits()).unwrap_or(64);
         let step = match &inst.op {
-            Op::Const(number) => Step::Const {
-                to,
-                number: *number,
-            },
-            Op::Binary(op, a, b) => Step::Binary {
-                op: *op,
-                to,
-                a: a.0,
-                b: b.0,
-                bits,
-            },
-            Op::Compare(relation, a, b) => Step::Compare {
-                relation: *relation,
-                to,
-                a: a.0,
-                b: b.0,
-            },
+            Op::Const(number) => Step::Const { to, number: *number },
+            Op::Binary(op, a, b) => Step::Binary { op: *op, to, a: a.0, b: b.0, bits },
+            Op::Compare(relation, a, b) => Step::Compare { relation: *relation, to, a: a.0, b: b.0 },
             Op::Start => Step::Const { to, number: 0 },
-            Op::Advance { cursor, by, max } => Step::Advance {
-                to,
-                cursor: cursor.0,
-                by: by.0,
-                max: *max,
-            },
-            Op::Skip { cursor, bytes } => Step::Skip {
-                to,
-                cursor: cursor.0,
-                bytes: *bytes,
-            },
-            Op::Load {
-                cursor,
-                offset,
-                bytes,
-            } => Step::Load {
-                to,
-                cursor: cursor.0,
-                offset: *offset,
-                bytes: *bytes,
-            },
-            Op::Offset(cursor) => Step::Offset {
-                to,
-                cursor: cursor.0,
-            },
+            Op::Advance { cursor, by, max } => Step::Advance { to, cursor: cursor.0, by: by.0, max: *max },
+            Op::Skip { cursor, bytes } => Step::Skip { to, cursor: cursor.0, bytes: *bytes },
+            Op::Load { cursor, offset, bytes } => {
+                Step::Load { to, cursor: cursor.0, offset: *offset, bytes: *bytes }
+            }
+            Op::Offset(cursor) => Step::Offset { to, cursor: cursor.0 },
             Op::FrameLen => Step::FrameLen { to },
-            Op::InSet { set, key } => Step::InSet {
-                to,
-                set: *set,
-                key: self.key(key),
-                words: key.len() as u16,
-            },
+            Op::InSet { set, key } => {
+                Step::InSet { to, set: *set, key: self.key(key), words: key.len() as u16 }
+            }
             Op::Take { limit, key, cost } => {
                 let (first, words) = (self.key(key), key.len() as u16);
                 self.out.keys.push(cost.0);
-                Step::Take {
-                    to,
-                    limit: *limit,
-                    key: first,
-                    words,
-                }
+                Step::Take { to, limit: *limit, key: first, words }
             }
             Op::Count { counter } => Step::Count { counter: *counter },
-            Op::Capture { statement, verdict } => Step::Capture {
-                statement: *statement,
-                verdict: *verdict,
-            },
-            Op::Stash { slot, value } => Step::Stash {
-                slot: *slot,
-                value: value.0,
-            },
+            Op::Capture { statement, verdict } => Step::Capture { statement: *statement, verdict: *verdict },
+            Op::Stash { slot, value } => Step::Stash { slot: *slot, value: value.0 },
             Op::Unstash { slot } => Step::Unstash { to, slot: *slot },
         };
         self.push(step);
@@ -325,21 +165,10 @@ impl Resolver<'_> {
         self.edge(block, other);
     }
 
-    fn switch(
-        &mut self,
-        block: Block,
-        value: Value,
-        cases: &[(u64, u64, Target)],
-        default: &Target,
-    ) {
+    fn switch(&mut self, block: Block, value: Value, cases: &[(u64, u64, Target)], default: &Target) {
         let at = self.out.steps.len();
         let (first, count) = (self.out.cases.len() as u32, cases.len() as u32);
-        self.push(Step::Switch {
-            value: value.0,
-            first,
-            count,
-            default: at as u32 + 1,
-        });
+        self.push(Step::Switch { value: value.0, first, count, default: at as u32 + 1 });
         self.edge(block, default);
         for (least, most, target) in cases {
             let here = self.here();
@@ -351,11 +180,8 @@ impl Resolver<'_> {
     /// Moves the arguments as if all at once, minds the loop, jumps.
     fn edge(&mut self, from: Block, target: &Target) {
         let params = &self.program[target.block].params;
-        let moves: Vec<(u32, u32)> = params
-            .iter()
-            .zip(&target.args)
-            .map(|(param, arg)| (param.0, arg.0))
-            .collect();
+        let moves: Vec<(u32, u32)> =
+            params.iter().zip(&target.args).map(|(param, arg)| (param.0, arg.0)).collect();
         let clashes = moves
             .iter()
             .enumerate()
@@ -377,15 +203,8 @@ impl Resolver<'_> {
         }
         if let Some(bound) = self.program[target.block].loop_bound {
             let back = self.graph.goes_back(from, target.block);
-            let step = if back {
-                LoopStep::Again { bound }
-            } else {
-                LoopStep::Enter
-            };
-            self.push(Step::Turn {
-                slot: self.loops[target.block.index()],
-                step,
-            });
+            let step = if back { LoopStep::Again { bound } } else { LoopStep::Enter };
+            self.push(Step::Turn { slot: self.loops[target.block.index()], step });
         }
         self.jumps.push((self.here(), target.block));
         self.push(Step::Jump { to: 0 });
@@ -393,9 +212,7 @@ impl Resolver<'_> {
 
     fn finish(mut self) -> Resolved {
         for (at, block) in self.jumps {
-            self.out.steps[at as usize] = Step::Jump {
-                to: self.places[block.index()],
-            };
+            self.out.steps[at as usize] = Step::Jump { to: self.places[block.index()] };
         }
         self.out
     }

@@ -48,11 +48,7 @@ impl<'a> Scan<'a> {
     }
 
     pub(super) fn expect(&mut self, text: &str) -> Expected<()> {
-        if self.eat(text) {
-            Ok(())
-        } else {
-            Err(format!("expected `{text}`"))
-        }
+        if self.eat(text) { Ok(()) } else { Err(format!("expected `{text}`")) }
     }
 
     pub(super) fn word(&mut self) -> &'a str {
@@ -145,15 +141,10 @@ impl<'a> Scan<'a> {
     }
 
     fn code_point(&mut self) -> Expected<char> {
-        let (digits, rest) = self
-            .rest
-            .strip_prefix('{')
-            .and_then(|rest| rest.split_once('}'))
-            .ok_or("expected `{`")?;
+        let (digits, rest) =
+            self.rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).ok_or("expected `{`")?;
         self.rest = rest;
-        let code = u32::from_str_radix(digits, 16)
-            .ok()
-            .and_then(char::from_u32);
+        let code = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32);
         code.ok_or_else(|| format!("`{digits}` is no character"))
     }
 }

@@ -5,12 +5,7 @@ use crate::ir::analysis::{Def, Dominators, Graph};
 use crate::ir::{Block, Program, Value};
 
 /// Holds every back edge to a header that has a bound and that dominates the loop.
-pub(super) fn check_loops(
-    program: &Program,
-    graph: &Graph,
-    dominators: &Dominators,
-    errors: &mut Errors,
-) {
+pub(super) fn check_loops(program: &Program, graph: &Graph, dominators: &Dominators, errors: &mut Errors) {
     for &block in &graph.order {
         for next in program[block].end.successors() {
             if !graph.goes_back(block, next) {
@@ -28,12 +23,7 @@ pub(super) fn check_loops(
 }
 
 /// Holds definitions to come once, and before their uses.
-pub(super) fn check_uses(
-    program: &Program,
-    graph: &Graph,
-    dominators: &Dominators,
-    errors: &mut Errors,
-) {
+pub(super) fn check_uses(program: &Program, graph: &Graph, dominators: &Dominators, errors: &mut Errors) {
     let defs = define(program, errors);
     for block in program.block_ids() {
         let check = |value: Value, at: Location, before: usize| match defs[value.index()] {
@@ -52,12 +42,9 @@ pub(super) fn check_uses(
             }
         };
         for (index, inst) in program[block].insts.iter().enumerate() {
-            inst.op
-                .operands(|value| note(value, Location::Inst(block, index), index));
+            inst.op.operands(|value| note(value, Location::Inst(block, index), index));
         }
-        program[block]
-            .end
-            .operands(|value| note(value, Location::End(block), usize::MAX));
+        program[block].end.operands(|value| note(value, Location::End(block), usize::MAX));
     }
 }
 
@@ -74,19 +61,11 @@ fn define(program: &Program, errors: &mut Errors) -> Vec<Option<Def>> {
     };
     for block in program.block_ids() {
         for (index, param) in program[block].params.iter().enumerate() {
-            define(
-                *param,
-                Def::Param(block, index as u32),
-                Location::Block(block),
-            );
+            define(*param, Def::Param(block, index as u32), Location::Block(block));
         }
         for (index, inst) in program[block].insts.iter().enumerate() {
             if let Some(result) = inst.result {
-                define(
-                    result,
-                    Def::Inst(block, index as u32),
-                    Location::Inst(block, index),
-                );
+                define(result, Def::Inst(block, index as u32), Location::Inst(block, index));
             }
         }
     }

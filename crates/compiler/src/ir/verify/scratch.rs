@@ -21,9 +21,7 @@ pub(super) fn check_slots(program: &Program, graph: &Graph, errors: &mut Errors)
             if let (Op::Unstash { slot }, Some(result)) = (&inst.op, inst.result) {
                 let (kept, ty) = (slots[*slot as usize], program.type_of(result));
                 let at = Location::Inst(block, index);
-                errors.require(kept > 0, at, || {
-                    format!("scratch slot {slot} may hold nothing")
-                });
+                errors.require(kept > 0, at, || format!("scratch slot {slot} may hold nothing"));
                 errors.require(Some(kept) <= ty.bits(), at, || {
                     format!("scratch slot {slot} holds {kept} bits")
                 });
@@ -39,10 +37,7 @@ fn round(program: &Program, graph: &Graph, entries: &mut [Option<Slots>]) -> boo
         let Some(mut slots) = entries[block.index()].clone() else {
             continue;
         };
-        program[block]
-            .insts
-            .iter()
-            .for_each(|inst| apply(program, inst, &mut slots));
+        program[block].insts.iter().for_each(|inst| apply(program, inst, &mut slots));
         program[block].end.targets(|target| {
             let changed = meet(&mut entries[target.block.index()], &slots);
             again |= changed && graph.goes_back(block, target.block);
@@ -64,11 +59,7 @@ fn meet(entry: &mut Option<Slots>, slots: &Slots) -> bool {
     };
     let before = known.clone();
     for (known, &kept) in known.iter_mut().zip(slots) {
-        *known = if *known == 0 || kept == 0 {
-            0
-        } else {
-            (*known).max(kept)
-        };
+        *known = if *known == 0 || kept == 0 { 0 } else { (*known).max(kept) };
     }
     *known != before
 }

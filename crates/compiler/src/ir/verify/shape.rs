@@ -7,12 +7,8 @@ use crate::ir::{BOOL, BinaryOp, Block, Inst, Op, Program, Target, Terminator, Ty
 
 /// Holds every index to its table.
 pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
-    errors.require(!program.blocks.is_empty(), Location::Program, || {
-        "no entry block".into()
-    });
-    errors.require(!program.lines.is_empty(), Location::Program, || {
-        "no line `@0`".into()
-    });
+    errors.require(!program.blocks.is_empty(), Location::Program, || "no entry block".into());
+    errors.require(!program.lines.is_empty(), Location::Program, || "no line `@0`".into());
     for block in program.block_ids() {
         let data = &program[block];
         for param in &data.params {
@@ -22,24 +18,10 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
             check_inst_indices(program, inst, Location::Inst(block, index), errors);
         }
         let at = Location::End(block);
+        data.end.operands(|value| check_value(program, value, at, errors));
         data.end
-            .operands(|value| check_value(program, value, at, errors));
-        data.end.targets(|target| {
-            check_index(
-                target.block,
-                target.block.0,
-                program.blocks.len(),
-                at,
-                errors,
-            )
-        });
-        check_index(
-            data.end_line,
-            data.end_line.0,
-            program.lines.len(),
-            at,
-            errors,
-        );
+            .targets(|target| check_index(target.block, target.block.0, program.blocks.len(), at, errors));
+        check_index(data.end_line, data.end_line.0, program.lines.len(), at, errors);
         if let Terminator::Return { by: Some(by), .. } = data.end {
             check_index(by, by.0, program.statements.len(), at, errors);
         }
@@ -47,11 +29,8 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
 }
 
 fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut Errors) {
-    inst.op
-        .operands(|value| check_value(program, value, at, errors));
-    inst.result
-        .into_iter()
-        .for_each(|value| check_value(program, value, at, errors));
+    inst.op.operands(|value| check_value(program, value, at, errors));
+    inst.result.into_iter().for_each(|value| check_value(program, value, at, errors));
     check_index(inst.line, inst.line.0, program.lines.len(), at, errors);
     match &inst.op {
         Op::InSet { set, .. } => check_index(set, set.0, program.sets.len(), at, errors),
@@ -60,22 +39,10 @@ fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut
             check_index(statement, statement.0, program.statements.len(), at, errors)
         }
         Op::Count { counter } => {
-            check_index(
-                format!("counter {counter}"),
-                *counter,
-                program.counters as usize,
-                at,
-                errors,
-            );
+            check_index(format!("counter {counter}"), *counter, program.counters as usize, at, errors);
         }
         Op::Stash { slot, .. } | Op::Unstash { slot } => {
-            check_index(
-                format!("scratch slot {slot}"),
-                *slot,
-                program.scratch as usize,
-                at,
-                errors,
-            );
+            check_index(format!("scratch slot {slot}"), *slot, program.scratch as usize, at, errors);
         }
         _ => {}
     }
@@ -85,29 +52,16 @@ fn check_value(program: &Program, value: Value, at: Location, errors: &mut Error
     check_index(value, value.0, program.values.len(), at, errors);
 }
 
-fn check_index(
-    name: impl std::fmt::Display,
-    index: u32,
-    len: usize,
-    at: Location,
-    errors: &mut Errors,
-) {
-    errors.require((index as usize) < len, at, || {
-        format!("{name} is not declared")
-    });
+fn check_index(name: impl std::fmt::Display, index: u32, len: usize, at: Location, errors: &mut Errors) {
+    errors.require((index as usize) < len, at, || format!("{name} is not declared"));
 }
 
 /// Holds types and widths to the operations.
 pub(super) fn check_types(program: &Program, errors: &mut Errors) {
-    errors.require(
-        program[Block(0)].params.is_empty(),
-        Location::Block(Block(0)),
-        || "the entry block has parameters".into(),
-    );
-    let types = Types {
-        program,
-        constants: constants(program),
-    };
+    errors.require(program[Block(0)].params.is_empty(), Location::Block(Block(0)), || {
+        "the entry block has parameters".into()
+    });
+    let types = Types { program, constants: constants(program) };
     for block in program.block_ids() {
         for param in &program[block].params {
             types.check_width(*param, Location::Block(block), errors);
@@ -127,9 +81,7 @@ struct Types<'a> {
 impl Types<'_> {
     fn check_width(&self, value: Value, at: Location, errors: &mut Errors) {
         if let Type::Int(bits) = self.program.type_of(value) {
-            errors.require((1..=64).contains(&bits), at, || {
-                format!("{value} is {bits} bits wide")
-            });
+            errors.require((1..=64).contains(&bits), at, || format!("{value} is {bits} bits wide"));
         }
     }
 
@@ -152,12 +104,8 @@ impl Types<'_> {
             _ => {}
         }
         match op.fixed_type() {
-            Some(fixed) => errors.require(ty == fixed, at, || {
-                format!("the result is a {fixed}, not a {ty}")
-            }),
-            None => errors.require(ty != Type::Cursor, at, || {
-                "the result is not a cursor".into()
-            }),
+            Some(fixed) => errors.require(ty == fixed, at, || format!("the result is a {fixed}, not a {ty}")),
+            None => errors.require(ty != Type::Cursor, at, || "the result is not a cursor".into()),
         }
         let most = match *op {
             Op::Const(number) => number,
@@ -166,9 +114,7 @@ impl Types<'_> {
             }
             _ => return,
         };
-        errors.require(most <= ty.max(), at, || {
-            format!("a {ty} does not hold {most:#x}")
-        });
+        errors.require(most <= ty.max(), at, || format!("a {ty} does not hold {most:#x}"));
     }
 
     fn most(&self, value: Value) -> u64 {
@@ -195,9 +141,7 @@ impl Types<'_> {
                 let most = self.most(*by);
                 errors.require(most < 64, at, || format!("a shift by up to {most}"));
             }
-            Op::InSet { set, key } => {
-                self.check_key(key, &self.program.sets[set.index()].words, at, errors)
-            }
+            Op::InSet { set, key } => self.check_key(key, &self.program.sets[set.index()].words, at, errors),
             Op::Take { limit, key, .. } => {
                 self.check_key(key, &self.program.limits[limit.index()].words, at, errors)
             }
@@ -207,25 +151,16 @@ impl Types<'_> {
 
     fn check_key(&self, key: &[Value], words: &[u8], at: Location, errors: &mut Errors) {
         let types = || key.iter().map(|&value| self.program.type_of(value));
-        let fits = key.len() == words.len()
-            && types()
-                .zip(words)
-                .all(|(ty, &bits)| ty.widens_to(Type::Int(bits)));
-        errors.require(fits, at, || {
-            format!(
-                "the key is {words:?}, not {:?}",
-                types().collect::<Vec<_>>()
-            )
-        });
+        let fits =
+            key.len() == words.len() && types().zip(words).all(|(ty, &bits)| ty.widens_to(Type::Int(bits)));
+        errors.require(fits, at, || format!("the key is {words:?}, not {:?}", types().collect::<Vec<_>>()));
     }
 
     fn check_end(&self, end: &Terminator, at: Location, errors: &mut Errors) {
         match end {
             Terminator::Branch { cond, .. } => {
                 let ty = self.program.type_of(*cond);
-                errors.require(ty == BOOL, at, || {
-                    format!("the condition is a u1, not a {ty}")
-                });
+                errors.require(ty == BOOL, at, || format!("the condition is a u1, not a {ty}"));
             }
             Terminator::Fits { cursor, .. } => self.require_cursor(*cursor, at, errors),
             Terminator::Switch { value, cases, .. } => {
@@ -241,39 +176,27 @@ impl Types<'_> {
         let block = target.block;
         let params = &self.program[block].params;
         errors.require(params.len() == target.args.len(), at, || {
-            format!(
-                "{block} has {} parameters, not {}",
-                params.len(),
-                target.args.len()
-            )
+            format!("{block} has {} parameters, not {}", params.len(), target.args.len())
         });
         for (arg, param) in target.args.iter().zip(params) {
             let (is, wanted) = (self.program.type_of(*arg), self.program.type_of(*param));
-            errors.require(is.widens_to(wanted), at, || {
-                format!("{block} takes a {wanted}, not a {is}")
-            });
+            errors.require(is.widens_to(wanted), at, || format!("{block} takes a {wanted}, not a {is}"));
         }
     }
 
     fn require_cursor(&self, value: Value, at: Location, errors: &mut Errors) {
         let ty = self.program.type_of(value);
-        errors.require(ty == Type::Cursor, at, || {
-            format!("{value} is a {ty}, not a cursor")
-        });
+        errors.require(ty == Type::Cursor, at, || format!("{value} is a {ty}, not a cursor"));
     }
 
     fn require_int(&self, value: Value, at: Location, errors: &mut Errors) {
-        errors.require(self.program.type_of(value) != Type::Cursor, at, || {
-            format!("{value} is a cursor")
-        });
+        errors.require(self.program.type_of(value) != Type::Cursor, at, || format!("{value} is a cursor"));
     }
 }
 
 fn check_cases(cases: &[(u64, u64, Target)], at: Location, errors: &mut Errors) {
     for (first, last, _) in cases {
-        errors.require(first <= last, at, || {
-            format!("the range {first}..{last} is empty")
-        });
+        errors.require(first <= last, at, || format!("the range {first}..{last} is empty"));
     }
     for pair in cases.windows(2) {
         let (last, next) = (pair[0].1, pair[1].0);
