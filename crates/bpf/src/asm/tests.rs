@@ -223,7 +223,7 @@ fn dense(count: usize) -> Assembler {
 
 #[test]
 fn dense_jumps_end_in_a_program_or_a_refusal() {
-    for count in [15_000, 20_000] {
+    for count in [15_000, 20_000, 60_000] {
         let started = Instant::now();
         let long = dense(count).finish(&Target::newest()).unwrap();
         assert_eq!(run(&long, 0), 2 + count as u32);
