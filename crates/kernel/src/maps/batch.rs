@@ -7,19 +7,31 @@ use crate::sys::{self, Command};
 const BATCH: usize = 4096;
 
 impl Map {
-    /// All entries, many a call. Falls back to one by one where the map or the kernel has no batches (5.6).
-    pub fn lookup_batch(&self) -> Result<Entries, KernelError> {
-        match self.walk_batch(Command::MapLookupBatch) {
-            Err(error) if no_batches(&error) => self.lookup_singly(),
+    /// Hands every key and value to `take`, many a call to the kernel and without a copy each. Falls back to one by
+    /// one where the map or the kernel has no batches (5.6).
+    pub fn for_each(&self, mut take: impl FnMut(&[u8], &[u8])) -> Result<(), KernelError> {
+        match self.walk_batch(Command::MapLookupBatch, &mut take) {
+            // Said by the first call, before anything was handed over.
+            Err(error) if no_batches(&error) => self.walk_singly(&mut take),
             answer => answer,
         }
     }
 
+    /// All entries, many a call.
+    pub fn lookup_batch(&self) -> Result<Entries, KernelError> {
+        let mut entries = Entries::new();
+        self.for_each(|key, value| entries.push((key.to_vec(), value.to_vec())))?;
+        Ok(entries)
+    }
+
     /// All entries, and deletes them: what came in between stays for the next time.
     pub fn take_batch(&self) -> Result<Entries, KernelError> {
-        match self.walk_batch(Command::MapLookupAndDeleteBatch) {
+        let mut entries = Entries::new();
+        let mut take = |key: &[u8], value: &[u8]| entries.push((key.to_vec(), value.to_vec()));
+        match self.walk_batch(Command::MapLookupAndDeleteBatch, &mut take) {
             Err(error) if no_batches(&error) => self.take_singly(),
-            answer => answer,
+            Err(error) => Err(error),
+            Ok(()) => Ok(entries),
         }
     }
 
@@ -60,7 +72,7 @@ impl Map {
 
     /// Whether the kernel has batches for this map.
     pub(crate) fn has_batches(&self) -> bool {
-        !self.walk_batch(Command::MapLookupBatch).is_err_and(|error| no_batches(&error))
+        !self.walk_batch(Command::MapLookupBatch, &mut |_, _| {}).is_err_and(|error| no_batches(&error))
     }
 
     fn batch(&self, command: Command, keys: &[u8], values: &[u8], count: usize) -> Result<(), KernelError> {
@@ -76,18 +88,16 @@ impl Map {
         answer.map(drop).map_err(|source| self.error("update map", source))
     }
 
-    fn walk_batch(&self, command: Command) -> Result<Entries, KernelError> {
+    fn walk_batch(&self, command: Command, take: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), KernelError> {
         let (key_size, value_size) = (self.info().key_size as usize, self.value_room());
         // A hash map refuses a batch smaller than its fullest bucket (ENOSPC): then the room doubles.
         let mut room = BATCH.min(self.info().max_entries as usize).max(1);
-        let mut entries = Entries::new();
+        let (mut keys, mut values) = (vec![0u8; room * key_size], vec![0u8; room * value_size]);
         // The cursor is a bucket's number for hashes, a key for tries: give it the larger of both.
         let mut cursor = vec![0u8; key_size.max(8)];
         let mut next = cursor.clone();
         let mut first = true;
         loop {
-            let mut keys = vec![0u8; room * key_size];
-            let mut values = vec![0u8; room * value_size];
             let mut arguments = sys::Batch {
                 in_batch: if first { 0 } else { cursor.as_ptr() as u64 },
                 out_batch: next.as_mut_ptr() as u64,
@@ -102,6 +112,8 @@ impl Map {
             let errno = answer.as_ref().err().and_then(std::io::Error::raw_os_error);
             if errno == Some(libc::ENOSPC) {
                 room *= 2;
+                keys.resize(room * key_size, 0);
+                values.resize(room * value_size, 0);
                 continue;
             }
             let ended = errno == Some(libc::ENOENT);
@@ -110,28 +122,29 @@ impl Map {
             }
             let read = (arguments.count as usize).min(room);
             let pairs = keys.chunks(key_size).zip(values.chunks(value_size)).take(read);
-            entries.extend(pairs.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            pairs.for_each(|(key, value)| take(key, value));
             if ended || read == 0 {
-                return Ok(entries);
+                return Ok(());
             }
             std::mem::swap(&mut cursor, &mut next);
             first = false;
         }
     }
 
-    fn lookup_singly(&self) -> Result<Entries, KernelError> {
-        let mut entries = Entries::new();
+    fn walk_singly(&self, take: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), KernelError> {
         for key in self.keys() {
             let key = key?;
+            // It may have gone meanwhile.
             if let Some(value) = self.lookup(&key)? {
-                entries.push((key, value));
+                take(&key, &value);
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     fn take_singly(&self) -> Result<Entries, KernelError> {
-        let entries = self.lookup_singly()?;
+        let mut entries = Entries::new();
+        self.walk_singly(&mut |key, value| entries.push((key.to_vec(), value.to_vec())))?;
         for (key, _) in &entries {
             self.delete(key)?;
         }

@@ -70,7 +70,7 @@ fn batches_of_arrays_and_tries() {
 #[test]
 fn maps_without_batches_are_read_singly() {
     require_kernel!();
-    // A queue has neither batches nor keys, a prog array has keys only.
+    // A prog array has keys, but no batches.
     let loaded = try_load(vec![dispatcher()], vec![weir_bpf::map::MapDef::programs("slots", 4)]);
     let loaded = loaded.unwrap();
     let slots = loaded.map("slots").unwrap();
