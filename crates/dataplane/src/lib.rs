@@ -26,5 +26,7 @@ pub use counters::{StatementCounters, Statistics};
 pub use error::{Error, Refused};
 pub use files::Files;
 pub use hook::Hook;
-pub use instance::{Attached, DEFAULT_INSTANCE, Instance, Policy, Report, Request, Status, list_instances};
+pub use instance::{
+    Attached, DEFAULT_INSTANCE, Instance, Policy, Report, Request, Status, list_instances, unload,
+};
 pub use sets::{Lifetime, LiveElement, LiveSet, SetStatus};

@@ -15,6 +15,7 @@ mod plain;
 pub use bytecode::Bytecode;
 pub use ir::Ir;
 pub use kernel::Kernel;
+pub(crate) use kernel::{statistic_of, totals_of};
 pub use plain::Plain;
 
 use crate::{Error, StatementCounters};

@@ -1,14 +1,55 @@
 //! Instances: a policy on interfaces, as a directory of pins.
+//!
+//! ```text
+//! <bpffs>/weir/<instance>/
+//!     root              the root program, on every interface: tail-calls slot 0, passes if it is empty
+//!     slots             the program array
+//!     links/<index>     the links; there as soon as the instance runs, gone as soon as it does not
+//!     gen-<n>/          a generation: a loaded policy
+//!         program       pinned last: a generation with a program is complete
+//!         meta          what it is, as JSON: source, slots of counters, sets, limits
+//!         <map>         each map by its name; maps that are kept are pinned in both generations
+//!         own-<map>     lifetimes of prefixes, which programs do not need
+//!         carried-<n>   counters of earlier generations whose map became too small
+//! ```
+//!
+//! What runs is the generation whose program is in slot 0: a reload makes `gen-<n+1>` complete, sets the slot (the
+//! one point of no return) and removes `gen-<n>`. A process that is killed anywhere leaves one of the two running
+//! and complete, and a directory that the next command removes. Likewise `attaching` becomes `links` by a rename
+//! when all interfaces are attached, and `links` becomes `detaching` before the first one is detached.
+//!
+//! The lock is `flock` on the instance's directory: the kernel gives it back when its process ends.
+
+pub(crate) mod build;
+pub(crate) mod generation;
+mod make;
+mod meta;
+mod place;
+mod root;
+mod status;
+
+pub(crate) use generation::{Generation, settle};
+pub(crate) use meta::CaptureMeta;
+pub(crate) use place::{Lock, Place};
 
 use crate::capture::Capture;
 use crate::counters::{StatementCounters, Statistics};
 use crate::sets::{LiveSet, SetStatus};
 use crate::{Error, Hook};
+use build::{Built, build};
+use meta::Setting;
 use serde::Serialize;
+use std::path::Path;
+use std::time::Instant;
 use weir_bpf::target::Target;
 use weir_compiler::diagnostic::Diagnostics;
 use weir_compiler::source::Sources;
 use weir_compiler::{Loader, NoFiles};
+use weir_kernel::attach::{self, AttachError, Attachment};
+use weir_kernel::maps::Map;
+use weir_kernel::netlink::Interface;
+use weir_kernel::probe;
+use weir_kernel::program::Program;
 
 /// The name of an instance that was given none.
 pub const DEFAULT_INSTANCE: &str = "weir";
@@ -135,84 +176,237 @@ pub struct Status {
 /// Nothing of it is in this process: dropping the value changes nothing, and another process may reload the
 /// instance between two calls. Each call looks at what runs then; calls that change something hold the
 /// instance's lock.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Instance {
-    name: String,
+    place: Place,
 }
 
 impl Instance {
     /// Loads a policy and attaches it to all interfaces, or leaves nothing behind.
     pub fn load(request: &Request<'_>) -> Result<(Self, Report), Error> {
-        let _ = request;
-        unimplemented!()
+        let place = Place::of(request.instance)?;
+        let interfaces = interfaces(&request.interfaces)?;
+        let target = request.target.clone().unwrap_or_else(probe::target);
+        let named = interfaces.iter().map(|interface| (interface.index, interface.name.clone())).collect();
+        let setting = Setting { hook: request.hook, frags: request.frags, interfaces: named, target };
+        let built = build(&request.policy, &setting, None, &[])?;
+        let _lock = place.create()?;
+        if place.is_running() {
+            return Err(Error::Running { name: request.instance.to_owned() });
+        }
+        match start(&place, built, &setting, &interfaces) {
+            Ok(report) => Ok((Self { place }, report)),
+            Err(error) => {
+                place.remove()?;
+                Err(error)
+            }
+        }
     }
 
     /// Adopts a running instance, also one whose process was killed at any point: what was left half-made is removed.
     pub fn open(name: &str) -> Result<Self, Error> {
-        let _ = name;
-        unimplemented!()
+        let place = Place::of(name)?;
+        let _lock = place.lock()?;
+        settle(&place)?;
+        Ok(Self { place })
     }
 
     /// Replaces the policy: all of it or, on any error, nothing.
     pub fn reload(&mut self, policy: &Policy<'_>) -> Result<Report, Error> {
-        let _ = policy;
-        unimplemented!()
+        let _lock = self.place.lock()?;
+        let running = settle(&self.place)?;
+        let setting = &running.meta.setting;
+        let built = build(policy, setting, Some(&running.meta), &[])?;
+        let start = Instant::now();
+        let made = make::successor(&self.place, &built, setting, Some(&running))?;
+        let load_us = microseconds(start);
+        let start = Instant::now();
+        if let Err(error) = self.slots()?.set_program(root::POLICY, &made.program) {
+            place::remove_dir(&self.place.generation(made.number))?;
+            return Err(error.into());
+        }
+        let swap_us = microseconds(start);
+        for number in self.place.generations()?.into_iter().filter(|number| *number != made.number) {
+            // The new policy runs already. What cannot be removed now, the next command removes.
+            let _ = place::remove_dir(&self.place.generation(number));
+        }
+        Ok(report(self.name(), built, made, load_us, swap_us))
     }
 
-    /// Detaches it and removes everything.
+    /// Detaches it and removes everything, also what another version or a killed process left.
     pub fn unload(self) -> Result<(), Error> {
-        unimplemented!()
+        unload(self.name())
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        self.place.name()
     }
 
-    /// Where it sits.
-    pub fn attachments(&self) -> Result<Vec<Attached>, Error> {
-        unimplemented!()
-    }
-
-    /// What runs, with all counters.
-    pub fn status(&self) -> Result<Status, Error> {
-        unimplemented!()
-    }
-
-    /// The policy's text as it runs.
+    /// The policy's text as it runs, not as it is on the disk.
     pub fn policy_text(&self) -> Result<String, Error> {
-        unimplemented!()
-    }
-
-    /// By statement, `default` last.
-    pub fn counters(&self) -> Result<Vec<StatementCounters>, Error> {
-        unimplemented!()
-    }
-
-    /// What else the program counts.
-    pub fn statistics(&self) -> Result<Statistics, Error> {
-        unimplemented!()
-    }
-
-    /// The sets that live in maps.
-    pub fn sets(&self) -> Result<Vec<SetStatus>, Error> {
-        unimplemented!()
+        Ok(self.running()?.meta.source.text)
     }
 
     /// A set to change.
     pub fn set(&self, name: &str) -> Result<LiveSet, Error> {
-        let _ = name;
-        unimplemented!()
+        LiveSet::of(self.place.clone(), name)
     }
 
-    /// Copies the frames of statements (by name, or `default`) to this process from now on.
+    /// Copies the frames of statements to this process from now on.
     pub fn capture<T: AsRef<str>>(&self, statements: &[T]) -> Result<Capture, Error> {
-        let _ = statements;
-        unimplemented!()
+        let statements = statements.iter().map(|name| name.as_ref().to_owned()).collect();
+        Capture::start(self.place.clone(), statements)
     }
+
+    fn running(&self) -> Result<Generation, Error> {
+        Generation::running(&self.place)
+    }
+
+    fn slots(&self) -> Result<Map, Error> {
+        Ok(Map::open(&self.place.slots())?)
+    }
+}
+
+/// Removes an instance of that name with everything that belongs to it, whatever state it is in.
+pub fn unload(name: &str) -> Result<(), Error> {
+    let place = Place::of(name)?;
+    let _lock = place.lock()?;
+    let was_running = place.is_running();
+    if was_running {
+        // From here on it is no instance but a leftover, so a kill in the middle is finished by the next command.
+        place::remove_dir(&place.old_links())?;
+        let (from, to) = (place.links(), place.old_links());
+        std::fs::rename(&from, &to).map_err(|error| Error::io("rename", from, error))?;
+        detach(&to);
+    }
+    let missing = place.missing();
+    place.remove()?;
+    if was_running { Ok(()) } else { Err(missing) }
+}
+
+/// Swaps in a variant that captures; the lock says that somebody reads it. The plain generation stays.
+pub(crate) fn swap_in_variant(
+    place: &Place,
+    built: &Built,
+    plain: &Generation,
+    capture: CaptureMeta,
+) -> Result<(Generation, Lock), Error> {
+    let made = make::variant(place, built, plain, capture)?;
+    let reading = place::try_lock_dir(&place.generation(made.number))?;
+    let variant = Generation::open(place, made.number)?;
+    let (Some(reading), Some(variant)) = (reading, variant) else {
+        return Err(place.damaged("the capture's generation went while it was made"));
+    };
+    Map::open(&place.slots())?.set_program(root::POLICY, &made.program)?;
+    Ok((variant, reading))
 }
 
 /// The names of the instances that run, sorted.
 pub fn list_instances() -> Result<Vec<String>, Error> {
-    unimplemented!()
+    let Some(mount) = weir_kernel::pins::find_bpffs() else { return Ok(Vec::new()) };
+    let path = mount.join("weir");
+    let entries = match std::fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("list", path, error)),
+    };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let runs = |name: &String| Place::of(name).is_ok_and(|place| place.is_running());
+    let mut names: Vec<String> = names.filter(runs).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
+    if names.is_empty() {
+        return Err(Error::NoInterfaces);
+    }
+    if let Some((_, twice)) = names.iter().enumerate().find(|(nth, name)| names[..*nth].contains(name)) {
+        return Err(Error::InterfaceTwice { name: twice.clone() });
+    }
+    let named = |name: &String| match Interface::named(name) {
+        Ok(interface) => Ok(interface),
+        Err(error) if error.is_missing() => Err(AttachError::NoInterface { interface: name.clone() }.into()),
+        Err(error) => Err(Error::from(error)),
+    };
+    names.iter().map(named).collect()
+}
+
+/// Everything of a load after the lock. On an error the caller removes the directory, and links that are not
+/// pinned go with their descriptors.
+fn start(place: &Place, built: Built, setting: &Setting, interfaces: &[Interface]) -> Result<Report, Error> {
+    let begin = Instant::now();
+    // A load that was killed may have left a part of itself.
+    for number in place.generations()? {
+        place::remove_dir(&place.generation(number))?;
+    }
+    for old in [place.root(), place.slots()] {
+        weir_kernel::maps::unpin(&old)?;
+    }
+    let root = root::load(setting.hook, setting.frags, &setting.target)?;
+    let (Some(program), Some(slots)) = (root.program(root::PROGRAM), root.map(root::SLOTS)) else {
+        return Err(Error::Object("the root program is not in it".into()));
+    };
+    program.pin(&place.root())?;
+    slots.pin(&place.slots())?;
+    let made = make::successor(place, &built, setting, None)?;
+    slots.set_program(root::POLICY, &made.program)?;
+    let load_us = microseconds(begin);
+    let begin = Instant::now();
+    attach_all(place, program, setting.hook, interfaces)?;
+    Ok(report(place.name(), built, made, load_us, microseconds(begin)))
+}
+
+fn attach_all(place: &Place, root: &Program, hook: Hook, interfaces: &[Interface]) -> Result<(), Error> {
+    let new = place.new_links();
+    place::remove_dir(&new)?;
+    std::fs::create_dir(&new).map_err(|error| Error::io("create", &new, error))?;
+    let mut attachments = Vec::new();
+    for interface in interfaces {
+        attachments.push(attach::attach(root, interface, hook.attached())?);
+    }
+    for attachment in &mut attachments {
+        pin_link(attachment, &new, hook)?;
+    }
+    std::fs::rename(&new, place.links()).map_err(|error| Error::io("rename", new, error))
+}
+
+fn pin_link(attachment: &mut Attachment, links: &Path, hook: Hook) -> Result<(), Error> {
+    if !matches!(attachment.occupant()?.holder, attach::Holder::Link { .. }) {
+        let interface = attachment.interface().name.clone();
+        let since = if hook.is_xdp() { "5.9" } else { "6.6" };
+        return Err(Error::NoLink { hook, interface, since });
+    }
+    Ok(attachment.pin(&links.join(attachment.interface().index.to_string()))?)
+}
+
+/// Detaches all links of a directory at once, where others hold descriptors of them too. What cannot be opened goes
+/// with its pin.
+fn detach(links: &Path) {
+    for entry in std::fs::read_dir(links).into_iter().flatten().flatten() {
+        if let Ok(link) = Attachment::open(&entry.path()) {
+            let _ = link.detach();
+        }
+    }
+}
+
+fn report(instance: &str, built: Built, made: make::Made, load_us: u64, swap_us: u64) -> Report {
+    Report {
+        instance: instance.to_owned(),
+        generation: made.number,
+        kept: made.kept,
+        fresh: made.fresh,
+        gone: made.gone,
+        instructions: built.instructions(),
+        compile_us: built.microseconds,
+        load_us,
+        swap_us,
+        warnings: built.analysis.diagnostics,
+        sources: built.analysis.sources,
+    }
+}
+
+fn microseconds(since: Instant) -> u64 {
+    since.elapsed().as_micros() as u64
 }

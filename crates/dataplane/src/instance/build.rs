@@ -1,0 +1,95 @@
+//! From a policy to an object whose counters fit those that run.
+
+use super::Policy;
+use super::meta::{Meta, Recorder, Setting, Source};
+use crate::Error;
+use crate::counters::slot_names;
+use std::collections::BTreeSet;
+use std::time::Instant;
+use weir_bpf::object::Object;
+use weir_compiler::lower::{self, Lowered, Slots};
+use weir_compiler::{Analysis, codegen};
+
+/// The policy's program in its object.
+const PROGRAM: &str = "weir";
+
+/// A compiled policy.
+pub(crate) struct Built {
+    pub(crate) source: Source,
+    pub(crate) analysis: Analysis,
+    pub(crate) lowered: Lowered,
+    pub(crate) object: Object,
+    pub(crate) elf: Vec<u8>,
+    pub(crate) microseconds: u64,
+}
+
+impl Built {
+    /// How many instructions the program has.
+    pub(crate) fn instructions(&self) -> usize {
+        self.object.programs[0].slots()
+    }
+}
+
+/// Compiles a policy for an instance; statements of `capture` copy their frames.
+pub(crate) fn build(
+    policy: &Policy<'_>,
+    setting: &Setting,
+    running: Option<&Meta>,
+    capture: &[String],
+) -> Result<Built, Error> {
+    let start = Instant::now();
+    let recorder = Recorder::new(policy.loader);
+    let analysis = weir_compiler::analyse(policy.name, policy.text, &recorder);
+    let source = Source { name: policy.name.into(), text: policy.text.into(), files: recorder.into_files() };
+    let slots = match running {
+        Some(meta) => assign_slots(&slot_names(&analysis.policy), &meta.counting.slots),
+        None => Slots::new(),
+    };
+    let options = lower::Options { slots, capture: capture.to_vec() };
+    let Some(lowered) = analysis.lower(&options, &[]) else { return Err(analysis.into()) };
+    let mut options = codegen::Options::new(setting.target.clone(), setting.hook.compiled());
+    options.name = PROGRAM.into();
+    options.frags = setting.frags;
+    let object = codegen::generate(&lowered.program, &options)?;
+    let elf = object.to_elf().map_err(|error| Error::Object(error.to_string()))?;
+    let microseconds = start.elapsed().as_micros() as u64;
+    Ok(Built { source, analysis, lowered, object, elf, microseconds })
+}
+
+/// Names keep their slots. New names get none that the running program still counts into, also if its name goes
+/// with this reload: the last packets before the swap would be counted for another.
+fn assign_slots(names: &[String], running: &Slots) -> Slots {
+    let mut taken: BTreeSet<u32> = running.values().copied().collect();
+    let mut next = 0;
+    let slot = |name: &String| {
+        let slot = running.get(name).copied().unwrap_or_else(|| {
+            while !taken.insert(next) {
+                next += 1;
+            }
+            next
+        });
+        (name.clone(), slot)
+    };
+    names.iter().map(slot).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(pairs: &[(&str, u32)]) -> Slots {
+        pairs.iter().map(|(name, slot)| ((*name).to_owned(), *slot)).collect()
+    }
+
+    #[test]
+    fn a_slot_that_is_counted_into_goes_to_no_other_name() {
+        let names = ["new", "kept", "default"].map(String::from);
+        let running = slots(&[("kept", 0), ("gone", 1), ("default", 2)]);
+        assert_eq!(assign_slots(&names, &running), slots(&[("new", 3), ("kept", 0), ("default", 2)]));
+        let after = assign_slots(
+            &["other", "new", "kept", "default"].map(String::from),
+            &assign_slots(&names, &running),
+        );
+        assert_eq!(after["other"], 1);
+    }
+}

@@ -1,0 +1,286 @@
+//! Makes a generation beside the running one: everything but the swap. All of it can fail without a trace.
+
+use super::build::Built;
+use super::generation::Generation;
+use super::meta::{CaptureMeta, Carried, Counting, LimitMeta, Meta, Setting};
+use super::place::{self, Place};
+use crate::Error;
+use crate::counters::counted;
+use crate::engines::totals_of;
+use crate::error::refusal;
+use crate::sets::carry::{self, Carry};
+use crate::sets::meta::describe;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+use weir_bpf::map::MapDef;
+use weir_compiler::codegen::limit_map_name;
+use weir_compiler::ir::LimitRef;
+use weir_compiler::policy::Action;
+use weir_kernel::load::{self, Loaded, Reuse};
+use weir_kernel::maps::Map;
+use weir_kernel::program::Program;
+
+/// A generation that is pinned and could run.
+pub(crate) struct Made {
+    pub(crate) number: u64,
+    pub(crate) program: Program,
+    pub(crate) kept: Vec<String>,
+    pub(crate) fresh: Vec<String>,
+    pub(crate) gone: Vec<String>,
+}
+
+/// What is used again, and what came of it.
+#[derive(Default)]
+struct Plan {
+    options: load::Options,
+    /// Maps that the program does not use, by the names of their pins.
+    beside: Vec<(String, Map)>,
+    kept: Vec<String>,
+    fresh: Vec<String>,
+    gone: Vec<String>,
+}
+
+/// Makes the successor of a running generation, or the first one.
+pub(crate) fn successor(
+    place: &Place,
+    built: &Built,
+    setting: &Setting,
+    running: Option<&Generation>,
+) -> Result<Made, Error> {
+    let mut plan = Plan::default();
+    let sets = describe(&built.analysis.policy, &built.lowered);
+    let counting = counting(&mut plan, built, running)?;
+    let limits = limits(&mut plan, built, running)?;
+    statistics(&mut plan, built, running)?;
+    let carries = carry::plan(&sets, running, &mut plan.options.reuse)?;
+    carry::report(&sets, &carries, running, (&mut plan.kept, &mut plan.fresh, &mut plan.gone));
+    let meta = Meta { sets, limits, counting, ..meta(built, setting, running, None) };
+    let options = std::mem::take(&mut plan.options);
+    let mut loaded = load(built, options)?;
+    plan.beside.extend(fill(built, &meta, &carries, &loaded)?);
+    pin(place, &meta, &mut loaded, &plan.beside).map(|program| Made {
+        number: meta.generation,
+        program,
+        kept: plan.kept,
+        fresh: plan.fresh,
+        gone: plan.gone,
+    })
+}
+
+/// Makes a variant of the running generation that captures: every map is shared, so that the two count, limit and
+/// hold as one.
+pub(crate) fn variant(
+    place: &Place,
+    built: &Built,
+    plain: &Generation,
+    capture: CaptureMeta,
+) -> Result<Made, Error> {
+    let mut options = load::Options::default();
+    for map in built.object.maps.iter().filter(|map| !matches!(map.name.as_str(), "capture" | "scratch")) {
+        if let Some(there) = plain.find_map(&map.name)? {
+            options.max_entries.insert(map.name.clone(), there.info().max_entries);
+            options.reuse.insert(map.name.clone(), Reuse::Map(there));
+        }
+    }
+    let carried = plain.meta.counting.carried.iter().map(|carried| carried.map.clone());
+    let truths = plain.meta.sets.iter().flat_map(|set| &set.parts).filter_map(|part| part.truth());
+    let mut beside = Vec::new();
+    for name in carried.chain(truths) {
+        if let Some(map) = plain.find_map(&name)? {
+            beside.push((name, map));
+        }
+    }
+    let setting = &plain.meta.setting;
+    let meta = Meta {
+        sets: plain.meta.sets.clone(),
+        limits: plain.meta.limits.clone(),
+        counting: plain.meta.counting.clone(),
+        loaded_at: plain.meta.loaded_at,
+        ..meta(built, setting, Some(plain), Some(capture))
+    };
+    let mut loaded = load(built, options)?;
+    let program = pin(place, &meta, &mut loaded, &beside)?;
+    Ok(Made { number: meta.generation, program, kept: vec![], fresh: vec![], gone: vec![] })
+}
+
+fn meta(
+    built: &Built,
+    setting: &Setting,
+    running: Option<&Generation>,
+    capture: Option<CaptureMeta>,
+) -> Meta {
+    Meta {
+        version: Meta::version(),
+        generation: running.map_or(1, |running| running.number + 1),
+        loaded_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+        setting: setting.clone(),
+        source: built.source.clone(),
+        program: built.object.programs[0].name.clone(),
+        statements: counted(&built.analysis.policy),
+        counting: Counting::default(),
+        sets: Vec::new(),
+        limits: Vec::new(),
+        capture,
+    }
+}
+
+fn load(built: &Built, options: load::Options) -> Result<Loaded, Error> {
+    load::load(&built.elf, options).map_err(|error| refusal(error, &built.analysis))
+}
+
+/// The counters go on in the same map. A name that is new begins at what its slot does not hold; a map that became
+/// too small is kept for what it holds, and counts on until the last packet has left the old program.
+fn counting(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Result<Counting, Error> {
+    let slots = built.lowered.slots.clone();
+    let Some(running) = running else {
+        plan.fresh.extend(slots.keys().filter(|name| !name.contains('/')).map(statement));
+        return Ok(Counting { slots, ..Counting::default() });
+    };
+    let old = &running.meta.counting;
+    let map = running.map("counters")?;
+    let room = map.info().max_entries;
+    let grows = wanted(built, "counters").is_some_and(|wanted| wanted.max_entries > room);
+    let mut counting = Counting { carried: carried(plan, running, &slots)?, ..Counting::default() };
+    if grows {
+        let name = format!("carried-{}", running.number);
+        let kept = old.slots.iter().filter(|(name, _)| slots.contains_key(*name));
+        counting
+            .carried
+            .push(Carried { map: name.clone(), slots: kept.map(|(n, s)| (n.clone(), *s)).collect() });
+        plan.beside.push((name, map.try_clone()?));
+    }
+    let totals = if grows { Vec::new() } else { totals_of(&map)? };
+    for (name, slot) in &slots {
+        let base = match old.bases.get(name).filter(|_| old.slots.contains_key(name)) {
+            Some(base) => *base,
+            None if old.slots.contains_key(name) => (0, 0),
+            None => {
+                let there = totals.get(*slot as usize).copied().unwrap_or_default();
+                (there.packets.wrapping_neg(), there.bytes.wrapping_neg())
+            }
+        };
+        if base != (0, 0) {
+            counting.bases.insert(name.clone(), base);
+        }
+    }
+    if !grows {
+        plan.options.max_entries.insert("counters".into(), room);
+        plan.options.reuse.insert("counters".into(), Reuse::Map(map));
+    }
+    let visible = |name: &&String| !name.contains('/');
+    plan.kept
+        .extend(slots.keys().filter(visible).filter(|name| old.slots.contains_key(*name)).map(statement));
+    plan.fresh
+        .extend(slots.keys().filter(visible).filter(|name| !old.slots.contains_key(*name)).map(statement));
+    plan.gone
+        .extend(old.slots.keys().filter(visible).filter(|name| !slots.contains_key(*name)).map(statement));
+    counting.slots = slots;
+    Ok(counting)
+}
+
+fn statement(name: &String) -> String {
+    format!("statement {name}")
+}
+
+/// The maps that became too small earlier, as far as names in them are still in the policy.
+fn carried(
+    plan: &mut Plan,
+    running: &Generation,
+    slots: &BTreeMap<String, u32>,
+) -> Result<Vec<Carried>, Error> {
+    let mut all = Vec::new();
+    for old in &running.meta.counting.carried {
+        let kept = old
+            .slots
+            .iter()
+            .filter(|(name, _)| slots.contains_key(*name) && running.meta.counting.slots.contains_key(*name));
+        let kept: BTreeMap<_, _> = kept.map(|(name, slot)| (name.clone(), *slot)).collect();
+        if !kept.is_empty() {
+            plan.beside.push((old.map.clone(), running.map(&old.map)?));
+            all.push(Carried { map: old.map.clone(), slots: kept });
+        }
+    }
+    Ok(all)
+}
+
+fn limits(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Result<Vec<LimitMeta>, Error> {
+    let mut all = Vec::new();
+    for (index, statement) in built.lowered.limits.iter().enumerate() {
+        let statement = &built.analysis.policy.statements[*statement];
+        let Action::Limit(limit) = &statement.action else { continue };
+        let name = statement.name.clone();
+        let map = limit_map_name(&built.lowered.program, LimitRef(index as u32));
+        let declaration = format!("{:?} {:?}", built.lowered.program.limits[index], limit.keys);
+        let old =
+            running.and_then(|running| Some((running, running.meta.limits.iter().find(|l| l.name == name)?)));
+        match old.filter(|(_, old)| old.declaration == declaration) {
+            Some((running, old)) => {
+                plan.options.reuse.insert(map.clone(), Reuse::Map(running.map(&old.map)?));
+                plan.kept.push(format!("limit {name}"));
+            }
+            None => plan.fresh.push(format!("limit {name}")),
+        }
+        all.push(LimitMeta { name, map, declaration });
+    }
+    let names: BTreeSet<&str> = all.iter().map(|limit| limit.name.as_str()).collect();
+    let before = running.iter().flat_map(|running| &running.meta.limits);
+    plan.gone.extend(
+        before.filter(|old| !names.contains(old.name.as_str())).map(|old| format!("limit {}", old.name)),
+    );
+    Ok(all)
+}
+
+fn statistics(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Result<(), Error> {
+    let Some(running) = running else { return Ok(()) };
+    if wanted(built, "statistics").is_some()
+        && let Some(map) = running.find_map("statistics")?
+    {
+        plan.options.reuse.insert("statistics".into(), Reuse::Map(map));
+    }
+    Ok(())
+}
+
+fn wanted<'a>(built: &'a Built, name: &str) -> Option<&'a MapDef> {
+    built.object.maps.iter().find(|map| map.name == name)
+}
+
+/// Fills the sets; answers the maps beside the program's.
+fn fill(
+    built: &Built,
+    meta: &Meta,
+    carries: &[Vec<Carry>],
+    loaded: &Loaded,
+) -> Result<Vec<(String, Map)>, Error> {
+    let mut beside = Vec::new();
+    for (set, carries) in meta.sets.iter().zip(carries) {
+        for (part, carry) in set.parts.iter().zip(carries) {
+            beside.extend(carry::fill(set, part, carry, built, loaded)?);
+        }
+    }
+    Ok(beside)
+}
+
+/// Pins everything, the program last: a directory with a program is complete.
+fn pin(place: &Place, meta: &Meta, loaded: &mut Loaded, beside: &[(String, Map)]) -> Result<Program, Error> {
+    let path = place.generation(meta.generation);
+    place::remove_dir(&path)?;
+    let program = loaded.programs.remove(&meta.program);
+    let program = program.ok_or_else(|| Error::Object("the program is not in it".into()))?.program;
+    let pin_all = || -> Result<(), Error> {
+        std::fs::create_dir(&path).map_err(|error| Error::io("create", &path, error))?;
+        for (name, map) in &loaded.maps {
+            map.pin(&path.join(name))?;
+        }
+        for (name, map) in beside {
+            map.pin(&path.join(name))?;
+        }
+        meta.to_map()?.pin(&path.join("meta"))?;
+        Ok(program.pin(&path.join("program"))?)
+    };
+    if let Err(error) = pin_all() {
+        // The next command would remove it as well.
+        let _ = place::remove_dir(&path);
+        return Err(error);
+    }
+    Ok(program)
+}

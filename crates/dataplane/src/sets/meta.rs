@@ -1,0 +1,157 @@
+//! What user space must know of a set: where its parts live and how elements are written.
+
+use serde::{Deserialize, Serialize};
+use weir_compiler::codegen::set_map_names;
+use weir_compiler::ir::{SetDecl, SetKind, SetRef};
+use weir_compiler::lower::{Lowered, set_elements};
+use weir_compiler::policy::{Family46, Policy, SetPart, ValueType};
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct SetMeta {
+    pub(crate) name: String,
+    /// `ip`, `u16`, `bytes4`: as policies write them.
+    pub(crate) types: Vec<String>,
+    pub(crate) live: Option<LiveMeta>,
+    /// Those that live in maps.
+    pub(crate) parts: Vec<PartMeta>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct LiveMeta {
+    pub(crate) timeout: Option<u64>,
+    pub(crate) max: u32,
+}
+
+/// One family's part of a set.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct PartMeta {
+    /// The policy's name for it, with `.4` or `.6` where the set was split.
+    pub(crate) name: String,
+    /// Its index in the program, and so in the map `live`.
+    pub(crate) index: u32,
+    /// 4 or 6 where the set was split.
+    pub(crate) family: Option<u8>,
+    pub(crate) kind: Kind,
+    /// Widths of the values of an element in bits.
+    pub(crate) widths: Vec<u8>,
+    /// Widths of the scalars of a key in bits.
+    pub(crate) words: Vec<u8>,
+    pub(crate) max: u32,
+    pub(crate) hash: Option<String>,
+    pub(crate) trie: Option<String>,
+    /// Of live sets: the elements that the policy itself has, as scalars and bits that count; sorted.
+    pub(crate) own: Vec<(Vec<u64>, u32)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    Hash,
+    Lpm,
+    HashAndLpm,
+}
+
+impl PartMeta {
+    pub(crate) fn decl(&self, expires: bool) -> SetDecl {
+        let (name, words, max) = (self.name.clone(), self.words.clone(), self.max);
+        SetDecl { name, kind: self.kind.kind(), words, expires, max }
+    }
+
+    /// Whether elements of another generation's part are elements of this one.
+    pub(crate) fn is_like(&self, other: &PartMeta) -> bool {
+        self.name == other.name && self.kind == other.kind && self.words == other.words
+    }
+
+    /// The pin of the map with the prefixes' own lifetimes, where they change; see [`super::prefixes`].
+    pub(crate) fn truth(&self) -> Option<String> {
+        let trie = self.trie.as_ref().filter(|_| self.kind == Kind::HashAndLpm);
+        trie.map(|trie| format!("own-{trie}"))
+    }
+
+    /// What its elements are, for people.
+    pub(crate) fn noun(&self, prefixes: bool) -> String {
+        let family = self.family.map_or(String::new(), |family| format!("IPv{family} "));
+        let noun = match (prefixes, self.family) {
+            (true, _) => "prefixes",
+            (false, Some(_)) => "addresses",
+            (false, None) => "elements",
+        };
+        format!("{family}{noun}")
+    }
+}
+
+impl Kind {
+    pub(crate) fn kind(self) -> SetKind {
+        match self {
+            Kind::Hash => SetKind::Hash,
+            Kind::Lpm => SetKind::Lpm,
+            Kind::HashAndLpm => SetKind::HashAndLpm,
+        }
+    }
+}
+
+/// All sets of a policy.
+pub(crate) fn describe(policy: &Policy, lowered: &Lowered) -> Vec<SetMeta> {
+    let describe = |(nth, set): (usize, &weir_compiler::policy::Set)| SetMeta {
+        name: set.name.clone(),
+        types: set.types.iter().map(|ty| type_text(*ty)).collect(),
+        live: set.live.map(|live| LiveMeta { timeout: live.timeout, max: live.max }),
+        parts: parts(policy, lowered, nth as u32),
+    };
+    policy.sets.iter().enumerate().map(describe).collect()
+}
+
+fn parts(policy: &Policy, lowered: &Lowered, set: u32) -> Vec<PartMeta> {
+    let own = lowered.sets.iter().enumerate().filter(|(_, name)| name.set == set);
+    own.map(|(index, name)| part(policy, lowered, index as u32, *name)).collect()
+}
+
+fn part(policy: &Policy, lowered: &Lowered, index: u32, name: SetPart) -> PartMeta {
+    let part = &policy.sets[name.set as usize].parts[name.part as usize];
+    let decl = &lowered.program.sets[index as usize];
+    let (hash, trie) = set_map_names(&lowered.program, SetRef(index));
+    let mut own = if decl.expires { set_elements(policy, name) } else { Vec::new() };
+    own.sort_unstable();
+    PartMeta {
+        name: decl.name.clone(),
+        index,
+        family: part.family.map(|family| if family == Family46::V4 { 4 } else { 6 }),
+        kind: match decl.kind {
+            SetKind::Hash => Kind::Hash,
+            SetKind::Lpm => Kind::Lpm,
+            SetKind::HashAndLpm => Kind::HashAndLpm,
+        },
+        widths: part.widths.clone(),
+        words: decl.words.clone(),
+        max: decl.max,
+        hash,
+        trie,
+        own,
+    }
+}
+
+fn type_text(ty: ValueType) -> String {
+    match ty {
+        ValueType::Int(bits) => format!("u{bits}"),
+        ValueType::Bool => "bool".into(),
+        ValueType::Ip4 => "ip4".into(),
+        ValueType::Ip6 => "ip6".into(),
+        ValueType::Ip => "ip".into(),
+        ValueType::Mac => "mac".into(),
+        ValueType::Bytes(bytes) => format!("bytes{bytes}"),
+    }
+}
+
+/// The type that [`type_text`] wrote.
+pub(crate) fn type_of(text: &str) -> ValueType {
+    match text {
+        "bool" => ValueType::Bool,
+        "ip4" => ValueType::Ip4,
+        "ip6" => ValueType::Ip6,
+        "ip" => ValueType::Ip,
+        "mac" => ValueType::Mac,
+        other => match other.strip_prefix("bytes") {
+            Some(bytes) => ValueType::Bytes(bytes.parse().unwrap_or(1)),
+            None => ValueType::Int(other.trim_start_matches('u').parse().unwrap_or(64)),
+        },
+    }
+}

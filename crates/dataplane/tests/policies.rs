@@ -1,0 +1,435 @@
+//! Golden policies: every file of `tests/policy` on every engine at hand.
+//!
+//! A case is a policy. What its tests say must come true on each engine, and all engines must count the
+//! same. Beside the language itself a case speaks in comments:
+//!
+//! | comment | means |
+//! |---|---|
+//! | `#! E0103 words` | this line (where the comment stands alone: the next) is told of, with this code and these words |
+//! | `#? words` | behind it: and with this help |
+//! | `#= NAME 3 over 1 bytes 126` | what a statement counted over the test before: packets, packets over its limit, bytes |
+//!
+//! Any other message is a failure. `sent x N` makes one packet of many; its last verdict counts.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use weir_bpf::target::Target;
+use weir_compiler::diagnostic::Code;
+use weir_compiler::lower::{self, Lowered};
+use weir_compiler::notation;
+use weir_compiler::policy::{Action, Policy, Statement};
+use weir_compiler::{Analysis, Compilation, Hook, Options, compile};
+use weir_dataplane::engines::{By, Bytecode, Engine, EngineError, Ir, Kernel, Plain};
+use weir_dataplane::{Files, StatementCounters};
+
+/// From where cargo runs the tests of this crate.
+const ROOT: &str = "../../tests/policy";
+
+/// The suite cannot silently shrink.
+const LEAST_CASES: usize = 250;
+const LEAST_REFUSALS: usize = 80;
+
+/// Cases that are right and fail, with the reason. One that passes is a failure.
+const KNOWN: &[(&str, &str)] = &[];
+
+/// Codes that no policy can bring about, with the reason.
+const UNREACHED: &[(&str, &str)] = &[];
+
+/// Any time will do: limits in the cases refill so slowly that the kernel's own clock does not matter.
+const NOW: u64 = 3_600_000_000_000;
+
+macro_rules! topics {
+    ($($topic:ident)*) => {
+        const TOPICS: &[&str] = &[$(stringify!($topic)),*];
+        $(#[test] fn $topic() { run(stringify!($topic)); })*
+    };
+}
+
+topics! {
+    arithmetic ethernet frames headers ip4 ip6 lists logic notation options protocols refused relations slices
+    statements transport tunnels
+}
+
+#[test]
+fn every_folder_is_a_topic() {
+    let mut folders: Vec<_> =
+        std::fs::read_dir(ROOT).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    folders.sort();
+    assert_eq!(folders, TOPICS);
+}
+
+#[test]
+fn nothing_was_lost() {
+    let cases: usize = TOPICS.iter().map(|topic| files(topic).len()).sum();
+    assert!(cases >= LEAST_CASES, "{cases} cases, {LEAST_CASES} are expected at least");
+    let refusals = files("refused").len();
+    assert!(refusals >= LEAST_REFUSALS, "{refusals} refusals, {LEAST_REFUSALS} are expected at least");
+    for (known, _) in KNOWN {
+        assert!(Path::new(ROOT).join(known).exists(), "`{known}` is known to fail, but is not there");
+    }
+}
+
+#[test]
+fn every_code_is_expected_somewhere() {
+    let all = TOPICS.iter().flat_map(|topic| files(topic));
+    let told: BTreeSet<String> = all.flat_map(|file| expected(&file)).map(|message| message.code).collect();
+    for (_, code, _, meaning) in Code::EXPLAINED {
+        let unreached = UNREACHED.iter().any(|(name, _)| name == code);
+        assert_ne!(told.contains(*code), unreached, "{code}: {meaning}");
+    }
+}
+
+fn files(topic: &str) -> Vec<PathBuf> {
+    let entries =
+        std::fs::read_dir(Path::new(ROOT).join(topic)).unwrap_or_else(|error| panic!("{topic}: {error}"));
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "weir"));
+    files.sort();
+    files
+}
+
+/// Runs every case of a topic; all failures are told at the end.
+fn run(topic: &str) {
+    let kernel = kernel(topic);
+    let mut failures = Vec::new();
+    for file in files(topic) {
+        let name = format!("{topic}/{}", file.file_name().unwrap().to_string_lossy());
+        let found = catch_unwind(AssertUnwindSafe(|| case(&file, kernel)));
+        let found = found.unwrap_or_else(|_| vec![format!("{name}: panicked, see above")]);
+        match KNOWN.iter().find(|(known, _)| *known == name) {
+            None => failures.extend(found),
+            Some((_, reason)) if found.is_empty() => {
+                failures.push(format!("{name} passes, but is known to fail: {reason}"));
+            }
+            Some(_) => {}
+        }
+    }
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+/// What the kernel can do, if it lets us; else a word on standard error.
+fn kernel(topic: &str) -> Option<&'static Target> {
+    static TARGET: OnceLock<Result<Target, String>> = OnceLock::new();
+    let probed = TARGET.get_or_init(|| {
+        let kind = weir_kernel::maps::MapKind::Array;
+        let spec = weir_kernel::maps::MapSpec {
+            name: "probe".into(),
+            kind,
+            key_size: 4,
+            value_size: 4,
+            max_entries: 1,
+            flags: 0,
+        };
+        let map = weir_kernel::maps::Map::create(&spec);
+        map.map(|_| weir_kernel::probe::target()).map_err(|error| error.to_string())
+    });
+    match probed {
+        Ok(target) => Some(target),
+        Err(error) => {
+            let required = std::env::var("WEIR_REQUIRE_KERNEL").as_deref() == Ok("1");
+            assert!(!required, "{topic} must run in the kernel (WEIR_REQUIRE_KERNEL=1), but: {error}");
+            let _ = writeln!(std::io::stderr(), "skipped the kernel for {topic}: {error}");
+            None
+        }
+    }
+}
+
+/// Everything that is wrong with a case.
+fn case(file: &Path, kernel: Option<&Target>) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let name = file.display().to_string();
+    let target = kernel.cloned().unwrap_or_else(Target::newest);
+    let compiled = |hook| compile(&name, &text, &Files, &Options::new(target.clone(), hook));
+    let xdp = match compiled(Hook::Xdp) {
+        Ok(xdp) => xdp,
+        Err(analysis) => return messages(file, &analysis),
+    };
+    let mut failures = messages(file, &xdp.analysis);
+    let Ok(tc) = compiled(Hook::TcIngress) else {
+        failures.push(format!("{name}: compiles for XDP and not for tc"));
+        return failures;
+    };
+    let plain = xdp.analysis.lower_plainly(&lower::Options::default()).expect("it compiled");
+    if xdp.analysis.cases.is_empty() && expected(file).is_empty() {
+        failures.push(format!("{name}: nothing is expected"));
+    }
+    let bench = Bench { xdp: &xdp, tc: &tc, plain: &plain, kernel: kernel.is_some() };
+    failures.extend(bench.run(&text));
+    failures
+}
+
+/// A message that a case expects.
+struct Expected {
+    file: String,
+    line: u32,
+    code: String,
+    words: String,
+    help: Option<String>,
+}
+
+/// The messages that a case and the files that it names expect.
+fn expected(file: &Path) -> Vec<Expected> {
+    let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
+    let mut found = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let mut parts = line.split("#!");
+        let code = parts.next().unwrap_or_default();
+        let below = u32::from(code.trim().is_empty());
+        for part in parts {
+            let (message, help) = match part.split_once("#?") {
+                Some((message, help)) => (message, Some(help.trim().to_owned())),
+                None => (part, None),
+            };
+            let (code, words) = message.trim().split_once(' ').unwrap_or((message.trim(), ""));
+            found.push(Expected {
+                file: file.display().to_string(),
+                line: index as u32 + 1 + below,
+                code: code.to_owned(),
+                words: words.trim().to_owned(),
+                help,
+            });
+        }
+        let named = ["include \"", "from \""]
+            .iter()
+            .find_map(|word| Some(code.split_once(word)?.1.split_once('"')?.0));
+        if let Some(named) = named.filter(|_| !code.trim_start().starts_with('#')) {
+            let beside = file.parent().unwrap().join(named);
+            if beside != file {
+                found.extend(expected(&beside));
+            }
+        }
+    }
+    found
+}
+
+/// Compares what was told with what was expected.
+fn messages(file: &Path, analysis: &Analysis) -> Vec<String> {
+    let mut told: Vec<(String, bool)> = Vec::new();
+    let expected = expected(file);
+    let mut met = vec![false; expected.len()];
+    for message in analysis.diagnostics.iter() {
+        let source = &analysis.sources[message.primary.0.source];
+        let line = source.line_column(message.primary.0.start).0;
+        let help = message.help.as_deref();
+        let wanted = expected.iter().position(|e| {
+            let place = e.file == source.name && e.line == line && e.code == message.code.text();
+            let words = message.message.contains(&e.words);
+            place
+                && words
+                && e.help.as_deref().is_none_or(|wanted| help.is_some_and(|help| help.contains(wanted)))
+        });
+        if let Some(index) = wanted {
+            met[index] = true;
+        }
+        let help = help.map(|help| format!(" (help: {help})")).unwrap_or_default();
+        let text = format!("{}:{line}: {} {}{help}", source.name, message.code.text(), message.message);
+        told.push((text, wanted.is_some()));
+    }
+    let missing = expected.iter().zip(met).filter(|(_, met)| !met).map(|(e, _)| {
+        let help = e.help.as_ref().map(|help| format!(" (help: {help})")).unwrap_or_default();
+        format!("{}:{}: not told: {} {}{help}", e.file, e.line, e.code, e.words)
+    });
+    let unexpected =
+        told.iter().filter(|(_, wanted)| !wanted).map(|(text, _)| format!("{text}: not expected"));
+    missing.chain(unexpected).collect()
+}
+
+/// A policy, compiled in every way.
+struct Bench<'a> {
+    xdp: &'a Compilation,
+    tc: &'a Compilation,
+    plain: &'a Lowered,
+    kernel: bool,
+}
+
+/// An engine with what it counted at the beginning of a test.
+struct Running<'a> {
+    name: &'static str,
+    engine: Box<dyn Engine + 'a>,
+    start: Vec<StatementCounters>,
+    /// It could not take every frame of this test.
+    partial: bool,
+}
+
+impl<'a> Bench<'a> {
+    fn policy(&self) -> &'a Policy {
+        &self.xdp.analysis.policy
+    }
+
+    fn engines(&self) -> Result<Vec<Running<'a>>, String> {
+        let mut engines: Vec<(&'static str, Box<dyn Engine + 'a>)> = vec![
+            ("evaluator", Box::new(Plain::new(self.policy()))),
+            ("IR before the passes", Box::new(Ir::of(self.policy(), self.plain))),
+            ("IR after the passes", Box::new(Ir::new(self.xdp))),
+            ("bytecode of XDP", Box::new(Bytecode::new(self.xdp))),
+            ("bytecode of tc", Box::new(Bytecode::new(self.tc))),
+        ];
+        if self.kernel {
+            let load = |compilation| Kernel::load(compilation).map_err(|error| error.to_string());
+            engines.push(("kernel, XDP", Box::new(load(self.xdp)?)));
+            engines.push(("kernel, tc", Box::new(load(self.tc)?)));
+        }
+        let running = |(name, engine)| Running { name, engine, start: Vec::new(), partial: false };
+        Ok(engines.into_iter().map(running).collect())
+    }
+
+    /// Runs every test; each begins with full buckets.
+    fn run(&self, text: &str) -> Vec<String> {
+        let analysis = &self.xdp.analysis;
+        let mut failures = Vec::new();
+        let mut engines = Vec::new();
+        let limited = self.policy().statements.iter().any(|s| matches!(s.action, Action::Limit(_)));
+        let tests: Vec<&[notation::Case]> = analysis.cases.chunk_by(|a, b| a.test == b.test).collect();
+        for (index, cases) in tests.iter().enumerate() {
+            if limited || engines.is_empty() {
+                engines = match self.engines() {
+                    Ok(engines) => engines,
+                    Err(error) => return vec![format!("{}: {error}", analysis.sources[analysis.main].name)],
+                };
+            }
+            for running in &mut engines {
+                running.start = running.engine.counters().unwrap_or_default();
+            }
+            for case in *cases {
+                failures.extend(engines.iter_mut().flat_map(|running| self.packet(running, case)));
+            }
+            let line =
+                |cases: &[notation::Case]| analysis.sources[analysis.main].line_column(cases[0].span.start).0;
+            let end = tests.get(index + 1).map_or(u32::MAX, |next| line(next));
+            failures.extend(self.totals(&mut engines, text, line(cases)..end));
+        }
+        failures
+    }
+
+    /// Sends a packet: the verdict, and by the counters who decided.
+    fn packet(&self, running: &mut Running<'_>, case: &notation::Case) -> Option<String> {
+        let analysis = &self.xdp.analysis;
+        let place = analysis.sources.place(case.span);
+        let fail = |what: String| Some(format!("{place}: {}: {what}", running.name));
+        let mut before = Vec::new();
+        let mut last = None;
+        for turn in 1..=case.times {
+            if turn == case.times {
+                before = match running.engine.counters() {
+                    Ok(counters) => counters,
+                    Err(error) => return fail(error.to_string()),
+                };
+            }
+            match running.engine.judge(&case.frame, NOW) {
+                Ok(judgement) => last = Some(judgement),
+                // The test run's own limit; the other engines judge these frames.
+                Err(EngineError::Length { .. }) => {
+                    running.partial = true;
+                    return None;
+                }
+                Err(error) => return fail(format!("{error}, for {:02x?}", case.frame)),
+            }
+        }
+        let judgement = last?;
+        let after = running.engine.counters().ok()?;
+        let by = self.deciders(&before, &after).join(" and ");
+        let said = match judgement.by {
+            By::Unknown => by.clone(),
+            By::Default => "default".to_owned(),
+            By::Statement(index) => self.policy().statements[index].name.clone(),
+        };
+        if said != by {
+            return fail(format!("says that `{said}` decided, and counts for `{by}`"));
+        }
+        let wanted = case.by.as_ref().unwrap_or(&by);
+        let fits = (judgement.verdict, &by) == (case.verdict, wanted);
+        let (verdict, expected) = (judgement.verdict, case.verdict);
+        if fits { None } else { fail(format!("expected {expected:?} by {wanted}, got {verdict:?} by {by}")) }
+    }
+
+    /// Who ended the packet's way, as the counters tell: one statement or `default`.
+    fn deciders(&self, before: &[StatementCounters], after: &[StatementCounters]) -> Vec<String> {
+        let statements = self.policy().statements.iter().map(Some).chain([None]);
+        let counted = statements.zip(before.iter().zip(after));
+        let decided = counted.filter(|(statement, (before, after))| match statement {
+            None => after.packets > before.packets,
+            Some(Statement { shadow: true, .. }) => false,
+            Some(Statement { action: Action::Verdict(_), .. }) => after.packets > before.packets,
+            Some(Statement { action: Action::Limit(_), .. }) => after.over_packets > before.over_packets,
+            Some(_) => false,
+        });
+        decided.map(|(_, (_, after))| after.name.clone()).collect()
+    }
+
+    /// What all statements counted over a test, the same by every engine.
+    fn totals(&self, engines: &mut [Running<'_>], text: &str, lines: std::ops::Range<u32>) -> Vec<String> {
+        let analysis = &self.xdp.analysis;
+        let name = &analysis.sources[analysis.main].name;
+        let mut failures = Vec::new();
+        let mut first: Option<Vec<Total>> = None;
+        for running in engines {
+            let end = running.engine.counters().unwrap_or_default();
+            let totals: Vec<Total> = running.start.iter().zip(&end).map(Total::between).collect();
+            if std::mem::take(&mut running.partial) {
+                continue;
+            }
+            for (line, wanted) in counts(text, &lines) {
+                let got = totals.iter().find(|total| total.name == wanted.name);
+                if got.is_none_or(|got| !got.fits(&wanted)) {
+                    let what = format!("expected {wanted:?}, got {got:?}");
+                    failures.push(format!("{name}:{line}: {}: {what}", running.name));
+                }
+            }
+            let first = first.get_or_insert_with(|| totals.clone());
+            for (a, b) in first.iter().zip(&totals).filter(|(a, b)| a != b) {
+                let what = format!("counts {b:?}, the evaluator {a:?}");
+                failures.push(format!("{name}:{}: {}: {what}", lines.start, running.name));
+            }
+        }
+        failures
+    }
+}
+
+/// What a statement counted over a test; in expectations what is not said is `None`.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+struct Total {
+    name: String,
+    packets: Option<u64>,
+    over: Option<u64>,
+    bytes: Option<u64>,
+}
+
+impl Total {
+    fn between((start, end): (&StatementCounters, &StatementCounters)) -> Self {
+        Self {
+            name: end.name.clone(),
+            packets: Some(end.packets - start.packets),
+            over: Some(end.over_packets - start.over_packets),
+            bytes: Some(end.bytes - start.bytes),
+        }
+    }
+
+    fn fits(&self, wanted: &Total) -> bool {
+        let fits = |got: Option<u64>, wanted: Option<u64>| wanted.is_none() || got == wanted;
+        let packets = fits(self.packets, wanted.packets);
+        packets && fits(self.over, wanted.over) && fits(self.bytes, wanted.bytes)
+    }
+}
+
+/// The `#=` lines among some lines, with their numbers.
+fn counts(text: &str, lines: &std::ops::Range<u32>) -> Vec<(u32, Total)> {
+    let numbered = text.lines().zip(1u32..).filter(|(_, number)| lines.contains(number));
+    let wanted = numbered.filter_map(|(line, number)| {
+        let mut words = line.trim().strip_prefix("#=")?.split_whitespace();
+        let mut total = Total { name: words.next()?.to_owned(), ..Total::default() };
+        total.packets = words.next().and_then(|word| word.parse().ok());
+        while let (Some(what), Some(value)) = (words.next(), words.next()) {
+            match what {
+                "over" => total.over = value.parse().ok(),
+                "bytes" => total.bytes = value.parse().ok(),
+                _ => panic!("line {number}: `{what}` is not counted"),
+            }
+        }
+        assert!(total.packets.is_some(), "line {number}: `#= NAME PACKETS`");
+        Some((number, total))
+    });
+    wanted.collect()
+}
