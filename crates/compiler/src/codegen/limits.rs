@@ -220,15 +220,21 @@ impl Emitter<'_> {
         }
         self.asm.emit(Insn::load(Size::DW, Reg::R9, Reg::R8, TAG));
         let (found, claimed) = (self.asm.label(), self.asm.label());
-        for _ in 0..SEARCHES {
-            let again = self.asm.label();
+        if self.target.has(Feature::Atomics) {
+            for _ in 0..SEARCHES {
+                let again = self.asm.label();
+                self.find(found);
+                self.smallest();
+                self.claim(claimed, again);
+                self.asm.bind(again);
+            }
+            self.asm.emit(Insn::mov(Reg::R0, 1));
+            self.asm.emit(Insn::Exit);
+        } else {
             self.find(found);
             self.smallest();
-            self.claim(claimed, again);
-            self.asm.bind(again);
+            self.asm.emit(Insn::store(Size::DW, Reg::R5, TAG, Reg::R9));
         }
-        self.asm.emit(Insn::mov(Reg::R0, 1));
-        self.asm.emit(Insn::Exit);
         self.asm.bind(claimed);
         self.count_eviction();
         self.asm.bind(found);
@@ -253,12 +259,18 @@ impl Emitter<'_> {
         }
     }
 
-    /// `r5` = the way with the smallest `tat`, `r4` = that. Loses `r0`, `r2`.
+    /// `r5` = the way with the smallest `tat`, `r4` = that. Loses `r0`.
+    ///
+    /// Ways are looked at in turn from either line, so that of two lines with free ways the emptier
+    /// one gets the key.
     fn smallest(&mut self) {
         self.asm.emit(Insn::mov(Reg::R5, Reg::R6));
         self.asm.emit(Insn::load(Size::DW, Reg::R4, Reg::R6, 8));
-        for (line, first) in [(Reg::R6, 1), (Reg::R7, 0)] {
-            for way in first..WAYS {
+        for way in 0..WAYS {
+            for line in [Reg::R6, Reg::R7] {
+                if (way, line) == (0, Reg::R6) {
+                    continue;
+                }
                 let next = self.asm.label();
                 let offset = (way * WAY) as i16;
                 self.asm.emit(Insn::load(Size::DW, Reg::R0, line, offset + 8));
@@ -275,13 +287,9 @@ impl Emitter<'_> {
     /// first. Loses `r0`, `r2`.
     fn claim(&mut self, claimed: Label, again: Label) {
         self.asm.emit(Insn::load(Size::DW, Reg::R0, Reg::R5, TAG));
-        if self.target.has(Feature::Atomics) {
-            self.asm.emit(Insn::mov(Reg::R2, Reg::R0));
-            self.exchange(TAG, Reg::R9);
-            self.asm.branch(Cond::Ne, Width::W64, Reg::R0, Reg::R2, again);
-        } else {
-            self.asm.emit(Insn::store(Size::DW, Reg::R5, TAG, Reg::R9));
-        }
+        self.asm.emit(Insn::mov(Reg::R2, Reg::R0));
+        self.exchange(TAG, Reg::R9);
+        self.asm.branch(Cond::Ne, Width::W64, Reg::R0, Reg::R2, again);
         self.asm.jump(claimed);
     }
 

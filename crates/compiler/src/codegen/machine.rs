@@ -162,9 +162,12 @@ impl Builder {
     }
 }
 
+/// The blocks that lead to each block, the last ones first: the allocator's dominators (Cooper, Harvey,
+/// Kennedy) take the square of a long chain of tests that all lead to one block, but not if they meet
+/// the deepest first.
 fn predecessors(blocks: &[MachineBlock]) -> Vec<Vec<Block>> {
     let mut predecessors = vec![Vec::new(); blocks.len()];
-    for (nth, block) in blocks.iter().enumerate() {
+    for (nth, block) in blocks.iter().enumerate().rev() {
         for successor in &block.successors {
             predecessors[successor.index()].push(Block::new(nth));
         }

@@ -104,6 +104,10 @@ fn allocate(function: &machine::Function) -> Result<Output, CodegenError> {
         scratch_by_class: [None, None, None],
         fixed_stack_slots: Vec::new(),
     };
-    let options = RegallocOptions { validate_ssa: cfg!(debug_assertions), ..RegallocOptions::default() };
+    let options = RegallocOptions {
+        // The check walks the dominators' tree for each use: too slow for the largest programs.
+        validate_ssa: cfg!(debug_assertions) && function.insts.len() < 10_000,
+        ..RegallocOptions::default()
+    };
     regalloc2::run(function, &env, &options).map_err(|error| CodegenError::Registers(error.to_string()))
 }

@@ -107,7 +107,11 @@ pub(crate) fn agree_loaded(
     let mut interpreter = Interpreter::new(program);
     for frame in frames.iter().filter(|frame| frame.len() >= run::MIN_FRAME) {
         let expected = interpreter.run(state, frame).unwrap();
-        let got = run::once(loaded.program("weir").unwrap(), frame).unwrap();
+        let got = match run::once(loaded.program("weir").unwrap(), frame) {
+            // The kernel makes no `sk_buff` of frames that say they are IP and are too short for it.
+            Err(error) if hook != Hook::Xdp && error.errno() == 22 => continue,
+            got => got.unwrap(),
+        };
         let wanted = code(hook, expected.verdict);
         assert_eq!(got.code, wanted, "{hook:?} {frame:02x?}\n{program}");
     }

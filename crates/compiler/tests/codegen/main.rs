@@ -6,3 +6,5 @@ mod engines;
 mod ir_random;
 mod programs;
 mod properties;
+mod size;
+mod stages;

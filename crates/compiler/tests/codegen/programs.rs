@@ -3,7 +3,7 @@
 use crate::engines::{agree, program};
 
 /// Ethernet, IPv4, UDP: a reflection filter.
-const REFLECTION: &str = "\
+pub(crate) const REFLECTION: &str = "\
 counters 2
 @1 edge.weir:1:1 \"drop amplification when udp.srcport in {17, 19, 53, 123} and frame.len > 400\"
 s0 \"amplification\"
