@@ -1,1 +1,25 @@
-fn main() {}
+//! The `weir` command: [`args`] says what can be asked, a file of [`commands`] answers each, and
+//! [`printer`] is the one place that prints.
+
+mod args;
+mod clock;
+mod commands;
+mod failure;
+mod files;
+mod judge;
+mod policy;
+mod printer;
+mod stop;
+mod units;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let mut printer = printer::Printer::new(args.color);
+    match commands::run(&args.command, &mut printer) {
+        Ok(exit) => exit.into(),
+        Err(failure) => printer.failure(&failure),
+    }
+}

@@ -1,0 +1,487 @@
+//! Everything that can be asked on the command line; the man pages are made from it too.
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::units::{parse_duration, parse_kernel};
+
+/// Compiles one policy file into one XDP or tc program, runs it, and proves what it does
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit status: 0 fine, 1 the input says no, 2 it could not be done.")]
+pub(crate) struct Args {
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// When output has colours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check policies and say what is wrong with them
+    Check(Check),
+    /// Format policies
+    Fmt(Fmt),
+    /// Say how a policy is compiled: packet classes, structures, maps, cost
+    Explain(Explain),
+    /// Compile a policy to an eBPF object
+    Build(Build),
+    /// Judge captures by a policy, in user space
+    Replay(Replay),
+    /// Run the tests that policies carry
+    Test(Test),
+    /// Measure what a policy costs a packet, in the kernel
+    Bench(Bench),
+    /// Attach a policy, watch it, and detach it on Ctrl-C
+    Run(Run),
+    /// Attach a policy and leave it running
+    Load(Load),
+    /// Replace a running policy without losing a packet or a counter
+    Reload(Reload),
+    /// Detach a running policy
+    Unload(Unload),
+    /// Show the counters and attachments of running policies
+    Status(Status),
+    /// Watch the rates of a running policy
+    Top(Top),
+    /// Show or change the sets of a running policy
+    Set(Set),
+    /// Put an address or prefix into the set of blocked ones
+    Block(Block),
+    /// Take an address or prefix out of the set of blocked ones
+    Unblock(Unblock),
+    /// Record the packets that a statement applied to
+    Capture(Capture),
+    /// Say what this machine can do, and what is in the way
+    Doctor(Doctor),
+    /// Build a small network, attack it, and show what the policy does
+    Demo(Demo),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Write the man pages
+    Man(Man),
+    /// Print a stage of the compiler
+    #[command(hide = true)]
+    Debug(Debug),
+}
+
+/// `weir check`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    /// Policies; `-` is standard input
+    #[arg(required = true, value_name = "POLICY")]
+    pub(crate) policies: Vec<PathBuf>,
+    /// Print the messages as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir fmt`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Fmt {
+    /// Policies, rewritten in place; `-`, or none, reads standard input and prints
+    #[arg(value_name = "POLICY")]
+    pub(crate) policies: Vec<PathBuf>,
+    /// Change nothing: name the policies that would change, and exit with 1 if there are any
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Where a program will run.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct For {
+    /// Compile for this kernel version, such as 5.15, instead of the one that runs here
+    #[arg(long, value_name = "VERSION", value_parser = parse_kernel)]
+    pub(crate) kernel: Option<(u16, u16)>,
+    /// The hook that the program is made for
+    #[arg(long, value_name = "HOOK", default_value = "xdp")]
+    pub(crate) hook: ProgramHook,
+}
+
+/// What a program is made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum ProgramHook {
+    /// XDP
+    Xdp,
+    /// tc, packets that come in
+    TcIngress,
+    /// tc, packets that go out
+    TcEgress,
+}
+
+/// Where and how a program is attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Mode {
+    /// XDP in the driver
+    Native,
+    /// XDP in the stack: works everywhere, about three times slower
+    Generic,
+    /// tc, packets that come in
+    TcIngress,
+    /// tc, packets that go out
+    TcEgress,
+}
+
+/// `weir explain`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// The policy; `-` is standard input
+    pub(crate) policy: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: For,
+    /// Print the program, the policy's lines between the instructions
+    #[arg(long)]
+    pub(crate) asm: bool,
+    /// Print it as JSON
+    #[arg(long, conflicts_with = "asm")]
+    pub(crate) json: bool,
+}
+
+/// `weir build`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Build {
+    /// The policy; `-` is standard input
+    pub(crate) policy: PathBuf,
+    /// Where to write the object; `-` is standard output
+    #[arg(short, long, value_name = "OBJECT")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: For,
+    /// The program's name in the kernel
+    #[arg(long, default_value = "weir")]
+    pub(crate) name: String,
+    /// Print what was built as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir replay`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Replay {
+    /// The policy
+    pub(crate) policy: PathBuf,
+    /// Captures, pcap or pcapng; `-` is standard input
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub(crate) captures: Vec<PathBuf>,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also print the verdict of every frame
+    #[arg(long)]
+    pub(crate) frames: bool,
+    /// Write the frames of each verdict to a capture in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) write: Option<PathBuf>,
+}
+
+/// `weir test`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Test {
+    /// Policies; `-` is standard input
+    #[arg(required = true, value_name = "POLICY")]
+    pub(crate) policies: Vec<PathBuf>,
+    /// Print the results as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir bench`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Bench {
+    /// The policy
+    pub(crate) policy: PathBuf,
+    /// Frames to measure with, pcap or pcapng; without, those of the policy's own tests
+    pub(crate) capture: Option<PathBuf>,
+    /// Print the results as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long one measurement takes at least
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = parse_duration)]
+    pub(crate) at_least: Duration,
+    /// Measurements of each case, of which the median counts
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
+}
+
+/// Where a policy is attached.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Attach {
+    /// The policy
+    pub(crate) policy: PathBuf,
+    /// The interface to attach to; may be given several times
+    #[arg(short, long = "interface", value_name = "IF", required = true)]
+    pub(crate) interfaces: Vec<String>,
+    /// Where and how to attach
+    #[arg(long, default_value = "native")]
+    pub(crate) mode: Mode,
+    /// The network namespace of the interfaces: a name, a path or a process
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) netns: Option<String>,
+}
+
+/// Which running policy is meant.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(crate) struct Which {
+    /// The name it was loaded under; may be left out while only one runs
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// `weir run`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) attach: Attach,
+    /// Stop after this time
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Print a line of JSON a second instead of the live view
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir load`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Load {
+    #[command(flatten)]
+    pub(crate) attach: Attach,
+    /// A name for it, if more than one policy runs
+    #[arg(short, long, default_value = weir_dataplane::DEFAULT_INSTANCE)]
+    pub(crate) name: String,
+    /// Print what was loaded as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir reload`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reload {
+    /// The policy
+    pub(crate) policy: PathBuf,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Print what was loaded as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir unload`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unload {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Unload all of them
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) all: bool,
+}
+
+/// `weir status`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir top`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Top {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// How often to look
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub(crate) every: Duration,
+    /// Stop after this time
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Print a line of JSON each time instead of the live view
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir set`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Set {
+    #[command(subcommand)]
+    pub(crate) action: SetAction,
+}
+
+/// What to do with a set.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SetAction {
+    /// Add elements to a set
+    Add(SetElements),
+    /// Take elements out of a set
+    Del(SetElements),
+    /// List the elements of a set, or the sets
+    List(SetList),
+    /// Take all elements out of a set that were added while running
+    Flush(SetFlush),
+}
+
+/// `weir set add|del`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SetElements {
+    /// The set
+    pub(crate) set: String,
+    /// Elements as a policy writes them; a tuple as `(192.0.2.1, 53)`
+    #[arg(required = true, value_name = "ELEMENT")]
+    pub(crate) elements: Vec<String>,
+    /// How long they stay, instead of the set's own timeout
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// `weir set list`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SetList {
+    /// The set; all sets with their sizes if left out
+    pub(crate) set: Option<String>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir set flush`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SetFlush {
+    /// The set
+    pub(crate) set: String,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// `weir block`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Block {
+    /// Addresses or prefixes, of either family
+    #[arg(required = true, value_name = "ADDR|PREFIX")]
+    pub(crate) addresses: Vec<String>,
+    /// How long they stay blocked, instead of the set's own timeout
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// The set to put them into
+    #[arg(long, default_value = "blocked")]
+    pub(crate) set: String,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// `weir unblock`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unblock {
+    /// Addresses or prefixes, of either family
+    #[arg(required = true, value_name = "ADDR|PREFIX")]
+    pub(crate) addresses: Vec<String>,
+    /// The set to take them out of
+    #[arg(long, default_value = "blocked")]
+    pub(crate) set: String,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// `weir capture`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Capture {
+    /// The statement whose packets are recorded; may be given several times
+    #[arg(long = "statement", value_name = "NAME", required = true)]
+    pub(crate) statements: Vec<String>,
+    /// Where to write them, as pcapng
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Stop after this time
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Stop after this many packets
+    #[arg(long, value_name = "N")]
+    pub(crate) packets: Option<u64>,
+}
+
+/// `weir doctor`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doctor {
+    /// Also look at these interfaces
+    #[arg(short, long = "interface", value_name = "IF")]
+    pub(crate) interfaces: Vec<String>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir demo`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Demo {
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long the attacks last, all together
+    #[arg(long = "for", value_name = "DURATION", default_value = "16s", value_parser = parse_duration)]
+    pub(crate) duration: Duration,
+    /// Play the traffic through the interpreter, even with the privileges for a network
+    #[arg(long)]
+    pub(crate) interpreter: bool,
+}
+
+/// `weir completions`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `weir man`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Man {
+    /// Where to write the pages
+    pub(crate) directory: PathBuf,
+}
+
+/// `weir debug`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Debug {
+    /// Which stage
+    pub(crate) stage: Stage,
+    /// The policy; `-` is standard input
+    pub(crate) policy: PathBuf,
+    /// A pass to leave out; may be given several times, `all` leaves out all of them
+    #[arg(long, value_name = "PASS")]
+    pub(crate) without: Vec<String>,
+    #[command(flatten)]
+    pub(crate) target: For,
+}
+
+/// A stage of the compiler.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Stage {
+    /// The syntax tree
+    Ast,
+    /// The plan
+    Plan,
+    /// The intermediate representation
+    Ir,
+    /// The program
+    Bpf,
+}
