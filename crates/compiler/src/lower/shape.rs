@@ -1,8 +1,9 @@
 //! Which values travel along, and how.
 //!
 //! A block of the parser or of a class gets as parameters: words of presence bits, and the values
-//! of the headers that were found. Values beyond what registers and stack can hold go through the
-//! program's scratch memory instead.
+//! of the static headers that were found. Values of other headers, which most ways do not have, and
+//! values beyond what registers and stack can hold go through the program's scratch memory: there
+//! they cost something only where they are found and where they are asked for.
 
 use crate::ir::build::Builder;
 use crate::ir::{BinaryOp, Type, Value};
@@ -62,19 +63,16 @@ pub(super) struct Shape {
     carried: BTreeMap<HeaderRef, Vec<(Slot, Type)>>,
     /// First scratch slot of values that are not.
     stashed: HashMap<Slot, u32>,
-    statics: BTreeSet<HeaderRef>,
     /// How many scratch slots are used.
     pub(super) scratch: u32,
 }
 
 impl Shape {
     pub(super) fn new(policy: &Policy, plan: &Plan) -> Self {
-        let statics = plan.static_headers.clone();
         let mut shape = Self {
             bits: BTreeMap::new(),
             carried: BTreeMap::new(),
             stashed: HashMap::new(),
-            statics,
             scratch: 0,
         };
         for header in plan.demand.headers.iter().filter(|h| !plan.static_headers.contains(h)) {
@@ -87,7 +85,7 @@ impl Shape {
                     shape.add_bit(Bit::Term(term.clone()));
                 }
                 for (slot, ty) in slots(&policy.protocols, term) {
-                    if room == 0 {
+                    if room == 0 || !plan.static_headers.contains(header) {
                         shape.stashed.insert(slot, shape.scratch);
                         shape.scratch += 1;
                         continue;
@@ -109,12 +107,8 @@ impl Shape {
         (self.bits.len() as u32).div_ceil(WORD)
     }
 
-    /// At the frame's start: no presence bit is set, and scratch memory holds no other frame's values.
+    /// At the frame's start: no presence bit is set.
     pub(super) fn begin(&self, b: &mut Builder, env: &mut Env) {
-        for slot in 0..self.scratch {
-            let zero = b.constant(0);
-            b.stash(slot, zero);
-        }
         for word in 0..self.words() {
             let zero = b.constant(0);
             env.slots.insert(Slot::Bits(word), zero);
@@ -124,8 +118,7 @@ impl Shape {
     /// What a block gets that runs after these static headers were found.
     pub(super) fn slots(&self, found: &BTreeSet<HeaderRef>) -> Vec<(Slot, Type)> {
         let words = (0..self.words()).map(|word| (Slot::Bits(word), Type::Int(WORD as u8)));
-        let there = |header: &HeaderRef| !self.statics.contains(header) || found.contains(header);
-        let values = self.carried.iter().filter(|(h, _)| there(h)).flat_map(|(_, slots)| slots.iter().cloned());
+        let values = self.carried.iter().filter(|(h, _)| found.contains(h)).flat_map(|(_, slots)| slots.iter().cloned());
         words.chain(values).collect()
     }
 

@@ -1,4 +1,7 @@
-//! Scratch slots hold something where they are read.
+//! Scratch slots hold what their readers expect.
+//!
+//! A slot may be read where only some ways have kept something in it: a presence bit tells the
+//! reader which. What lies in it otherwise is left over from an earlier packet.
 
 use super::{Errors, Location};
 use crate::ir::analysis::Graph;
@@ -7,7 +10,7 @@ use crate::ir::{Inst, Op, Program};
 /// The width of what each slot holds, 0 for nothing.
 type Slots = Vec<u8>;
 
-/// Holds every read of a slot to what all ways there have kept in it.
+/// Holds every read of a slot to what the ways there may have kept in it.
 pub(super) fn check_slots(program: &Program, graph: &Graph, errors: &mut Errors) {
     if program.scratch == 0 {
         return;
@@ -21,7 +24,7 @@ pub(super) fn check_slots(program: &Program, graph: &Graph, errors: &mut Errors)
             if let (Op::Unstash { slot }, Some(result)) = (&inst.op, inst.result) {
                 let (kept, ty) = (slots[*slot as usize], program.type_of(result));
                 let at = Location::Inst(block, index);
-                errors.require(kept > 0, at, || format!("scratch slot {slot} may hold nothing"));
+                errors.require(kept > 0, at, || format!("nothing was ever kept in scratch slot {slot}"));
                 errors.require(Some(kept) <= ty.bits(), at, || {
                     format!("scratch slot {slot} holds {kept} bits")
                 });
@@ -59,7 +62,7 @@ fn meet(entry: &mut Option<Slots>, slots: &Slots) -> bool {
     };
     let before = known.clone();
     for (known, &kept) in known.iter_mut().zip(slots) {
-        *known = if *known == 0 || kept == 0 { 0 } else { (*known).max(kept) };
+        *known = (*known).max(kept);
     }
     *known != before
 }
