@@ -1,0 +1,10 @@
+//! The data plane on the kernel at hand, in namespaces of its own.
+
+mod captures;
+mod engines;
+mod instances;
+mod kills;
+mod limits;
+mod reloads;
+mod sets;
+mod support;
