@@ -71,11 +71,6 @@ impl<'a> Judge<'a> {
         self.state.limits.iter_mut().for_each(std::collections::HashMap::clear);
     }
 
-    /// As it was at the start.
-    pub(crate) fn start_anew(&mut self) {
-        self.state = self.lowered.state(self.policy);
-    }
-
     /// The name of the statement that decided.
     pub(crate) fn name(&self, judged: Judged) -> Option<&'a str> {
         judged.by.map(|by| self.policy.statements[by].name.as_str())

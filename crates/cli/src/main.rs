@@ -7,8 +7,10 @@ mod commands;
 mod failure;
 mod files;
 mod judge;
+mod live;
 mod policy;
 mod printer;
+mod running;
 mod stop;
 mod units;
 

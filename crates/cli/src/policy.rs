@@ -49,6 +49,11 @@ pub(crate) fn options(wanted: &For) -> Options {
     Options::new(target, hook(wanted.hook))
 }
 
+/// For what runs here.
+pub(crate) fn this_kernel() -> Options {
+    Options::new(weir_kernel::probe::target(), Hook::Xdp)
+}
+
 /// For what never leaves this process: the same everywhere, and nothing is probed.
 pub(crate) fn newest() -> Options {
     Options::new(Target::newest(), Hook::Xdp)

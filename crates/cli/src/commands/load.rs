@@ -1,6 +1,41 @@
+//! `weir load`: a policy that goes on running when the command is over.
+
 use crate::args::Load;
-use crate::failure::{Outcome, failed};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::printer::Printer;
-pub(super) fn run(_: &Load, _: &mut Printer) -> Outcome {
-    Err(failed("not there yet"))
+use crate::running;
+use crate::units::{counted, duration};
+use std::time::Duration;
+use weir_dataplane::Report;
+
+pub(super) fn run(args: &Load, printer: &mut Printer) -> Outcome {
+    let (_, report) = running::load(&args.attach, &args.name, printer)?;
+    if args.json {
+        printer.json(&report)?;
+    } else {
+        let interfaces = args.attach.interfaces.join(", ");
+        printer.line(format!("`{}` is attached to {interfaces}: {}", report.instance, size(&report)))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// How large the program is, and how long it took.
+pub(super) fn size(report: &Report) -> String {
+    let time = |us: u64| duration(Duration::from_micros(us));
+    format!(
+        "{}, compiled in {}, loaded in {}",
+        counted(report.instructions as u64, "instruction"),
+        time(report.compile_us),
+        time(report.load_us)
+    )
+}
+
+/// What a reload kept, made anew and took away; nothing is said of what there is none of.
+pub(super) fn changes(report: &Report, printer: &mut Printer) -> Result<(), Failure> {
+    for (what, names) in [("kept", &report.kept), ("new", &report.fresh), ("gone", &report.gone)] {
+        if !names.is_empty() {
+            printer.line(format!("  {what}: {}", names.join(", ")))?;
+        }
+    }
+    Ok(())
 }

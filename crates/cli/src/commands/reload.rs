@@ -1,6 +1,26 @@
+//! `weir reload`: another policy in the place of the running one, at once or not at all.
+
+use super::load::{changes, size};
 use crate::args::Reload;
-use crate::failure::{Outcome, failed};
+use crate::failure::{Exit, Outcome};
 use crate::printer::Printer;
-pub(super) fn run(_: &Reload, _: &mut Printer) -> Outcome {
-    Err(failed("not there yet"))
+use crate::running;
+use crate::units::duration;
+use std::time::Duration;
+
+pub(super) fn run(args: &Reload, printer: &mut Printer) -> Outcome {
+    let mut instance = running::open(&args.which, printer)?;
+    let report = running::reload(&mut instance, &args.policy, printer)?;
+    if args.json {
+        printer.json(&report)?;
+    } else {
+        let swapped = duration(Duration::from_micros(report.swap_us));
+        let (name, generation) = (&report.instance, report.generation);
+        printer.line(format!(
+            "`{name}` runs generation {generation}: {}, swapped in {swapped}",
+            size(&report)
+        ))?;
+        changes(&report, printer)?;
+    }
+    Ok(Exit::Fine)
 }

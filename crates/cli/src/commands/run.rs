@@ -1,6 +1,50 @@
+//! `weir run`: a policy for as long as somebody watches it.
+
+use super::top::snapshot;
 use crate::args::Run;
-use crate::failure::{Outcome, failed};
-use crate::printer::Printer;
-pub(super) fn run(_: &Run, _: &mut Printer) -> Outcome {
-    Err(failed("not there yet"))
+use crate::failure::{Exit, Failure, Outcome};
+use crate::live::{Watch, watch};
+use crate::printer::{Printer, statement_table};
+use crate::running::{self, rows, told};
+use crate::stop::Stop;
+use std::time::Duration;
+use weir_dataplane::{Instance, instance};
+
+/// Detaches, whatever happens.
+struct Detach<'a>(&'a str);
+
+pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
+    let stop = Stop::on_signals()?;
+    // Other commands find it under this name: `weir block` works on it too.
+    let name = format!("run-{}", std::process::id());
+    let (instance, _) = running::load(&args.attach, &name, printer)?;
+    let detach = Detach(&name);
+    printer.say(format!("attached to {} as `{name}`; Ctrl-C detaches", args.attach.interfaces.join(", ")));
+    let how = Watch { every: Duration::from_secs(1), duration: args.duration, json: args.json };
+    let watched = watch(&mut |printer| snapshot(&instance, printer), how, &stop, printer);
+    let summed = watched.and_then(|()| if args.json { Ok(()) } else { summary(&instance, printer) });
+    detach.now().map_err(|error| told(error, printer))?;
+    summed?;
+    Ok(Exit::Fine)
+}
+
+fn summary(instance: &Instance, printer: &mut Printer) -> Result<(), Failure> {
+    let counters = instance.counters().map_err(|error| told(error, printer))?;
+    printer.line("")?;
+    printer.table(&statement_table(&rows(counters)))
+}
+
+impl Detach<'_> {
+    fn now(self) -> Result<(), weir_dataplane::Error> {
+        let name = self.0;
+        std::mem::forget(self);
+        instance::unload(name)
+    }
+}
+
+impl Drop for Detach<'_> {
+    fn drop(&mut self) {
+        // Only a panic comes by here: there is nobody to tell of a second failure.
+        let _ = instance::unload(self.0);
+    }
 }

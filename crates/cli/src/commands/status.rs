@@ -1,6 +1,116 @@
+//! `weir status`: what runs, where, and what it did.
+
 use crate::args::Status;
-use crate::failure::{Outcome, failed};
-use crate::printer::Printer;
-pub(super) fn run(_: &Status, _: &mut Printer) -> Outcome {
-    Err(failed("not there yet"))
+use crate::failure::{Exit, Failure, Outcome};
+use crate::judge::StatementRow;
+use crate::printer::{Cell, Paint, Printer, Table, statement_table};
+use crate::running::{rows, told};
+use crate::units::{counted, duration, grouped};
+use serde::Serialize;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use weir_dataplane::{Attached, Instance, SetStatus, Statistics, list_instances};
+
+#[derive(Serialize)]
+struct Answer {
+    instances: Vec<Running>,
+}
+
+#[derive(Serialize)]
+struct Running {
+    instance: String,
+    policy: String,
+    generation: u64,
+    loaded_at: u64,
+    program_id: u32,
+    attachments: Vec<Attached>,
+    capturing: Vec<String>,
+    statements: Vec<StatementRow>,
+    sets: Vec<SetStatus>,
+    statistics: Statistics,
+}
+
+pub(super) fn run(args: &Status, printer: &mut Printer) -> Outcome {
+    let names = match &args.which.name {
+        Some(name) => vec![name.clone()],
+        None => list_instances().map_err(|error| told(error, printer))?,
+    };
+    let mut instances = Vec::new();
+    for name in &names {
+        let instance = Instance::open(name).map_err(|error| told(error, printer))?;
+        instances.push(running(&instance).map_err(|error| told(error, printer))?);
+    }
+    if args.json {
+        printer.json(&Answer { instances })?;
+        return Ok(Exit::Fine);
+    }
+    if instances.is_empty() {
+        printer.say("no policy is running");
+    }
+    for (index, instance) in instances.iter().enumerate() {
+        if index > 0 {
+            printer.line("")?;
+        }
+        show(instance, printer)?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn running(instance: &Instance) -> Result<Running, weir_dataplane::Error> {
+    let status = instance.status()?;
+    Ok(Running {
+        instance: status.instance,
+        policy: status.policy,
+        generation: status.generation,
+        loaded_at: status.loaded_at,
+        program_id: status.program_id,
+        attachments: status.attachments,
+        capturing: status.capturing,
+        statements: rows(status.counters),
+        sets: status.sets,
+        statistics: status.statistics,
+    })
+}
+
+fn show(running: &Running, printer: &mut Printer) -> Result<(), Failure> {
+    let name = printer.painted(&running.instance, Paint::Bold);
+    let age =
+        age(running.loaded_at).map_or_else(String::new, |age| format!(", loaded {} ago", duration(age)));
+    printer.line(format!("{name}: `{}`, generation {}{age}", running.policy, running.generation))?;
+    for at in &running.attachments {
+        let state = if at.active { "" } else { ": not there any more" };
+        printer.line(format!("  on {} ({}){state}", at.interface, at.hook))?;
+    }
+    if !running.capturing.is_empty() {
+        printer.line(format!("  captured from: {}", running.capturing.join(", ")))?;
+    }
+    printer.line("")?;
+    printer.table(&statement_table(&running.statements))?;
+    if !running.sets.is_empty() {
+        printer.line("")?;
+        printer.table(&set_table(&running.sets))?;
+    }
+    if running.statistics.evictions > 0 {
+        let buckets = counted(running.statistics.evictions, "bucket");
+        printer.warning(format!("limits gave up {buckets} that were still in use: raise their `max`"));
+    }
+    Ok(())
+}
+
+/// Sets that live in maps.
+pub(super) fn set_table(sets: &[SetStatus]) -> Table {
+    let mut table = Table::new(&["set", "type", ">elements", ">max", "changes"]);
+    for set in sets {
+        table.row(vec![
+            set.name.as_str().into(),
+            set.types.as_str().into(),
+            Cell::right(grouped(set.elements)),
+            Cell::right(set.max.map(grouped).unwrap_or_default()),
+            if set.live { "while running" } else { "by reload" }.into(),
+        ]);
+    }
+    table
+}
+
+fn age(since: u64) -> Option<Duration> {
+    SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(since)).ok()
 }

@@ -1,6 +1,25 @@
+//! `weir top`: the rates of a running policy.
+
 use crate::args::Top;
-use crate::failure::{Outcome, failed};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::live::{Snapshot, Watch, watch};
 use crate::printer::Printer;
-pub(super) fn run(_: &Top, _: &mut Printer) -> Outcome {
-    Err(failed("not there yet"))
+use crate::running::{self, rows, told};
+use crate::stop::Stop;
+use weir_dataplane::Instance;
+
+pub(super) fn run(args: &Top, printer: &mut Printer) -> Outcome {
+    let stop = Stop::on_signals()?;
+    let instance = running::open(&args.which, printer)?;
+    let how = Watch { every: args.every, duration: args.duration, json: args.json };
+    watch(&mut |printer| snapshot(&instance, printer), how, &stop, printer)?;
+    Ok(Exit::Fine)
+}
+
+/// What an instance did so far.
+pub(super) fn snapshot(instance: &Instance, printer: &mut Printer) -> Result<Snapshot, Failure> {
+    let status = instance.status().map_err(|error| told(error, printer))?;
+    let interfaces: Vec<&str> = status.attachments.iter().map(|at| at.interface.as_str()).collect();
+    let title = format!("weir: {} on {} ({})", status.policy, interfaces.join(", "), status.hook);
+    Ok(Snapshot { title, generation: status.generation, rows: rows(status.counters) })
 }
