@@ -186,8 +186,8 @@ pub(crate) fn hash_text(set: &SetMeta, part: &PartMeta, key: &[u8]) -> String {
     }
 }
 
-/// The scalars of a key, laid out as [`weir_compiler::codegen::sets`] says.
-fn hash_scalars(words: &[u8], key: &[u8]) -> Vec<u64> {
+/// The scalars of a key, for the order of a list: they are laid out as [`weir_compiler::codegen::sets`] says.
+pub(crate) fn hash_scalars(words: &[u8], key: &[u8]) -> Vec<u64> {
     let mut end = 0usize;
     let scalar = |bits: &u8| {
         let bytes = usize::from(*bits).div_ceil(8).next_power_of_two();

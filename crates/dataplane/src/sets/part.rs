@@ -2,7 +2,7 @@
 
 use super::LiveElement;
 use super::content::{FOREVER, Home, home, key, value};
-use super::element::{Parsed, hash_text, prefix_text};
+use super::element::{Parsed, hash_scalars, hash_text, prefix_text};
 use super::meta::SetMeta;
 use super::prefixes::{PrefixMaps, Prefixes, write};
 use crate::Error;
@@ -121,13 +121,15 @@ impl PartMaps {
         let left = |expiry: u64| (expiry != FOREVER).then(|| expiry - now);
         let mut elements = Vec::new();
         if let Some(hash) = &self.hash {
-            let singles = hash.entries()?.into_iter().map(|(key, expiry)| (key, word(&expiry)));
-            let singles: BTreeMap<Vec<u8>, u64> = singles.filter(|(_, expiry)| alive(*expiry)).collect();
-            let one = |(key, expiry): (&Vec<u8>, &u64)| {
-                let element = hash_text(&self.set, part, key);
-                LiveElement { element, remaining_ns: left(*expiry) }
+            let mut singles = hash.entries()?;
+            // By value: keys are in the machine's order, and maps in none.
+            singles.sort_by_cached_key(|(key, _)| hash_scalars(&part.words, key));
+            let singles = singles.iter().map(|(key, expiry)| (key, word(expiry)));
+            let one = |(key, expiry): (&Vec<u8>, u64)| LiveElement {
+                element: hash_text(&self.set, part, key),
+                remaining_ns: left(expiry),
             };
-            elements.extend(singles.iter().map(one));
+            elements.extend(singles.filter(|(_, expiry)| alive(*expiry)).map(one));
         }
         let prefixes = self.tries.iter().flat_map(|tries| tries.table.entries());
         let prefixes = prefixes.filter(|(_, expiry)| alive(*expiry));

@@ -25,7 +25,10 @@ fn a_policy_judges_outlives_its_loader_and_leaves_nothing() {
     let instance = Instance::open(&edge.instance).unwrap();
     edge.send(53, 10);
     let counters = instance.counters().unwrap();
-    assert_eq!((counters[0].packets, counters[0].bytes, counters[0].action.as_str()), (1010, 101_000, "drop"));
+    assert_eq!(
+        (counters[0].packets, counters[0].bytes, counters[0].action.as_str()),
+        (1010, 101_000, "drop")
+    );
     assert!(list_instances().unwrap().contains(&edge.instance));
     let status = instance.status().unwrap();
     assert_eq!((status.policy.as_str(), status.hook), ("test.weir", Hook::XdpNative));
@@ -45,9 +48,8 @@ fn every_hook_on_several_interfaces() {
     require_kernel!();
     for hook in [Hook::XdpNative, Hook::XdpGeneric, Hook::TcIngress, Hook::TcEgress] {
         let edge = Edge::new();
-        let (mut instance, _) = edge
-            .try_load(DROP_53, &["in0", "in1"], hook)
-            .unwrap_or_else(|error| panic!("{hook}: {error}"));
+        let (mut instance, _) =
+            edge.try_load(DROP_53, &["in0", "in1"], hook).unwrap_or_else(|error| panic!("{hook}: {error}"));
         let attached = instance.attachments().unwrap();
         assert_eq!(attached.iter().map(|a| a.interface.as_str()).collect::<Vec<_>>(), ["in0", "in1"]);
         assert!(attached.iter().all(|attached| attached.active && attached.hook == hook), "{attached:?}");
@@ -104,7 +106,8 @@ fn another_program_in_the_way_is_named_and_stays() {
     let error = edge
         .host()
         .run(|| {
-            let request = weir_dataplane::Request::new(weir_dataplane::Policy::new("b.weir", "count all\n"), &["in0"]);
+            let request =
+                weir_dataplane::Request::new(weir_dataplane::Policy::new("b.weir", "count all\n"), &["in0"]);
             Instance::load(&weir_dataplane::Request { instance: &name, ..request }).unwrap_err()
         })
         .unwrap();

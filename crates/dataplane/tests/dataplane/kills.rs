@@ -1,1 +1,135 @@
+//! Processes that die in the middle of reloads.
 
+use crate::reloads::SAME_MEANING;
+use crate::support::{Both, Edge, packets, require_kernel, say};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use weir_dataplane::{Instance, Lifetime, Policy};
+use weir_lab::wire::{Pace, SendOptions, send};
+
+const INSTANCE: &str = "WEIR_TEST_INSTANCE";
+const WORK: &str = "WEIR_TEST_WORK";
+
+/// Not a test of its own: what the tests below start and kill.
+#[test]
+#[ignore = "a helper process of the other tests"]
+fn helper() {
+    let Ok(name) = std::env::var(INSTANCE) else { return };
+    let work = std::env::var(WORK).unwrap_or_default();
+    let mut instance = Instance::open(&name).expect("the instance");
+    for round in 0.. {
+        match work.as_str() {
+            "sets" => {
+                let mut set = instance.set("blocked").expect("a set");
+                let prefixes: Vec<String> =
+                    (0..50).map(|n| format!("10.{}.{n}.0/24", 100 + round % 50)).collect();
+                set.add(&prefixes, Lifetime::Forever).expect("an addition");
+                set.delete(&prefixes).expect("a deletion");
+            }
+            "capture" => {
+                let mut capture = instance.capture(&["bad"]).expect("a capture");
+                capture.read(Duration::from_secs(3600), &mut |_| ()).expect("frames");
+                std::thread::sleep(Duration::from_secs(3600));
+            }
+            _ => {
+                let text = SAME_MEANING[round % SAME_MEANING.len()];
+                instance.reload(&Policy::new("test.weir", text)).expect("a reload");
+            }
+        }
+    }
+}
+
+fn start(instance: &str, work: &str) -> Child {
+    let this = std::env::current_exe().expect("a path");
+    let mut command = Command::new(this);
+    command.args(["--exact", "kills::helper", "--ignored"]).env(INSTANCE, instance).env(WORK, work);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process")
+}
+
+/// Kills it (SIGKILL) at a moment of its work that differs from time to time.
+fn kill_after(mut child: Child, time: Duration) {
+    std::thread::sleep(time);
+    assert_eq!(child.try_wait().expect("a state"), None, "the helper ended by itself");
+    child.kill().expect("a kill");
+    child.wait().expect("an end");
+}
+
+#[test]
+fn twenty_kills_lose_and_misjudge_nothing() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (instance, _) = edge.load(SAME_MEANING[0]);
+    let options = SendOptions::new(Pace::Fastest, Duration::from_secs(120));
+    let stop = options.stop.clone();
+    let client = edge.lab.host("client").unwrap();
+    let mut traffic = Both(edge.steady(4000, 53, 53), edge.steady(4000, 80, 80), false);
+    let mut leftovers = 0;
+    let sent = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| send(client, "eth0", &mut traffic, &options).expect("sending"));
+        for round in 0..20u64 {
+            kill_after(start(&edge.instance, "reloads"), Duration::from_micros(200_000 + round * 23_137));
+            leftovers += edge.generations().len() - 1;
+            let adopted = Instance::open(&edge.instance).unwrap();
+            assert_eq!(edge.generations().len(), 1, "leftovers are removed");
+            let text = adopted.policy_text().unwrap();
+            assert!(SAME_MEANING.contains(&text.as_str()), "{text}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        sender.join().unwrap()
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    let (bad, good) = (packets(&instance, "bad"), packets(&instance, "good"));
+    let generation = instance.status().unwrap().generation;
+    say(&format!(
+        "20 kills over {generation} generations ({leftovers} half-made) under {} frames at {:.0}/s: {bad} dropped, {good} passed",
+        sent.frames,
+        sent.rate()
+    ));
+    assert!(generation > 20, "the helpers did reload");
+    assert_eq!(packets(&instance, "default"), 0);
+    let lost = sent.frames - bad - good;
+    assert_eq!(lost, crate::reloads::wire_losses(&edge), "a frame met no policy");
+    instance.unload().unwrap();
+}
+
+#[test]
+fn a_killed_change_of_a_set_is_mended() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (instance, _) = edge.load("set blocked : ip max 1k\ndrop blocked when ip.src in blocked\n");
+    let mut set = instance.set("blocked").unwrap();
+    set.add(&["10.1.0.0/24"], Lifetime::Forever).unwrap();
+    for round in 0..10u64 {
+        kill_after(start(&edge.instance, "sets"), Duration::from_micros(50_000 + round * 11_731));
+        let before = packets(&instance, "blocked");
+        edge.send(80, 10);
+        assert_eq!(packets(&instance, "blocked") - before, 10);
+        let list = set.list().unwrap();
+        let others: Vec<String> =
+            list.into_iter().map(|element| element.element).filter(|text| text != "10.1.0.0/24").collect();
+        set.delete(&others).unwrap();
+        assert_eq!(set.list().unwrap().len(), 1);
+        assert_eq!(instance.sets().unwrap()[0].elements, 1);
+    }
+}
+
+#[test]
+fn a_killed_capture_gives_the_plain_policy_back() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (instance, _) = edge.load(SAME_MEANING[0]);
+    let child = start(&edge.instance, "capture");
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while instance.status().unwrap().capturing.is_empty() {
+        assert!(std::time::Instant::now() < deadline, "the capture did not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Instance::open(&edge.instance).unwrap();
+    assert_eq!(instance.status().unwrap().capturing, ["bad"], "it runs while its reader lives");
+    assert_eq!(edge.generations().len(), 2);
+    kill_after(child, Duration::from_millis(1));
+    Instance::open(&edge.instance).unwrap();
+    assert_eq!(instance.status().unwrap().capturing, Vec::<String>::new());
+    assert_eq!(edge.generations(), ["gen-1"]);
+}

@@ -113,12 +113,24 @@ fn refusals_are_told_with_their_fix() {
         Err(error) => error.to_string(),
     };
     let expected = [
-        ("fixed", "10.0.0.2", "set `fixed` cannot change while running: declare it with `max` or `timeout`, such as `set fixed : ip max 1k`"),
+        (
+            "fixed",
+            "10.0.0.2",
+            "set `fixed` cannot change while running: declare it with `max` or `timeout`, such as `set fixed : ip max 1k`",
+        ),
         ("port", "1", "the policy has no set `port`; there is `ports`"),
         ("ports", "10.0.0.1", "`10.0.0.1` is no element of set `ports`: expected a number of 16 bits"),
         ("ports", "70000", "`70000` is no element of set `ports`: the largest value is 65535"),
-        ("ports", "1..5", "`1..5` is no element of set `ports`: only sets of addresses alone hold ranges and prefixes while running; give single values"),
-        ("pairs", "10.0.0.1", "`10.0.0.1` is no element of set `pairs`: an element has 2 values (ip, u16), this has 1"),
+        (
+            "ports",
+            "1..5",
+            "`1..5` is no element of set `ports`: only sets of addresses alone hold ranges and prefixes while running; give single values",
+        ),
+        (
+            "pairs",
+            "10.0.0.1",
+            "`10.0.0.1` is no element of set `pairs`: an element has 2 values (ip, u16), this has 1",
+        ),
         ("macs", "12", "`12` is no element of set `macs`: expected a MAC address"),
     ];
     for (set, element, message) in expected {
@@ -138,12 +150,14 @@ fn what_was_added_survives_reloads_also_into_a_larger_map() {
     require_kernel!();
     let edge = Edge::new();
     let policy = |max: u32, own: &str| {
-        format!("set blocked : ip timeout 1h max {max} = {{ {own} }}\ndrop blocked when ip.src in blocked\n")
+        format!("set blocked : ip = {{ {own} }} timeout 1h max {max}\ndrop blocked when ip.src in blocked\n")
     };
     let (mut instance, _) = edge.load(&policy(4, "192.0.2.1, 198.51.100.0/24"));
     let mut set = blocked(&instance);
     set.add(&["10.1.0.2", "10.2.0.0/16", "192.0.2.9"], Lifetime::For(Duration::from_secs(100))).unwrap();
-    let mut reload = |text: &str| instance.reload(&Policy::new("test.weir", text)).unwrap_or_else(|error| panic!("{error}"));
+    let mut reload = |text: &str| {
+        instance.reload(&Policy::new("test.weir", text)).unwrap_or_else(|error| panic!("{error}"))
+    };
     let same = reload(&format!("count all\n{}", policy(4, "192.0.2.1, 198.51.100.0/24")));
     assert!(same.kept.contains(&"set blocked".to_owned()), "{same:?}");
     let all = ["10.1.0.2", "192.0.2.1", "192.0.2.9", "10.2.0.0/16", "198.51.100.0/24"];

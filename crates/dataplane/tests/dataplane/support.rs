@@ -19,8 +19,14 @@ macro_rules! require_kernel {
 pub(crate) use require_kernel;
 
 pub(crate) fn privileged(test: &str) -> bool {
-    let spec =
-        MapSpec { name: "probe".into(), kind: MapKind::Array, key_size: 4, value_size: 4, max_entries: 1, flags: 0 };
+    let spec = MapSpec {
+        name: "probe".into(),
+        kind: MapKind::Array,
+        key_size: 4,
+        value_size: 4,
+        max_entries: 1,
+        flags: 0,
+    };
     let Err(error) = Map::create(&spec) else { return true };
     assert!(
         std::env::var("WEIR_REQUIRE_KERNEL").as_deref() != Ok("1"),
@@ -44,7 +50,8 @@ pub(crate) struct Edge {
 impl Edge {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let end = |host: &str, name: &str, address: [u8; 4]| End::new(host, name).address(Prefix::new(address, 24));
+        let end =
+            |host: &str, name: &str, address: [u8; 4]| End::new(host, name).address(Prefix::new(address, 24));
         let lab = Topology::new()
             .host(HostSpec::new("client"))
             .host(HostSpec::new("edge"))
@@ -82,7 +89,8 @@ impl Edge {
     pub(crate) fn send(&self, port: u16, frames: u64) -> Sent {
         let client = self.lab.host("client").expect("there");
         let mut traffic = self.steady(4000, port, 1);
-        let options = SendOptions::new(Pace::PerSecond(100_000), std::time::Duration::from_secs(60)).frames(frames);
+        let options =
+            SendOptions::new(Pace::PerSecond(100_000), std::time::Duration::from_secs(60)).frames(frames);
         let sent = send(client, "eth0", &mut traffic, &options).expect("sending");
         // What is in the ring of the veth comes within a few ticks.
         std::thread::sleep(std::time::Duration::from_millis(30));
@@ -95,12 +103,14 @@ impl Edge {
 
     pub(crate) fn route(&self) -> Route {
         let client = self.lab.host("client").expect("there");
-        Route::from(client.interface("eth0").expect("there"), std::net::Ipv4Addr::new(10, 1, 0, 1)).expect("a route")
+        Route::from(client.interface("eth0").expect("there"), std::net::Ipv4Addr::new(10, 1, 0, 1))
+            .expect("a route")
     }
 
     /// The directories of generations.
     pub(crate) fn generations(&self) -> Vec<String> {
-        let mut all: Vec<String> = leftovers(&self.instance).into_iter().filter(|name| name.starts_with("gen-")).collect();
+        let mut all: Vec<String> =
+            leftovers(&self.instance).into_iter().filter(|name| name.starts_with("gen-")).collect();
         all.sort();
         all
     }
@@ -116,7 +126,9 @@ impl Drop for Edge {
 pub(crate) fn leftovers(instance: &str) -> Vec<String> {
     let path = weir_kernel::pins::ensure_bpffs().expect("bpffs").join("weir").join(instance);
     match std::fs::read_dir(path) {
-        Ok(entries) => entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
+        Ok(entries) => {
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        }
         Err(_) => Vec::new(),
     }
 }
