@@ -213,6 +213,7 @@ impl<'a> Isel<'a> {
             }
             Op::Advance { cursor, by, max } => self.advance(cursor, by, max, result),
             Op::Load { cursor, offset, bytes } => self.load_packet(cursor, offset, bytes, result),
+            Op::Detour { cursor, max } => self.detour(cursor, max, result),
             Op::Offset(cursor) => self.offset(cursor, result),
             Op::FrameLen => self.frame_len(result),
             Op::Unstash { slot } => self.unstash(slot, result),

@@ -169,6 +169,7 @@ impl Isel<'_> {
                 reach[result.index()] = match inst.op {
                     Op::Skip { cursor, bytes } => reach[cursor.index()] + u64::from(bytes),
                     Op::Advance { cursor, max, .. } => reach[cursor.index()] + u64::from(max),
+                    Op::Detour { max, .. } => u64::from(max),
                     _ => 0,
                 };
             }
@@ -197,6 +198,18 @@ impl Isel<'_> {
         };
         let moved = self.alu(Width::W64, AluOp::Add, base, bounded);
         self.place(result, Place::Cursor(moved, delta));
+    }
+
+    /// The distance of two packet pointers is any number to the verifier; and a fresh start has none
+    /// of the ranges that the one at hand may have got on one way and not on another.
+    pub(super) fn detour(&mut self, cursor: Value, max: u16, result: Value) {
+        let (base, delta) = self.cursor(cursor);
+        let start = self.load(Size::W, self.context, context(self.options.hook).data);
+        let distance = self.alu(Width::W64, AluOp::Sub, base, start);
+        let distance = if delta == 0 { distance } else { self.alu_imm(Width::W64, AluOp::Add, distance, delta) };
+        let bounded = self.bound(distance, max);
+        let moved = self.alu(Width::W64, AluOp::Add, start, bounded);
+        self.place(result, Place::Cursor(moved, 0));
     }
 
     /// A value that is at most `max`, in a way that the verifier sees.
@@ -240,20 +253,14 @@ impl Isel<'_> {
         self.place(result, Place::Register(vreg));
     }
 
-    /// The length of the frame, where a cursor is likely to be around.
+    /// The length of the frame.
     pub(super) fn frame_len(&mut self, result: Value) {
-        let len = match self.options.hook {
-            Hook::Xdp if !self.options.multi_buffer() => {
-                let (end, data) = (self.data_end, self.data);
-                self.shared(Shared::FrameLen, |isel| isel.alu(Width::W64, AluOp::Sub, end, data))
-            }
-            _ => self.counted_len(),
-        };
+        let len = self.counted_len();
         self.place(result, Place::Register(len));
     }
 
-    /// The length of the frame at the packet's end, when nothing else of it is needed any more: two
-    /// loads are better than two values kept for so long.
+    /// The length of the frame from the context: two loads are better than two pointers kept for so
+    /// long, of which the verifier would remember on every way how far they may be read.
     pub(super) fn counted_len(&mut self) -> VReg {
         match self.options.hook {
             Hook::TcIngress | Hook::TcEgress => self.load(Size::W, self.context, SKB_LEN),

@@ -224,6 +224,11 @@ impl Builder {
         self.append(Op::Load { cursor, offset, bytes }, Type::Int(8 * bytes))
     }
 
+    /// The same cursor, of which the kernel's verifier knows only that it is at most `max` bytes in.
+    pub fn detour(&mut self, cursor: Value, max: u16) -> Value {
+        self.append(Op::Detour { cursor, max }, Type::Cursor)
+    }
+
     /// How far the cursor is from the frame's start.
     pub fn offset(&mut self, cursor: Value) -> Value {
         self.append(Op::Offset(cursor), Type::Int(16))

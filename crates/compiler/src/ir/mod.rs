@@ -118,6 +118,10 @@ pub enum Op {
     Skip { cursor: Value, bytes: u16 },
     /// `bytes` (1, 2, 4, 8) at `cursor + offset`, big endian, giving `u8*bytes`.
     Load { cursor: Value, offset: u16, bytes: u8 },
+    /// The same cursor (at most `max` bytes from the frame's start), reached in a way on which the
+    /// kernel's verifier loses what it knew of it. Where many ways meet, cursors that took a detour
+    /// are all the same to it, so that it goes through what follows once.
+    Detour { cursor: Value, max: u16 },
     /// How many bytes lie between the frame's start and the cursor, giving `u16`.
     Offset(Value),
     /// The length of the frame in bytes, without FCS, giving `u32`.

@@ -285,6 +285,11 @@ fn op(scan: &mut Scan<'_>, ty: Option<Type>) -> Expected<Op> {
         "count" => scan.number().map(|counter| Op::Count { counter }),
         "unstash" => scan.number().map(|slot| Op::Unstash { slot }),
         "advance" => advance(scan),
+        "detour" => {
+            let cursor = value(scan)?;
+            scan.expect("max")?;
+            Ok(Op::Detour { cursor, max: scan.number()? })
+        }
         "skip" => plus(scan).map(|(cursor, bytes)| Op::Skip { cursor, bytes }),
         "load" => load(scan, ty),
         "in" => in_set(scan),

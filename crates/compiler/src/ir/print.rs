@@ -185,6 +185,7 @@ impl Display for Op {
             Op::Compare(relation, a, b) => write!(f, "{} {a}, {b}", word(&RELATIONS, *relation)),
             Op::Start => f.write_str("start"),
             Op::Advance { cursor, by, max } => write!(f, "advance {cursor} by {by} max {max}"),
+            Op::Detour { cursor, max } => write!(f, "detour {cursor} max {max}"),
             Op::Skip { cursor, bytes } => write!(f, "skip {cursor} + {bytes}"),
             Op::Load { cursor, offset, .. } => write!(f, "load {cursor} + {offset}"),
             Op::Offset(cursor) => write!(f, "offset {cursor}"),

@@ -45,7 +45,10 @@ impl Op {
             | Op::Unstash { .. } => {}
             Op::Binary(_, a, b) | Op::Compare(_, a, b) => [*a, *b].into_iter().for_each(f),
             Op::Advance { cursor, by, .. } => [*cursor, *by].into_iter().for_each(f),
-            Op::Skip { cursor, .. } | Op::Load { cursor, .. } | Op::Offset(cursor) => f(*cursor),
+            Op::Skip { cursor, .. }
+            | Op::Detour { cursor, .. }
+            | Op::Load { cursor, .. }
+            | Op::Offset(cursor) => f(*cursor),
             Op::InSet { key, .. } => key.iter().copied().for_each(f),
             Op::Take { key, cost, .. } => key.iter().chain([cost]).copied().for_each(f),
             Op::Stash { value, .. } => f(*value),
@@ -63,7 +66,10 @@ impl Op {
             | Op::Unstash { .. } => {}
             Op::Binary(_, a, b) | Op::Compare(_, a, b) => [a, b].into_iter().for_each(f),
             Op::Advance { cursor, by, .. } => [cursor, by].into_iter().for_each(f),
-            Op::Skip { cursor, .. } | Op::Load { cursor, .. } | Op::Offset(cursor) => f(cursor),
+            Op::Skip { cursor, .. }
+            | Op::Detour { cursor, .. }
+            | Op::Load { cursor, .. }
+            | Op::Offset(cursor) => f(cursor),
             Op::InSet { key, .. } => key.iter_mut().for_each(f),
             Op::Take { key, cost, .. } => key.iter_mut().chain([cost]).for_each(f),
             Op::Stash { value, .. } => f(value),
@@ -91,7 +97,7 @@ impl Op {
     pub fn fixed_type(&self) -> Option<Type> {
         Some(match self {
             Op::Compare(..) | Op::InSet { .. } | Op::Take { .. } => super::BOOL,
-            Op::Start | Op::Advance { .. } | Op::Skip { .. } => Type::Cursor,
+            Op::Start | Op::Advance { .. } | Op::Skip { .. } | Op::Detour { .. } => Type::Cursor,
             Op::Load { bytes, .. } => Type::Int(bytes.saturating_mul(8)),
             Op::Offset(_) => Type::Int(16),
             Op::FrameLen => Type::Int(32),

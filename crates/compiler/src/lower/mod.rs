@@ -71,6 +71,8 @@ struct Lower<'a> {
     slots: Slots,
     state_blocks: HashMap<StateId, ir::Block>,
     class_blocks: HashMap<ClassId, ir::Block>,
+    /// The state whose blocks are being made.
+    current_state: Option<StateId>,
     states_to_do: Vec<StateId>,
     classes_to_do: Vec<ClassId>,
 }
@@ -93,6 +95,7 @@ impl<'a> Lower<'a> {
             slots: Slots::new(),
             state_blocks: HashMap::new(),
             class_blocks: HashMap::new(),
+            current_state: None,
             states_to_do: Vec::new(),
             classes_to_do: Vec::new(),
         };

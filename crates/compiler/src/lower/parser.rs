@@ -8,6 +8,13 @@ use crate::plan::{ClassId, Edge, Goto, State, StateId, base_terms};
 use crate::policy::{MAX_HEADER, Next, Pred, Protocol, Selector, Term};
 use std::collections::BTreeSet;
 
+/// Parsers of up to so many states let the main way to each state keep its exact cursor.
+const EXACT_STATES: usize = 200;
+
+/// No header is looked for farther into a frame: several headers of [`MAX_HEADER`] bytes, and far
+/// enough from the 64 KiB up to which the verifier follows packet pointers for one more of them.
+const FARTHEST: u16 = 0x7fff;
+
 impl Lower<'_> {
     /// Where to jump for a way of the parser, with the values at hand.
     pub(super) fn goto(&mut self, goto: Goto, cursor: Value, env: &Env) -> Target {
@@ -16,11 +23,23 @@ impl Lower<'_> {
             Goto::State(id) => {
                 let found = self.found_before(id);
                 let block = self.state_block(id);
+                let cursor = if self.meets_others(id) { self.b.detour(cursor, FARTHEST) } else { cursor };
                 let mut args = vec![cursor];
                 args.extend(self.shape.args(&mut self.b, env, &found));
                 Target { block, args }
             }
         }
+    }
+
+    /// Whether other ways lead to a state than the one that is being made, which is not its main one.
+    ///
+    /// The kernel's verifier goes through everything behind a meeting point once for every way whose
+    /// cursor it knows something else of. Ways that bring a cursor of which it knows nothing are the
+    /// same to it; the main way keeps its exact cursor, unless there are too many to afford that.
+    fn meets_others(&self, id: StateId) -> bool {
+        let main_way = self.plan.graph.states[id.0 as usize].main_way;
+        let exact_main_way = self.plan.graph.states.len() <= EXACT_STATES;
+        main_way.is_some_and(|main| !exact_main_way || self.current_state != Some(main))
     }
 
     fn goto_class(&mut self, class: ClassId, env: &Env) -> Target {
@@ -55,6 +74,7 @@ impl Lower<'_> {
     /// One state: is the header there, what of it is asked for, what follows.
     pub(super) fn state(&mut self, id: StateId) {
         let state = self.plan.graph.states[id.0 as usize].clone();
+        self.current_state = Some(id);
         let block = self.state_blocks[&id];
         let slots = self.shape.slots(&self.found_before(id));
         let mut env = Env::default();

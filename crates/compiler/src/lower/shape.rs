@@ -11,6 +11,10 @@ use crate::plan::Plan;
 use crate::policy::{HeaderRef, Place, Policy, Protocols, SliceRef, Term};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+/// With more presence bits than this they live in scratch memory: there the kernel's verifier does
+/// not know them, and so does not go through the program once for every combination.
+const KNOWN_BITS: usize = 4;
+
 /// Presence bits in a word: a test of one is then a single instruction with a 32-bit constant.
 const WORD: u32 = 32;
 
@@ -95,6 +99,7 @@ impl Shape {
                 }
             }
         }
+        shape.stash_words();
         shape
     }
 
@@ -107,17 +112,44 @@ impl Shape {
         (self.bits.len() as u32).div_ceil(WORD)
     }
 
+    /// Gives the words of presence bits their scratch slots where there are many.
+    fn stash_words(&mut self) {
+        if self.bits.len() > KNOWN_BITS {
+            for word in 0..self.words() {
+                self.stashed.insert(Slot::Bits(word), self.scratch);
+                self.scratch += 1;
+            }
+        }
+    }
+
+    fn read_word(&self, b: &mut Builder, env: &Env, word: u32) -> Value {
+        match self.stashed.get(&Slot::Bits(word)) {
+            Some(&scratch) => b.unstash(scratch, Type::Int(WORD as u8)),
+            None => env.slots[&Slot::Bits(word)],
+        }
+    }
+
+    fn write_word(&self, b: &mut Builder, env: &mut Env, word: u32, value: Value) {
+        match self.stashed.get(&Slot::Bits(word)) {
+            Some(&scratch) => b.stash(scratch, value),
+            None => {
+                env.slots.insert(Slot::Bits(word), value);
+            }
+        }
+    }
+
     /// At the frame's start: no presence bit is set.
     pub(super) fn begin(&self, b: &mut Builder, env: &mut Env) {
         for word in 0..self.words() {
             let zero = b.constant(0);
-            env.slots.insert(Slot::Bits(word), zero);
+            self.write_word(b, env, word, zero);
         }
     }
 
     /// What a block gets that runs after these static headers were found.
     pub(super) fn slots(&self, found: &BTreeSet<HeaderRef>) -> Vec<(Slot, Type)> {
         let words = (0..self.words()).map(|word| (Slot::Bits(word), Type::Int(WORD as u8)));
+        let words = words.filter(|(slot, _)| !self.stashed.contains_key(slot));
         let values = self.carried.iter().filter(|(h, _)| found.contains(h)).flat_map(|(_, slots)| slots.iter().cloned());
         words.chain(values).collect()
     }
@@ -131,21 +163,20 @@ impl Shape {
     /// Sets a presence bit: to `there` (a `u1`), or for good.
     pub(super) fn set_bit(&self, b: &mut Builder, env: &mut Env, bit: &Bit, there: Option<Value>) {
         let Some(&index) = self.bits.get(bit) else { return };
-        let slot = Slot::Bits(index / WORD);
         let shift = u64::from(index % WORD);
         let mask = match there {
             Some(there) => b.binary_const(BinaryOp::Shl, there, shift),
             None => b.constant(1 << shift),
         };
-        let before = env.slots[&slot];
+        let before = self.read_word(b, env, index / WORD);
         let after = b.binary_as(BinaryOp::Or, before, mask, Type::Int(WORD as u8));
-        env.slots.insert(slot, after);
+        self.write_word(b, env, index / WORD, after);
     }
 
     /// A presence bit as a value that is not zero if it is set; `None` if it is not kept.
     pub(super) fn bit(&self, b: &mut Builder, env: &Env, bit: &Bit) -> Option<Value> {
         let index = *self.bits.get(bit)?;
-        let word = env.slots[&Slot::Bits(index / WORD)];
+        let word = self.read_word(b, env, index / WORD);
         Some(b.binary_const(BinaryOp::And, word, 1 << (index % WORD)))
     }
 

@@ -144,6 +144,7 @@ impl Knowledge {
             Op::Skip { cursor, bytes } => {
                 binary_range(BinaryOp::Add, self.range(cursor), exactly(u64::from(bytes)))
             }
+            Op::Detour { cursor, .. } => self.range(cursor),
             Op::Advance { cursor, by, .. } => binary_range(BinaryOp::Add, self.range(cursor), self.range(by)),
             Op::Offset(cursor) if self.range(cursor).1 <= 0xffff => self.range(cursor),
             _ => (0, u64::MAX),

@@ -33,6 +33,8 @@ pub struct State {
     /// For each entry of the protocol's `next`: the values that lead on. Other values of the
     /// entry's table lead to `last`, values that are not in the table to the next entry.
     pub next: Vec<Edge>,
+    /// The state before it on the shortest way, if several ways meet here.
+    pub main_way: Option<StateId>,
 }
 
 /// The ways on from one entry of `next`.
@@ -95,7 +97,43 @@ pub(super) fn build(policy: &Policy, demand: &Demand, statics: &BTreeSet<HeaderR
         None => None,
     };
     let start = start.unwrap_or_else(|| Goto::Class(building.class(&Found::new())));
-    Some(Graph { states: building.states, classes: building.classes, start })
+    let mut graph = Graph { states: building.states, classes: building.classes, start };
+    graph.find_meeting_ways();
+    Some(graph)
+}
+
+impl Graph {
+    /// Notes for every state that is reached from several others which of them is nearest to the
+    /// frame's start: by that way most packets come.
+    fn find_meeting_ways(&mut self) {
+        let Goto::State(start) = self.start else { return };
+        let mut first: Vec<Option<StateId>> = vec![None; self.states.len()];
+        let mut seen = vec![false; self.states.len()];
+        let mut todo = std::collections::VecDeque::from([start]);
+        seen[start.0 as usize] = true;
+        while let Some(from) = todo.pop_front() {
+            for to in self.ways_on(from) {
+                let index = to.0 as usize;
+                match first[index] {
+                    None if to != start => first[index] = Some(from),
+                    Some(before) if before != from => self.states[index].main_way = Some(before),
+                    _ => {}
+                }
+                if !std::mem::replace(&mut seen[index], true) {
+                    todo.push_back(to);
+                }
+            }
+        }
+    }
+
+    fn ways_on(&self, from: StateId) -> Vec<StateId> {
+        let rows = self.states[from.0 as usize].next.iter().flat_map(|edge| &edge.rows);
+        rows.filter_map(|(_, goto)| match goto {
+            Goto::State(id) => Some(*id),
+            Goto::Class(_) => None,
+        })
+        .collect()
+    }
 }
 
 impl Building<'_> {
@@ -169,7 +207,7 @@ impl Building<'_> {
             found.insert(header);
         }
         let last = self.class(&found);
-        self.states.push(State { header, absent, last, next: Vec::new() });
+        self.states.push(State { header, absent, last, next: Vec::new(), main_way: None });
         let mut passed = passed.clone();
         *passed.entry((true, self.protocols[protocol].group)).or_insert(0) += 1;
         let counted = self.told_apart(protocol, level).min(index + 1);

@@ -67,7 +67,7 @@ pub struct Plan {
 const CHAIN_BUDGET: u64 = 12_000;
 
 /// Parsers beyond this many states are not worth knowing every header statically.
-const STATE_BUDGET: usize = 1_500;
+const STATE_BUDGET: usize = 300;
 
 /// More classes than this are never told apart.
 const CLASS_BUDGET: usize = 96;

@@ -129,6 +129,7 @@ impl Resolver<'_> {
             Op::Load { cursor, offset, bytes } => {
                 Step::Load { to, cursor: cursor.0, offset: *offset, bytes: *bytes }
             }
+            Op::Detour { cursor, .. } => Step::Move { to, from: cursor.0 },
             Op::Offset(cursor) => Step::Offset { to, cursor: cursor.0 },
             Op::FrameLen => Step::FrameLen { to },
             Op::InSet { set, key } => {

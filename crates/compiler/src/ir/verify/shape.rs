@@ -131,7 +131,10 @@ impl Types<'_> {
                 self.require_cursor(*cursor, at, errors);
                 self.require_int(*by, at, errors);
             }
-            Op::Skip { cursor, .. } | Op::Load { cursor, .. } | Op::Offset(cursor) => {
+            Op::Skip { cursor, .. }
+            | Op::Detour { cursor, .. }
+            | Op::Load { cursor, .. }
+            | Op::Offset(cursor) => {
                 self.require_cursor(*cursor, at, errors);
             }
             _ => op.operands(|value| self.require_int(value, at, errors)),
