@@ -68,7 +68,11 @@ fn twenty_kills_lose_and_misjudge_nothing() {
     let sent = std::thread::scope(|scope| {
         let sender = scope.spawn(|| send(client, "eth0", &mut traffic, &options).expect("sending"));
         for round in 0..20u64 {
-            kill_after(start(&edge.instance, "reloads"), Duration::from_micros(200_000 + round * 23_137));
+            let child = start(&edge.instance, "reloads");
+            // Every other time while the next generation stands beside the running one, a little later each time.
+            std::thread::sleep(Duration::from_micros(200_000 + round * 23_137));
+            while round % 2 == 0 && edge.generations().len() == 1 {}
+            kill_after(child, Duration::from_micros(round / 2 * 100));
             leftovers += edge.generations().len() - 1;
             let adopted = Instance::open(&edge.instance).unwrap();
             assert_eq!(edge.generations().len(), 1, "leftovers are removed");
@@ -132,4 +136,51 @@ fn a_killed_capture_gives_the_plain_policy_back() {
     Instance::open(&edge.instance).unwrap();
     assert_eq!(instance.status().unwrap().capturing, Vec::<String>::new());
     assert_eq!(edge.generations(), ["gen-1"]);
+}
+
+/// What a kill leaves between any two steps, made by hand.
+#[test]
+fn whatever_is_half_made_goes_and_what_runs_stays() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (mut instance, _) = edge.load(SAME_MEANING[0]);
+    let place = weir_kernel::pins::ensure_bpffs().unwrap().join("weir").join(&edge.instance);
+    let pins: Vec<String> = std::fs::read_dir(place.join("gen-1"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "program")
+        .collect();
+    for many in 0..=pins.len() {
+        std::fs::create_dir(place.join("gen-2")).unwrap();
+        for name in &pins[..many] {
+            weir_kernel::pins::duplicate(&place.join("gen-1").join(name), &place.join("gen-2").join(name))
+                .unwrap();
+        }
+        // Commands that only look do not mind.
+        assert_eq!(instance.status().unwrap().generation, 1);
+        Instance::open(&edge.instance).unwrap();
+        assert_eq!(edge.generations(), ["gen-1"]);
+    }
+    // Killed right before the swap, or right after it and before the old generation went: both are complete.
+    std::fs::create_dir(place.join("gen-7")).unwrap();
+    for name in &pins {
+        weir_kernel::pins::duplicate(&place.join("gen-1").join(name), &place.join("gen-7").join(name))
+            .unwrap();
+    }
+    weir_kernel::pins::duplicate(&place.join("root"), &place.join("gen-7").join("program")).unwrap();
+    assert_eq!(instance.status().unwrap().generation, 1);
+    instance.reload(&Policy::new("test.weir", SAME_MEANING[1])).unwrap();
+    assert_eq!(edge.generations(), ["gen-2"]);
+    edge.send(53, 10);
+    assert_eq!(packets(&instance, "bad"), 10);
+
+    // An unload that was killed: nothing runs, and the next command removes the rest.
+    std::fs::rename(place.join("links"), place.join("detaching")).unwrap();
+    assert!(!weir_dataplane::list_instances().unwrap().contains(&edge.instance));
+    assert!(matches!(Instance::open(&edge.instance), Err(weir_dataplane::Error::NoInstance { .. })));
+    assert_eq!(crate::support::leftovers(&edge.instance), Vec::<String>::new());
+    // And a load takes its place.
+    let (again, _) = edge.load(SAME_MEANING[0]);
+    edge.send(53, 10);
+    assert_eq!(packets(&again, "bad"), 10);
 }

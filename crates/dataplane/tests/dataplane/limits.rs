@@ -83,14 +83,14 @@ fn ten_keys_are_limited_within_two_percent() {
 #[test]
 fn a_hundred_thousand_keys_are_limited_within_two_percent() {
     require_kernel!();
-    let off = accuracy("limit few when udp to 30/min burst 2 per ip.src max 100k\n", 100_000, 100_000);
+    let off = accuracy("limit few when udp to 1800/h burst 2 per ip.src max 100k\n", 100_000, 100_000);
     assert!(off.abs() < 2.0, "{off}");
 }
 
 #[test]
 fn many_cpus_share_one_rate() {
     require_kernel!();
-    let policy = compiled("limit one when udp to 1M/s burst 1k\n");
+    let policy = compiled("limit one when udp to 1M/s burst 200k\n");
     let mut kernel = Kernel::load(&policy).unwrap();
     let edge = Edge::new();
     let mut frame = Vec::new();
@@ -111,12 +111,12 @@ fn many_cpus_share_one_rate() {
     let elapsed = start.elapsed();
     let counters = kernel.counters().unwrap();
     let passed = counters[0].packets - counters[0].over_packets;
-    let expected = 1_000.0 + elapsed.as_secs_f64() * 1_000_000.0;
+    let expected = 200_000.0 + elapsed.as_secs_f64() * 1_000_000.0;
     let off = (passed as f64 / expected - 1.0) * 100.0;
     say(&format!(
         "{threads} CPUs, {:.1} million packets/s: {passed} passed, {expected:.0} expected, {off:+.2} %",
         counters[0].packets as f64 / elapsed.as_secs_f64() / 1e6
     ));
     assert!(counters[0].over_packets > 0, "the threads offered more than the rate");
-    assert!(off < 2.0 && off > -10.0, "{off}");
+    assert!(off.abs() < 2.0, "{off}");
 }
