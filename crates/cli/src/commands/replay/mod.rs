@@ -52,6 +52,7 @@ struct Replaying<'a> {
     listing: String,
     split: Option<Split>,
     progress: Progress,
+    opened: usize,
     cut: u64,
     not_ethernet: u64,
 }
@@ -68,6 +69,7 @@ pub(super) fn run(args: &Replay, printer: &mut Printer) -> Outcome {
         listing: String::new(),
         split: args.write.as_deref().map(Split::create).transpose()?,
         progress: printer.progress("judging frames", None),
+        opened: 0,
         cut: 0,
         not_ethernet: 0,
     };
@@ -77,7 +79,10 @@ pub(super) fn run(args: &Replay, printer: &mut Printer) -> Outcome {
             broken.push(told(path, &error));
         }
     }
-    replaying.finish(printer)?;
+    // Where nothing could be read at all, zeros would only look like an answer.
+    if replaying.opened > 0 {
+        replaying.finish(printer)?;
+    }
     match broken.pop() {
         None => Ok(Exit::Fine),
         Some(last) => {
@@ -120,6 +125,7 @@ impl Replaying<'_> {
             Ok(reader) => reader,
             Err(error) => return Ok(Err(error)),
         };
+        self.opened += 1;
         let mut first = true;
         for frame in reader {
             let frame = match frame {
