@@ -1,7 +1,9 @@
 use crate::Hook;
 use std::fmt;
 use std::path::PathBuf;
-use weir_compiler::{Analysis, codegen::CodegenError};
+use weir_compiler::Analysis;
+use weir_compiler::codegen::CodegenError;
+use weir_compiler::policy::Statement;
 use weir_kernel::KernelError;
 use weir_kernel::attach::AttachError;
 use weir_kernel::load::LoadError;
@@ -259,13 +261,37 @@ pub(crate) fn refusal(error: LoadError, analysis: &Analysis) -> Error {
     Error::Rejected { place, message, fix: explanation.fix, log }
 }
 
-/// The statement that stands on a line. The verifier's log knows files without their directories.
+/// The statement that a line belongs to: the last one that begins on it or before it. The verifier's log knows files
+/// without their directories.
 fn statement_at(analysis: &Analysis, file: &str, line: u32) -> Option<String> {
-    let found = analysis.policy.statements.iter().find(|statement| {
+    let begins = |statement: &Statement| {
         let source = &analysis.sources[statement.span.source];
         let first = source.line_column(statement.span.start).0;
-        let last = source.line_column(statement.span.end.saturating_sub(1)).0;
-        source.name.rsplit('/').next() == Some(file) && (first..=last).contains(&line)
-    });
-    found.map(|statement| statement.name.clone())
+        (source.name.rsplit('/').next() == Some(file) && first <= line).then_some(first)
+    };
+    let found = analysis.policy.statements.iter().filter(|statement| begins(statement).is_some());
+    found.max_by_key(|statement| begins(statement)).map(|statement| statement.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_kernel::verifier_log::explain;
+
+    #[test]
+    fn a_refusal_names_the_rule() {
+        let text = "pass web when tcp.dstport == 80\n\ndrop big when\n    frame.len > 1000\n";
+        let analysis = weir_compiler::analyse("etc/edge.weir", text, &weir_compiler::NoFiles);
+        let log = "0: R1=ctx() R10=fp0\n; frame.len > 1000 @ edge.weir:4\n\
+            7: (61) r0 = *(u32 *)(r2 +0)\nR2 invalid mem access 'scalar'\nprocessed 8 insns\n";
+        let error = LoadError::Rejected {
+            program: "weir".into(),
+            explanation: Box::new(explain(log)),
+            log: log.into(),
+            errno: 13,
+        };
+        let text = refusal(error, &analysis).to_string();
+        assert!(text.starts_with("rule `big`, line 4: the kernel refuses the program: "), "{text}");
+        assert!(text.contains("R2 invalid mem access 'scalar'"), "{text}");
+    }
 }

@@ -114,6 +114,7 @@ pub(crate) fn settle(place: &Place) -> Result<Generation, Error> {
             place::remove_dir(&place.generation(number))?;
         }
     }
+    crate::sets::mend(&running)?;
     Ok(running)
 }
 

@@ -219,9 +219,10 @@ impl Instance {
         let built = build(policy, setting, Some(&running.meta), &[])?;
         let start = Instant::now();
         let made = make::successor(&self.place, &built, setting, Some(&running))?;
+        let slots = self.slots()?;
         let load_us = microseconds(start);
         let start = Instant::now();
-        if let Err(error) = self.slots()?.set_program(root::POLICY, &made.program) {
+        if let Err(error) = slots.set_program(root::POLICY, &made.program) {
             place::remove_dir(&self.place.generation(made.number))?;
             return Err(error.into());
         }

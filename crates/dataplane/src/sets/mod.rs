@@ -179,6 +179,16 @@ impl LiveSet {
     }
 }
 
+/// Finishes changes of prefixes whose process was killed: the trie says again what their lifetimes say.
+pub(crate) fn mend(running: &Generation) -> Result<(), Error> {
+    for set in running.meta.sets.iter().filter(|set| set.live.is_some()) {
+        for part in (0..set.parts.len()).filter(|part| set.parts[*part].truth().is_some()) {
+            PartMaps::mend(running, set, part)?;
+        }
+    }
+    Ok(())
+}
+
 fn find(running: &Generation, name: &str) -> Result<SetMeta, Error> {
     let sets = &running.meta.sets;
     let Some(set) = sets.iter().find(|set| set.name == name) else {

@@ -46,14 +46,24 @@ impl PartMaps {
     ) -> Result<Self, Error> {
         let part = &set.parts[index];
         let hash = part.hash.as_ref().map(|name| running.map(name)).transpose()?;
-        let tries = match (&part.trie, part.truth()) {
-            (Some(trie), Some(truth)) => {
-                let maps = PrefixMaps { trie: running.map(trie)?, truth: running.map(&truth)? };
-                Some(Tries::open(maps, running.map("live")?, &part.words, part.index, tables)?)
-            }
-            _ => None,
+        let tries = match prefix_maps(running, set, index)? {
+            Some(maps) => Some(Tries::open(maps, running.map("live")?, &part.words, tables)?),
+            None => None,
         };
         Ok(Self { set: set.clone(), part: index, decl: part.decl(true), hash, tries })
+    }
+
+    /// Makes the trie again if a change of it was not finished.
+    pub(crate) fn mend(running: &Generation, set: &SetMeta, index: usize) -> Result<(), Error> {
+        let Some(maps) = prefix_maps(running, set, index)? else { return Ok(()) };
+        if maps.changes()?.is_multiple_of(2) {
+            return Ok(());
+        }
+        let part = &set.parts[index];
+        let table = maps.repair(&part.words)?;
+        let count = value(table.len() as u64);
+        running.map("live")?.update(&part.index.to_ne_bytes(), &count, Update::Any)?;
+        Ok(maps.count_change()?)
     }
 
     /// Adds elements; if there is no room for all, none of them.
@@ -280,16 +290,9 @@ impl Tries {
         maps: PrefixMaps,
         live: Map,
         words: &[u8],
-        index: u32,
         tables: &mut HashMap<u32, (u64, Prefixes)>,
     ) -> Result<Self, Error> {
         let changes = maps.changes()?;
-        if changes % 2 == 1 {
-            let table = maps.repair(words)?;
-            live.update(&index.to_ne_bytes(), &value(table.len() as u64), Update::Any)?;
-            maps.count_change()?;
-            return Ok(Self { maps, live, table });
-        }
         let remembered = tables.remove(&maps.truth.info().id).filter(|(then, _)| *then == changes);
         let table = match remembered {
             Some((_, table)) => table,
@@ -297,6 +300,12 @@ impl Tries {
         };
         Ok(Self { maps, live, table })
     }
+}
+
+fn prefix_maps(running: &Generation, set: &SetMeta, index: usize) -> Result<Option<PrefixMaps>, KernelError> {
+    let part = &set.parts[index];
+    let (Some(trie), Some(truth)) = (&part.trie, part.truth()) else { return Ok(None) };
+    Ok(Some(PrefixMaps { trie: running.map(trie)?, truth: running.map(&truth)? }))
 }
 
 /// What the trie must hold after these keys changed. Many changes are cheaper as a walk over all.

@@ -70,6 +70,37 @@ fn every_hook_on_several_interfaces() {
 }
 
 #[test]
+fn egress_judges_what_leaves() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (instance, _) = edge.try_load(DROP_53, &["in0"], Hook::TcEgress).unwrap();
+    let send = |port: u16| {
+        let socket = std::net::UdpSocket::bind("10.1.0.1:0").unwrap();
+        // `EPERM` is how a socket learns that tc dropped its packet.
+        (0..10).filter(|_| socket.send_to(b"x", ("10.1.0.2", port)).is_ok()).count()
+    };
+    edge.host().run(|| send(80)).unwrap();
+    edge.host().run(|| send(53)).unwrap();
+    assert_eq!(packets(&instance, "dns"), 10);
+    assert!(packets(&instance, "default") >= 10);
+}
+
+#[test]
+fn an_interface_that_is_gone_is_told() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (mut instance, _) = edge.try_load(DROP_53, &["in0", "in1"], Hook::XdpNative).unwrap();
+    edge.host().run(|| weir_kernel::netlink::Netlink::open().unwrap().delete_link("in1").unwrap()).unwrap();
+    let attached = instance.attachments().unwrap();
+    assert_eq!((attached[0].active, attached[1].active, attached[1].ifindex), (true, false, 0));
+    instance.reload(&weir_dataplane::Policy::new("test.weir", "count all\n")).unwrap();
+    edge.send(53, 10);
+    assert_eq!(packets(&instance, "all"), 10);
+    instance.unload().unwrap();
+    assert_eq!(leftovers(&edge.instance), Vec::<String>::new());
+}
+
+#[test]
 fn all_interfaces_or_none() {
     require_kernel!();
     let edge = Edge::new();

@@ -174,6 +174,43 @@ fn what_was_added_survives_reloads_also_into_a_larger_map() {
     edge.send(80, 10);
     assert_eq!(packets(&instance, "blocked"), 10);
     assert_eq!(texts(&mut set).len(), 4);
+    // What was deleted of the policy's own comes back with the policy.
+    set.flush().unwrap();
+    edge.send(80, 10);
+    assert_eq!(packets(&instance, "blocked"), 10);
+    crate::reloads::reload(&mut instance, &policy(100, "192.0.2.3, 10.1.0.0/16"));
+    assert_eq!(texts(&mut set), ["192.0.2.3", "10.1.0.0/16"]);
+    edge.send(80, 10);
+    assert_eq!(packets(&instance, "blocked"), 20);
+}
+
+#[test]
+fn writers_take_turns() {
+    require_kernel!();
+    let edge = Edge::new();
+    let text = "set blocked : ip max 10k\ndrop blocked when ip.src in blocked\n";
+    let (mut instance, _) = edge.load(text);
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let mut set = blocked(&instance);
+            scope.spawn(move || {
+                for n in 0..50 {
+                    set.add(
+                        &[format!("10.{writer}.{n}.1"), format!("11.{writer}.{n}.0/24")],
+                        Lifetime::Forever,
+                    )
+                    .unwrap();
+                }
+            });
+        }
+        for round in 0..10 {
+            // The larger map is a new one: what is written while it is filled must not be lost.
+            crate::reloads::reload(&mut instance, &text.replace("10k", &format!("{}", 10_000 + round)));
+        }
+    });
+    let mut set = blocked(&instance);
+    assert_eq!(texts(&mut set).len(), 400);
+    assert_eq!(instance.sets().unwrap()[0].elements, 400);
 }
 
 #[test]
