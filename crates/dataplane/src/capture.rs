@@ -57,8 +57,8 @@ impl Capture {
             let nearest = nearest(unknown, names.iter().copied()).map(str::to_owned);
             return Err(Error::NoStatement { name: unknown.clone(), nearest });
         }
-        let source = &plain.meta.source;
-        let policy = Policy { name: &source.name, text: &source.text, loader: source };
+        let source = plain.source(&place)?;
+        let policy = Policy { name: &source.name, text: &source.text, loader: &source };
         let built = build(&policy, &plain.meta.setting, Some(&plain.meta), &statements)?;
         let ids = built.lowered.program.statements.clone();
         let capture = CaptureMeta { of: plain.number, statements, ids: ids.clone() };

@@ -1,6 +1,6 @@
 //! A generation: a loaded policy with its maps, as a directory of pins.
 
-use super::meta::Meta;
+use super::meta::{Meta, Source};
 use super::place::{self, Place};
 use super::root;
 use crate::Error;
@@ -68,6 +68,12 @@ impl Generation {
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Its policy, as it was read.
+    pub(crate) fn source(&self, place: &Place) -> Result<Source, Error> {
+        let source = Source::read(&self.path.join("source"))?;
+        source.ok_or_else(|| place.damaged("the policy's text cannot be read"))
     }
 
     /// Its program.

@@ -2,7 +2,7 @@
 
 use super::build::Built;
 use super::generation::Generation;
-use super::meta::{CaptureMeta, Carried, Counting, LimitMeta, Meta, Setting};
+use super::meta::{CaptureMeta, Carried, Counting, LimitMeta, Meta, Setting, Source};
 use super::place::{self, Place};
 use crate::Error;
 use crate::counters::counted;
@@ -58,7 +58,7 @@ pub(crate) fn successor(
     let options = std::mem::take(&mut plan.options);
     let mut loaded = load(built, options)?;
     plan.beside.extend(fill(built, &meta, &carries, &loaded)?);
-    pin(place, &meta, &mut loaded, &plan.beside).map(|program| Made {
+    pin(place, &meta, &built.source, &mut loaded, &plan.beside).map(|program| Made {
         number: meta.generation,
         program,
         kept: plan.kept,
@@ -99,7 +99,7 @@ pub(crate) fn variant(
         ..meta(built, setting, Some(plain), Some(capture))
     };
     let mut loaded = load(built, options)?;
-    let program = pin(place, &meta, &mut loaded, &beside)?;
+    let program = pin(place, &meta, &built.source, &mut loaded, &beside)?;
     Ok(Made { number: meta.generation, program, kept: vec![], fresh: vec![], gone: vec![] })
 }
 
@@ -114,7 +114,8 @@ fn meta(
         generation: running.map_or(1, |running| running.number + 1),
         loaded_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         setting: setting.clone(),
-        source: built.source.clone(),
+        policy: built.source.name.clone(),
+        files: built.source.names(),
         program: built.object.programs[0].name.clone(),
         statements: counted(&built.analysis.policy),
         counting: Counting::default(),
@@ -261,7 +262,13 @@ fn fill(
 }
 
 /// Pins everything, the program last: a directory with a program is complete.
-fn pin(place: &Place, meta: &Meta, loaded: &mut Loaded, beside: &[(String, Map)]) -> Result<Program, Error> {
+fn pin(
+    place: &Place,
+    meta: &Meta,
+    source: &Source,
+    loaded: &mut Loaded,
+    beside: &[(String, Map)],
+) -> Result<Program, Error> {
     let path = place.generation(meta.generation);
     place::remove_dir(&path)?;
     let program = loaded.programs.remove(&meta.program);
@@ -274,6 +281,7 @@ fn pin(place: &Place, meta: &Meta, loaded: &mut Loaded, beside: &[(String, Map)]
         for (name, map) in beside {
             map.pin(&path.join(name))?;
         }
+        source.to_map()?.pin(&path.join("source"))?;
         meta.to_map()?.pin(&path.join("meta"))?;
         Ok(program.pin(&path.join("program"))?)
     };

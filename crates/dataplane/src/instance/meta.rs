@@ -1,7 +1,7 @@
 //! What a generation knows about itself: JSON in a pinned map, since bpffs has no files.
 //!
-//! The policy's whole source is in it. So a capture can compile a variant of what runs even if the files
-//! have changed, and `status` can show what runs and not what is on the disk.
+//! The policy's whole source is in a second one, so a capture can compile a variant of what runs even if the
+//! files have changed. It may be large, and is read only then.
 
 use crate::counters::Counted;
 use crate::sets::meta::SetMeta;
@@ -28,7 +28,10 @@ pub(crate) struct Meta {
     /// Seconds since 1970.
     pub(crate) loaded_at: u64,
     pub(crate) setting: Setting,
-    pub(crate) source: Source,
+    /// The policy's name.
+    pub(crate) policy: String,
+    /// The files that it named.
+    pub(crate) files: Vec<String>,
     /// The program's name in the object.
     pub(crate) program: String,
     pub(crate) statements: Vec<Counted>,
@@ -49,7 +52,7 @@ pub(crate) struct Setting {
     pub(crate) target: Target,
 }
 
-/// The policy's text and its files.
+/// The policy's text and its files, pinned as `source`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Source {
     pub(crate) name: String,
@@ -62,7 +65,7 @@ pub(crate) struct Source {
 pub(crate) struct SourceFile {
     from: String,
     path: String,
-    pub(crate) name: String,
+    name: String,
     text: String,
 }
 
@@ -109,39 +112,69 @@ impl Meta {
 
     /// Writes it to a new map.
     pub(crate) fn to_map(&self) -> Result<Map, Error> {
-        let json = serde_json::to_vec(self).map_err(|error| Error::io("write", "meta", error.into()))?;
-        let mut bytes = (json.len() as u64).to_ne_bytes().to_vec();
-        bytes.extend_from_slice(&json);
-        let map = Map::create(&MapSpec {
-            name: "meta".into(),
-            kind: MapKind::Array,
-            key_size: 4,
-            value_size: CHUNK as u32,
-            max_entries: bytes.len().div_ceil(CHUNK) as u32,
-            flags: 0,
-        })?;
-        bytes.resize(bytes.len().next_multiple_of(CHUNK), 0);
-        for (index, chunk) in bytes.chunks(CHUNK).enumerate() {
-            map.update(&(index as u32).to_ne_bytes(), chunk, Update::Any)?;
-        }
-        Ok(map)
+        write("meta", self)
     }
 
     /// Reads it from a pinned map; nothing if it is no meta of this version.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, Error> {
-        let map = Map::open(path)?;
-        let mut bytes = Vec::new();
-        for index in 0..map.info().max_entries {
-            bytes.extend(map.lookup(&index.to_ne_bytes())?.unwrap_or_default());
-        }
-        if bytes.len() < 8 {
-            return Ok(None);
-        }
-        let length = crate::counters::word(&bytes) as usize;
-        let json = bytes.get(8..8 + length);
-        let meta: Option<Self> = json.and_then(|json| serde_json::from_slice(json).ok());
+        let meta: Option<Self> = read(path)?;
         Ok(meta.filter(|meta| meta.version == VERSION))
     }
+}
+
+impl Source {
+    /// Writes it to a new map.
+    pub(crate) fn to_map(&self) -> Result<Map, Error> {
+        write("source", self)
+    }
+
+    /// Reads it from a pinned map.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Error> {
+        read(path)
+    }
+
+    /// The names of the files, each once.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.files.iter().map(|file| file.name.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// Writes JSON to a new map: its length in eight bytes, then the text, over as many entries as it takes.
+fn write(name: &str, what: &impl Serialize) -> Result<Map, Error> {
+    let json = serde_json::to_vec(what).map_err(|error| Error::io("write", name, error.into()))?;
+    let mut bytes = (json.len() as u64).to_ne_bytes().to_vec();
+    bytes.extend_from_slice(&json);
+    let map = Map::create(&MapSpec {
+        name: name.into(),
+        kind: MapKind::Array,
+        key_size: 4,
+        value_size: CHUNK as u32,
+        max_entries: bytes.len().div_ceil(CHUNK) as u32,
+        flags: 0,
+    })?;
+    bytes.resize(bytes.len().next_multiple_of(CHUNK), 0);
+    for (index, chunk) in bytes.chunks(CHUNK).enumerate() {
+        map.update(&(index as u32).to_ne_bytes(), chunk, Update::Any)?;
+    }
+    Ok(map)
+}
+
+/// Reads what [`write`] wrote; nothing if it is something else.
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let map = Map::open(path)?;
+    let mut bytes = Vec::new();
+    for index in 0..map.info().max_entries {
+        bytes.extend(map.lookup(&index.to_ne_bytes())?.unwrap_or_default());
+    }
+    if bytes.len() < 8 {
+        return Ok(None);
+    }
+    let length = usize::try_from(crate::counters::word(&bytes)).unwrap_or(usize::MAX);
+    let json = bytes.get(8..).and_then(|text| text.get(..length));
+    Ok(json.and_then(|json| serde_json::from_slice(json).ok()))
 }
 
 /// Keeps what a loader gave.

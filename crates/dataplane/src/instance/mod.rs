@@ -246,7 +246,7 @@ impl Instance {
 
     /// The policy's text as it runs, not as it is on the disk.
     pub fn policy_text(&self) -> Result<String, Error> {
-        Ok(self.running()?.meta.source.text)
+        self.look(|running| Ok(running.source(&self.place)?.text))
     }
 
     /// A set to change.

@@ -17,14 +17,11 @@ impl Instance {
         let attachments = self.attachments()?;
         self.look(|running| {
             let meta = &running.meta;
-            let mut files: Vec<String> = meta.source.files.iter().map(|file| file.name.clone()).collect();
-            files.sort();
-            files.dedup();
             Ok(Status {
                 instance: self.name().to_owned(),
                 generation: running.number,
-                policy: meta.source.name.clone(),
-                files,
+                policy: meta.policy.clone(),
+                files: meta.files.clone(),
                 loaded_at: meta.loaded_at,
                 hook: meta.setting.hook,
                 frags: meta.setting.frags,
@@ -69,7 +66,7 @@ impl Instance {
     }
 
     /// Looks at the running generation, and again if a reload removed it meanwhile.
-    fn look<T>(&self, look: impl Fn(&Generation) -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn look<T>(&self, look: impl Fn(&Generation) -> Result<T, Error>) -> Result<T, Error> {
         for _ in 0..100 {
             match look(&self.running()?) {
                 Err(Error::Kernel(error)) if error.is_missing() => {}

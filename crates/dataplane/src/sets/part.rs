@@ -17,6 +17,9 @@ use weir_kernel::maps::{Map, Update};
 /// `E2BIG`: a hash map is full. `ENOSPC`: a trie is.
 const FULL: [i32; 2] = [7, 28];
 
+/// `EEXIST`.
+const EXISTS: i32 = 17;
+
 /// What was there before an addition: keys with their expiries.
 pub(crate) type Undo = Vec<(Home, Vec<u8>, Option<u64>)>;
 
@@ -193,9 +196,14 @@ impl PartMaps {
     /// Sets one value, and makes room if it must; answers what was there.
     fn set_single(&mut self, key: &[u8], expiry: u64) -> Result<Option<u64>, Error> {
         let Some(hash) = &self.hash else { return Ok(None) };
-        let before = hash.lookup(key)?.map(|bytes| word(&bytes));
-        let full = match hash.update(key, &value(expiry), Update::Any) {
-            Ok(()) => return Ok(before),
+        // Most are new: one call instead of two.
+        let full = match hash.update(key, &value(expiry), Update::Create) {
+            Ok(()) => return Ok(None),
+            Err(error) if error.errno() == EXISTS => {
+                let before = hash.lookup(key)?.map(|bytes| word(&bytes));
+                hash.update(key, &value(expiry), Update::Any)?;
+                return Ok(before);
+            }
             Err(error) if is_full(&error) => error,
             Err(error) => return Err(error.into()),
         };
@@ -204,7 +212,7 @@ impl PartMaps {
         }
         let Some(hash) = &self.hash else { return Ok(None) };
         match hash.update(key, &value(expiry), Update::Any) {
-            Ok(()) => Ok(before),
+            Ok(()) => Ok(None),
             Err(error) => Err(self.full(error, false)),
         }
     }
@@ -310,7 +318,7 @@ fn prefix_maps(running: &Generation, set: &SetMeta, index: usize) -> Result<Opti
 
 /// What the trie must hold after these keys changed. Many changes are cheaper as a walk over all.
 fn changed(table: &Prefixes, keys: &[Vec<u8>]) -> Vec<(Vec<u8>, u64)> {
-    if keys.len() > 16 {
+    if keys.len() * 32 > table.len() {
         return table.effective();
     }
     let under: BTreeMap<Vec<u8>, u64> = keys.iter().flat_map(|key| table.effective_under(key)).collect();

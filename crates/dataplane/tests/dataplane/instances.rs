@@ -118,6 +118,35 @@ fn all_interfaces_or_none() {
 }
 
 #[test]
+fn jumbo_frames_where_asked_for() {
+    require_kernel!();
+    let edge = Edge::new();
+    for (host, interface) in [("client", "eth0"), ("edge", "in0")] {
+        let grow = || weir_kernel::netlink::Netlink::open().unwrap().set_mtu(interface, 9000).unwrap();
+        edge.lab.host(host).unwrap().run(grow).unwrap();
+    }
+    let error = edge.try_load(DROP_53, &["in0"], Hook::XdpNative).unwrap_err();
+    assert!(error.to_string().contains("the MTU 9000"), "{error}");
+    let load = || {
+        let policy = weir_dataplane::Policy::new("test.weir", "drop jumbo when frame.len > 3000\n");
+        let request = weir_dataplane::Request::new(policy, &["in0"]);
+        Instance::load(&weir_dataplane::Request { instance: &edge.instance, frags: true, ..request })
+    };
+    let (mut instance, _) = edge.host().run(load).unwrap().unwrap();
+    let client = edge.lab.host("client").unwrap();
+    let send = || {
+        let socket = std::net::UdpSocket::bind("10.1.0.2:0").unwrap();
+        (0..5).filter(|_| socket.send_to(&[0; 8000], "10.1.0.1:9").is_ok()).count()
+    };
+    client.run(send).unwrap();
+    assert_eq!(packets(&instance, "jumbo"), 5);
+    let policy = weir_dataplane::Policy::new("test.weir", "drop jumbo when frame.len > 8000\n");
+    instance.reload(&policy).unwrap();
+    client.run(send).unwrap();
+    assert_eq!(packets(&instance, "jumbo"), 10);
+}
+
+#[test]
 fn an_instance_is_loaded_once() {
     require_kernel!();
     let edge = Edge::new();
