@@ -10,11 +10,12 @@ use crate::engines::totals_of;
 use crate::error::refusal;
 use crate::sets::carry::{self, Carry};
 use crate::sets::meta::describe;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 use weir_bpf::map::MapDef;
 use weir_compiler::codegen::limit_map_name;
 use weir_compiler::ir::LimitRef;
+use weir_compiler::lower::Slots;
 use weir_compiler::policy::Action;
 use weir_kernel::load::{self, Loaded, Reuse};
 use weir_kernel::maps::Map;
@@ -133,69 +134,62 @@ fn load(built: &Built, options: load::Options) -> Result<Loaded, Error> {
 /// too small is kept for what it holds, and counts on until the last packet has left the old program.
 fn counting(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Result<Counting, Error> {
     let slots = built.lowered.slots.clone();
-    let Some(running) = running else {
-        plan.fresh.extend(slots.keys().filter(|name| !name.contains('/')).map(statement));
-        return Ok(Counting { slots, ..Counting::default() });
-    };
-    let old = &running.meta.counting;
+    let none = Slots::new();
+    let old_slots = running.map_or(&none, |running| &running.meta.counting.slots);
+    report_statements(plan, &slots, old_slots);
+    let Some(running) = running else { return Ok(Counting { slots, ..Counting::default() }) };
+    let mut counting = Counting { carried: carried(plan, running, &slots)?, ..Counting::default() };
     let map = running.map("counters")?;
     let room = map.info().max_entries;
-    let grows = wanted(built, "counters").is_some_and(|wanted| wanted.max_entries > room);
-    let mut counting = Counting { carried: carried(plan, running, &slots)?, ..Counting::default() };
-    if grows {
+    let mut totals = Vec::new();
+    if wanted(built, "counters").is_some_and(|wanted| wanted.max_entries > room) {
         let name = format!("carried-{}", running.number);
-        let kept = old.slots.iter().filter(|(name, _)| slots.contains_key(*name));
-        counting
-            .carried
-            .push(Carried { map: name.clone(), slots: kept.map(|(n, s)| (n.clone(), *s)).collect() });
-        plan.beside.push((name, map.try_clone()?));
+        counting.carried.push(Carried { map: name.clone(), slots: common(old_slots, &slots) });
+        plan.beside.push((name, map));
+    } else {
+        totals = totals_of(&map)?;
+        plan.options.max_entries.insert("counters".into(), room);
+        plan.options.reuse.insert("counters".into(), Reuse::Map(map));
     }
-    let totals = if grows { Vec::new() } else { totals_of(&map)? };
     for (name, slot) in &slots {
-        let base = match old.bases.get(name).filter(|_| old.slots.contains_key(name)) {
-            Some(base) => *base,
-            None if old.slots.contains_key(name) => (0, 0),
-            None => {
-                let there = totals.get(*slot as usize).copied().unwrap_or_default();
-                (there.packets.wrapping_neg(), there.bytes.wrapping_neg())
-            }
+        let base = if old_slots.contains_key(name) {
+            running.meta.counting.bases.get(name).copied().unwrap_or_default()
+        } else {
+            let there = totals.get(*slot as usize).copied().unwrap_or_default();
+            (there.packets.wrapping_neg(), there.bytes.wrapping_neg())
         };
         if base != (0, 0) {
             counting.bases.insert(name.clone(), base);
         }
     }
-    if !grows {
-        plan.options.max_entries.insert("counters".into(), room);
-        plan.options.reuse.insert("counters".into(), Reuse::Map(map));
-    }
-    let visible = |name: &&String| !name.contains('/');
-    plan.kept
-        .extend(slots.keys().filter(visible).filter(|name| old.slots.contains_key(*name)).map(statement));
-    plan.fresh
-        .extend(slots.keys().filter(visible).filter(|name| !old.slots.contains_key(*name)).map(statement));
-    plan.gone
-        .extend(old.slots.keys().filter(visible).filter(|name| !slots.contains_key(*name)).map(statement));
     counting.slots = slots;
     Ok(counting)
 }
 
-fn statement(name: &String) -> String {
-    format!("statement {name}")
+/// Says which statements count on. The slots of what is over a limit belong to the limit's name.
+fn report_statements(plan: &mut Plan, slots: &Slots, old: &Slots) {
+    let names = |slots: &Slots, wanted: &dyn Fn(&String) -> bool| -> Vec<String> {
+        let names = slots.keys().filter(|name| !name.ends_with("/over") && wanted(name));
+        names.map(|name| format!("statement {name}")).collect()
+    };
+    plan.kept.extend(names(slots, &|name| old.contains_key(name)));
+    plan.fresh.extend(names(slots, &|name| !old.contains_key(name)));
+    plan.gone.extend(names(old, &|name| !slots.contains_key(name)));
 }
 
-/// The maps that became too small earlier, as far as names in them are still in the policy.
-fn carried(
-    plan: &mut Plan,
-    running: &Generation,
-    slots: &BTreeMap<String, u32>,
-) -> Result<Vec<Carried>, Error> {
+/// The slots of names that both have.
+fn common(slots: &Slots, other: &Slots) -> Slots {
+    let both = slots.iter().filter(|(name, _)| other.contains_key(*name));
+    both.map(|(name, slot)| (name.clone(), *slot)).collect()
+}
+
+/// The maps that became too small earlier, as far as names in them are still in the policy. A name that was gone in
+/// between begins anew.
+fn carried(plan: &mut Plan, running: &Generation, slots: &Slots) -> Result<Vec<Carried>, Error> {
     let mut all = Vec::new();
+    let names = common(&running.meta.counting.slots, slots);
     for old in &running.meta.counting.carried {
-        let kept = old
-            .slots
-            .iter()
-            .filter(|(name, _)| slots.contains_key(*name) && running.meta.counting.slots.contains_key(*name));
-        let kept: BTreeMap<_, _> = kept.map(|(name, slot)| (name.clone(), *slot)).collect();
+        let kept = common(&old.slots, &names);
         if !kept.is_empty() {
             plan.beside.push((old.map.clone(), running.map(&old.map)?));
             all.push(Carried { map: old.map.clone(), slots: kept });

@@ -2,7 +2,7 @@
 //!
 //! An element has an expiry in `CLOCK_MONOTONIC` nanoseconds beside it, and the program compares it with its clock:
 //! an expired element no longer matches, whether or not anybody has removed it. Single values are in a hash map,
-//! prefixes in a trie ([`prefixes`]); a packet sees an element before or after a change, never half of one.
+//! prefixes in a trie (`prefixes`); a packet sees an element before or after a change, never half of one.
 
 pub(crate) mod carry;
 pub(crate) mod content;

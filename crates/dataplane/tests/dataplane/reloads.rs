@@ -139,6 +139,19 @@ fn two_hundred_reloads_at_full_rate_lose_and_misjudge_nothing() {
     let (mut swap_us, mut total, mut compile_us, mut load_us) = (Vec::new(), Duration::ZERO, 0, 0);
     let sent = std::thread::scope(|scope| {
         let sender = scope.spawn(|| send(client, "eth0", &mut traffic, &options).expect("sending"));
+        let (reader, stopped) = (instance.clone(), stop.clone());
+        let reading = scope.spawn(move || {
+            let (mut looks, mut last) = (0u64, 0);
+            while !stopped.load(Ordering::Relaxed) {
+                let status = reader.status().unwrap_or_else(|error| panic!("{error}"));
+                let of = |name| status.counters.iter().find(|counter| counter.name == name).unwrap().packets;
+                let now = of("bad") + of("good");
+                assert!(now >= last, "counters ran backwards: {last}, {now}");
+                (looks, last) = (looks + 1, now);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            looks
+        });
         for round in 1..=200 {
             let start = Instant::now();
             let report = reload(&mut instance, SAME_MEANING[round % SAME_MEANING.len()]);
@@ -148,6 +161,7 @@ fn two_hundred_reloads_at_full_rate_lose_and_misjudge_nothing() {
             swap_us.push(report.swap_us);
         }
         stop.store(true, Ordering::Relaxed);
+        say(&format!("{} looks at status meanwhile", reading.join().unwrap()));
         sender.join().unwrap()
     });
     std::thread::sleep(Duration::from_millis(100));
