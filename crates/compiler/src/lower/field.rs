@@ -42,20 +42,26 @@ impl Lower<'_> {
         }
     }
 
-    /// Loads everything of a header that statements, or what follows it, ask for.
-    pub(super) fn values(&mut self, header: HeaderRef, protocol: &Protocol, found: &Found, env: &mut Env) -> Own {
+    /// Loads everything of a header that its definition needs to say what follows.
+    pub(super) fn own_values(&mut self, protocol: &Protocol, found: &Found) -> Own {
         let mut own = found.own.clone();
         let asked_here = own_terms(protocol);
         self.own_fixed(protocol, found.cursor, &asked_here, &mut own);
         for term in &asked_here {
             self.own_optional(protocol, found, term, &mut own);
         }
-        let Some(demanded) = self.plan.demand.values.get(&header) else { return own };
+        own
+    }
+
+    /// Loads everything of a header that statements ask for.
+    pub(super) fn values(&mut self, header: HeaderRef, protocol: &Protocol, found: &Found, own: &Own, env: &mut Env) {
+        let plan = self.plan;
+        let Some(demanded) = plan.demand.values.get(&header) else { return };
+        let mut own = own.clone();
         for term in demanded {
             self.demanded(protocol, found, term, &mut own, env);
         }
-        options::walk(self, protocol, found, demanded, env);
-        own
+        options::walk(self, header, protocol, found, demanded, env);
     }
 
     /// A field of the header's own that is not always there.

@@ -17,8 +17,9 @@ use crate::ir::{
 };
 use crate::ir::build::Builder;
 use crate::plan::{ClassId, Plan, SetHome, StateId};
-use crate::policy::{Action, Policy, SetPart};
+use crate::policy::{Action, HeaderRef, Policy, SetPart};
 use crate::source::{Sources, Span};
+use parser::Crossing;
 use shape::Shape;
 use std::collections::{BTreeMap, HashMap};
 
@@ -71,8 +72,16 @@ struct Lower<'a> {
     slots: Slots,
     state_blocks: HashMap<StateId, ir::Block>,
     class_blocks: HashMap<ClassId, ir::Block>,
+    /// Scratch slots that walks over a header's options use, wherever in the parser they stand.
+    walk_slots: HashMap<HeaderRef, Vec<u32>>,
     /// The state whose blocks are being made.
     current_state: Option<StateId>,
+    /// The cursor at hand has taken a detour already.
+    detoured: bool,
+    /// How many states share what follows them.
+    crossings: HashMap<Crossing, usize>,
+    crossing_blocks: HashMap<Crossing, ir::Block>,
+    crossings_to_do: Vec<(Crossing, ir::Block)>,
     states_to_do: Vec<StateId>,
     classes_to_do: Vec<ClassId>,
 }
@@ -95,10 +104,20 @@ impl<'a> Lower<'a> {
             slots: Slots::new(),
             state_blocks: HashMap::new(),
             class_blocks: HashMap::new(),
+            walk_slots: HashMap::new(),
             current_state: None,
+            detoured: false,
+            crossings: HashMap::new(),
+            crossing_blocks: HashMap::new(),
+            crossings_to_do: Vec::new(),
             states_to_do: Vec::new(),
             classes_to_do: Vec::new(),
         };
+        for state in &plan.graph.states {
+            if let Some(key) = parser::crossing(state, &policy.protocols[state.header.protocol]) {
+                *lower.crossings.entry(key).or_insert(0) += 1;
+            }
+        }
         lower.declare();
         lower
     }
@@ -194,6 +213,8 @@ impl<'a> Lower<'a> {
         loop {
             if let Some(state) = self.states_to_do.pop() {
                 self.state(state);
+            } else if let Some((key, block)) = self.crossings_to_do.pop() {
+                self.crossing(&key, block);
             } else if let Some(class) = self.classes_to_do.pop() {
                 self.class(class);
             } else {

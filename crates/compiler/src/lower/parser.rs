@@ -5,7 +5,7 @@ use super::field::{Found, Own};
 use super::shape::{Bit, Env};
 use crate::ir::{Block, Relation, Target, Type, Value};
 use crate::plan::{ClassId, Edge, Goto, State, StateId, base_terms};
-use crate::policy::{MAX_HEADER, Next, Pred, Protocol, Selector, Term};
+use crate::policy::{MAX_HEADER, Next, Place, Pred, Protocol, Selector, Term};
 use std::collections::BTreeSet;
 
 /// Parsers of up to so many states let the main way to each state keep its exact cursor.
@@ -14,6 +14,34 @@ const EXACT_STATES: usize = 200;
 /// No header is looked for farther into a frame: several headers of [`MAX_HEADER`] bytes, and far
 /// enough from the 64 KiB up to which the verifier follows packet pointers for one more of them.
 const FARTHEST: u16 = 0x7fff;
+
+/// What follows a header whose definition asks one of its own fields, whatever tables it looks the
+/// value up in. Headers with the same answers can share the code that asks.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Crossing {
+    /// By entry of `next`.
+    rows: Vec<Vec<(u128, Goto)>>,
+    last: ClassId,
+    selector: Term,
+}
+
+/// How what follows a header is asked, if it is by one field that is always there.
+pub(super) fn crossing(state: &State, protocol: &Protocol) -> Option<Crossing> {
+    let mut selectors = protocol.next.iter().map(|next| match &next.selector {
+        Selector::Term(term @ Term::Field(field)) if next.when.is_none() => {
+            let field = &protocol.fields[field.field as usize];
+            let always = field.when.is_none() && matches!(field.place, Place::Bit(0));
+            always.then(|| term.clone())
+        }
+        _ => None,
+    });
+    let first = selectors.next()??;
+    if !selectors.all(|other| other.as_ref() == Some(&first)) {
+        return None;
+    }
+    let rows = state.next.iter().map(|edge| edge.rows.clone()).collect();
+    Some(Crossing { rows, last: state.last, selector: first })
+}
 
 impl Lower<'_> {
     /// Where to jump for a way of the parser, with the values at hand.
@@ -39,7 +67,7 @@ impl Lower<'_> {
     fn meets_others(&self, id: StateId) -> bool {
         let main_way = self.plan.graph.states[id.0 as usize].main_way;
         let exact_main_way = self.plan.graph.states.len() <= EXACT_STATES;
-        main_way.is_some_and(|main| !exact_main_way || self.current_state != Some(main))
+        !self.detoured && main_way.is_some_and(|main| !exact_main_way || self.current_state != Some(main))
     }
 
     fn goto_class(&mut self, class: ClassId, env: &Env) -> Target {
@@ -87,11 +115,33 @@ impl Lower<'_> {
         self.at(protocol.span);
         let cursor = self.b.param(block, 0);
         let found = self.header(&state, protocol, cursor, &env);
-        if self.plan.demand.headers.contains(&state.header) {
-            self.shape.set_bit(&mut self.b, &mut env, &Bit::Header(state.header), None);
-        }
-        let own = self.values(state.header, protocol, &found, &mut env);
+        let own = self.own_values(protocol, &found);
+        self.take_in(&state, protocol, &found, &own, &mut env);
         self.follow(&state, protocol, &found, &own, &env);
+    }
+
+    /// Notes that a header is there and loads what is asked of it. A header whose presence is a bit
+    /// may have been met before (a second IPv6 option header): then the first one counts.
+    fn take_in(&mut self, state: &State, protocol: &Protocol, found: &Found, own: &Own, env: &mut Env) {
+        if !self.plan.demand.headers.contains(&state.header) {
+            return;
+        }
+        let bit = Bit::Header(state.header);
+        let met = if protocol.depth > 1 { self.shape.bit(&mut self.b, env, &bit) } else { None };
+        let Some(met) = met else {
+            self.shape.set_bit(&mut self.b, env, &bit, None);
+            return self.values(state.header, protocol, found, own, env);
+        };
+        // All that this leaves behind lies in scratch memory, so nothing needs to be merged.
+        let (first, after) = (self.fresh(), self.fresh());
+        let again = self.b.compare_const(Relation::Ne, met, 0);
+        self.b.branch(again, after, first);
+        self.b.switch_to(first);
+        let mut inside = env.clone();
+        self.shape.set_bit(&mut self.b, &mut inside, &bit, None);
+        self.values(state.header, protocol, found, own, &mut inside);
+        self.b.jump(after);
+        self.b.switch_to(after);
     }
 
     /// Goes on only if the header is there; gives its place.
@@ -146,6 +196,9 @@ impl Lower<'_> {
             self.b.switch_to(go);
         }
         let end = self.end_of(found);
+        if let Some(key) = crossing(state, protocol).filter(|key| self.crossings.get(key).is_some_and(|ways| *ways > 1)) {
+            return self.to_crossing(key, state, end, own, env);
+        }
         let useful = state.next.iter().rposition(leads_on).expect("one leads on");
         for (index, (next, edge)) in protocol.next.iter().zip(&state.next).enumerate().take(useful + 1) {
             let otherwise = self.fresh();
@@ -154,6 +207,47 @@ impl Lower<'_> {
         }
         let last = self.goto_class(state.last, env);
         self.b.jump(last);
+    }
+
+    /// Goes to the block where all headers meet that are followed by the same.
+    fn to_crossing(&mut self, key: Crossing, state: &State, end: Value, own: &Own, env: &Env) {
+        let found = self.plan.graph.classes[state.last.0 as usize].clone();
+        let block = match self.crossing_blocks.get(&key) {
+            Some(&block) => block,
+            None => {
+                let mut types = vec![Type::Cursor, Type::Int(64)];
+                types.extend(self.shape.slots(&found).into_iter().map(|(_, ty)| ty));
+                let block = self.b.block(&types);
+                self.crossing_blocks.insert(key.clone(), block);
+                self.crossings_to_do.push((key.clone(), block));
+                block
+            }
+        };
+        let selector = self.own_value(&key.selector, own);
+        let mut args = vec![self.b.detour(end, FARTHEST), selector];
+        args.extend(self.shape.args(&mut self.b, env, &found));
+        self.b.jump(Target { block, args });
+    }
+
+    /// A block where several headers meet that are followed by the same.
+    pub(super) fn crossing(&mut self, key: &Crossing, block: Block) {
+        let found = self.plan.graph.classes[key.last.0 as usize].clone();
+        let mut env = Env::default();
+        for (index, (slot, _)) in self.shape.slots(&found).into_iter().enumerate() {
+            env.slots.insert(slot, self.b.param(block, index + 2));
+        }
+        self.b.switch_to(block);
+        self.current_state = None;
+        self.detoured = true;
+        let (end, value) = (self.b.param(block, 0), self.b.param(block, 1));
+        let known: std::collections::BTreeMap<u64, Goto> =
+            key.rows.iter().rev().flatten().map(|&(asked, goto)| (asked as u64, goto)).collect();
+        let last = Goto::Class(key.last);
+        let cases = known.into_iter().filter(|(_, goto)| *goto != last);
+        let cases: Vec<_> = cases.map(|(asked, goto)| (asked, asked, self.goto(goto, end, &env))).collect();
+        let last = self.goto(last, end, &env);
+        self.b.switch(value, cases, last);
+        self.detoured = false;
     }
 
     /// The cursor behind a header.

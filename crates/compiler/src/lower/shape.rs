@@ -112,9 +112,11 @@ impl Shape {
         (self.bits.len() as u32).div_ceil(WORD)
     }
 
-    /// Gives the words of presence bits their scratch slots where there are many.
+    /// Gives the words of presence bits their scratch slots where there are many, or where some are
+    /// of headers.
     fn stash_words(&mut self) {
-        if self.bits.len() > KNOWN_BITS {
+        let of_header = |bit: &Bit| matches!(bit, Bit::Header(_));
+        if self.bits.len() > KNOWN_BITS || self.bits.keys().any(of_header) {
             for word in 0..self.words() {
                 self.stashed.insert(Slot::Bits(word), self.scratch);
                 self.scratch += 1;

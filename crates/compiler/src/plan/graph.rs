@@ -160,10 +160,14 @@ impl Building<'_> {
         })
     }
 
-    /// How many headers of a protocol at a level are told apart: one more than are asked for.
+    /// How many headers of a protocol at a level are told apart: one more than are asked for. Where
+    /// only the first is asked for and its presence is a bit at run time, that bit tells.
     fn told_apart(&self, protocol: ProtocolId, level: u8) -> u8 {
-        let asked = self.demand.headers.iter().filter(|h| h.level == level && h.protocol == protocol);
-        asked.map(|h| h.index + 1).max().unwrap_or(0)
+        let asked = || self.demand.headers.iter().filter(|h| h.level == level && h.protocol == protocol);
+        match asked().map(|h| h.index + 1).max().unwrap_or(0) {
+            1 if asked().all(|h| !self.statics.contains(h)) => 0,
+            count => count,
+        }
     }
 
     fn class(&mut self, found: &Found) -> ClassId {
