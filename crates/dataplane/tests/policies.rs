@@ -9,7 +9,7 @@
 //! | `#? words` | behind it: and with this help |
 //! | `#= NAME 3 over 1 bytes 126` | what a statement counted over the test before: packets, packets over its limit, bytes |
 //!
-//! Any other message is a failure. `sent x N` makes one packet of many; its last verdict counts.
+//! Any other message is a failure. Each test begins with full buckets.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -41,10 +41,34 @@ struct Known {
 }
 
 /// All of them; one that passes is a failure.
-const KNOWN: &[Known] = &[];
+const KNOWN: &[Known] = &[
+    Known {
+        case: "ip6/icmpv6-alone.weir",
+        words: "got Drop by four",
+        reason: "`icmpv6` alone is built upon IPv4, the shortest way by protocol numbers",
+    },
+    Known {
+        case: "refused/test-side.weir",
+        words: "E0113",
+        reason: "`port=` in a layer of its own is told as an unknown header, not as either side",
+    },
+    Known {
+        case: "refused/unknown-type-near.weir",
+        words: "`s` holds an IP address, this is a number",
+        reason: "a set of an unknown type is taken for one of addresses, so that its use is told as well",
+    },
+    Known {
+        case: "refused/warning-always.weir",
+        words: "not told: W0302",
+        reason: "nothing looks for conditions that always hold",
+    },
+];
 
-/// Codes that no policy can bring about, with the reason.
-const UNREACHED: &[(&str, &str)] = &[];
+/// Codes that no case here brings about, with the reason.
+const UNREACHED: &[(&str, &str)] = &[
+    ("E0201", "no small policy is too large: 400 comparisons of slices fit"),
+    ("E0202", "what a target lacks is told within E0201"),
+];
 
 /// Any time will do: limits in the cases refill so slowly that the kernel's own clock does not matter.
 const NOW: u64 = 3_600_000_000_000;
