@@ -29,8 +29,8 @@ use weir_dataplane::{Files, StatementCounters};
 const ROOT: &str = "../../tests/policy";
 
 /// The suite cannot silently shrink.
-const LEAST_CASES: usize = 250;
-const LEAST_REFUSALS: usize = 80;
+const LEAST_CASES: usize = 350;
+const LEAST_REFUSALS: usize = 145;
 
 /// A case that is right and fails.
 struct Known {
@@ -42,6 +42,11 @@ struct Known {
 
 /// All of them; one that passes is a failure.
 const KNOWN: &[Known] = &[
+    Known {
+        case: "arithmetic/negative-and-negative.weir",
+        words: "negative-and-negative.weir:5: ",
+        reason: "`combine` takes `&` of two negative numbers for a number from 0 on, and so its sign is not looked at",
+    },
     Known {
         case: "ip6/icmpv6-alone.weir",
         words: "got Drop by four",
