@@ -1,0 +1,229 @@
+//! Policies on real interfaces, in namespaces of their own.
+
+use crate::common::{Answer, POLICY, Place, frames, privileged};
+use serde_json::Value;
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+use weir_lab::traffic::Traffic;
+use weir_lab::wire::{Flow, Pace, SendOptions, send};
+use weir_lab::{End, HostSpec, Lab, Link, Topology};
+use weir_packet::capture::Capture;
+
+/// Two hosts, a policy on one of them.
+struct Scene {
+    place: Place,
+    lab: Lab,
+    name: &'static str,
+}
+
+/// Frames, once.
+struct Once(std::vec::IntoIter<Vec<u8>>);
+
+impl Traffic for Once {
+    fn next(&mut self, frame: &mut Vec<u8>) -> Option<Flow> {
+        *frame = self.0.next()?;
+        Some(Flow(1))
+    }
+}
+
+impl Scene {
+    fn new(name: &'static str) -> Option<Scene> {
+        if !privileged(name) {
+            return None;
+        }
+        let hosts = Topology::new().host(HostSpec::new("a")).host(HostSpec::new("b"));
+        let lab = hosts.link(Link::new(End::new("a", "eth0"), End::new("b", "eth0"))).build().expect("a lab");
+        Some(Scene { place: Place::new(), lab, name })
+    }
+
+    fn netns(&self) -> String {
+        self.lab.host("b").unwrap().namespace().label().to_owned()
+    }
+
+    fn load(&self) -> Answer {
+        let netns = self.netns();
+        self.place.weir(&["load", "p.weir", "-i", "eth0", "--netns", &netns, "-n", self.name])
+    }
+
+    /// The command on this scene's instance.
+    fn weir(&self, args: &[&str]) -> Answer {
+        self.place.weir(&[args, &["-n", self.name]].concat())
+    }
+
+    fn start(&self, args: &[&str]) -> Child {
+        let mut command = self.place.command(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn send(&self) {
+        let mut once = Once(frames().into_iter());
+        let options = SendOptions::new(Pace::Fastest, Duration::from_secs(5));
+        send(self.lab.host("a").unwrap(), "eth0", &mut once, &options).expect("sent");
+        sleep(Duration::from_millis(100));
+    }
+
+    fn statement(&self, name: &str) -> Value {
+        let json = self.weir(&["status", "--json"]).exits(0).json();
+        let rows = json["instances"][0]["statements"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["name"] == name).expect("the statement")
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.weir(&["unload"]);
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+}
+
+#[test]
+fn loaded_counted_reloaded_unloaded() {
+    let Some(scene) = Scene::new("cli-load") else { return };
+    scene.load().exits(0).answers("`cli-load` is attached to eth0");
+    scene.load().exits(2).says("running already");
+    scene.send();
+    assert_eq!(scene.statement("friends")["packets"], 1);
+    assert_eq!(scene.statement("big")["packets"], 1);
+    assert_eq!(scene.statement("syns")["over"], 1);
+    let json = scene.weir(&["status", "--json"]).exits(0).json();
+    let attachment = &json["instances"][0]["attachments"][0];
+    assert_eq!(
+        (attachment["hook"].as_str(), attachment["active"].as_bool()),
+        (Some("xdp-native"), Some(true))
+    );
+    scene.place.file("next.weir", format!("{POLICY}# and a comment\n").as_bytes());
+    scene.weir(&["reload", "next.weir"]).exits(0).answers("generation 2").answers("kept:");
+    assert_eq!(scene.statement("big")["packets"], 1, "counters are kept");
+    scene.place.file("bad.weir", b"drop when nonsense\n");
+    scene.weir(&["reload", "bad.weir"]).exits(1).says("E0101");
+    scene.weir(&["status"]).exits(0).answers("generation 2").answers("on eth0");
+    scene.weir(&["unload"]).exits(0);
+    scene.weir(&["status"]).exits(2).says("cli-load");
+}
+
+#[test]
+fn addresses_are_blocked_and_let_go() {
+    let Some(scene) = Scene::new("cli-block") else { return };
+    scene.load().exits(0);
+    scene.weir(&["block", "198.51.100.7", "2001:db8::/32", "--for", "1h"]).exits(0);
+    scene.send();
+    assert_eq!(scene.statement("blocked")["packets"], 2);
+    let list = scene.weir(&["set", "list", "blocked", "--json"]).exits(0).json();
+    assert_eq!(list.as_array().map(Vec::len), Some(2));
+    assert!(list[0]["remaining_ns"].as_u64() > Some(3_500_000_000_000));
+    scene.weir(&["unblock", "198.51.100.7"]).exits(0);
+    scene.weir(&["unblock", "198.51.100.7"]).exits(1).says("had none of them");
+    scene.send();
+    assert_eq!(scene.statement("blocked")["packets"], 2);
+    scene.weir(&["set", "add", "blocked", "192.0.2.1"]).exits(0);
+    scene.weir(&["set", "del", "blocked", "192.0.2.1"]).exits(0);
+    scene.weir(&["set", "flush", "blocked"]).exits(0).says("1 element");
+    scene.weir(&["set", "list"]).exits(0).answers("blocked");
+    scene.weir(&["block", "not-an-address"]).exits(2).says("`not-an-address` is no element of set `blocked`");
+    scene.weir(&["set", "add", "friends", "192.0.2.1"]).exits(2).says("cannot change while running");
+    let told = scene.weir(&["block", "192.0.2.1", "--set", "pariahs"]).exits(2);
+    told.says("set pariahs : ip timeout 10m max 64k").says("drop pariahs when ip.src in pariahs");
+}
+
+#[test]
+fn a_rule_shows_what_it_dropped() {
+    let Some(scene) = Scene::new("cli-capture") else { return };
+    scene.load().exits(0);
+    scene.weir(&["capture", "--statement", "nix", "-o", "x.pcapng"]).exits(2).says("no statement `nix`");
+    let args = [
+        "capture",
+        "--statement",
+        "big",
+        "-o",
+        "big.pcapng",
+        "--packets",
+        "1",
+        "--for",
+        "10s",
+        "-n",
+        scene.name,
+    ];
+    let child = scene.start(&args);
+    sleep(Duration::from_millis(1500));
+    scene.send();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let frames: Vec<_> =
+        Capture::open(scene.place.path("big.pcapng")).unwrap().map(|frame| frame.unwrap()).collect();
+    assert_eq!(frames.len(), 1);
+    assert_eq!(frames[0].data, crate::common::frames()[1]);
+    assert_eq!(frames[0].comment.as_deref(), Some("drop by big"));
+    assert_eq!(frames[0].interface.as_deref(), Some("big"));
+}
+
+#[test]
+fn top_is_lines_on_a_pipe() {
+    let Some(scene) = Scene::new("cli-top") else { return };
+    scene.load().exits(0);
+    let child = scene.start(&["top", "--every", "500ms", "--for", "2s", "--json", "-n", scene.name]);
+    sleep(Duration::from_millis(700));
+    scene.send();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.len() >= 3, "{text}");
+    let rate = |line: &Value| line["statements"][2]["packets_per_s"].as_f64().unwrap();
+    assert!(lines.iter().any(|line| rate(line) > 0.0), "{text}");
+    scene.weir(&["top", "--every", "200ms", "--for", "400ms"]).exits(0).answers("quiet");
+}
+
+#[test]
+fn run_detaches_on_a_signal() {
+    let Some(scene) = Scene::new("cli-run") else { return };
+    let netns = scene.netns();
+    let child = scene.start(&["run", "p.weir", "-i", "eth0", "--netns", &netns]);
+    let name = format!("run-{}", child.id());
+    sleep(Duration::from_millis(2500));
+    scene.send();
+    scene.place.weir(&["status", "-n", &name]).exits(0).answers("on eth0");
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert!(err.contains("attached to eth0") && out.contains("friends"), "{out}{err}");
+    scene.place.weir(&["status", "-n", &name]).exits(2);
+}
+
+#[test]
+fn interfaces_and_namespaces_that_are_not_there() {
+    let Some(scene) = Scene::new("cli-nowhere") else { return };
+    let netns = scene.netns();
+    let load = |interface: &str, netns: &str| {
+        scene.place.weir(&["load", "p.weir", "-i", interface, "--netns", netns, "-n", scene.name])
+    };
+    load("eth7", &netns).exits(2).says("there is no interface `eth7`");
+    load("eth0", "nowhere").exits(2).says("nowhere");
+    load("lo", &netns).exits(2).says("--mode generic");
+    scene.weir(&["status"]).exits(2);
+    scene.place.weir(&["doctor", "-i", "eth7"]).exits(1).answers("eth7");
+}
+
+#[test]
+fn bench_measures_each_way() {
+    if !privileged("bench_measures_each_way") {
+        return;
+    }
+    let place = Place::new();
+    let quick = ["--at-least", "5ms", "--rounds", "2"];
+    let json = place.weir(&[&["bench", "p.weir", "c.pcap", "--json"][..], &quick].concat()).exits(0).json();
+    let names: Vec<_> = json["cases"].as_array().unwrap().iter().map(|case| case["name"].clone()).collect();
+    assert_eq!(names, ["all", "friends", "big", "syns", "default"]);
+    assert_eq!(json["cases"][0]["frames"], 6);
+    for key in ["ns", "baseline_ns", "net_ns"] {
+        assert!(json["cases"][0][key].is_f64(), "{json}");
+    }
+    assert!(json["instructions"].as_u64() > Some(100));
+    place.weir(&[&["bench", "p.weir"][..], &quick].concat()).exits(0).answers("all");
+    place.file("untested.weir", b"default pass\n");
+    place.weir(&["bench", "untested.weir"]).exits(2).says("help: name a capture");
+}

@@ -1,0 +1,11 @@
+//! The `weir` command as its users meet it: as a process.
+
+mod common;
+
+mod attached;
+mod bad_input;
+mod compile;
+mod demo;
+mod examples;
+mod replay;
+mod terminal;
