@@ -22,7 +22,7 @@ use regalloc2::Operand;
 use weir_bpf::asm::Label;
 use weir_bpf::helpers;
 use weir_bpf::insn::{Cond, Insn, MapId, Order, Reg, Size, Width};
-use weir_bpf::map::{MapDef, MapKind, MapType};
+use weir_bpf::map::{MapDef, MapKind, MapType, flags};
 use weir_bpf::target::Feature;
 
 /// Bytes of a scalar in a hash key.
@@ -65,7 +65,13 @@ pub fn lpm_key_bytes(set: &SetDecl, scalars: &[u64], prefix: u32) -> Vec<u8> {
 
 pub(super) fn hash_map(name: &str, set: &SetDecl) -> MapDef {
     let key = MapType::bytes(key_layout(&set.words).1);
-    MapDef::new(name, MapKind::Hash, key, MapType::U64, set.max.max(1))
+    let mut def = MapDef::new(name, MapKind::Hash, key, MapType::U64, set.max.max(1));
+    if set.expires {
+        // A live set is declared large and mostly nearly empty: memory comes with the elements, and
+        // loading does not wait for the kernel to lay out a million places (0.6 s).
+        def.flags |= flags::NO_PREALLOC;
+    }
+    def
 }
 
 pub(super) fn trie_map(name: &str, set: &SetDecl) -> Result<MapDef, CodegenError> {
