@@ -69,7 +69,7 @@ pub(crate) fn watch(
         let snapshot = look(printer)?;
         title = snapshot.title;
         rates.add(start.elapsed(), snapshot.generation, &snapshot.rows);
-        if screen.is_none() && !(stop.asked() && !over) {
+        if screen.is_none() && (over || !stop.asked()) {
             match how.json {
                 true => {
                     printer.json(&Line { seconds: start.elapsed().as_secs_f64(), statements: rates.now() })?

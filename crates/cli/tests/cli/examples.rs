@@ -25,3 +25,28 @@ fn every_example_holds() {
         weir_in(&examples, &["build", name, "-o", "/dev/null", "--kernel", "6.18"], b"").exits(0);
     }
 }
+
+/// The part of the README that shows what a command prints.
+fn shown(text: &str, command: &str) -> String {
+    let after = text.split_once(&format!("    $ {command}\n")).expect("the command").1;
+    let lines = after.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
+    let shown: Vec<&str> = lines.map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+    shown.join("\n").trim_end().to_owned()
+}
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let edge = std::fs::read_to_string(root.join("examples/edge.weir")).unwrap();
+    let quoted = readme.split("```weir\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(edge.starts_with(quoted.trim_end()), "the example is quoted as it is");
+    let replay = weir_in(&root.join("examples"), &["replay", "edge.weir", "attack.pcap"], b"").exits(0);
+    assert_eq!(replay.out.trim_end(), shown(&readme, "weir replay edge.weir attack.pcap"));
+    let place = tempfile::TempDir::new().unwrap();
+    let typos = edge.replace("in friends", "in freinds").replace("tcp.flags.syn and", "tcp.flag.syn and");
+    std::fs::write(place.path().join("edge.weir"), typos).unwrap();
+    std::fs::copy(root.join("examples/bogons.txt"), place.path().join("bogons.txt")).unwrap();
+    let check = weir_in(place.path(), &["check", "edge.weir"], b"").exits(1);
+    assert!(check.out.starts_with(&shown(&readme, "weir check edge.weir")), "{}", check.out);
+}
