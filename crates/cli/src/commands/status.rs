@@ -8,7 +8,7 @@ use crate::running::{rows, told};
 use crate::units::{counted, duration, grouped};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use weir_dataplane::{Attached, Instance, SetStatus, Statistics, list_instances};
+use weir_dataplane::{Attached, Error, Instance, SetStatus, Statistics, list_instances};
 
 #[derive(Serialize)]
 struct Answer {
@@ -30,19 +30,33 @@ struct Running {
 }
 
 pub(super) fn run(args: &Status, printer: &mut Printer) -> Outcome {
-    let names = match &args.which.name {
-        Some(name) => vec![name.clone()],
-        None => list_instances().map_err(|error| told(error, printer))?,
-    };
-    let mut instances = Vec::new();
-    for name in &names {
-        let instance = Instance::open(name).map_err(|error| told(error, printer))?;
-        instances.push(running(&instance).map_err(|error| told(error, printer))?);
+    let (instances, damaged) = look(args, printer)?;
+    match args.json {
+        true => printer.json(&Answer { instances })?,
+        false => show_all(&instances, printer)?,
     }
-    if args.json {
-        printer.json(&Answer { instances })?;
-        return Ok(Exit::Fine);
+    damaged.map_or(Ok(Exit::Fine), Err)
+}
+
+/// Those that run, and why another one could not be looked at.
+fn look(args: &Status, printer: &mut Printer) -> Result<(Vec<Running>, Option<Failure>), Failure> {
+    if let Some(name) = &args.which.name {
+        let one = running(name).map_err(|error| told(error, printer))?;
+        return Ok((vec![one], None));
     }
+    let (mut instances, mut damaged) = (Vec::new(), None);
+    for name in list_instances().map_err(|error| told(error, printer))? {
+        match running(&name) {
+            Ok(one) => instances.push(one),
+            // Unloaded since the list was made.
+            Err(Error::NoInstance { .. }) => {}
+            Err(error) => damaged = Some(told(error, printer)),
+        }
+    }
+    Ok((instances, damaged))
+}
+
+fn show_all(instances: &[Running], printer: &mut Printer) -> Result<(), Failure> {
     if instances.is_empty() {
         printer.say("no policy is running");
     }
@@ -52,11 +66,11 @@ pub(super) fn run(args: &Status, printer: &mut Printer) -> Outcome {
         }
         show(instance, printer)?;
     }
-    Ok(Exit::Fine)
+    Ok(())
 }
 
-fn running(instance: &Instance) -> Result<Running, weir_dataplane::Error> {
-    let status = instance.status()?;
+fn running(name: &str) -> Result<Running, Error> {
+    let status = Instance::open(name)?.status()?;
     Ok(Running {
         instance: status.instance,
         policy: status.policy,
