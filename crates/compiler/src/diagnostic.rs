@@ -148,7 +148,7 @@ codes! {
     NeverMatches   "W0301" Warning "a statement that no packet reaches"
     AlwaysTrue     "W0302" Warning "a condition that no packet fails"
     AlwaysFalse    "W0303" Warning "a condition that no packet meets"
-    Unused         "W0304" Warning "a set or protocol that nothing uses"
+    Unused         "W0304" Warning "a set that nothing uses"
 }
 
 impl Code {

@@ -90,7 +90,7 @@ pub fn compile(name: &str, text: &str, loader: &dyn Loader, options: &Options) -
     match codegen::generate(&lowered.program, &options.codegen()) {
         Ok(object) => Ok(Compilation { analysis, lowered, object }),
         Err(error) => {
-            analysis.too_complex(&error);
+            analysis.refuse(&error);
             Err(analysis)
         }
     }
@@ -129,9 +129,13 @@ impl Analysis {
         Some(lower::lower(&self.policy, plan, &self.sources, options))
     }
 
-    fn too_complex(&mut self, error: &codegen::CodegenError) {
+    fn refuse(&mut self, error: &codegen::CodegenError) {
         let start = Span::new(self.main, 0, 0);
         let span = self.policy.statements.first().map_or(start, |s| s.span);
+        if let codegen::CodegenError::Missing { .. } = error {
+            self.diagnostics.report(Code::Unsupported, span, error.to_string());
+            return;
+        }
         self.diagnostics
             .report(Code::TooComplex, span, format!("the policy does not fit one program: {error}"))
             .help("split it, or move long lists of values into sets");

@@ -51,6 +51,8 @@ struct SetUse {
     index: u32,
     span: Span,
     used: bool,
+    /// Its type is unknown, which was told where it is declared.
+    broken: bool,
 }
 
 /// A term with what is known of it.

@@ -358,7 +358,13 @@ pub(super) fn combine(op: ast::ArithmeticOp, a: (i128, i128), b: (i128, i128)) -
             let corners = [(a.0, b.0), (a.0, b.1), (a.1, b.0), (a.1, b.1)].map(|(x, y)| x.saturating_mul(y));
             (*corners.iter().min().expect("four"), *corners.iter().max().expect("four"))
         }
-        Op::And => (0, a.1.min(b.1).max(0)),
+        // Bits of a number that is not negative stay below it; -1 has all bits.
+        Op::And => match (a.0 >= 0, b.0 >= 0) {
+            (true, true) => (0, a.1.min(b.1)),
+            (true, false) => (0, a.1),
+            (false, true) => (0, b.1),
+            (false, false) => (i128::from(i64::MIN), a.1.max(b.1)),
+        },
     }
 }
 

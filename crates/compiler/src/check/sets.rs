@@ -25,8 +25,9 @@ impl Checker<'_> {
         }
         let types: Vec<_> = ast.types.iter().map(|ty| self.type_named(ty)).collect();
         let index = self.policy.sets.len() as u32;
-        self.set_names.insert(ast.name.text.clone(), SetUse { index, span: ast.name.span, used: false });
+        self.set_names.insert(ast.name.text.clone(), SetUse { index, span: ast.name.span, used: false, broken: false });
         let known = types.iter().all(Option::is_some);
+        self.set_names.get_mut(&ast.name.text).expect("just put in").broken = !known;
         // A set whose type is unknown is still declared, so that its uses are not told again.
         let types: Vec<ValueType> = types.into_iter().map(|ty| ty.unwrap_or(ValueType::Ip)).collect();
         let live = self.live(ast);
@@ -171,7 +172,7 @@ impl Checker<'_> {
     pub(super) fn set_index(&mut self, name: &ast::Name) -> Option<u32> {
         if let Some(set) = self.set_names.get_mut(&name.text) {
             set.used = true;
-            return Some(set.index);
+            return (!set.broken).then_some(set.index);
         }
         let near = nearest(&name.text, self.set_names.keys().map(String::as_str)).map(str::to_owned);
         let found = self.diagnostics.report(Code::UnknownName, name.span, format!("no set is called `{}`", name.text));

@@ -168,7 +168,11 @@ impl<'a> Lower<'a> {
             (None, SetHome::Lpm) => prefix_count(part).max(1),
             (None, _) => (part.elements.len() as u32).max(1),
         };
-        let words = part.widths.iter().flat_map(|&w| scalar_widths(w)).collect();
+        let words = match part.widths.as_slice() {
+            // Tries want whole bytes; a narrower value fills up from the top with zeros.
+            [width @ ..=64] => vec![padded(*width)],
+            widths => widths.iter().flat_map(|&w| scalar_widths(w)).collect(),
+        };
         let expires = set.live.is_some();
         let decl = SetDecl { name: format!("{}{family}", set.name), kind, words, expires, max };
         let id = self.b.set(decl);
@@ -249,6 +253,11 @@ pub fn scalar_widths(width: u8) -> Vec<u8> {
     }
 }
 
+/// The width of the scalar in which a single value of at most 64 bits is kept.
+fn padded(width: u8) -> u8 {
+    width.next_power_of_two().max(8)
+}
+
 fn prefix_count(part: &crate::policy::Part) -> u32 {
     let width = part.widths[0];
     part.elements.iter().map(|e| crate::plan::ranges_to_prefixes(width, e[0].0, e[0].1).len() as u32).sum()
@@ -277,7 +286,8 @@ pub fn set_elements(policy: &Policy, name: SetPart) -> Vec<(Vec<u64>, u32)> {
     for element in &part.elements {
         if let ([width], [(low, high)]) = (part.widths.as_slice(), element.as_slice()) {
             for (first, length) in crate::plan::ranges_to_prefixes(*width, *low, *high) {
-                elements.push((scalars(*width, first), u32::from(length)));
+                let zeros = if *width > 64 { 0 } else { padded(*width) - width };
+                elements.push((scalars(*width, first), u32::from(length + zeros)));
             }
         } else {
             let key = part.widths.iter().zip(element).flat_map(|(&w, &(value, _))| scalars(w, value)).collect();

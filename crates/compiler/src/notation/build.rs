@@ -297,7 +297,9 @@ impl<'a> Build<'a> {
 }
 
 fn has_field(definition: &crate::policy::Protocol, name: &str) -> bool {
-    definition.field(name).is_some() || definition.derived.iter().any(|(n, _)| n == name)
+    definition.field(name).is_some()
+        || definition.sides.iter().any(|(n, _)| n == name)
+        || definition.derived.iter().any(|(n, _)| n == name)
 }
 
 /// Sets the checksums of the IP packet that begins at `start`.

@@ -12,12 +12,17 @@ use std::collections::BTreeMap;
 /// Two comparisons are as fast in turn as in a tree.
 const SHORTEST: usize = 3;
 
+/// A link that other ways lead to as well is copied into every chain that goes through it: in a list
+/// of n tests that can be entered anywhere that would be n² of them, so few are copied.
+const COPIED: usize = 4;
+
 /// The pass.
 pub(super) fn switches(program: &mut Program) -> bool {
-    let chains = Chains::new(program);
+    let graph = Graph::new(program);
+    let chains = Chains::new(program, &graph);
     let mut taken = vec![false; program.blocks.len()];
     let mut found = Vec::new();
-    for block in Graph::new(program).order {
+    for &block in &graph.order {
         if taken[block.index()] {
             continue;
         }
@@ -32,6 +37,7 @@ pub(super) fn switches(program: &mut Program) -> bool {
 
 struct Chains<'a> {
     program: &'a Program,
+    graph: &'a Graph,
     defs: Vec<Option<Def>>,
     constants: Vec<Option<u64>>,
     elsewhere: Vec<bool>,
@@ -41,10 +47,10 @@ struct Chains<'a> {
 type Test<'a> = (Value, u64, &'a Target, &'a Target);
 
 impl<'a> Chains<'a> {
-    fn new(program: &'a Program) -> Self {
+    fn new(program: &'a Program, graph: &'a Graph) -> Self {
         let defs = definitions(program);
         let elsewhere = used_elsewhere(program, &defs);
-        Self { program, constants: constants(program), defs, elsewhere }
+        Self { program, graph, constants: constants(program), defs, elsewhere }
     }
 
     fn test(&self, block: Block) -> Option<Test<'a>> {
@@ -85,10 +91,15 @@ impl<'a> Chains<'a> {
         let (value, number, target, mut default) = self.test(start)?;
         let mut cases = BTreeMap::from([(number, target)]);
         let mut links = Vec::new();
+        let mut copied = 0;
         while self.is_link(default.block)
             && let Some((same, number, target, next)) = self.test(default.block)
             && same == value
         {
+            copied += usize::from(self.graph.predecessors(default.block).len() > 1);
+            if copied > COPIED {
+                break;
+            }
             links.push(default.block);
             cases.entry(number).or_insert(target);
             default = next;

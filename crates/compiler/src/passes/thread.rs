@@ -15,7 +15,11 @@ use std::collections::HashMap;
 
 /// How many operations a block may have that is looked through, and how many blocks in a row.
 const LONGEST: usize = 8;
-const FURTHEST: usize = 16;
+const FURTHEST: usize = 20_000;
+
+/// Steps of all edges together: after a match in a long list of tests on one field, each of the
+/// others is known to fail, which is a step for every pair of them.
+const STEPS: usize = 20_000_000;
 
 /// The pass.
 pub(super) fn thread(program: &mut Program) -> bool {
@@ -27,6 +31,7 @@ pub(super) fn thread(program: &mut Program) -> bool {
         reach: Reach::new(program, &graph),
         known: Knowledge::new(program),
         numbers: HashMap::new(),
+        steps: STEPS,
     };
     let mut changed = false;
     // An edge that skips a block does what the way through it would have done, so what was known
@@ -45,6 +50,8 @@ struct Threader {
     known: Knowledge,
     /// The constants that this pass has made.
     numbers: HashMap<Value, u64>,
+    /// Steps that may still be taken.
+    steps: usize,
 }
 
 /// What an edge says.
@@ -90,7 +97,8 @@ impl Threader {
         end.targets_mut(|target| {
             let edge = self.edge(program, block, &before, index);
             index += 1;
-            for _ in 0..FURTHEST {
+            for _ in 0..FURTHEST.min(self.steps) {
+                self.steps -= 1;
                 let Some(next) = self.step(program, &edge, target) else {
                     break;
                 };

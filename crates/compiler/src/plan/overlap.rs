@@ -43,6 +43,12 @@ pub fn warnings(policy: &Policy, plan: &Plan, diagnostics: &mut Diagnostics) {
     let classes: Vec<Vec<Option<Vec<Cell>>>> =
         plan.classes.iter().map(|c| c.conditions.iter().map(|p| cells(p, true)).collect()).collect();
     for (index, statement) in policy.statements.iter().enumerate() {
+        if statement.when != Pred::Const(true) && always_true(index, &plan.classes) {
+            diagnostics
+                .report(Code::AlwaysTrue, statement.span, format!("every packet meets the condition of `{}`", statement.name))
+                .label("always true")
+                .help("leave the condition out");
+        }
         if never_true(index, &plan.classes, &classes) {
             diagnostics
                 .report(Code::AlwaysFalse, statement.span, format!("no packet meets the condition of `{}`", statement.name))
@@ -66,6 +72,10 @@ fn never_true(index: usize, classes: &[Class], cells: &[Vec<Option<Vec<Cell>>>])
     classes.iter().zip(cells).all(|(class, cells)| {
         class.conditions[index] == Pred::Const(false) || cells[index].as_ref().is_some_and(Vec::is_empty)
     })
+}
+
+fn always_true(index: usize, classes: &[Class]) -> bool {
+    classes.iter().all(|class| class.conditions[index] == Pred::Const(true))
 }
 
 /// The earlier statements that together leave nothing over, if there are such.
