@@ -59,15 +59,13 @@ impl Diagnostics {
 
     /// Orders them by their places, so that a reader goes through the texts once.
     pub fn sort(&mut self) {
-        self.0
-            .sort_by_key(|d| (d.primary.0, d.code.severity(), d.code.text()));
+        self.0.sort_by_key(|d| (d.primary.0, d.code.severity(), d.code.text()));
     }
 
     /// Keeps the first of those that say the same of the same place.
     pub fn dedupe(&mut self) {
         let mut told = HashSet::new();
-        self.0
-            .retain(|d| told.insert((d.code, d.primary.0, d.message.clone())));
+        self.0.retain(|d| told.insert((d.code, d.primary.0, d.message.clone())));
     }
 
     /// `2 errors, 1 warning`; empty if there is neither.

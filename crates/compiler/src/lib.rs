@@ -84,7 +84,12 @@ pub struct Compilation {
 }
 
 /// Compiles a policy; if that cannot be, what was found wrong is in [`Analysis::diagnostics`].
-pub fn compile(name: &str, text: &str, loader: &dyn Loader, options: &Options) -> Result<Compilation, Analysis> {
+pub fn compile(
+    name: &str,
+    text: &str,
+    loader: &dyn Loader,
+    options: &Options,
+) -> Result<Compilation, Analysis> {
     let mut analysis = analyse(name, text, loader);
     let Some(lowered) = analysis.lower(&options.lower, &options.without) else { return Err(analysis) };
     match codegen::generate(&lowered.program, &options.codegen()) {

@@ -68,7 +68,11 @@ pub struct Loaded {
 pub fn load(name: &str, text: &str, loader: &dyn Loader, diagnostics: &mut Diagnostics) -> Loaded {
     let mut sources = Sources::default();
     let main = sources.add(name, text);
-    let mut reading = Reading { loaded: Loaded { sources, main, items: Vec::new(), set_files: HashMap::new() }, loader, diagnostics };
+    let mut reading = Reading {
+        loaded: Loaded { sources, main, items: Vec::new(), set_files: HashMap::new() },
+        loader,
+        diagnostics,
+    };
     for (name, text) in PROTOCOLS {
         let id = reading.loaded.sources.add(*name, *text);
         reading.file(id, &mut Vec::new());
@@ -103,7 +107,9 @@ impl Reading<'_> {
         let Some((name, text)) = self.named_file(&include.path) else { return };
         if open.contains(&name) || open.len() >= DEPTH {
             let circle = format!("`{name}` includes itself, by way of {} files", open.len());
-            self.diagnostics.report(Code::BadInclude, include.path.span, circle).label("this closes the circle");
+            self.diagnostics
+                .report(Code::BadInclude, include.path.span, circle)
+                .label("this closes the circle");
             return;
         }
         open.push(name.clone());

@@ -38,7 +38,11 @@ fn examples_do_what_they_say() {
 fn judge_example(name: &str, text: &str) {
     let analysis = analyse(name, text, &NoFiles);
     let told = analysis.diagnostics.iter().any(|d| d.code.severity() == Severity::Error);
-    assert!(!told, "{}", render(&analysis.diagnostics, &analysis.sources, weir_compiler::diagnostic::Style::Plain));
+    assert!(
+        !told,
+        "{}",
+        render(&analysis.diagnostics, &analysis.sources, weir_compiler::diagnostic::Style::Plain)
+    );
     let lowered = analysis.lower(&lower::Options::default(), &[]).expect("no errors");
     let mut evaluator = Evaluator::new(&analysis.policy);
     let mut interpreter = Interpreter::new(&lowered.program);

@@ -8,7 +8,9 @@ use super::literal::{Misfit, Range, describe_literal, family, integer, normalise
 use super::names::{Choice, Member, Resolved, byte_place, combine, dotted};
 use super::{Checker, Typed, describe};
 use crate::diagnostic::Code;
-use crate::policy::{Compare, Family46, FieldRef, HeaderRef, Pred, Relation, SetPart, SliceRef, Term, ValueType};
+use crate::policy::{
+    Compare, Family46, FieldRef, HeaderRef, Pred, Relation, SetPart, SliceRef, Term, ValueType,
+};
 use crate::source::Span;
 use crate::syntax::ast::{self, ArithmeticOp, CompareOp, Expr, ExprKind};
 
@@ -42,7 +44,10 @@ impl Checker<'_> {
             }
             ExprKind::Arithmetic(ArithmeticOp::And, ..) => {
                 let meanings = self.operand(expr)?;
-                Some(any(meanings.into_iter().flat_map(|m| m.sides).map(|t| relation(Relation::Ne, t.term, Term::Const(0)))))
+                Some(any(meanings
+                    .into_iter()
+                    .flat_map(|m| m.sides)
+                    .map(|t| relation(Relation::Ne, t.term, Term::Const(0)))))
             }
             ExprKind::Literal(ast::LiteralValue::Bool(value)) => Some(Pred::Const(*value)),
             ExprKind::Literal(value) => self.not_a_condition(expr.span, &describe_literal(value)),
@@ -68,7 +73,11 @@ impl Checker<'_> {
 
     fn not_a_condition<T>(&mut self, span: Span, what: &str) -> Option<T> {
         self.diagnostics
-            .report(Code::NotACondition, span, format!("`{}` is {what}, not a condition", self.input.sources.text(span)))
+            .report(
+                Code::NotACondition,
+                span,
+                format!("`{}` is {what}, not a condition", self.input.sources.text(span)),
+            )
             .label("expected something that is true or false")
             .help("compare it with something: `==`, `!=`, `<`, `in { … }`");
         None
@@ -78,8 +87,12 @@ impl Checker<'_> {
     fn presence(&mut self, path: &ast::Path) -> Option<Pred> {
         if self.own.is_none() {
             match self.resolve(path)? {
-                Resolved::Headers(members) => return Some(any(members.into_iter().map(|m| Pred::Header(m.header)))),
-                Resolved::Payload(members) => return Some(any(members.into_iter().map(|m| Pred::Header(m.header)))),
+                Resolved::Headers(members) => {
+                    return Some(any(members.into_iter().map(|m| Pred::Header(m.header))));
+                }
+                Resolved::Payload(members) => {
+                    return Some(any(members.into_iter().map(|m| Pred::Header(m.header))));
+                }
                 Resolved::Values(values) => {
                     return Some(any(values.into_iter().flat_map(|(_, sides)| sides).map(truth)));
                 }
@@ -99,13 +112,21 @@ impl Checker<'_> {
                 Some(number) => Some(vec![constant(number)]),
                 None => {
                     let what = describe_literal(value);
-                    self.mismatch(expr.span, format!("{what} cannot be calculated with"), "expected a number");
+                    self.mismatch(
+                        expr.span,
+                        format!("{what} cannot be calculated with"),
+                        "expected a number",
+                    );
                     None
                 }
             },
             ExprKind::Error => None,
             _ => {
-                self.mismatch(expr.span, "a condition is not a value".into(), "expected a field, a slice or a constant");
+                self.mismatch(
+                    expr.span,
+                    "a condition is not a value".into(),
+                    "expected a field, a slice or a constant",
+                );
                 None
             }
         }
@@ -150,7 +171,11 @@ impl Checker<'_> {
             return None;
         }
         if self.own.is_some() {
-            self.diagnostics.report(Code::BadSlice, range.span, "a definition can use its fields only, no slices");
+            self.diagnostics.report(
+                Code::BadSlice,
+                range.span,
+                "a definition can use its fields only, no slices",
+            );
             return None;
         }
         match self.resolve(path)? {
@@ -158,7 +183,10 @@ impl Checker<'_> {
             Resolved::Payload(members) => Some(members.iter().map(|m| slice_of(m, true, range)).collect()),
             Resolved::Values(values) => {
                 let cut = |(member, sides): (Member, Vec<Typed>)| {
-                    let sides = sides.iter().map(|side| self.slice_of_field(side, range)).collect::<Option<Vec<_>>>()?;
+                    let sides = sides
+                        .iter()
+                        .map(|side| self.slice_of_field(side, range))
+                        .collect::<Option<Vec<_>>>()?;
                     Some(Meaning { choices: member.choice.into_iter().collect(), sides })
                 };
                 let cut: Option<Vec<_>> = values.into_iter().map(cut).collect();
@@ -210,7 +238,10 @@ impl Checker<'_> {
     /// An operand that is a number of at most 64 bits.
     fn number(&mut self, expr: &Expr, op: ArithmeticOp) -> Option<Vec<Meaning>> {
         let meanings = self.operand(expr)?;
-        let odd = meanings.iter().flat_map(|m| &m.sides).find(|t| !matches!(t.ty, ValueType::Int(_) | ValueType::Bool));
+        let odd = meanings
+            .iter()
+            .flat_map(|m| &m.sides)
+            .find(|t| !matches!(t.ty, ValueType::Int(_) | ValueType::Bool));
         if let Some(odd) = odd {
             let what = describe(odd.ty);
             let found = self.diagnostics.report(
@@ -231,10 +262,16 @@ impl Checker<'_> {
         match (&a.kind, &b.kind) {
             (ExprKind::Literal(x), ExprKind::Literal(_)) => {
                 let what = describe_literal(x);
-                self.mismatch(span, format!("two constants are compared ({what} first)"), "nothing of the packet is asked");
+                self.mismatch(
+                    span,
+                    format!("two constants are compared ({what} first)"),
+                    "nothing of the packet is asked",
+                );
                 None
             }
-            (_, ExprKind::Literal(value)) => self.compare_literal(a, op, &ast::Literal { value: value.clone(), span: b.span }),
+            (_, ExprKind::Literal(value)) => {
+                self.compare_literal(a, op, &ast::Literal { value: value.clone(), span: b.span })
+            }
             (ExprKind::Literal(value), _) => {
                 self.compare_literal(b, flipped(op), &ast::Literal { value: value.clone(), span: a.span })
             }
@@ -268,8 +305,15 @@ impl Checker<'_> {
         Some(any(preds.into_iter().filter(|p| *p != Pred::Const(true))))
     }
 
-    fn side_and_literal(&mut self, value: &Expr, typed: &Typed, op: CompareOp, literal: &ast::Literal) -> Result<Pred, Misfit> {
-        let computed = matches!(typed.term, Term::Binary(..)) || typed.ty == ValueType::Int(64) && typed.max < 1 << 62;
+    fn side_and_literal(
+        &mut self,
+        value: &Expr,
+        typed: &Typed,
+        op: CompareOp,
+        literal: &ast::Literal,
+    ) -> Result<Pred, Misfit> {
+        let computed =
+            matches!(typed.term, Term::Binary(..)) || typed.ty == ValueType::Int(64) && typed.max < 1 << 62;
         let (low, high) = match integer(&literal.value) {
             Some(number) if computed => {
                 if number > i64::MAX as u128 {
@@ -284,14 +328,19 @@ impl Checker<'_> {
         if ordered && !matches!(typed.ty, ValueType::Int(_)) {
             let what = describe(typed.ty);
             let whole = self.input.sources.text(value.span);
-            self.mismatch(literal.span, format!("`{whole}` is {what}, which has no order"), "use `==`, `!=` or `in { a..b }`");
+            self.mismatch(
+                literal.span,
+                format!("`{whole}` is {what}, which has no order"),
+                "use `==`, `!=` or `in { a..b }`",
+            );
             return Ok(Pred::Const(false));
         }
         Ok(match op {
             CompareOp::Eq if low != high => Pred::In(term, vec![(low, high)]),
-            CompareOp::Ne if low != high => {
-                Pred::And(vec![Pred::There(term.clone()), Pred::Not(Box::new(Pred::In(term, vec![(low, high)])))])
-            }
+            CompareOp::Ne if low != high => Pred::And(vec![
+                Pred::There(term.clone()),
+                Pred::Not(Box::new(Pred::In(term, vec![(low, high)]))),
+            ]),
             _ => relation(relation_of(op), term, Term::Const(low)),
         })
     }
@@ -318,7 +367,11 @@ impl Checker<'_> {
             }
         }
         let ordered = !matches!(op, CompareOp::Eq | CompareOp::Ne);
-        let wide = left.iter().chain(&right).flat_map(|m| &m.sides).any(|t| !matches!(t.ty, ValueType::Int(_) | ValueType::Bool));
+        let wide = left
+            .iter()
+            .chain(&right)
+            .flat_map(|m| &m.sides)
+            .any(|t| !matches!(t.ty, ValueType::Int(_) | ValueType::Bool));
         if let (true, Some((x, y))) = (preds.is_empty(), odd) {
             let message = format!("{} cannot be compared with {}", describe(x), describe(y));
             self.mismatch(span, message, "values of different kinds");
@@ -349,7 +402,13 @@ impl Checker<'_> {
     }
 
     /// The ranges that elements mean beside a value.
-    fn ranges(&mut self, value: &Expr, typed: &Typed, elements: &[ast::Element], either: bool) -> Option<Vec<Range>> {
+    fn ranges(
+        &mut self,
+        value: &Expr,
+        typed: &Typed,
+        elements: &[ast::Element],
+        either: bool,
+    ) -> Option<Vec<Range>> {
         let mut ranges = Vec::new();
         let mut fine = true;
         for element in elements {
@@ -387,14 +446,23 @@ impl Checker<'_> {
         let mut preds = Vec::new();
         for element in elements {
             let ast::Element::Tuple(items, _) = element else {
-                self.mismatch(span, "a tuple is looked for among single values".into(), "expected elements such as `(a, b)`");
+                self.mismatch(
+                    span,
+                    "a tuple is looked for among single values".into(),
+                    "expected elements such as `(a, b)`",
+                );
                 return None;
             };
             if items.len() != parts.len() {
-                self.mismatch(span, format!("{} values are looked for among {}", parts.len(), items.len()), "of different length");
+                self.mismatch(
+                    span,
+                    format!("{} values are looked for among {}", parts.len(), items.len()),
+                    "of different length",
+                );
                 return None;
             }
-            let row: Vec<_> = parts.iter().zip(items).map(|(p, i)| self.in_elements(p, std::slice::from_ref(i))).collect();
+            let row: Vec<_> =
+                parts.iter().zip(items).map(|(p, i)| self.in_elements(p, std::slice::from_ref(i))).collect();
             preds.push(all(row.into_iter().collect::<Option<Vec<_>>>()?));
         }
         Some(any(preds))
@@ -410,12 +478,17 @@ impl Checker<'_> {
         let set = self.set_index(name)?;
         let declared = self.policy.sets[set as usize].types.clone();
         if declared.len() != operands.len() {
-            let message = format!("`{}` holds {} values an element, not {}", name.text, declared.len(), operands.len());
+            let message =
+                format!("`{}` holds {} values an element, not {}", name.text, declared.len(), operands.len());
             let span = self.policy.sets[set as usize].span;
-            self.diagnostics.report(Code::TypeMismatch, value.span, message).label("of different length").also(span, "declared here");
+            self.diagnostics
+                .report(Code::TypeMismatch, value.span, message)
+                .label("of different length")
+                .also(span, "declared here");
             return None;
         }
-        let families: Vec<Option<Family46>> = self.policy.sets[set as usize].parts.iter().map(|p| p.family).collect();
+        let families: Vec<Option<Family46>> =
+            self.policy.sets[set as usize].parts.iter().map(|p| p.family).collect();
         let mut preds = Vec::new();
         for (part, family) in families.into_iter().enumerate() {
             for row in rows(&operands) {
@@ -428,9 +501,13 @@ impl Checker<'_> {
         if preds.is_empty() {
             let found: Vec<_> = operands.iter().map(|m| describe(m[0].sides[0].ty)).collect();
             let wanted: Vec<_> = declared.iter().map(|ty| describe(*ty)).collect();
-            let message = format!("`{}` holds {}, this is {}", name.text, wanted.join(" and "), found.join(" and "));
+            let message =
+                format!("`{}` holds {}, this is {}", name.text, wanted.join(" and "), found.join(" and "));
             let span = self.policy.sets[set as usize].span;
-            self.diagnostics.report(Code::TypeMismatch, value.span, message).label("another type").also(span, "declared here");
+            self.diagnostics
+                .report(Code::TypeMismatch, value.span, message)
+                .label("another type")
+                .also(span, "declared here");
             return None;
         }
         Some(any(preds))
@@ -458,7 +535,11 @@ impl Checker<'_> {
             Misfit::Kind(kind) => {
                 let literal_text = self.input.sources.text(literal.span);
                 self.diagnostics
-                    .report(Code::TypeMismatch, literal.span, format!("`{whole}` is {what}, `{literal_text}` is {kind}"))
+                    .report(
+                        Code::TypeMismatch,
+                        literal.span,
+                        format!("`{whole}` is {what}, `{literal_text}` is {kind}"),
+                    )
                     .label(format!("expected {what}"))
                     .also(value.span, what);
             }
@@ -492,7 +573,8 @@ fn truth(typed: Typed) -> Pred {
 
 fn constant(value: u128) -> Meaning {
     let exact = i128::try_from(value).unwrap_or(i128::MAX);
-    let typed = Typed { term: Term::Const(value), ty: ValueType::Int(64), min: exact, max: exact, slice: false };
+    let typed =
+        Typed { term: Term::Const(value), ty: ValueType::Int(64), min: exact, max: exact, slice: false };
     Meaning { choices: Vec::new(), sides: vec![typed] }
 }
 
@@ -515,7 +597,8 @@ fn pairs<'m>(left: &'m [Meaning], right: &'m [Meaning]) -> Vec<(&'m Meaning, &'m
 
 /// All combinations of one value from each operand whose choices do not exclude each other.
 fn rows(operands: &[Vec<Meaning>]) -> Vec<Vec<Typed>> {
-    let mut rows: Vec<(Meaning, Vec<Typed>)> = vec![(Meaning { choices: Vec::new(), sides: Vec::new() }, Vec::new())];
+    let mut rows: Vec<(Meaning, Vec<Typed>)> =
+        vec![(Meaning { choices: Vec::new(), sides: Vec::new() }, Vec::new())];
     for operand in operands {
         let mut longer = Vec::new();
         for (so_far, row) in &rows {
@@ -536,7 +619,9 @@ fn goes_with(typed: &Typed, ty: ValueType, family: Option<Family46>) -> bool {
     match (ty, family) {
         (ValueType::Ip, Some(Family46::V4)) => typed.ty == ValueType::Ip4,
         (ValueType::Ip, Some(Family46::V6)) => typed.ty == ValueType::Ip6,
-        (ValueType::Int(wide), _) => matches!(typed.ty, ValueType::Int(bits) if bits <= wide && typed.min >= 0),
+        (ValueType::Int(wide), _) => {
+            matches!(typed.ty, ValueType::Int(bits) if bits <= wide && typed.min >= 0)
+        }
         _ => typed.ty == ty || typed.slice && typed.ty.bits() == ty.bits(),
     }
 }

@@ -1,7 +1,7 @@
 //! `limit`: rates, bursts and keys.
 
-use super::expr::Meaning;
 use super::Checker;
+use super::expr::Meaning;
 use crate::diagnostic::Code;
 use crate::policy::{KeyPart, Limit, LimitUnit, ValueType};
 use crate::source::Span;
@@ -26,7 +26,11 @@ impl Checker<'_> {
             return self.bad_limit(ast.rate.span, "a limit is a rate", "such as `500/s` or `10MB/s`");
         };
         if rate.amount == 0 {
-            return self.bad_limit(ast.rate.span, "a rate above zero is needed", "to let nothing through, use `drop`");
+            return self.bad_limit(
+                ast.rate.span,
+                "a rate above zero is needed",
+                "to let nothing through, use `drop`",
+            );
         }
         let (unit, units) = match rate.unit {
             RateUnit::Packets => (LimitUnit::Packets, u128::from(rate.amount)),
@@ -42,7 +46,11 @@ impl Checker<'_> {
         let tolerance = burst * interval >> 16;
         let longest_cost = if unit == LimitUnit::Bytes { LARGEST_COST } else { 1 };
         if interval == 0 || tolerance > LONGEST || interval * longest_cost > u128::from(u64::MAX) {
-            return self.bad_limit(ast.rate.span, "the rate cannot be kept exactly enough", "too fast, too slow, or with too large a burst");
+            return self.bad_limit(
+                ast.rate.span,
+                "the rate cannot be kept exactly enough",
+                "too fast, too slow, or with too large a burst",
+            );
         }
         let keys = self.keys(&ast.per)?;
         let max = self.limit_max(ast)?;
@@ -61,18 +69,26 @@ impl Checker<'_> {
             return Some(per_second.max(if unit == LimitUnit::Bytes { 1514 } else { 1 }));
         };
         match (&literal.value, unit) {
-            (LiteralValue::Int(0) | LiteralValue::Size(0), _) => {
-                self.bad_limit(literal.span, "a burst above zero is needed", "with none, no packet ever passes")
-            }
+            (LiteralValue::Int(0) | LiteralValue::Size(0), _) => self.bad_limit(
+                literal.span,
+                "a burst above zero is needed",
+                "with none, no packet ever passes",
+            ),
             (LiteralValue::Int(count), LimitUnit::Packets) if *count <= 1 << 40 => Some(*count),
             (LiteralValue::Size(bytes), LimitUnit::Bytes) => Some(u128::from(*bytes)),
-            (LiteralValue::Size(_), LimitUnit::Packets) => {
-                self.bad_limit(literal.span, "the rate counts packets and the burst bytes", "expected a number of packets")
+            (LiteralValue::Size(_), LimitUnit::Packets) => self.bad_limit(
+                literal.span,
+                "the rate counts packets and the burst bytes",
+                "expected a number of packets",
+            ),
+            (LiteralValue::Int(_), LimitUnit::Bytes) => self.bad_limit(
+                literal.span,
+                "the rate counts bytes, the burst has no unit",
+                "expected a size such as `64kB`",
+            ),
+            _ => {
+                self.bad_limit(literal.span, "this is not a burst", "expected a number of packets, or a size")
             }
-            (LiteralValue::Int(_), LimitUnit::Bytes) => {
-                self.bad_limit(literal.span, "the rate counts bytes, the burst has no unit", "expected a size such as `64kB`")
-            }
-            _ => self.bad_limit(literal.span, "this is not a burst", "expected a number of packets, or a size"),
         }
     }
 
@@ -80,12 +96,17 @@ impl Checker<'_> {
         let Some(literal) = &ast.max else { return Some(DEFAULT_KEYS) };
         match literal.value {
             LiteralValue::Int(max @ 1..=16_000_000) => Some(max as u32),
-            _ => self.bad_limit(literal.span, "a limit tells between 1 and 16M keys apart", "such as `max 100k`"),
+            _ => self.bad_limit(
+                literal.span,
+                "a limit tells between 1 and 16M keys apart",
+                "such as `max 100k`",
+            ),
         }
     }
 
     fn keys(&mut self, per: &[ast::Key]) -> Option<Vec<Vec<KeyPart>>> {
-        let mut rows: Vec<(Meaning, Vec<KeyPart>)> = vec![(Meaning { choices: Vec::new(), sides: Vec::new() }, Vec::new())];
+        let mut rows: Vec<(Meaning, Vec<KeyPart>)> =
+            vec![(Meaning { choices: Vec::new(), sides: Vec::new() }, Vec::new())];
         for key in per {
             let meanings = self.operand(&key.value)?;
             if meanings.iter().any(|m| m.sides.len() > 1) {
@@ -104,7 +125,10 @@ impl Checker<'_> {
                 });
                 longer.extend(fitting.map(|(so_far, row)| {
                     let choices = so_far.choices.iter().chain(&meaning.choices).copied().collect();
-                    (Meaning { choices, sides: Vec::new() }, row.iter().cloned().chain([part.clone()]).collect())
+                    (
+                        Meaning { choices, sides: Vec::new() },
+                        row.iter().cloned().chain([part.clone()]).collect(),
+                    )
                 }));
             }
             rows = longer;
@@ -123,7 +147,9 @@ impl Checker<'_> {
         let address = matches!(ty, ValueType::Ip4 | ValueType::Ip6);
         let prefix = match (lengths.as_slice(), ty) {
             ([], _) => width,
-            ([_, _, ..], _) if !mapped => return self.bad_prefix(key, "only a field of either family has two lengths"),
+            ([_, _, ..], _) if !mapped => {
+                return self.bad_prefix(key, "only a field of either family has two lengths");
+            }
             (_, _) if !address => return self.bad_prefix(key, "only addresses are counted by prefix"),
             ([_, second, ..], ValueType::Ip6) => *second,
             ([_], ValueType::Ip6) if mapped => DEFAULT_PREFIX6,

@@ -36,10 +36,14 @@ pub(super) fn range(literal: &Literal, ty: ValueType, slice: bool) -> Result<Ran
         (L::Ip6(address), T::Bytes(16)) if slice => one(u128::from(*address)),
         (L::Prefix4(address, length), T::Ip4 | T::Ip) => prefix4(*address, *length),
         (L::Prefix6(address, length), T::Ip6 | T::Ip) => prefix6(*address, *length),
-        (L::Ip6(_) | L::Prefix6(..), T::Ip4) | (L::Ip4(_) | L::Prefix4(..), T::Ip6) => Err(Misfit::OtherFamily),
+        (L::Ip6(_) | L::Prefix6(..), T::Ip4) | (L::Ip4(_) | L::Prefix4(..), T::Ip6) => {
+            Err(Misfit::OtherFamily)
+        }
         (L::Mac(mac), T::Mac) => one(number(mac)),
         (L::Mac(mac), T::Int(48) | T::Bytes(6)) if slice => one(number(mac)),
-        (L::Bytes(bytes), T::Int(bits)) if slice && bytes.len() * 8 == usize::from(bits) => one(number(bytes)),
+        (L::Bytes(bytes), T::Int(bits)) if slice && bytes.len() * 8 == usize::from(bits) => {
+            one(number(bytes))
+        }
         (L::Bytes(bytes), T::Bytes(n)) if bytes.len() == usize::from(n) => one(number(bytes)),
         (value, _) => Err(Misfit::Kind(describe_literal(value))),
     }

@@ -30,7 +30,8 @@ pub struct Input<'a> {
 
 /// Checks a policy. What could not be understood is left out and told in `diagnostics`.
 pub fn check(input: &Input, diagnostics: &mut Diagnostics) -> Policy {
-    let mut checker = Checker { input, diagnostics, policy: Policy::default(), set_names: HashMap::new(), own: None };
+    let mut checker =
+        Checker { input, diagnostics, policy: Policy::default(), set_names: HashMap::new(), own: None };
     checker.protocols();
     checker.sets();
     checker.statements();
@@ -125,7 +126,9 @@ fn describe(ty: ValueType) -> String {
 pub fn literal_range(literal: &ast::Literal, ty: ValueType) -> Result<(u128, u128), String> {
     use literal::Misfit;
     literal::range(literal, ty, true).map_err(|misfit| match misfit {
-        Misfit::HostBits(network) => format!("this has bits below its prefix length; the network is `{network}`"),
+        Misfit::HostBits(network) => {
+            format!("this has bits below its prefix length; the network is `{network}`")
+        }
         Misfit::TooLarge(max) => format!("too large, at most {max}"),
         Misfit::OtherFamily | Misfit::Kind(_) => {
             format!("expected {}, this is {}", describe(ty), literal::describe_literal(&literal.value))

@@ -132,14 +132,23 @@ impl Checker<'_> {
             if index >= u32::from(depth) {
                 let span = last.index.map_or(last.name.span, |(_, span)| span);
                 self.diagnostics
-                    .report(Code::UnknownName, span, format!("`{name}` is looked at {depth} deep, counted from 0"))
+                    .report(
+                        Code::UnknownName,
+                        span,
+                        format!("`{name}` is looked at {depth} deep, counted from 0"),
+                    )
                     .label("no such header");
                 return None;
             }
-            return Some(vec![Member { header: HeaderRef { level, protocol, index: index as u8 }, choice: None }]);
+            return Some(vec![Member {
+                header: HeaderRef { level, protocol, index: index as u8 },
+                choice: None,
+            }]);
         }
         let protocols = self.protocols_table();
-        let Some(family) = protocols.families.iter().position(|f| f.name == name) else { return Some(Vec::new()) };
+        let Some(family) = protocols.families.iter().position(|f| f.name == name) else {
+            return Some(Vec::new());
+        };
         if last.index.is_some() {
             return Some(Vec::new());
         }
@@ -155,7 +164,12 @@ impl Checker<'_> {
     }
 
     /// What the rest of a name means inside the headers that its beginning named.
-    fn in_header(&mut self, path: &ast::Path, members: Vec<Member>, rest: &[ast::Segment]) -> Option<Resolved> {
+    fn in_header(
+        &mut self,
+        path: &ast::Path,
+        members: Vec<Member>,
+        rest: &[ast::Segment],
+    ) -> Option<Resolved> {
         if rest.is_empty() {
             return Some(Resolved::Headers(members));
         }
@@ -219,10 +233,20 @@ impl Checker<'_> {
             .or_else(|| nearest(&name, names.iter().map(String::as_str)).map(str::to_owned))
             .or_else(|| {
                 let near = nearest(&segments[0].name.text, names.iter().map(String::as_str))?;
-                Some([near].into_iter().chain(segments[1..].iter().map(|s| s.name.text.as_str())).collect::<Vec<_>>().join("."))
+                Some(
+                    [near]
+                        .into_iter()
+                        .chain(segments[1..].iter().map(|s| s.name.text.as_str()))
+                        .collect::<Vec<_>>()
+                        .join("."),
+                )
             });
         let is_set = self.set_names.contains_key(&name);
-        let found = self.diagnostics.report(Code::UnknownName, path.span, format!("no field or protocol is called `{name}`"));
+        let found = self.diagnostics.report(
+            Code::UnknownName,
+            path.span,
+            format!("no field or protocol is called `{name}`"),
+        );
         if is_set {
             found.label("this is a set").help(format!("ask whether a field is in it: `ip.src in {name}`"));
         } else if let Some(near) = suggestion {
@@ -239,14 +263,16 @@ impl Checker<'_> {
         let whole = dotted(&path.segments);
         let head = whole[..whole.len() - name.len()].trim_end_matches('.').to_owned();
         let fields = protocol.fields.iter().map(|f| f.name.as_str());
-        let others = protocol.derived.iter().map(|d| d.0.as_str()).chain(protocol.sides.iter().map(|s| s.0.as_str()));
+        let others =
+            protocol.derived.iter().map(|d| d.0.as_str()).chain(protocol.sides.iter().map(|s| s.0.as_str()));
         let near = nearest(name, fields.chain(others)).map(|near| format!("{head}.{near}"));
         let suggestion = match known {
             Some(member) => Some(format!("{}.{name}", protocols[members[member].header.protocol].name)),
             None => synonym(&whole).or(near),
         };
         let span = rest.iter().fold(rest[0].name.span, |span, s| span.to(s.name.span));
-        let found = self.diagnostics.report(Code::UnknownName, span, format!("`{head}` has no field `{name}`"));
+        let found =
+            self.diagnostics.report(Code::UnknownName, span, format!("`{head}` has no field `{name}`"));
         found.label("unknown");
         if let Some(near) = suggestion {
             found.help(format!("there is `{near}`"));
@@ -298,7 +324,8 @@ impl Checker<'_> {
     }
 
     fn unknown_type(&mut self, span: Span, text: &str) {
-        let known = ["ip", "ip4", "ip6", "mac", "port", "bool", "prefix", "u8", "u16", "u32", "u64", "bytes4"];
+        let known =
+            ["ip", "ip4", "ip6", "mac", "port", "bool", "prefix", "u8", "u16", "u32", "u64", "bytes4"];
         let near = nearest(text, known.into_iter());
         let found = self.diagnostics.report(Code::UnknownName, span, format!("no type is called `{text}`"));
         found.label("expected `ip`, `ip4`, `ip6`, `mac`, `port`, `bool`, `uN`, `bytesN` or a field's name");
@@ -371,8 +398,12 @@ pub(super) fn combine(op: ast::ArithmeticOp, a: (i128, i128), b: (i128, i128)) -
 /// A definition's term, said of a header of a packet.
 pub(super) fn in_header(term: &Term, header: HeaderRef) -> Term {
     match term {
-        Term::Field(field) if field.header == Protocols::THIS => Term::Field(FieldRef { header, field: field.field }),
-        Term::Binary(op, a, b) => Term::Binary(*op, Box::new(in_header(a, header)), Box::new(in_header(b, header))),
+        Term::Field(field) if field.header == Protocols::THIS => {
+            Term::Field(FieldRef { header, field: field.field })
+        }
+        Term::Binary(op, a, b) => {
+            Term::Binary(*op, Box::new(in_header(a, header)), Box::new(in_header(b, header)))
+        }
         Term::Truth(pred) => Term::Truth(Box::new(pred_in_header(pred, header))),
         other => other.clone(),
     }

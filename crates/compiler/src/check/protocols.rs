@@ -56,7 +56,11 @@ impl Checker<'_> {
     }
 
     /// First round: the name, the fields in their places.
-    fn declare(&mut self, ast: &ast::Protocol, groups: &mut HashMap<String, (u32, u32)>) -> Option<ProtocolId> {
+    fn declare(
+        &mut self,
+        ast: &ast::Protocol,
+        groups: &mut HashMap<String, (u32, u32)>,
+    ) -> Option<ProtocolId> {
         let name = dotted(&ast.name.segments);
         if let Some(first) = self.protocols_table().find(&name) {
             let span = self.protocols_table()[first].span;
@@ -64,7 +68,11 @@ impl Checker<'_> {
             return None;
         }
         if ["inner", "payload", "frame"].contains(&ast.name.segments[0].name.text.as_str()) {
-            self.bad(ast.name.span, format!("`{}` has a meaning of its own", ast.name.segments[0].name.text), "choose another name");
+            self.bad(
+                ast.name.span,
+                format!("`{}` has a meaning of its own", ast.name.segments[0].name.text),
+                "choose another name",
+            );
             return None;
         }
         let (group, depth) = self.stack(ast, &name, groups);
@@ -77,11 +85,19 @@ impl Checker<'_> {
             }
         }
         if layout.fixed_bits % 8 != 0 {
-            self.bad(ast.name.span, format!("the fields of `{name}` end inside a byte"), "fill up with `_ : uN`");
+            self.bad(
+                ast.name.span,
+                format!("the fields of `{name}` end inside a byte"),
+                "fill up with `_ : uN`",
+            );
         }
         let protocol = Protocol {
             name,
-            reference: ast.reference.as_ref().map(|r| String::from_utf8_lossy(&r.value).into_owned()).unwrap_or_default(),
+            reference: ast
+                .reference
+                .as_ref()
+                .map(|r| String::from_utf8_lossy(&r.value).into_owned())
+                .unwrap_or_default(),
             span: ast.name.span,
             transport: ast.transport.is_some(),
             group,
@@ -106,17 +122,27 @@ impl Checker<'_> {
     }
 
     /// The group and depth of a protocol's stack.
-    fn stack(&mut self, ast: &ast::Protocol, name: &str, groups: &mut HashMap<String, (u32, u32)>) -> (u32, u8) {
+    fn stack(
+        &mut self,
+        ast: &ast::Protocol,
+        name: &str,
+        groups: &mut HashMap<String, (u32, u32)>,
+    ) -> (u32, u8) {
         let stack = ast.stack.as_ref();
         let depth = stack.map_or(1, |s| s.depth);
         if !(1..=8).contains(&depth) {
             self.bad(stack.map_or(ast.span, |s| s.span), "a stack is 1 to 8 deep", "this depth");
         }
-        let group = stack.and_then(|s| s.group.as_ref()).map_or_else(|| format!("={name}"), |g| g.text.clone());
+        let group =
+            stack.and_then(|s| s.group.as_ref()).map_or_else(|| format!("={name}"), |g| g.text.clone());
         let next = groups.len() as u32;
         let (number, first) = *groups.entry(group).or_insert((next, depth));
         if first != depth {
-            self.bad(stack.map_or(ast.span, |s| s.span), format!("the others of this stack say {first}"), "another depth");
+            self.bad(
+                stack.map_or(ast.span, |s| s.span),
+                format!("the others of this stack say {first}"),
+                "another depth",
+            );
         }
         (number, depth.clamp(1, 8) as u8)
     }
@@ -146,7 +172,11 @@ impl Checker<'_> {
         } else if !layout.optional {
             layout.fixed_bits += width;
         } else {
-            self.bad(field.span, "fields behind one with `when` or `at` need `when` or `at` too", "always there");
+            self.bad(
+                field.span,
+                "fields behind one with `when` or `at` need `when` or `at` too",
+                "always there",
+            );
         }
         if layout.fixed_bits > LONGEST_BITS {
             self.bad(field.span, "a header has at most 2056 bytes", "too long");
@@ -167,7 +197,11 @@ impl Checker<'_> {
             at += u32::from(ty.bits());
         }
         if !field.bits.is_empty() && at != start + width {
-            self.bad(field.span, format!("`{name}` has {width} bits, its parts {}", at - start), "must be as many");
+            self.bad(
+                field.span,
+                format!("`{name}` has {width} bits, its parts {}", at - start),
+                "must be as many",
+            );
         }
     }
 
@@ -205,7 +239,14 @@ impl Checker<'_> {
         }
     }
 
-    fn option_kind(&mut self, layout: &mut Layout, options: &mut Options, kind: &ast::OptionKind, number: u8, name: &str) {
+    fn option_kind(
+        &mut self,
+        layout: &mut Layout,
+        options: &mut Options,
+        kind: &ast::OptionKind,
+        number: u8,
+        name: &str,
+    ) {
         let index = options.kinds.len() as u32;
         options.kinds.push((number, name.to_owned()));
         let whole = format!("options.{name}");
@@ -257,7 +298,9 @@ impl Checker<'_> {
                     for side in sides {
                         match self.protocols_table()[id].field(&side.text) {
                             Some(field) => fields.push(field),
-                            None => self.bad(side.span, format!("no field is called `{}`", side.text), "unknown"),
+                            None => {
+                                self.bad(side.span, format!("no field is called `{}`", side.text), "unknown")
+                            }
                         }
                     }
                     self.policy.protocols[id].sides.push((name.text.clone(), fields));
@@ -328,7 +371,11 @@ impl Checker<'_> {
         };
         let Some(space) = spaces.get_mut(&name) else {
             let near = nearest(&name, spaces.keys().map(String::as_str)).map(str::to_owned);
-            let found = self.diagnostics.report(Code::BadProtocol, over.space.span, format!("no protocol selects by `{name}`"));
+            let found = self.diagnostics.report(
+                Code::BadProtocol,
+                over.space.span,
+                format!("no protocol selects by `{name}`"),
+            );
             found.label("unknown");
             if let Some(near) = near {
                 found.help(format!("there is `{near}`"));
@@ -374,10 +421,15 @@ impl Checker<'_> {
             ast::Selector::Always(_) => Selector::Always,
         };
         let mut table = match &ast.table {
-            ast::Table::Space(path) => spaces.get(&dotted(&path.segments)).map(|s| s.rows.clone()).unwrap_or_default(),
-            ast::Table::Entries(entries, _) => {
-                entries.iter().filter_map(|(number, path)| Some((literal::integer(&number.value)?, self.protocol_named(path)?, false))).collect()
+            ast::Table::Space(path) => {
+                spaces.get(&dotted(&path.segments)).map(|s| s.rows.clone()).unwrap_or_default()
             }
+            ast::Table::Entries(entries, _) => entries
+                .iter()
+                .filter_map(|(number, path)| {
+                    Some((literal::integer(&number.value)?, self.protocol_named(path)?, false))
+                })
+                .collect(),
             ast::Table::One(path) => vec![(0, self.protocol_named(path)?, false)],
         };
         for row in &mut table {
@@ -399,7 +451,11 @@ impl Checker<'_> {
         for item in self.items() {
             let ast::Item::Family(family) = item else { continue };
             if self.protocols_table().find(&family.name.text).is_some() {
-                self.bad(family.name.span, format!("`{}` is a protocol already", family.name.text), "choose another name");
+                self.bad(
+                    family.name.span,
+                    format!("`{}` is a protocol already", family.name.text),
+                    "choose another name",
+                );
                 continue;
             }
             let members: Vec<_> = family.members.iter().filter_map(|m| self.protocol_named(m)).collect();

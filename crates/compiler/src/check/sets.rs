@@ -25,13 +25,15 @@ impl Checker<'_> {
         }
         let types: Vec<_> = ast.types.iter().map(|ty| self.type_named(ty)).collect();
         let index = self.policy.sets.len() as u32;
-        self.set_names.insert(ast.name.text.clone(), SetUse { index, span: ast.name.span, used: false, broken: false });
+        self.set_names
+            .insert(ast.name.text.clone(), SetUse { index, span: ast.name.span, used: false, broken: false });
         let known = types.iter().all(Option::is_some);
         self.set_names.get_mut(&ast.name.text).expect("just put in").broken = !known;
         // A set whose type is unknown is still declared, so that its uses are not told again.
         let types: Vec<ValueType> = types.into_iter().map(|ty| ty.unwrap_or(ValueType::Ip)).collect();
         let live = self.live(ast);
-        let mut set = Set { name: ast.name.text.clone(), span: ast.name.span, parts: parts(&types), types, live };
+        let mut set =
+            Set { name: ast.name.text.clone(), span: ast.name.span, parts: parts(&types), types, live };
         if known {
             let written = ast.elements.iter().flatten();
             let from = ast.from.as_ref().and_then(|from| self.input.set_files.get(&from.span));
@@ -59,7 +61,8 @@ impl Checker<'_> {
                 None
             }
         });
-        (ast.timeout.is_some() || ast.max.is_some()).then(|| Live { timeout, max: max.unwrap_or(DEFAULT_MAX) })
+        (ast.timeout.is_some() || ast.max.is_some())
+            .then(|| Live { timeout, max: max.unwrap_or(DEFAULT_MAX) })
     }
 
     fn bad_set(&mut self, span: crate::source::Span, message: &str, label: &str) {
@@ -76,8 +79,16 @@ impl Checker<'_> {
             }
         };
         if items.len() != set.types.len() {
-            let message = format!("an element of `{}` has {} values, this has {}", set.name, set.types.len(), items.len());
-            self.diagnostics.report(Code::TypeMismatch, element_span(element), message).label("of different length").also(set.span, "declared here");
+            let message = format!(
+                "an element of `{}` has {} values, this has {}",
+                set.name,
+                set.types.len(),
+                items.len()
+            );
+            self.diagnostics
+                .report(Code::TypeMismatch, element_span(element), message)
+                .label("of different length")
+                .also(set.span, "declared here");
             return;
         }
         let mut element_family = None;
@@ -86,7 +97,11 @@ impl Checker<'_> {
             let Some((range, family)) = self.item_range(item, ty) else { return };
             if ty == ValueType::Ip {
                 if element_family.is_some_and(|seen| Some(seen) != family) {
-                    self.mismatch(element_span(element), "an element is of one address family".into(), "both are in it");
+                    self.mismatch(
+                        element_span(element),
+                        "an element is of one address family".into(),
+                        "both are in it",
+                    );
                     return;
                 }
                 element_family = family;
@@ -129,7 +144,9 @@ impl Checker<'_> {
                 None
             }
             Err(Misfit::TooLarge(max)) => {
-                self.diagnostics.report(Code::OutOfRange, literal.span, format!("this set's values are at most {max}")).label("too large");
+                self.diagnostics
+                    .report(Code::OutOfRange, literal.span, format!("this set's values are at most {max}"))
+                    .label("too large");
                 None
             }
             Err(_) => {
@@ -154,13 +171,15 @@ impl Checker<'_> {
         let Some(live) = set.live else { return };
         let largest = set.parts.iter().map(|p| p.elements.len()).max().unwrap_or(0);
         if largest > live.max as usize {
-            let message = format!("`{}` begins with {largest} elements and holds at most {}", set.name, live.max);
+            let message =
+                format!("`{}` begins with {largest} elements and holds at most {}", set.name, live.max);
             self.diagnostics.report(Code::BadSet, set.span, message).help("raise `max`");
         }
         let is_address = matches!(set.types.as_slice(), [ValueType::Ip | ValueType::Ip4 | ValueType::Ip6]);
         let wide = set.parts.iter().any(|p| p.elements.iter().flatten().any(|(low, high)| low != high));
         if wide && !is_address {
-            let message = format!("`{}` changes while running, so its elements must be single values", set.name);
+            let message =
+                format!("`{}` changes while running, so its elements must be single values", set.name);
             self.diagnostics
                 .report(Code::BadSet, set.span, message)
                 .label("has ranges or prefixes")
@@ -175,7 +194,11 @@ impl Checker<'_> {
             return (!set.broken).then_some(set.index);
         }
         let near = nearest(&name.text, self.set_names.keys().map(String::as_str)).map(str::to_owned);
-        let found = self.diagnostics.report(Code::UnknownName, name.span, format!("no set is called `{}`", name.text));
+        let found = self.diagnostics.report(
+            Code::UnknownName,
+            name.span,
+            format!("no set is called `{}`", name.text),
+        );
         found.label("unknown");
         match near {
             Some(near) => found.help(format!("there is `{near}`")),
@@ -185,10 +208,15 @@ impl Checker<'_> {
     }
 
     pub(super) fn warn_unused_sets(&mut self) {
-        let mut unused: Vec<_> = self.set_names.iter().filter(|(_, set)| !set.used).map(|(n, s)| (s.span, n.clone())).collect();
+        let mut unused: Vec<_> =
+            self.set_names.iter().filter(|(_, set)| !set.used).map(|(n, s)| (s.span, n.clone())).collect();
         unused.sort_unstable();
         for (span, name) in unused {
-            self.diagnostics.report(Code::Unused, span, format!("nothing asks whether a field is in `{name}`"));
+            self.diagnostics.report(
+                Code::Unused,
+                span,
+                format!("nothing asks whether a field is in `{name}`"),
+            );
         }
     }
 }

@@ -206,7 +206,8 @@ impl Isel<'_> {
         let (base, delta) = self.cursor(cursor);
         let start = self.load(Size::W, self.context, context(self.options.hook).data);
         let distance = self.alu(Width::W64, AluOp::Sub, base, start);
-        let distance = if delta == 0 { distance } else { self.alu_imm(Width::W64, AluOp::Add, distance, delta) };
+        let distance =
+            if delta == 0 { distance } else { self.alu_imm(Width::W64, AluOp::Add, distance, delta) };
         let bounded = self.bound(distance, max);
         let moved = self.alu(Width::W64, AluOp::Add, start, bounded);
         self.place(result, Place::Cursor(moved, 0));

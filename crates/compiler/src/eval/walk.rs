@@ -44,8 +44,11 @@ impl Walk<'_> {
     fn enter(&self, protocol: ProtocolId, level: u8, offset: usize) -> Option<Header> {
         let definition = &self.protocols[protocol];
         let here = |h: &&Header| h.name.level == level;
-        let of_group =
-            self.headers.iter().filter(here).filter(|h| self.protocols[h.name.protocol].group == definition.group);
+        let of_group = self
+            .headers
+            .iter()
+            .filter(here)
+            .filter(|h| self.protocols[h.name.protocol].group == definition.group);
         if level >= LEVELS || of_group.count() >= usize::from(definition.depth) {
             return None;
         }
@@ -60,7 +63,10 @@ impl Walk<'_> {
             return None;
         }
         let length = scope.term(&definition.length)? as i128;
-        if length > i128::from(MAX_HEADER) || length < fixed as i128 || offset as i128 + length > self.frame.len() as i128 {
+        if length > i128::from(MAX_HEADER)
+            || length < fixed as i128
+            || offset as i128 + length > self.frame.len() as i128
+        {
             return None;
         }
         header.length = length as usize;
@@ -83,11 +89,18 @@ impl Walk<'_> {
         })
     }
 
-    fn answer<'n>(&self, next: &'n Next, header: Header, scope: &value::Scope) -> Option<&'n (u128, ProtocolId, bool)> {
+    fn answer<'n>(
+        &self,
+        next: &'n Next,
+        header: Header,
+        scope: &value::Scope,
+    ) -> Option<&'n (u128, ProtocolId, bool)> {
         let asked = match &next.selector {
             Selector::Always => return next.table.first(),
             Selector::Term(term) => scope.term(term)?,
-            Selector::Peek(bits) => value::bits(self.frame, (header.offset + header.length) * 8, u32::from(*bits))?,
+            Selector::Peek(bits) => {
+                value::bits(self.frame, (header.offset + header.length) * 8, u32::from(*bits))?
+            }
         };
         next.table.iter().find(|row| row.0 == asked)
     }

@@ -174,4 +174,3 @@ fn all_terms_there(pred: &Pred) -> Pred {
         terms => Pred::And(terms.into_iter().map(Pred::There).collect()),
     }
 }
-

@@ -31,7 +31,13 @@ pub(super) struct Own {
 
 impl Lower<'_> {
     /// Loads fixed fields of the header at `cursor` that its own definition looks at.
-    pub(super) fn own_fixed(&mut self, protocol: &Protocol, cursor: Value, terms: &BTreeSet<Term>, own: &mut Own) {
+    pub(super) fn own_fixed(
+        &mut self,
+        protocol: &Protocol,
+        cursor: Value,
+        terms: &BTreeSet<Term>,
+        own: &mut Own,
+    ) {
         for term in terms {
             let Term::Field(FieldRef { field, .. }) = term else { continue };
             let field = &protocol.fields[*field as usize];
@@ -54,7 +60,14 @@ impl Lower<'_> {
     }
 
     /// Loads everything of a header that statements ask for.
-    pub(super) fn values(&mut self, header: HeaderRef, protocol: &Protocol, found: &Found, own: &Own, env: &mut Env) {
+    pub(super) fn values(
+        &mut self,
+        header: HeaderRef,
+        protocol: &Protocol,
+        found: &Found,
+        own: &Own,
+        env: &mut Env,
+    ) {
         let plan = self.plan;
         let Some(demanded) = plan.demand.values.get(&header) else { return };
         let mut own = own.clone();
@@ -68,7 +81,9 @@ impl Lower<'_> {
     fn own_optional(&mut self, protocol: &Protocol, found: &Found, term: &Term, own: &mut Own) {
         let Term::Field(FieldRef { field, .. }) = term else { return };
         let definition = &protocol.fields[*field as usize];
-        if definition.when.is_none() && !matches!(definition.place, Place::Computed(..)) || own.values.contains_key(term) {
+        if definition.when.is_none() && !matches!(definition.place, Place::Computed(..))
+            || own.values.contains_key(term)
+        {
             return;
         }
         let (there, scalars) = self.optional_field(protocol, found, *field, own);
@@ -140,7 +155,13 @@ impl Lower<'_> {
     }
 
     /// A field with a condition or a computed place: whether it is there, and its value.
-    fn optional_field(&mut self, protocol: &Protocol, found: &Found, field: u32, own: &mut Own) -> (Value, Scalars) {
+    fn optional_field(
+        &mut self,
+        protocol: &Protocol,
+        found: &Found,
+        field: u32,
+        own: &mut Own,
+    ) -> (Value, Scalars) {
         let definition = &protocol.fields[field as usize];
         let bits = definition.ty.bits();
         let mut needed = BTreeSet::new();
@@ -218,7 +239,11 @@ impl Lower<'_> {
             }
             None => {
                 let whole = self.load_pieces(cursor, first, bytes.min(8));
-                if bytes <= 8 { self.b.bits(whole, after as u8, width) } else { self.ninth_byte(cursor, whole, last, after, width) }
+                if bytes <= 8 {
+                    self.b.bits(whole, after as u8, width)
+                } else {
+                    self.ninth_byte(cursor, whole, last, after, width)
+                }
             }
         };
         Scalars { high: None, low }

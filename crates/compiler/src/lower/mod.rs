@@ -12,10 +12,8 @@ mod pred;
 mod ranges;
 mod shape;
 
-use crate::ir::{
-    self, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId,
-};
 use crate::ir::build::Builder;
+use crate::ir::{self, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId};
 use crate::plan::{ClassId, Plan, SetHome, StateId};
 use crate::policy::{Action, HeaderRef, Policy, SetPart};
 use crate::source::{Sources, Span};
@@ -53,7 +51,12 @@ pub struct Lowered {
 pub fn lower(policy: &Policy, plan: &Plan, sources: &Sources, options: &Options) -> Lowered {
     let mut lower = Lower::new(policy, plan, sources, options);
     lower.program();
-    Lowered { program: lower.b.finish(), sets: lower.set_parts, limits: lower.limit_statements, slots: lower.slots }
+    Lowered {
+        program: lower.b.finish(),
+        sets: lower.set_parts,
+        limits: lower.limit_statements,
+        slots: lower.slots,
+    }
 }
 
 struct Lower<'a> {
@@ -290,7 +293,8 @@ pub fn set_elements(policy: &Policy, name: SetPart) -> Vec<(Vec<u64>, u32)> {
                 elements.push((scalars(*width, first), u32::from(length + zeros)));
             }
         } else {
-            let key = part.widths.iter().zip(element).flat_map(|(&w, &(value, _))| scalars(w, value)).collect();
+            let key =
+                part.widths.iter().zip(element).flat_map(|(&w, &(value, _))| scalars(w, value)).collect();
             elements.push((key, total));
         }
     }

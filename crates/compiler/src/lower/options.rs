@@ -238,8 +238,7 @@ impl Walk<'_> {
             for field in &wanted.fields {
                 let there = lower.b.unstash(field.there, Type::Int(1));
                 let low = lower.b.unstash(field.low, Type::Int(field.bits.min(64)));
-                let high =
-                    (field.bits > 64).then(|| lower.b.unstash(field.high, Type::Int(field.bits - 64)));
+                let high = (field.bits > 64).then(|| lower.b.unstash(field.high, Type::Int(field.bits - 64)));
                 let bit = Bit::Term(field.term.clone());
                 lower.shape.set_bit(&mut lower.b, env, &bit, Some(there));
                 lower.shape.put(&mut lower.b, env, &field.term, Scalars { high, low });

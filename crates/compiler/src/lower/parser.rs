@@ -196,13 +196,23 @@ impl Lower<'_> {
             self.b.switch_to(go);
         }
         let end = self.end_of(found);
-        if let Some(key) = crossing(state, protocol).filter(|key| self.crossings.get(key).is_some_and(|ways| *ways > 1)) {
+        if let Some(key) =
+            crossing(state, protocol).filter(|key| self.crossings.get(key).is_some_and(|ways| *ways > 1))
+        {
             return self.to_crossing(key, state, end, own, env);
         }
         let useful = state.next.iter().rposition(leads_on).expect("one leads on");
         for (index, (next, edge)) in protocol.next.iter().zip(&state.next).enumerate().take(useful + 1) {
             let otherwise = self.fresh();
-            self.ask(next, edge, end, own, env, otherwise, index == useful && !matches!(next.selector, Selector::Always));
+            self.ask(
+                next,
+                edge,
+                end,
+                own,
+                env,
+                otherwise,
+                index == useful && !matches!(next.selector, Selector::Always),
+            );
             self.b.switch_to(otherwise);
         }
         let last = self.goto_class(state.last, env);
@@ -261,7 +271,16 @@ impl Lower<'_> {
     /// One entry of `next`; what it does not decide goes to `otherwise`. For the last entry, values
     /// that lead nowhere need not be told from values that are not in the table.
     #[allow(clippy::too_many_arguments)]
-    fn ask(&mut self, next: &Next, edge: &Edge, end: Value, own: &Own, env: &Env, otherwise: Block, last: bool) {
+    fn ask(
+        &mut self,
+        next: &Next,
+        edge: &Edge,
+        end: Value,
+        own: &Own,
+        env: &Env,
+        otherwise: Block,
+        last: bool,
+    ) {
         if let Some(when) = &next.when {
             let go = self.fresh();
             self.own_cond(when, own, go.into(), otherwise.into());
@@ -288,7 +307,10 @@ impl Lower<'_> {
         };
         let rows = edge.rows.iter().filter(|(_, goto)| !last || matches!(goto, Goto::State(_)));
         let rows: Vec<(u128, Goto)> = rows.copied().collect();
-        let cases = rows.into_iter().map(|(asked, goto)| (asked as u64, asked as u64, self.goto(goto, end, env))).collect();
+        let cases = rows
+            .into_iter()
+            .map(|(asked, goto)| (asked as u64, asked as u64, self.goto(goto, end, env)))
+            .collect();
         self.b.switch(value, cases, otherwise);
     }
 }

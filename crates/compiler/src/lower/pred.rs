@@ -204,5 +204,4 @@ impl Lower<'_> {
         self.b.switch_to(done);
         self.b.param(done, 0)
     }
-
 }

@@ -13,7 +13,8 @@ impl Lower<'_> {
         match value.high {
             None => {
                 let narrow = ranges.iter().filter(|(low, _)| *low <= LOW);
-                let cases = narrow.map(|&(low, high)| (low as u64, high.min(LOW) as u64, then.clone())).collect();
+                let cases =
+                    narrow.map(|&(low, high)| (low as u64, high.min(LOW) as u64, then.clone())).collect();
                 self.b.switch(value.low, cases, other);
             }
             Some(high) => {
@@ -84,15 +85,24 @@ mod tests {
     fn holds(halves: &Halves, value: u128) -> bool {
         let (high, low) = ((value >> 64) as u64, value as u64);
         let partial = halves.partial.get(&high).into_iter().flatten();
-        halves.whole.iter().any(|&(a, b)| a <= high && high <= b) || partial.into_iter().any(|&(a, b)| a <= low && low <= b)
+        halves.whole.iter().any(|&(a, b)| a <= high && high <= b)
+            || partial.into_iter().any(|&(a, b)| a <= low && low <= b)
     }
 
     #[test]
     fn halves_hold_what_the_ranges_hold() {
         let one = 1u128 << 64;
-        let ranges = [(5, 9), (one - 1, one), (2 * one, 4 * one - 1), (5 * one + 7, 8 * one + 3), (u128::MAX, u128::MAX)];
+        let ranges = [
+            (5, 9),
+            (one - 1, one),
+            (2 * one, 4 * one - 1),
+            (5 * one + 7, 8 * one + 3),
+            (u128::MAX, u128::MAX),
+        ];
         let halves = Halves::of(&ranges);
-        let edges = ranges.iter().flat_map(|&(a, b)| [a.saturating_sub(1), a, b, b.saturating_add(1), (a + (b - a) / 2)]);
+        let edges = ranges
+            .iter()
+            .flat_map(|&(a, b)| [a.saturating_sub(1), a, b, b.saturating_add(1), (a + (b - a) / 2)]);
         for value in edges.chain([0, u128::MAX]) {
             let inside = ranges.iter().any(|&(a, b)| a <= value && value <= b);
             assert_eq!(holds(&halves, value), inside, "{value:#x}");

@@ -73,12 +73,8 @@ pub(super) struct Shape {
 
 impl Shape {
     pub(super) fn new(policy: &Policy, plan: &Plan) -> Self {
-        let mut shape = Self {
-            bits: BTreeMap::new(),
-            carried: BTreeMap::new(),
-            stashed: HashMap::new(),
-            scratch: 0,
-        };
+        let mut shape =
+            Self { bits: BTreeMap::new(), carried: BTreeMap::new(), stashed: HashMap::new(), scratch: 0 };
         for header in plan.demand.headers.iter().filter(|h| !plan.static_headers.contains(h)) {
             shape.add_bit(Bit::Header(*header));
         }
@@ -152,13 +148,18 @@ impl Shape {
     pub(super) fn slots(&self, found: &BTreeSet<HeaderRef>) -> Vec<(Slot, Type)> {
         let words = (0..self.words()).map(|word| (Slot::Bits(word), Type::Int(WORD as u8)));
         let words = words.filter(|(slot, _)| !self.stashed.contains_key(slot));
-        let values = self.carried.iter().filter(|(h, _)| found.contains(h)).flat_map(|(_, slots)| slots.iter().cloned());
+        let values = self
+            .carried
+            .iter()
+            .filter(|(h, _)| found.contains(h))
+            .flat_map(|(_, slots)| slots.iter().cloned());
         words.chain(values).collect()
     }
 
     /// The values at hand as arguments for a block that gets `slots`.
     pub(super) fn args(&self, b: &mut Builder, env: &Env, found: &BTreeSet<HeaderRef>) -> Vec<Value> {
-        let value = |b: &mut Builder, slot: &Slot| env.slots.get(slot).copied().unwrap_or_else(|| b.constant(0));
+        let value =
+            |b: &mut Builder, slot: &Slot| env.slots.get(slot).copied().unwrap_or_else(|| b.constant(0));
         self.slots(found).iter().map(|(slot, _)| value(b, slot)).collect()
     }
 
@@ -261,5 +262,3 @@ pub(super) fn option_fields(
     }
     kinds
 }
-
-

@@ -37,7 +37,8 @@ const LENGTHS: &[(&str, &str, usize)] =
     &[("ip4", "len", 0), ("ip6", "plen", 40), ("udp", "length", 0), ("gtp", "length", 8)];
 
 pub(super) fn frame(policy: &Policy, packet: &ast::Packet) -> Result<Vec<u8>, Problem> {
-    let mut build = Build { protocols: &policy.protocols, headers: Vec::new(), payload: Vec::new(), frame_len: None };
+    let mut build =
+        Build { protocols: &policy.protocols, headers: Vec::new(), payload: Vec::new(), frame_len: None };
     for layer in &packet.layers {
         build.layer(layer)?;
     }
@@ -83,7 +84,8 @@ impl<'a> Build<'a> {
     /// Protocols whose fields a layer names, which are not there yet and are not the layer itself.
     fn mentioned(&self, layer: &ast::Layer, goals: &[ProtocolId]) -> Vec<ProtocolId> {
         let level = self.headers.last().map_or(0, |h| h.name.level);
-        let there = |id: &ProtocolId| self.headers.iter().any(|h| h.name.protocol == *id && h.name.level == level);
+        let there =
+            |id: &ProtocolId| self.headers.iter().any(|h| h.name.protocol == *id && h.name.level == level);
         let mut found = Vec::new();
         for (path, literal) in &layer.fields {
             let (protocols, _) = names_protocol(self.protocols, &path.segments);
@@ -171,7 +173,10 @@ impl<'a> Build<'a> {
             }
             "payload" => {
                 let LiteralValue::Bytes(bytes) = &literal.value else {
-                    return Err(Problem::new(literal.span, "a payload is written as bytes, such as `\"GET \"`"));
+                    return Err(Problem::new(
+                        literal.span,
+                        "a payload is written as bytes, such as `\"GET \"`",
+                    ));
                 };
                 self.payload.extend(bytes);
                 return Ok(());
@@ -185,7 +190,9 @@ impl<'a> Build<'a> {
     /// The header that a field's name means, and the field's name in it.
     fn header_of(&self, own: usize, path: &ast::Path) -> Result<(usize, String), Problem> {
         let own_name = self.headers[own].name;
-        let tail = |from: usize| path.segments[from..].iter().map(|s| s.name.text.as_str()).collect::<Vec<_>>().join(".");
+        let tail = |from: usize| {
+            path.segments[from..].iter().map(|s| s.name.text.as_str()).collect::<Vec<_>>().join(".")
+        };
         if has_field(self.headers[own].definition(), &tail(0)) {
             return Ok((own, tail(0)));
         }
@@ -197,7 +204,11 @@ impl<'a> Build<'a> {
         let fits = |h: &Header| {
             let place = match index {
                 Some(index) => u32::from(h.name.index) == index,
-                None => h.name == own_name || h.name.protocol != own_name.protocol && h.name.index == 0 || h.name.level != own_name.level,
+                None => {
+                    h.name == own_name
+                        || h.name.protocol != own_name.protocol && h.name.index == 0
+                        || h.name.level != own_name.level
+                }
             };
             h.name.level == level && protocols.contains(&h.name.protocol) && place
         };
@@ -226,7 +237,10 @@ impl<'a> Build<'a> {
         match computed {
             Some(term) => solve::reach(&mut self.headers[header], term, value),
             None => {
-                let optional = matches!(definition.fields[field as usize].place, Place::Option(..) | Place::OptionThere(_));
+                let optional = matches!(
+                    definition.fields[field as usize].place,
+                    Place::Option(..) | Place::OptionThere(_)
+                );
                 self.headers[header].given.insert(field, value);
                 if !optional {
                     self.headers[header].give();

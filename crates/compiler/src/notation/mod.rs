@@ -98,7 +98,8 @@ fn check_name(policy: &Policy, by: &ast::Name, diagnostics: &mut Diagnostics) {
         return;
     }
     let near = crate::diagnostic::nearest(&by.text, names()).map(str::to_owned);
-    let found = diagnostics.report(Code::UnknownName, by.span, format!("no statement is called `{}`", by.text));
+    let found =
+        diagnostics.report(Code::UnknownName, by.span, format!("no statement is called `{}`", by.text));
     if let Some(near) = near {
         found.help(format!("there is `{near}`"));
     }

@@ -76,7 +76,12 @@ struct Building<'a> {
 
 /// Builds the parser, or gives up beyond `budget` states (unless nothing is static, which always
 /// has to do).
-pub(super) fn build(policy: &Policy, demand: &Demand, statics: &BTreeSet<HeaderRef>, budget: usize) -> Option<Graph> {
+pub(super) fn build(
+    policy: &Policy,
+    demand: &Demand,
+    statics: &BTreeSet<HeaderRef>,
+    budget: usize,
+) -> Option<Graph> {
     let mut building = Building {
         protocols: &policy.protocols,
         demand,
@@ -248,7 +253,11 @@ impl Building<'_> {
 
     /// Counts of what can still come at this level, so that ways that differ only in what lies
     /// behind them meet in one state.
-    fn still_relevant(&self, next: ProtocolId, passed: &BTreeMap<(bool, u32), u8>) -> BTreeMap<(bool, u32), u8> {
+    fn still_relevant(
+        &self,
+        next: ProtocolId,
+        passed: &BTreeMap<(bool, u32), u8>,
+    ) -> BTreeMap<(bool, u32), u8> {
         let here = |id: ProtocolId| id == next || self.reach[&next].contains(&(id, 0));
         let coming: Vec<ProtocolId> = self.protocols.ids().filter(|id| here(*id)).collect();
         let relevant = |key: &(bool, u32)| match key {

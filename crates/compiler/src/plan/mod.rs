@@ -75,7 +75,8 @@ const CLASS_BUDGET: usize = 96;
 /// Plans a program for a policy.
 pub fn plan(policy: &Policy) -> Plan {
     let sets = sets::homes(policy);
-    let conditions: Vec<Pred> = policy.statements.iter().map(|s| sets::inline(policy, &sets, &s.when)).collect();
+    let conditions: Vec<Pred> =
+        policy.statements.iter().map(|s| sets::inline(policy, &sets, &s.when)).collect();
     let demand = demand::demand(policy, &conditions);
     let mut last = None;
     for static_headers in demand.static_choices(&policy.protocols) {
@@ -87,7 +88,8 @@ pub fn plan(policy: &Policy) -> Plan {
         let classes = classes(&graph, &static_headers, &conditions);
         let cost = classes.iter().flat_map(|c| &c.conditions).map(pred_cost).sum();
         let fits = cost <= CHAIN_BUDGET;
-        last = Some(Plan { demand: demand.clone(), static_headers, graph, classes, sets: sets.clone(), cost });
+        last =
+            Some(Plan { demand: demand.clone(), static_headers, graph, classes, sets: sets.clone(), cost });
         if fits {
             break;
         }

@@ -36,7 +36,10 @@ pub fn warnings(policy: &Policy, plan: &Plan, diagnostics: &mut Diagnostics) {
     for (set, homes) in policy.sets.iter().zip(&plan.sets) {
         if sets::too_many_tuples(set, homes) {
             let message = format!("`{}` has too many tuples with ranges or prefixes", set.name);
-            let help = format!("up to {} are compared one by one; tuples of single values can be any number", sets::CHAIN_TUPLES);
+            let help = format!(
+                "up to {} are compared one by one; tuples of single values can be any number",
+                sets::CHAIN_TUPLES
+            );
             diagnostics.report(Code::BadSet, set.span, message).help(help);
         }
     }
@@ -45,20 +48,32 @@ pub fn warnings(policy: &Policy, plan: &Plan, diagnostics: &mut Diagnostics) {
     for (index, statement) in policy.statements.iter().enumerate() {
         if statement.when != Pred::Const(true) && always_true(index, &plan.classes) {
             diagnostics
-                .report(Code::AlwaysTrue, statement.span, format!("every packet meets the condition of `{}`", statement.name))
+                .report(
+                    Code::AlwaysTrue,
+                    statement.span,
+                    format!("every packet meets the condition of `{}`", statement.name),
+                )
                 .label("always true")
                 .help("leave the condition out");
         }
         if never_true(index, &plan.classes, &classes) {
             diagnostics
-                .report(Code::AlwaysFalse, statement.span, format!("no packet meets the condition of `{}`", statement.name))
+                .report(
+                    Code::AlwaysFalse,
+                    statement.span,
+                    format!("no packet meets the condition of `{}`", statement.name),
+                )
                 .label("never true");
         } else if let Some(by) = shadowed_by(policy, index, &plan.classes, &classes) {
             let names: Vec<_> = by.iter().map(|&i| format!("`{}`", policy.statements[i].name)).collect();
             let found = diagnostics.report(
                 Code::NeverMatches,
                 statement.span,
-                format!("`{}` never matches: {} before it takes all its packets", statement.name, names.join(" and ")),
+                format!(
+                    "`{}` never matches: {} before it takes all its packets",
+                    statement.name,
+                    names.join(" and ")
+                ),
             );
             found.label("no packet comes this far");
             for i in by {
@@ -118,7 +133,8 @@ impl Cell {
         });
         let outside = self.outside.iter().all(|(term, ranges)| {
             let elsewhere = other.inside.get(term).is_some_and(|theirs| intersect(theirs, ranges).is_empty());
-            let excluded = other.outside.get(term).is_some_and(|theirs| ranges.iter().all(|r| within(*r, theirs)));
+            let excluded =
+                other.outside.get(term).is_some_and(|theirs| ranges.iter().all(|r| within(*r, theirs)));
             elsewhere || excluded
         });
         inside && outside && self.asked.is_subset(&other.asked)
@@ -138,7 +154,8 @@ impl Cell {
             both.outside.entry(term.clone()).or_default().extend(ranges);
         }
         both.asked.extend(other.asked.iter().cloned());
-        let contradicts = both.asked.iter().any(|(pred, answer)| both.asked.contains(&(pred.clone(), !answer)));
+        let contradicts =
+            both.asked.iter().any(|(pred, answer)| both.asked.contains(&(pred.clone(), !answer)));
         let nowhere = both.inside.iter().any(|(term, ranges)| {
             let gone = both.outside.get(term);
             ranges.iter().all(|r| gone.is_some_and(|gone| within(*r, gone)))

@@ -46,7 +46,9 @@ fn home(set: &Set, part: &Part) -> SetHome {
     let single_values = part.elements.iter().flatten().all(|(low, high)| low == high);
     let address = part.widths.len() == 1 && matches!(part.widths[0], 32 | 128);
     match (set.live.is_some(), part.widths.len()) {
-        (true, 1) if address && !matches!(set.types[0], crate::policy::ValueType::Int(_)) => SetHome::HashAndLpm,
+        (true, 1) if address && !matches!(set.types[0], crate::policy::ValueType::Int(_)) => {
+            SetHome::HashAndLpm
+        }
         (true, _) => SetHome::Hash,
         (false, 1) if single_values && part.elements.len() > TREE_VALUES => SetHome::Hash,
         (false, 1) if part.elements.len() > TREE_PREFIXES => SetHome::Lpm,
@@ -58,7 +60,10 @@ fn home(set: &Set, part: &Part) -> SetHome {
 
 /// Tuple sets that can be neither hashed nor, being too many, compared one by one.
 pub(super) fn too_many_tuples(set: &Set, homes: &[SetHome]) -> bool {
-    set.parts.iter().zip(homes).any(|(part, home)| *home == SetHome::Chain && part.elements.len() > CHAIN_TUPLES)
+    set.parts
+        .iter()
+        .zip(homes)
+        .any(|(part, home)| *home == SetHome::Chain && part.elements.len() > CHAIN_TUPLES)
 }
 
 /// Replaces sets that live in the code by what they mean.

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use weir_compiler::ir::build::Builder;
 use weir_compiler::ir::{
-    BinaryOp, Block, LimitDecl, LimitRef, LineInfo, Program, Relation, SetDecl, SetKind, SetRef,
-    StatementId, Target, Type, Value, Verdict,
+    BinaryOp, Block, LimitDecl, LimitRef, LineInfo, Program, Relation, SetDecl, SetKind, SetRef, StatementId,
+    Target, Type, Value, Verdict,
 };
 use weir_compiler::source::{SourceId, Span};
 use weir_compiler::state::State;
@@ -30,11 +30,7 @@ impl<'a> Tape<'a> {
 
     /// A number below `limit` (at most 256).
     fn below(&mut self, limit: usize) -> usize {
-        if limit <= 1 {
-            0
-        } else {
-            self.byte() as usize % limit
-        }
+        if limit <= 1 { 0 } else { self.byte() as usize % limit }
     }
 
     fn one_in(&mut self, times: usize) -> bool {
@@ -62,8 +58,7 @@ impl Known {
             *bytes = (*bytes).min(there.copied().unwrap_or(0));
             there.is_some()
         });
-        self.slots
-            .retain(|slot, ty| other.slots.get(slot) == Some(ty));
+        self.slots.retain(|slot, ty| other.slots.get(slot) == Some(ty));
     }
 }
 
@@ -96,57 +91,30 @@ pub(crate) fn program(tape: Tape<'_>) -> Program {
 
 impl Generator<'_> {
     fn declare(&mut self) {
-        for (words, kind) in [
-            (vec![16], SetKind::Hash),
-            (vec![32], SetKind::Lpm),
-            (vec![64, 64], SetKind::HashAndLpm),
-        ] {
+        for (words, kind) in
+            [(vec![16], SetKind::Hash), (vec![32], SetKind::Lpm), (vec![64, 64], SetKind::HashAndLpm)]
+        {
             let name = format!("set \"{}\"", words.len());
-            self.builder.set(SetDecl {
-                name,
-                kind,
-                words,
-                expires: true,
-                max: 16,
-            });
+            self.builder.set(SetDecl { name, kind, words, expires: true, max: 16 });
         }
         for words in [vec![], vec![8]] {
             let name = "limit".into();
-            self.builder.limit(LimitDecl {
-                name,
-                interval: 1 << 30,
-                tolerance: 1 << 18,
-                words,
-                max: 4,
-            });
+            self.builder.limit(LimitDecl { name, interval: 1 << 30, tolerance: 1 << 18, words, max: 4 });
         }
         for name in ["first", "second", "third\n"] {
             self.builder.counter();
             self.builder.scratch();
             self.builder.statement(name);
             let span = (name != "first").then(|| Span::new(SourceId(1), 2, 7));
-            let file = if name == "second" {
-                "a b.weir"
-            } else {
-                "edge.weir"
-            }
-            .into();
-            self.builder.line(LineInfo {
-                span,
-                file,
-                line: 3,
-                column: 1,
-                text: name.into(),
-            });
+            let file = if name == "second" { "a b.weir" } else { "edge.weir" }.into();
+            self.builder.line(LineInfo { span, file, line: 3, column: 1, text: name.into() });
         }
     }
 
     fn make_blocks(&mut self) {
         for _ in 0..self.tape.below(24) {
             let types = [Type::Int(8), Type::Int(16), Type::Int(64), Type::Cursor];
-            let params: Vec<Type> = (0..self.tape.below(3))
-                .map(|_| self.tape.pick(&types))
-                .collect();
+            let params: Vec<Type> = (0..self.tape.below(3)).map(|_| self.tape.pick(&types)).collect();
             let block = if self.tape.one_in(4) {
                 self.builder.cold_block(&params)
             } else {
@@ -216,14 +184,8 @@ impl Generator<'_> {
             0 | 1 => self.load(),
             2 | 3 => {
                 let (a, b) = (self.int(), self.int());
-                let relations = [
-                    Relation::Eq,
-                    Relation::Ne,
-                    Relation::Lt,
-                    Relation::Ge,
-                    Relation::Slt,
-                    Relation::Sge,
-                ];
+                let relations =
+                    [Relation::Eq, Relation::Ne, Relation::Lt, Relation::Ge, Relation::Slt, Relation::Sge];
                 let relation = self.tape.pick(&relations);
                 let result = self.builder.compare(relation, a, b);
                 self.known.ints.push(result);
@@ -249,10 +211,7 @@ impl Generator<'_> {
             9 => {
                 let set = self.tape.below(3) as u32;
                 let words = self.builder.program().sets[set as usize].words.clone();
-                let key: Vec<Value> = words
-                    .iter()
-                    .map(|&bits| self.int_of(Type::Int(bits)))
-                    .collect();
+                let key: Vec<Value> = words.iter().map(|&bits| self.int_of(Type::Int(bits))).collect();
                 let held = self.builder.in_set(SetRef(set), &key);
                 self.known.ints.push(held);
             }
@@ -285,11 +244,7 @@ impl Generator<'_> {
         use BinaryOp::{Add, And, Mul, Or, Shl, Shr, Sub, Xor};
         let op = self.tape.pick(&[Add, Sub, Mul, And, Or, Xor, Shl, Shr]);
         let a = self.int();
-        let b = if matches!(op, Shl | Shr) {
-            self.int_of(Type::Int(4))
-        } else {
-            self.int()
-        };
+        let b = if matches!(op, Shl | Shr) { self.int_of(Type::Int(4)) } else { self.int() };
         let result = self.builder.binary(op, a, b);
         self.known.ints.push(result);
     }
@@ -305,17 +260,13 @@ impl Generator<'_> {
         }
         let value = self.int();
         self.builder.stash(slot, value);
-        self.known
-            .slots
-            .insert(slot, self.builder.program().type_of(value));
+        self.known.slots.insert(slot, self.builder.program().type_of(value));
     }
 
     /// A bounded walk over bytes: what an option parser looks like.
     fn walk(&mut self) {
         let bound = 1 + self.tape.below(5) as u64;
-        let header = self
-            .builder
-            .loop_block(&[Type::Int(8), Type::Cursor], bound as u32 + 1);
+        let header = self.builder.loop_block(&[Type::Int(8), Type::Cursor], bound as u32 + 1);
         let (test, body) = (self.builder.block(&[]), self.builder.block(&[]));
         let after = self.builder.block(&[Type::Int(8)]);
         let (zero, cursor) = (self.builder.constant(0), self.cursor());
@@ -333,8 +284,7 @@ impl Generator<'_> {
         let sum = self.builder.add_const(turn, 1);
         let turn_next = self.builder.bits(sum, 0, 8);
         let stop = self.builder.compare_const(Relation::Eq, byte, 0);
-        self.builder
-            .branch(stop, (after, [byte]), (header, [turn_next, next]));
+        self.builder.branch(stop, (after, [byte]), (header, [turn_next, next]));
         self.builder.switch_to(after);
         self.known.ints.push(self.builder.param(after, 0));
     }
@@ -349,9 +299,7 @@ impl Generator<'_> {
             }
             2 | 3 => {
                 let (a, b) = (self.int(), self.int());
-                let relation =
-                    self.tape
-                        .pick(&[Relation::Eq, Relation::Ne, Relation::Lt, Relation::Gt]);
+                let relation = self.tape.pick(&[Relation::Eq, Relation::Ne, Relation::Lt, Relation::Gt]);
                 let cond = self.builder.compare(relation, a, b);
                 let (then, other) = (self.target(index, None), self.target(index, None));
                 self.builder.branch(cond, then, other);
@@ -435,19 +383,10 @@ impl Generator<'_> {
     fn target(&mut self, index: usize, fits: Option<(Value, u16)>) -> Target {
         let next = index + 1 + self.tape.below((self.blocks.len() - index - 1).min(5));
         let params = self.builder.program()[self.blocks[next]].params.clone();
-        let types: Vec<Type> = params
-            .iter()
-            .map(|&param| self.builder.program().type_of(param))
-            .collect();
+        let types: Vec<Type> = params.iter().map(|&param| self.builder.program().type_of(param)).collect();
         let args: Vec<Value> = types
             .iter()
-            .map(|&ty| {
-                if ty == Type::Cursor {
-                    self.cursor()
-                } else {
-                    self.int_of(ty)
-                }
-            })
+            .map(|&ty| if ty == Type::Cursor { self.cursor() } else { self.int_of(ty) })
             .collect();
         let mut known = self.known.clone();
         if let Some((cursor, bytes)) = fits {
@@ -466,10 +405,7 @@ impl Generator<'_> {
             Some(before) => before.meet(&known),
             none => *none = Some(known),
         }
-        Target {
-            block: self.blocks[next],
-            args,
-        }
+        Target { block: self.blocks[next], args }
     }
 }
 
