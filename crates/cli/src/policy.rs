@@ -12,7 +12,10 @@ use weir_dataplane::Files;
 /// Reads and checks a policy. Its messages are told; with errors among them that is the end.
 pub(crate) fn analyse(path: &Path, printer: &mut Printer) -> Result<Analysis, Failure> {
     let text = read_policy(path)?;
-    let analysis = weir_compiler::analyse(&shown(path), &text, &Files);
+    let analysis = {
+        let _waiting = printer.waiting("checking");
+        weir_compiler::analyse(&shown(path), &text, &Files)
+    };
     tell(&analysis, printer)?;
     Ok(analysis)
 }
@@ -20,7 +23,11 @@ pub(crate) fn analyse(path: &Path, printer: &mut Printer) -> Result<Analysis, Fa
 /// Compiles a policy. Its messages are told; with errors among them that is the end.
 pub(crate) fn compile(path: &Path, options: &Options, printer: &mut Printer) -> Result<Compilation, Failure> {
     let text = read_policy(path)?;
-    match weir_compiler::compile(&shown(path), &text, &Files, options) {
+    let compiled = {
+        let _waiting = printer.waiting("compiling");
+        weir_compiler::compile(&shown(path), &text, &Files, options)
+    };
+    match compiled {
         Ok(compilation) => {
             tell(&compilation.analysis, printer)?;
             Ok(compilation)

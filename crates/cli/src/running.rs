@@ -5,8 +5,9 @@ use crate::failure::{Failure, failed, words};
 use crate::files::{read_policy, shown};
 use crate::judge::StatementRow;
 use crate::printer::Printer;
+use std::path::Path;
 use weir_dataplane::{
-    Error, Files, Hook, Instance, Policy, Report, Request, StatementCounters, list_instances,
+    Error, Files, Hook, Instance, Policy, Report, Request, StatementCounters, instance, list_instances,
 };
 use weir_kernel::netns::Namespace;
 
@@ -39,26 +40,39 @@ pub(crate) fn load(args: &Attach, name: &str, printer: &mut Printer) -> Result<(
         let hook = hook(args.mode);
         Instance::load(&Request { instance: name, hook, ..Request::new(policy, &interfaces) })
     };
+    let waiting = printer.waiting("loading");
     let loaded = match &args.netns {
         None => load(),
         Some(namespace) => Namespace::find(namespace).and_then(|namespace| namespace.run(load))?,
     };
+    drop(waiting);
     let (instance, report) = loaded.map_err(|error| told(error, printer))?;
     printer.diagnostics(&report.warnings, &report.sources);
     Ok((instance, report))
 }
 
 /// Replaces a running policy.
-pub(crate) fn reload(
-    instance: &mut Instance,
-    path: &std::path::Path,
-    printer: &mut Printer,
-) -> Result<Report, Failure> {
+pub(crate) fn reload(instance: &mut Instance, path: &Path, printer: &mut Printer) -> Result<Report, Failure> {
     let text = read_policy(path)?;
     let policy = Policy { name: &shown(path), text: &text, loader: &Files };
-    let report = instance.reload(&policy).map_err(|error| told(error, printer))?;
+    let waiting = printer.waiting("loading");
+    let reloaded = instance.reload(&policy);
+    drop(waiting);
+    let report = reloaded.map_err(|error| told(error, printer))?;
     printer.diagnostics(&report.warnings, &report.sources);
     Ok(report)
+}
+
+/// Detaches the policies that processes left which were to detach them, and were killed: their names are a prefix
+/// and the process.
+pub(crate) fn sweep(prefix: &str) {
+    for name in list_instances().unwrap_or_default() {
+        let process = name.strip_prefix(prefix).filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            // Another one may be at it already.
+            let _ = instance::unload(&name);
+        }
+    }
 }
 
 /// What a refusal of the data plane means for the user. A policy's errors are shown where they are.

@@ -62,6 +62,8 @@ struct Reader {
     /// Instructions that name a place: index, slot, name, line of the text.
     open: Vec<(usize, u32, String, usize)>,
     lines: HashMap<LineInfo, LineId>,
+    /// The line of the text that tells of the next instruction: of its function or its source.
+    ahead: Option<usize>,
 }
 
 impl Reader {
@@ -71,6 +73,7 @@ impl Reader {
             return Ok(());
         }
         if let Some(source) = text.strip_prefix("; ") {
+            self.ahead = Some(nth);
             return self.source(source);
         }
         let text = text.trim_end();
@@ -78,6 +81,7 @@ impl Reader {
             return self.header(rest);
         }
         if let Some(rest) = text.strip_prefix(".function ") {
+            self.ahead = Some(nth);
             return self.function(rest);
         }
         if let Some(name) = text.strip_suffix(':') {
@@ -94,11 +98,16 @@ impl Reader {
         }
         self.slot += insn.slots() as u32;
         self.program.insns.push(insn);
+        self.ahead = None;
         Ok(())
     }
 
     fn header(&mut self, rest: &str) -> Result<(), String> {
-        let (name, section) = rest.split_once(' ').ok_or("`.program`, a name and a section")?;
+        let form = "`.program`, a name and a section";
+        let (name, section) = rest.split_once(' ').filter(|(name, _)| is_identifier(name)).ok_or(form)?;
+        if !self.program.functions.is_empty() {
+            return Err("one `.program`, before the functions".into());
+        }
         self.program.name = name.to_string();
         self.program.section = section.to_string();
         self.program.functions.push(Function { name: name.to_string(), start: 0, args: 1 });
@@ -107,8 +116,11 @@ impl Reader {
 
     fn function(&mut self, rest: &str) -> Result<(), String> {
         let form = "`.function`, a name and a count of arguments";
-        let (name, args) = rest.split_once(' ').ok_or(form)?;
+        let (name, args) = rest.split_once(' ').filter(|(name, _)| is_identifier(name)).ok_or(form)?;
         let args = args.parse().map_err(|_| form)?;
+        if self.program.functions.is_empty() {
+            return Err("`.program` before the functions".into());
+        }
         self.program.functions.push(Function {
             name: name.to_string(),
             start: self.program.insns.len(),
@@ -144,6 +156,9 @@ impl Reader {
         if self.program.functions.is_empty() {
             return Err((0, "`.program`, a name and a section".into()));
         }
+        if let Some(nth) = self.ahead {
+            return Err((nth, "an instruction behind it".into()));
+        }
         for (index, slot, name, nth) in self.open {
             let Some(to) = self.names.get(&name) else {
                 return Err((nth, format!("a label or function, there is no `{name}`")));
@@ -156,6 +171,12 @@ impl Reader {
     }
 }
 
+/// What C, ELF and BTF call a name.
+fn is_identifier(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.chars().all(good) && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty()
+}
+
 fn source_line(source: &str) -> Option<LineInfo> {
     let (place, text) = source.split_once('\t')?;
     let (place, column) = place.rsplit_once(':')?;
@@ -164,7 +185,8 @@ fn source_line(source: &str) -> Option<LineInfo> {
         file: file.to_string(),
         line: line.parse().ok()?,
         column: column.parse().ok()?,
-        text: text.to_string(),
+        // `lines` takes one carriage return for part of the line's end.
+        text: text.trim_end_matches('\r').to_string(),
     })
 }
 
@@ -235,6 +257,53 @@ mod tests {
             let _ = parse_insn(&text);
             let _ = parse_program(&text);
         }
+    }
+
+    #[track_caller]
+    fn refused(text: &str, expected: &str) {
+        assert_eq!(parse_program(text).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn a_source_line_needs_an_instruction_to_print_again() {
+        refused(
+            ".program a xdp\n; a.weir:1:7\tdrop all\n",
+            "line 2: `; a.weir:1:7\tdrop all`: expected an instruction behind it",
+        );
+        refused(
+            ".program a xdp\nexit\n.function sub 1\n",
+            "line 3: `.function sub 1`: expected an instruction behind it",
+        );
+    }
+
+    #[test]
+    fn names_that_code_could_not_call_are_refused() {
+        let form = "a name and a count of arguments";
+        for name in ["a-b", "5", "", "+3", "ä"] {
+            let line = format!(".function {name} 1");
+            refused(
+                &format!(".program a xdp\nexit\n{line}\nexit\n"),
+                &format!("line 3: `{line}`: expected `.function`, {form}"),
+            );
+        }
+    }
+
+    #[test]
+    fn the_entry_stands_first_and_once() {
+        refused(
+            ".program a xdp\n.program b xdp\nexit\n",
+            "line 2: `.program b xdp`: expected one `.program`, before the functions",
+        );
+        refused(
+            ".function a 1\nexit\n.program b xdp\n",
+            "line 1: `.function a 1`: expected `.program` before the functions",
+        );
+    }
+
+    #[test]
+    fn a_source_line_keeps_no_carriage_return() {
+        let program = parse_program(".program a xdp\n; a.weir:1:7\tdrop\r\r\nexit\n").unwrap();
+        assert_eq!(program.lines[0].text, "drop");
     }
 
     #[test]

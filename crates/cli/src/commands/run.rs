@@ -15,6 +15,7 @@ struct Detach<'a>(&'a str);
 
 pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     let stop = Stop::on_signals()?;
+    running::sweep("run-");
     // Other commands find it under this name: `weir block` works on it too.
     let name = format!("run-{}", std::process::id());
     let (instance, _) = running::load(&args.attach, &name, printer)?;

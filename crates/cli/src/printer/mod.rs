@@ -6,14 +6,14 @@ mod statements;
 mod table;
 
 pub(crate) use paint::{Paint, verdict_paint};
-pub(crate) use progress::Progress;
+pub(crate) use progress::{Progress, Waiting};
 pub(crate) use statements::statement_table;
 pub(crate) use table::{Cell, Table};
 
 use crate::args::ColorChoice;
-use crate::failure::{Failure, failed, written};
+use crate::failure::{Failure, written};
 use serde::Serialize;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 use weir_compiler::diagnostic::{self, Style};
 use weir_compiler::source::Sources;
@@ -57,11 +57,11 @@ impl Printer {
         self.text(&format!("{}\n", text.as_ref()))
     }
 
-    /// A line of JSON to stdout.
+    /// A line of JSON to stdout, as it is made: answers can be longer than what should be in memory.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        let text =
-            serde_json::to_string(value).map_err(|error| failed(format!("cannot write JSON: {error}")))?;
-        self.line(text)
+        let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        let made = serde_json::to_writer(&mut out, value).map_err(io::Error::from);
+        written(made.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
     }
 
     /// A table to stdout.
@@ -128,6 +128,11 @@ impl Printer {
     /// A bar on stderr for what may take longer than a second; nothing if stderr is no terminal.
     pub(crate) fn progress(&self, what: &str, total: Option<u64>) -> Progress {
         Progress::new(what, total)
+    }
+
+    /// The same for what does not say how far it is: until the answer is dropped.
+    pub(crate) fn waiting(&self, what: &'static str) -> Waiting {
+        Waiting::new(what)
     }
 
     fn talk(&mut self, label: &str, paint: Paint, text: &str) {

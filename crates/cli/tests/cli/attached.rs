@@ -195,6 +195,21 @@ fn run_detaches_on_a_signal() {
 }
 
 #[test]
+fn what_a_killed_run_left_goes_with_the_next() {
+    let Some(scene) = Scene::new("cli-killed") else { return };
+    let netns = scene.netns();
+    let args = ["run", "p.weir", "-i", "eth0", "--netns", &netns, "--for", "2s"];
+    let mut child = scene.start(&args);
+    let name = format!("run-{}", child.id());
+    sleep(Duration::from_millis(1500));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    scene.place.weir(&["status", "-n", &name]).exits(0).answers("on eth0");
+    scene.place.weir(&args).exits(0);
+    scene.place.weir(&["status", "-n", &name]).exits(2);
+}
+
+#[test]
 fn interfaces_and_namespaces_that_are_not_there() {
     let Some(scene) = Scene::new("cli-nowhere") else { return };
     let netns = scene.netns();

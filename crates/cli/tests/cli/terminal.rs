@@ -12,6 +12,7 @@ fn a_closed_pipe_is_not_an_error() {
         &["explain", "--asm", "p.weir"],
         &["completions", "bash"],
         &["replay", "p.weir", "c.pcap", "--frames"],
+        &["replay", "p.weir", "c.pcap", "--frames", "--json"],
     ] {
         let mut command = place.command(args);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());

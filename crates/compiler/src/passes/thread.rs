@@ -19,7 +19,7 @@ const FURTHEST: usize = 20_000;
 
 /// Steps of all edges together: after a match in a long list of tests on one field, each of the
 /// others is known to fail, which is a step for every pair of them.
-const STEPS: usize = 20_000_000;
+const STEPS: usize = 2_000_000;
 
 /// The pass.
 pub(super) fn thread(program: &mut Program) -> bool {

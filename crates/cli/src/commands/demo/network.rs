@@ -6,15 +6,14 @@ use super::{NAME, POLICY, Phase};
 use crate::failure::{Failure, failed};
 use crate::judge::StatementRow;
 use crate::printer::Printer;
-use crate::running::{rows, told};
+use crate::running::{rows, sweep, told};
 use crate::stop::Stop;
 use crate::units::{counted, short};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
-use weir_dataplane::{Instance, Policy, Request, instance, list_instances};
+use weir_dataplane::{Instance, Policy, Request, instance};
 use weir_lab::service::{EchoLoad, EchoReport, EchoServer, HttpLoad, HttpReport, HttpServer, Latencies};
 use weir_lab::traffic::Route;
 use weir_lab::wire::{Counter, Pace, SendOptions, Sent, send};
@@ -77,7 +76,7 @@ pub(super) fn play(
 }
 
 fn attach(edge: &Host, printer: &mut Printer) -> Result<Guard, Failure> {
-    sweep();
+    sweep("demo-");
     let name = format!("demo-{}", std::process::id());
     let load = || {
         let request = Request::new(Policy::new(NAME, POLICY), &["clients"]);
@@ -87,17 +86,6 @@ fn attach(edge: &Host, printer: &mut Printer) -> Result<Guard, Failure> {
     let instructions = counted(report.instructions as u64, "instruction");
     printer.say(format!("attached by native XDP to the edge's interface `clients`: {instructions}"));
     Ok(Guard(instance))
-}
-
-/// Removes what demos left that were killed.
-fn sweep() {
-    for name in list_instances().unwrap_or_default() {
-        let dead = name.strip_prefix("demo-").is_some_and(|pid| !Path::new("/proc").join(pid).exists());
-        if dead {
-            // Another demo may be at it already.
-            let _ = instance::unload(&name);
-        }
-    }
 }
 
 impl Stage<'_> {
