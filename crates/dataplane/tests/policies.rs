@@ -60,7 +60,7 @@ macro_rules! topics {
 }
 
 topics! {
-    arithmetic ethernet frames headers ip4 ip6 lists logic notation options protocols refused relations slices
+    arithmetic ethernet found frames headers ip4 ip6 lists logic notation options protocols refused relations slices
     statements transport tunnels
 }
 

@@ -159,8 +159,11 @@ impl Checker<'_> {
 
     /// Sorts and joins what can be joined, and holds live sets to what their maps can keep.
     fn finish(&mut self, set: &mut Set) {
+        let is_address = matches!(set.types.as_slice(), [ValueType::Ip | ValueType::Ip4 | ValueType::Ip6]);
         for part in &mut set.parts {
-            if part.widths.len() == 1 {
+            // What is not an address lives in a hash map, which holds single values: neighbours stay apart.
+            let apart = set.live.is_some() && !is_address;
+            if part.widths.len() == 1 && !apart {
                 let ranges = part.elements.iter().map(|e| e[0]).collect();
                 part.elements = super::literal::normalise(ranges).into_iter().map(|r| vec![r]).collect();
             } else {
@@ -175,7 +178,6 @@ impl Checker<'_> {
                 format!("`{}` begins with {largest} elements and holds at most {}", set.name, live.max);
             self.diagnostics.report(Code::BadSet, set.span, message).help("raise `max`");
         }
-        let is_address = matches!(set.types.as_slice(), [ValueType::Ip | ValueType::Ip4 | ValueType::Ip6]);
         let wide = set.parts.iter().any(|p| p.elements.iter().flatten().any(|(low, high)| low != high));
         if wide && !is_address {
             let message =

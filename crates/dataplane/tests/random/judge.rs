@@ -1,0 +1,211 @@
+//! One case on all engines.
+
+use crate::case::Case;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+use weir_bpf::target::Target;
+use weir_compiler::diagnostic::Severity;
+use weir_compiler::{Analysis, Compilation, Hook, NoFiles, Options, compile};
+use weir_dataplane::engines::{By, Bytecode, Engine, EngineError, Ir, Judgement, Kernel, Plain};
+use weir_dataplane::{Error, StatementCounters};
+
+/// Any time will do: limits refill so slowly that the kernel's own clock does not matter.
+const NOW: u64 = 3_600_000_000_000;
+
+/// How often the kernel is asked again where a limit counts bytes: a slow machine lets a few more bytes through.
+const TRIES: usize = 3;
+
+/// What went wrong; a case is made smaller as long as the same goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Refused,
+    TooComplex,
+    Panicked,
+    Fault,
+    Verifier,
+    Disagreement,
+}
+
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    pub(crate) what: String,
+    /// Lines of the policy that the front end did not like.
+    pub(crate) lines: Vec<u32>,
+}
+
+/// What was seen of one case.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) packets: usize,
+    pub(crate) decided: usize,
+    pub(crate) statements: usize,
+    pub(crate) applied: usize,
+    pub(crate) over: usize,
+    pub(crate) kernel: usize,
+    pub(crate) instructions: usize,
+}
+
+fn failure<T>(kind: Kind, what: String) -> Result<T, Failure> {
+    Err(Failure { kind, what, lines: Vec::new() })
+}
+
+thread_local! {
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Runs a case; a panic is a failure like others, and told once the case is small.
+pub(crate) fn judge(case: &Case, target: &Target) -> Result<Seen, Failure> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let ours = std::thread::current().name().is_some_and(|name| name.starts_with("judge"));
+            PANIC.with(|text| *text.borrow_mut() = info.to_string());
+            if !ours {
+                loud(info);
+            }
+        }));
+    });
+    match catch_unwind(AssertUnwindSafe(|| engines(case, target))) {
+        Ok(seen) => seen,
+        Err(_) => failure(Kind::Panicked, PANIC.with(|text| text.borrow().clone())),
+    }
+}
+
+fn options(case: &Case, target: &Target) -> Options {
+    let target = if case.old { Target::for_kernel(5, 10) } else { target.clone() };
+    let mut options = Options::new(target, case.hook);
+    options.frags = case.frags;
+    options
+}
+
+fn engines(case: &Case, target: &Target) -> Result<Seen, Failure> {
+    let text = case.text();
+    let mut options = options(case, target);
+    if case.capture {
+        let analysis = weir_compiler::analyse("random.weir", &text, &NoFiles);
+        options.lower.capture = analysis.policy.statements.iter().take(1).map(|s| s.name.clone()).collect();
+    }
+    let compilation = compile("random.weir", &text, &NoFiles, &options).or_else(|analysis| refused(&analysis))?;
+    let policy = &compilation.analysis.policy;
+    let plain = compilation.analysis.lower_plainly(&options.lower);
+    let Some(plain) = plain else { return failure(Kind::Refused, "it compiles, and has no IR".into()) };
+    let packets: Vec<&[u8]> =
+        case.packets.iter().map(Vec::as_slice).filter(|packet| !case.kernel || testable(packet, case.hook)).collect();
+
+    let mut oracle = Plain::new(policy);
+    let mut others: Vec<(&str, Box<dyn Engine + '_>)> = vec![
+        ("IR before the passes", Box::new(Ir::of(policy, &plain))),
+        ("IR after the passes", Box::new(Ir::new(&compilation))),
+        ("bytecode", Box::new(Bytecode::new(&compilation))),
+    ];
+    let mut seen = Seen { packets: packets.len(), statements: policy.statements.len(), ..Seen::default() };
+    let mut expected = Vec::new();
+    for (index, packet) in packets.iter().enumerate() {
+        let wanted = ask("evaluator", &mut oracle, packet)?;
+        for (name, engine) in &mut others {
+            let got = ask(name, engine.as_mut(), packet)?;
+            agree(name, index, packet, &wanted, &got)?;
+        }
+        seen.decided += usize::from(wanted.0.by != By::Default);
+        expected.push(wanted);
+    }
+    if let Some((_, counters)) = expected.last() {
+        let statements = &counters[..policy.statements.len()];
+        seen.applied = statements.iter().filter(|c| c.packets > 0).count();
+        seen.over = statements.iter().map(|c| c.over_packets as usize).sum();
+    }
+    seen.instructions = compilation.object.programs[0].insns.len();
+    if case.kernel {
+        seen.kernel = in_kernel(&compilation, &packets, &expected, text.contains("B/s"))?;
+    }
+    Ok(seen)
+}
+
+type Answer = (Judgement, Vec<StatementCounters>);
+
+fn ask(name: &str, engine: &mut dyn Engine, packet: &[u8]) -> Result<Answer, Failure> {
+    let fault = |error: EngineError| Failure {
+        kind: Kind::Fault,
+        what: format!("{name}: {error}, for {}", hex(packet)),
+        lines: Vec::new(),
+    };
+    let judgement = engine.judge(packet, NOW).map_err(fault)?;
+    Ok((judgement, engine.counters().map_err(fault)?))
+}
+
+fn agree(name: &str, index: usize, packet: &[u8], wanted: &Answer, got: &Answer) -> Result<(), Failure> {
+    if wanted.0.agrees(got.0) && wanted.1 == got.1 {
+        return Ok(());
+    }
+    let mut what = format!("packet {index}, {}\n", hex(packet));
+    what += &format!("  evaluator: {:?} by {:?}; {name}: {:?} by {:?}", wanted.0.verdict, wanted.0.by, got.0.verdict, got.0.by);
+    for (a, b) in wanted.1.iter().zip(&got.1).filter(|(a, b)| a != b) {
+        let numbers = |c: &StatementCounters| format!("{} packets, {} bytes, {} over", c.packets, c.bytes, c.over_packets);
+        what += &format!("\n  `{}`: evaluator {}; {name} {}", a.name, numbers(a), numbers(b));
+    }
+    failure(Kind::Disagreement, what)
+}
+
+/// The same packets in the kernel; gives back how many.
+fn in_kernel(
+    compilation: &Compilation,
+    packets: &[&[u8]],
+    expected: &[Answer],
+    bytes: bool,
+) -> Result<usize, Failure> {
+    let mut tries = if bytes { TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let mut kernel = match Kernel::load(compilation) {
+            Ok(kernel) => kernel,
+            Err(Error::Rejected { message, log, place, .. }) => {
+                let end: Vec<_> = log.lines().rev().take(12).collect();
+                let end: Vec<_> = end.into_iter().rev().collect();
+                return failure(Kind::Verifier, format!("{message} at {place:?}\n  {}", end.join("\n  ")));
+            }
+            Err(error) => return failure(Kind::Verifier, error.to_string()),
+        };
+        let run = packets.iter().zip(expected).enumerate().try_for_each(|(index, (packet, wanted))| {
+            let got = ask("kernel", &mut kernel, packet)?;
+            agree("kernel", index, packet, wanted, &got)
+        });
+        match run {
+            Ok(()) => return Ok(packets.len()),
+            Err(failure) if tries == 0 => return Err(failure),
+            Err(_) => {}
+        }
+    }
+}
+
+/// What the kernel's test runs take (`bpf_prog_test_run_xdp`, `bpf_prog_test_run_skb`).
+fn testable(packet: &[u8], hook: Hook) -> bool {
+    let least = match (hook, packet.get(12..14)) {
+        (Hook::Xdp, _) => 14,
+        (_, Some([0x08, 0x00])) => 14 + 20,
+        (_, Some([0x86, 0xdd])) => 14 + 40,
+        _ => 14 + 1,
+    };
+    (least..=3_400).contains(&packet.len())
+}
+
+fn refused(analysis: &Analysis) -> Result<Compilation, Failure> {
+    let errors = || analysis.diagnostics.iter().filter(|d| d.code.severity() == Severity::Error);
+    let place = |d: &weir_compiler::diagnostic::Diagnostic| {
+        let source = &analysis.sources[d.primary.0.source];
+        (source.name == "random.weir").then(|| source.line_column(d.primary.0.start).0)
+    };
+    let lines = errors().filter_map(place).collect();
+    let texts: Vec<_> = errors()
+        .map(|d| format!("line {}: {} {}", place(d).unwrap_or(0), d.code.text(), d.message))
+        .collect();
+    let complex = errors().any(|d| d.code.text() == "E0201");
+    let kind = if complex { Kind::TooComplex } else { Kind::Refused };
+    Err(Failure { kind, what: texts.join("\n"), lines })
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,254 @@
+//! Random policies on random packets: the evaluator, the IR before and after the passes, the bytecode and the
+//! kernel agree on every verdict, on who decided and on every counter; the verifier accepts every program.
+//!
+//! | variable | means | unless set |
+//! |---|---|---|
+//! | `WEIR_RANDOM_POLICIES` | how many policies | 400 |
+//! | `WEIR_RANDOM_SEED` | the first policy's seed; the next ones have the next numbers | 1 |
+//! | `WEIR_RANDOM_KERNEL` | every which of them is loaded into the kernel too, 0 for none | 4 |
+//! | `WEIR_REQUIRE_KERNEL` | `1`: no privileges are a failure | |
+//!
+//! A failure names its seed: the same seed and one policy are the same case. Real frames are spoilt too where the
+//! captures stand beside the checkout.
+
+mod case;
+mod dice;
+mod judge;
+mod literal;
+mod packet;
+mod policy;
+mod protocol;
+mod shrink;
+mod vocabulary;
+
+use case::Case;
+use dice::Dice;
+use judge::{Failure, Kind, Seen, hex, judge};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use vocabulary::{Focus, Vocabulary};
+use weir_bpf::target::Target;
+use weir_compiler::policy::Protocols;
+use weir_compiler::{Hook, NoFiles, analyse};
+
+const CAPTURES: &str = "../../../shared/data/captures";
+
+/// After so many failures the rest is not looked at.
+const MOST_FAILURES: usize = 4;
+
+/// A test in which nothing matches proves nothing: percentages, with what is seen being well above.
+const LEAST_DECIDED: usize = 50;
+const LEAST_APPLIED: usize = 25;
+/// The generator is no test of error messages: so many statements of a hundred may be refused.
+const MOST_REFUSED: usize = 5;
+
+/// All that was seen.
+#[derive(Default)]
+struct Total {
+    policies: usize,
+    seen: Seen,
+    loads: usize,
+    generated: usize,
+    refused: usize,
+    largest: usize,
+    reasons: BTreeMap<String, usize>,
+}
+
+#[test]
+fn engines_agree() {
+    let policies = setting("WEIR_RANDOM_POLICIES", 400);
+    let seed = setting("WEIR_RANDOM_SEED", 1);
+    let every = setting("WEIR_RANDOM_KERNEL", 4);
+    let kernel = kernel().filter(|_| every > 0);
+    let target = kernel.clone().unwrap_or_else(Target::newest);
+    let captured = captured();
+    let started = Instant::now();
+    let next = AtomicU64::new(0);
+    let total = Mutex::new(Total::default());
+    let failures = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= policies || failures.lock().unwrap().len() >= MOST_FAILURES {
+                break;
+            }
+            let seed = seed + number;
+            let in_kernel = kernel.is_some() && seed % every == 0;
+            if let Err(text) = one(seed, in_kernel, &target, &captured, &total) {
+                failures.lock().unwrap().push(text);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..std::thread::available_parallelism().map_or(1, |n| n.get()) {
+            let thread = std::thread::Builder::new().name(format!("judge {worker}")).stack_size(16 << 20);
+            thread.spawn_scoped(scope, work).expect("a thread");
+        }
+    });
+    let total = total.into_inner().unwrap();
+    let Seen { packets, decided, statements, applied, over, kernel: tested, .. } = total.seen;
+    say(&format!(
+        "{} policies from seed {seed} in {:.1} s: {packets} packets, {decided} of them decided by a statement; \
+         {applied} of {statements} statements applied to a packet, {over} packets were over a limit; \
+         {} policies and {tested} packets in the kernel; {} of {} statements were refused; the largest program has {} instructions",
+        total.policies, started.elapsed().as_secs_f32(), total.loads, total.refused, total.generated, total.largest,
+    ));
+    if std::env::var("WEIR_RANDOM_REASONS").is_ok() {
+        total.reasons.iter().for_each(|(reason, count)| say(&format!("{count:6} {reason}")));
+    }
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    if policies >= 100 {
+        assert!(decided * 100 >= packets * LEAST_DECIDED, "{decided} of {packets} packets are decided by a statement");
+        assert!(applied * 100 >= statements * LEAST_APPLIED, "{applied} of {statements} statements apply to any packet");
+        assert!(total.refused * 100 <= total.generated * MOST_REFUSED, "{} of {} statements are refused", total.refused, total.generated);
+    }
+}
+
+/// Makes a policy, and tries it.
+fn one(seed: u64, kernel: bool, target: &Target, captured: &[Vec<u8>], total: &Mutex<Total>) -> Result<(), String> {
+    let mut case = generate(seed, kernel, captured);
+    let generated = case.statements.len();
+    let mut reasons = Vec::new();
+    let outcome = loop {
+        match judge(&case, target) {
+            Err(failure) if failure.kind == Kind::Refused => {
+                let mut bad: Vec<usize> = failure.lines.iter().filter_map(|line| case.statement_at(*line)).collect();
+                bad.sort_unstable();
+                bad.dedup();
+                if bad.is_empty() || failure.lines.iter().any(|line| case.statement_at(*line).is_none()) {
+                    break Err(failure);
+                }
+                reasons.extend(failure.what.lines().map(|l| l.split_once(": ").map_or(l, |(_, what)| what).to_owned()));
+                bad.iter().rev().for_each(|&index| drop(case.statements.remove(index)));
+            }
+            outcome => break outcome,
+        }
+    };
+    let mut total_now = total.lock().unwrap();
+    total_now.generated += generated;
+    total_now.refused += generated - case.statements.len();
+    for reason in reasons {
+        *total_now.reasons.entry(reason).or_default() += 1;
+    }
+    match outcome {
+        Ok(seen) => {
+            total_now.policies += 1;
+            total_now.loads += usize::from(case.kernel);
+            total_now.largest = total_now.largest.max(seen.instructions);
+            let sum = &mut total_now.seen;
+            sum.packets += seen.packets;
+            sum.decided += seen.decided;
+            sum.statements += seen.statements;
+            sum.applied += seen.applied;
+            sum.over += seen.over;
+            sum.kernel += seen.kernel;
+            Ok(())
+        }
+        Err(failure) if std::env::var("WEIR_RANDOM_RAW").is_ok() => Err(report(&case, &failure)),
+        Err(failure) => {
+            drop(total_now);
+            let (case, failure) = shrink::shrink(case, failure, target);
+            Err(report(&case, &failure))
+        }
+    }
+}
+
+fn generate(seed: u64, kernel: bool, captured: &[Vec<u8>]) -> Case {
+    let mut dice = Dice::new(seed);
+    let dice = &mut dice;
+    let mut protocols = protocol::protocols(dice);
+    let table = loop {
+        let analysis = analyse("random.weir", &protocols.join("\n"), &NoFiles);
+        if !analysis.diagnostics.has_errors() {
+            break analysis.policy.protocols;
+        }
+        protocols = if dice.one_in(4) { Vec::new() } else { protocol::protocols(dice) };
+    };
+    let mut frames = packet::frames(dice, &table, &protocols.join("\n"), 8);
+    frames.extend((0..dice.below(4)).filter_map(|_| real(dice, &table, captured)));
+    if frames.is_empty() {
+        frames.push(Focus::new(&table, vec![0; 60]));
+    }
+    let mut author = policy::Author::new(Vocabulary { protocols: &table }, &frames);
+    let size = match dice.below(100) {
+        0 => dice.between(100, 400),
+        1..=30 => dice.between(10, 40),
+        _ => dice.between(1, 9),
+    };
+    let statements = (0..size).map(|number| author.statement(dice, number)).collect();
+    let sets = author.sets();
+    let packets = packet::packets(dice, &table, &frames, 32);
+    let default = *dice.pick(&[None, Some("pass"), Some("drop")]);
+    let hook = *dice.pick(&[Hook::Xdp, Hook::Xdp, Hook::Xdp, Hook::TcIngress]);
+    let old = !kernel && dice.one_in(8);
+    let (frags, capture) = (!old && dice.one_in(6), dice.one_in(8));
+    Case { seed, protocols, sets, statements, default, packets, hook, frags, capture, old, kernel }
+}
+
+fn real(dice: &mut Dice, table: &Protocols, captured: &[Vec<u8>]) -> Option<Focus> {
+    (!captured.is_empty()).then(|| Focus::new(table, dice.pick(captured).clone()))
+}
+
+/// The first frames of every capture; none where there are no captures.
+fn captured() -> Vec<Vec<u8>> {
+    let folders = ["attack", "benign", "structure"];
+    let mut files: Vec<_> = folders
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(Path::new(CAPTURES).join(folder)).ok())
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        say(&format!("skipped the frames of captures: there is no {CAPTURES}"));
+    }
+    let readers = files.iter().filter_map(|file| weir_packet::capture::Capture::open(file).ok());
+    let frames = readers.flat_map(|reader| reader.take(60).filter_map(Result::ok).collect::<Vec<_>>());
+    frames.filter_map(|frame| Some(frame.to_ethernet().ok()?.into_owned())).collect()
+}
+
+/// What the kernel can do, if it can be asked.
+fn kernel() -> Option<Target> {
+    use weir_kernel::maps::{Map, MapKind, MapSpec};
+    let kind = MapKind::Array;
+    let spec = MapSpec { name: "probe".into(), kind, key_size: 4, value_size: 4, max_entries: 1, flags: 0 };
+    match Map::create(&spec) {
+        Ok(_) => Some(weir_kernel::probe::target()),
+        Err(error) => {
+            let required = std::env::var("WEIR_REQUIRE_KERNEL").as_deref() == Ok("1");
+            assert!(!required, "random policies must run in the kernel (WEIR_REQUIRE_KERNEL=1), but: {error}");
+            say(&format!("skipped the kernel for random policies: {error}"));
+            None
+        }
+    }
+}
+
+fn report(case: &Case, failure: &Failure) -> String {
+    let mut text = format!("{:?}: {}\n", failure.kind, failure.what);
+    let kernel = if case.kernel { "" } else { " WEIR_RANDOM_KERNEL=0" };
+    let _ = writeln!(text, "WEIR_RANDOM_SEED={} WEIR_RANDOM_POLICIES=1{kernel}, made smaller:", case.seed);
+    let (hook, frags, capture, old) = (case.hook, case.frags, case.capture, case.old);
+    let _ = writeln!(text, "# {hook:?}, frags {frags}, capture {capture}, old {old}\n{}", case.text());
+    let _ = writeln!(text, "test \"seed {}\" {{", case.seed);
+    for packet in &case.packets {
+        let _ = writeln!(text, "    hex({}) => ", hex(packet));
+    }
+    text + "}"
+}
+
+fn setting(name: &str, otherwise: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(value) => value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")),
+        Err(_) => otherwise,
+    }
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
