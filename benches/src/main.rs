@@ -1,0 +1,145 @@
+//! Weir beside C, beside an empty program and beside other filters.
+//!
+//! `cargo run --release -p weir-benches -- [--json] [--rounds N] [CASE…]`, as root; `--list` names the cases, and a
+//! name's beginning chooses all that begin so. See `docs/benchmarks.md`.
+
+mod beside;
+mod cases;
+mod clang;
+mod frames;
+mod report;
+mod spread;
+mod times;
+mod veth;
+
+use std::process::ExitCode;
+use weir_compiler::{Compilation, Hook, Options};
+use weir_dataplane::engines::Kernel;
+
+use cases::{CASES, Case};
+use report::{BesideRow, Report};
+
+/// Why nothing more is measured.
+type Failure = Box<dyn std::error::Error>;
+
+/// Measurements of each program, unless another number is asked for.
+const ROUNDS: usize = 15;
+
+/// The cases that are not in [`CASES`].
+const TIMES: &str = "times";
+const VETH: &str = "veth";
+
+struct Arguments {
+    json: bool,
+    list: bool,
+    rounds: usize,
+    cases: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match arguments().and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report::failure(&failure);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn arguments() -> Result<Arguments, Failure> {
+    let mut found = Arguments { json: false, list: false, rounds: ROUNDS, cases: Vec::new() };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--json" => found.json = true,
+            "--list" => found.list = true,
+            "--rounds" => found.rounds = words.next().ok_or("--rounds wants a number")?.parse()?,
+            option if option.starts_with('-') => return Err(format!("there is no option `{option}`").into()),
+            _ => found.cases.push(word),
+        }
+    }
+    let unknown = found.cases.iter().find(|word| !names().any(|name| name.starts_with(word.as_str())));
+    match unknown {
+        Some(word) => Err(format!("there is no case `{word}`; `--list` names them").into()),
+        None => Ok(found),
+    }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    CASES.iter().map(|(name, _)| *name).chain([VETH, TIMES])
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    if arguments.list {
+        report::names(names());
+        return Ok(());
+    }
+    let wanted = |name: &str| {
+        arguments.cases.is_empty() || arguments.cases.iter().any(|word| name.starts_with(word.as_str()))
+    };
+    let mut report = Report {
+        kernel: format!("Linux {}", weir_kernel::probe::Release::current().text),
+        processor: processor(),
+        clang: clang::version(),
+        ..Report::default()
+    };
+    if report.clang.is_none() {
+        report.absent.push("the C programs: there is no `clang`, and $CLANG names none".to_owned());
+    }
+    let options = Options::new(weir_kernel::probe::target(), Hook::Xdp);
+    for (name, make) in CASES.iter().filter(|(name, _)| wanted(name)) {
+        report::progress(name);
+        let row = beside(&make(name), &options, report.clang.is_some(), arguments.rounds)?;
+        report.beside.push(row);
+    }
+    if wanted(VETH) {
+        report::progress(VETH);
+        veth::measure(&mut report, arguments.rounds)?;
+    }
+    if wanted(TIMES) {
+        report::progress(TIMES);
+        report.times = times::measure(&options, arguments.rounds)?;
+    }
+    match arguments.json {
+        true => report::json(&report)?,
+        false => report::table(&report),
+    }
+    Ok(())
+}
+
+fn beside(case: &Case, options: &Options, with_c: bool, rounds: usize) -> Result<BesideRow, Failure> {
+    let compilation = compile(case, options)?;
+    let kernel = Kernel::load(&compilation)?;
+    let c = if with_c { Some(clang::compile(&case.source)?) } else { None };
+    let program = c.as_ref().map(|compiled| compiled.program());
+    let dropped = beside::agree(kernel.program(), program, &case.frames)
+        .map_err(|failure| format!("case `{}`: {failure}", case.name))?;
+    let measured = beside::measure(kernel.program(), program, &case.frames, rounds)?;
+    Ok(BesideRow {
+        name: case.name.to_owned(),
+        frames: case.frames.len(),
+        dropped: dropped as f64 / case.frames.len() as f64,
+        weir: measured.weir,
+        c: measured.other,
+        ratio: measured.ratio,
+        weir_instructions: kernel.program().info()?.translated_bytes / 8,
+        c_instructions: c.as_ref().map(|compiled| compiled.instructions()).transpose()?,
+    })
+}
+
+fn compile(case: &Case, options: &Options) -> Result<Compilation, Failure> {
+    let compiled = weir_compiler::compile("bench.weir", &case.policy, case.files.as_ref(), options);
+    let compilation = compiled.map_err(|analysis| {
+        let first = analysis.diagnostics.iter().next().map(|diagnostic| diagnostic.message.clone());
+        format!("case `{}`: {}", case.name, first.unwrap_or_default())
+    })?;
+    Ok(compilation)
+}
+
+/// In the kernel's words.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cpus = text.lines().filter(|line| line.starts_with("processor")).count();
+    format!("{cpus} × {}", model.map_or("unknown processor", |(_, name)| name))
+}

@@ -1,0 +1,125 @@
+//! What is told at the end: a table for people, JSON for programs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one module of the benchmarks that prints")]
+
+use serde::Serialize;
+
+use crate::Failure;
+use crate::spread::Spread;
+
+#[derive(Default, Serialize)]
+pub(crate) struct Report {
+    pub(crate) kernel: String,
+    pub(crate) processor: String,
+    pub(crate) clang: Option<String>,
+    /// Nanoseconds a packet.
+    pub(crate) beside: Vec<BesideRow>,
+    /// Packets a second on a veth pair.
+    pub(crate) veth: Vec<VethRow>,
+    /// Milliseconds.
+    pub(crate) times: Vec<TimeRow>,
+    /// What was not measured, and why.
+    pub(crate) absent: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct BesideRow {
+    pub(crate) name: String,
+    pub(crate) frames: usize,
+    /// The part of the frames that is dropped.
+    pub(crate) dropped: f64,
+    pub(crate) weir: Spread,
+    pub(crate) c: Option<Spread>,
+    pub(crate) ratio: Option<Spread>,
+    /// Instructions as the kernel translates them.
+    pub(crate) weir_instructions: u32,
+    pub(crate) c_instructions: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct VethRow {
+    pub(crate) name: String,
+    /// Dropped a second, in millions; the receiver on another CPU than the generator.
+    pub(crate) two_cpus: Option<Spread>,
+    /// The same with both on one CPU.
+    pub(crate) one_cpu: Spread,
+    /// Its program alone, in nanoseconds a packet net of an empty one, on the same frames.
+    pub(crate) alone: Option<Spread>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct TimeRow {
+    pub(crate) name: &'static str,
+    pub(crate) milliseconds: Spread,
+    pub(crate) goal: f64,
+}
+
+/// What is under way, for whoever watches.
+pub(crate) fn progress(what: &str) {
+    eprintln!("{what} …");
+}
+
+pub(crate) fn failure(failure: &Failure) {
+    eprintln!("error: {failure}");
+}
+
+pub(crate) fn names(names: impl Iterator<Item = &'static str>) {
+    names.for_each(|name| println!("{name}"));
+}
+
+pub(crate) fn json(report: &Report) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string_pretty(report)?);
+    Ok(())
+}
+
+/// Markdown, so that a run goes into the documentation as it is.
+pub(crate) fn table(report: &Report) {
+    let clang = report.clang.as_deref().unwrap_or("no clang");
+    println!("{}; {}; {clang}", report.kernel, report.processor);
+    if !report.beside.is_empty() {
+        println!("\n| case | frames dropped | Weir, ns | C, ns | Weir / C | instructions |");
+        println!("|---|---:|---:|---:|---:|---:|");
+        report.beside.iter().for_each(beside);
+    }
+    if !report.veth.is_empty() {
+        println!("\n| dropped on a veth pair | two CPUs, Mpps | one CPU, Mpps | alone, ns |");
+        println!("|---|---:|---:|---:|");
+        for row in &report.veth {
+            let two = optional(row.two_cpus.map(|spread| shown(spread, 2)));
+            println!("| {} | {two} | {} | {} |", row.name, shown(row.one_cpu, 2), optional(row.alone.map(|spread| shown(spread, 1))));
+        }
+    }
+    if !report.times.is_empty() {
+        println!("\n| time | ms | goal |");
+        println!("|---|---:|---:|");
+        for row in &report.times {
+            println!("| {} | {} | {} |", row.name, shown(row.milliseconds, 1), row.goal);
+        }
+    }
+    if !report.absent.is_empty() {
+        println!();
+        report.absent.iter().for_each(|absent| println!("not measured: {absent}"));
+    }
+}
+
+fn beside(row: &BesideRow) {
+    println!(
+        "| {} | {:.0} % of {} | {} | {} | {} | {} / {} |",
+        row.name,
+        row.dropped * 100.0,
+        row.frames,
+        shown(row.weir, 1),
+        optional(row.c.map(|spread| shown(spread, 1))),
+        optional(row.ratio.map(|spread| format!("**{:.2}**", spread.middle))),
+        row.weir_instructions,
+        optional(row.c_instructions.map(|count| count.to_string())),
+    );
+}
+
+fn shown(spread: Spread, digits: usize) -> String {
+    let Spread { middle, low, high } = spread;
+    format!("{middle:.digits$} ({low:.digits$}–{high:.digits$})")
+}
+
+fn optional(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "–".to_owned())
+}
