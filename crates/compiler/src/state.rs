@@ -92,11 +92,27 @@ impl State {
     pub fn take(&mut self, limit: usize, decl: &LimitDecl, key: &[u64], cost: u64) -> bool {
         let now = self.now << 4;
         let tat = self.limits[limit].entry(key.to_vec()).or_insert(0);
-        let next = (*tat).max(now) + (cost * decl.interval >> 16);
-        let within = next <= now + decl.tolerance;
+        // Modulo 2^64 as in bytecode; the limits of a checked policy stay below that.
+        let next = (*tat).max(now).wrapping_add(cost.wrapping_mul(decl.interval) >> 16);
+        let within = next <= now.wrapping_add(decl.tolerance);
         if within {
             *tat = next;
         }
         within
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charge_of_any_size_is_taken_modulo_two_to_the_64() {
+        let interval = u64::MAX;
+        let decl = LimitDecl { name: String::new(), interval, tolerance: 7, words: Vec::new(), max: 1 };
+        let program = Program { limits: vec![decl.clone()], ..Program::default() };
+        let mut state = State::new(&program);
+        assert!(!state.take(0, &decl, &[], 1), "the whole interval");
+        assert!(state.take(0, &decl, &[], u64::MAX), "a charge of 1 / 2^16");
     }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use weir_compiler::diagnostic::{Severity, render};
 use weir_compiler::eval::Evaluator;
 use weir_compiler::ir::interp::Interpreter;
-use weir_compiler::{NoFiles, analyse, lower};
+use weir_compiler::notation::Case;
+use weir_compiler::{Analysis, NoFiles, analyse, lower};
 
 /// The text of every fenced block of this kind, with the line it begins on.
 fn blocks(page: &str, kind: &str) -> Vec<(usize, String)> {
@@ -44,11 +45,17 @@ fn judge_example(name: &str, text: &str) {
         render(&analysis.diagnostics, &analysis.sources, weir_compiler::diagnostic::Style::Plain)
     );
     let lowered = analysis.lower(&lower::Options::default(), &[]).expect("no errors");
+    assert!(!analysis.cases.is_empty(), "{name} has no tests");
+    for test in analysis.cases.chunk_by(|a, b| a.test == b.test) {
+        judge_test(&analysis, &lowered, test);
+    }
+}
+
+fn judge_test(analysis: &Analysis, lowered: &lower::Lowered, test: &[Case]) {
     let mut evaluator = Evaluator::new(&analysis.policy);
     let mut interpreter = Interpreter::new(&lowered.program);
     let mut state = lowered.state(&analysis.policy);
-    assert!(!analysis.cases.is_empty(), "{name} has no tests");
-    for case in &analysis.cases {
+    for case in test {
         let mut last = None;
         for _ in 0..case.times {
             let plain = evaluator.judge(&case.frame);

@@ -334,7 +334,8 @@ impl Checker<'_> {
         for field in &mut self.policy.protocols[id].fields {
             let mine = field.name == name && name != "_" || field.name.starts_with(&format!("{name}."));
             if let (true, Place::Bit(bit)) = (mine, &field.place) {
-                field.place = Place::Computed(start.clone(), bit - u32::from(base) * 8);
+                // Fixed fields that end within a byte have been told of; `base` is rounded up behind them.
+                field.place = Place::Computed(start.clone(), bit.saturating_sub(u32::from(base) * 8));
                 field.when = when.clone();
             }
         }

@@ -196,6 +196,10 @@ impl Checker<'_> {
             return (!set.broken).then_some(set.index);
         }
         let near = nearest(&name.text, self.set_names.keys().map(String::as_str)).map(str::to_owned);
+        if let Some(meant) = near.as_ref().and_then(|near| self.set_names.get_mut(near)) {
+            // It was most likely meant, so that it is unused is no news.
+            meant.used = true;
+        }
         let found = self.diagnostics.report(
             Code::UnknownName,
             name.span,

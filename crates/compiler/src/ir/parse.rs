@@ -32,6 +32,9 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
+/// The table of values reaches to the highest number: a text of one line must not fill the memory.
+const MOST_VALUES: usize = 1 << 22;
+
 /// What was expected, without the line.
 type Expected<T> = Result<T, String>;
 
@@ -153,6 +156,9 @@ impl Parser {
     /// `v1: u16`, which is where a value gets its type.
     fn defined(&mut self, scan: &mut Scan<'_>) -> Expected<Value> {
         let value = value(scan)?;
+        if value.index() >= MOST_VALUES {
+            return Err(format!("values are numbered below {MOST_VALUES}"));
+        }
         scan.expect(":")?;
         let ty = ty(scan)?;
         let values = &mut self.program().values;
@@ -395,4 +401,15 @@ fn switch(scan: &mut Scan<'_>) -> Expected<Terminator> {
     })?;
     scan.expect("else")?;
     Ok(Terminator::Switch { value, cases, default: target(scan)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_a_huge_number_does_not_take_memory() {
+        let error = parse("b0:\n  v4000000000: u8 = const 1\n  return pass\n").unwrap_err();
+        assert_eq!(error.to_string(), "line 2: values are numbered below 4194304");
+    }
 }

@@ -75,8 +75,12 @@ impl Lower<'_> {
 
     /// Conditions one after the other: `early` is where the first that decides leads, `late` where
     /// the way leads when none does. For an `and` a false one decides, for an `or` a true one.
+    ///
+    /// Conditions change nothing, so those that look into maps come last: a comparison costs less than a nanosecond,
+    /// a look-up tens.
     fn each(&mut self, list: &[Pred], values: &Values, late: Target, early: Target, is_or: bool) {
-        for pred in list {
+        let (dear, cheap): (Vec<_>, Vec<_>) = list.iter().partition(|pred| looks_up(pred));
+        for pred in cheap.into_iter().chain(dear) {
             let next = self.fresh();
             let go_on = Target { block: next, args: Vec::new() };
             match is_or {
@@ -203,5 +207,15 @@ impl Lower<'_> {
         self.cond(pred, values, then, other);
         self.b.switch_to(done);
         self.b.param(done, 0)
+    }
+}
+
+/// Whether a condition asks a map.
+fn looks_up(pred: &Pred) -> bool {
+    match pred {
+        Pred::InSet(..) => true,
+        Pred::Not(inner) => looks_up(inner),
+        Pred::And(list) | Pred::Or(list) => list.iter().any(looks_up),
+        _ => false,
     }
 }
