@@ -103,8 +103,7 @@ impl Reader {
     }
 
     fn header(&mut self, rest: &str) -> Result<(), String> {
-        let form = "`.program`, a name and a section";
-        let (name, section) = rest.split_once(' ').filter(|(name, _)| is_identifier(name)).ok_or(form)?;
+        let (name, section) = rest.split_once(' ').ok_or("`.program`, a name and a section")?;
         if !self.program.functions.is_empty() {
             return Err("one `.program`, before the functions".into());
         }
