@@ -53,12 +53,12 @@ pub(super) fn walk(
     env: &mut Env,
 ) {
     let Some(options) = &protocol.options else { return };
+    if option_fields(&lower.policy.protocols, terms).is_empty() {
+        return;
+    }
     let mut slots = Slots { header, next: 0 };
     let at = slots.take(lower);
     let wanted = wanted(lower, options, terms, &mut slots);
-    if wanted.is_empty() {
-        return;
-    }
     let turn = lower.b.loop_block(&[Type::Int(64)], Options::TURNS + 1);
     let walk = Walk { options, found, wanted, at, turn, exit: lower.fresh() };
     walk.begin(lower);
