@@ -13,9 +13,6 @@ use weir_dataplane::{Error, StatementCounters};
 /// Any time will do: limits refill so slowly that the kernel's own clock does not matter.
 const NOW: u64 = 3_600_000_000_000;
 
-/// How often the kernel is asked again where a limit counts bytes: a slow machine lets a few more bytes through.
-const TRIES: usize = 3;
-
 /// What went wrong; a case is made smaller as long as the same goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -119,7 +116,7 @@ fn engines(case: &Case, target: &Target) -> Result<Seen, Failure> {
     }
     seen.instructions = compilation.object.programs[0].insns.len();
     if case.kernel {
-        seen.kernel = in_kernel(&compilation, &packets, &expected, text.contains("B/s"))?;
+        seen.kernel = in_kernel(&compilation, &packets, &expected)?;
     }
     Ok(seen)
 }
@@ -150,34 +147,21 @@ fn agree(name: &str, index: usize, packet: &[u8], wanted: &Answer, got: &Answer)
 }
 
 /// The same packets in the kernel; gives back how many.
-fn in_kernel(
-    compilation: &Compilation,
-    packets: &[&[u8]],
-    expected: &[Answer],
-    bytes: bool,
-) -> Result<usize, Failure> {
-    let mut tries = if bytes { TRIES } else { 1 };
-    loop {
-        tries -= 1;
-        let mut kernel = match Kernel::load(compilation) {
-            Ok(kernel) => kernel,
-            Err(Error::Rejected { message, log, place, .. }) => {
-                let end: Vec<_> = log.lines().rev().take(12).collect();
-                let end: Vec<_> = end.into_iter().rev().collect();
-                return failure(Kind::Verifier, format!("{message} at {place:?}\n  {}", end.join("\n  ")));
-            }
-            Err(error) => return failure(Kind::Verifier, error.to_string()),
-        };
-        let run = packets.iter().zip(expected).enumerate().try_for_each(|(index, (packet, wanted))| {
-            let got = ask("kernel", &mut kernel, packet)?;
-            agree("kernel", index, packet, wanted, &got)
-        });
-        match run {
-            Ok(()) => return Ok(packets.len()),
-            Err(failure) if tries == 0 => return Err(failure),
-            Err(_) => {}
+fn in_kernel(compilation: &Compilation, packets: &[&[u8]], expected: &[Answer]) -> Result<usize, Failure> {
+    let mut kernel = match Kernel::load(compilation) {
+        Ok(kernel) => kernel,
+        Err(Error::Rejected { message, log, place, .. }) => {
+            let lines: Vec<_> = log.lines().collect();
+            let end = &lines[lines.len().saturating_sub(12)..];
+            return failure(Kind::Verifier, format!("{message} at {place:?}\n  {}", end.join("\n  ")));
         }
+        Err(error) => return failure(Kind::Verifier, error.to_string()),
+    };
+    for (index, (packet, wanted)) in packets.iter().zip(expected).enumerate() {
+        let got = ask("kernel", &mut kernel, packet)?;
+        agree("kernel", index, packet, wanted, &got)?;
     }
+    Ok(packets.len())
 }
 
 /// What the kernel's test runs take (`bpf_prog_test_run_xdp`, `bpf_prog_test_run_skb`).

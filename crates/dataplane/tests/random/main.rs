@@ -23,6 +23,7 @@ mod vocabulary;
 
 use case::Case;
 use dice::Dice;
+use policy::Clock;
 use judge::{Failure, Kind, Seen, hex, judge};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -175,7 +176,8 @@ fn generate(seed: u64, kernel: bool, captured: &[Vec<u8>]) -> Case {
     if frames.is_empty() {
         frames.push(Focus::new(&table, vec![0; 60]));
     }
-    let mut author = policy::Author::new(Vocabulary { protocols: &table }, &frames);
+    let clock = if kernel { Clock::Kernel } else { Clock::Ours };
+    let mut author = policy::Author::new(Vocabulary { protocols: &table }, &frames, clock);
     let size = match dice.below(100) {
         0 => dice.between(100, 400),
         1..=30 => dice.between(10, 40),

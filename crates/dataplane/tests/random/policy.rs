@@ -14,6 +14,16 @@ pub(crate) struct Author<'a> {
     vocabulary: Vocabulary<'a>,
     frames: &'a [Focus],
     sets: Vec<NamedSet>,
+    clock: Clock,
+}
+
+/// Whose clock the limits meet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// It stands still.
+    Ours,
+    /// The kernel's, which goes on between packets.
+    Kernel,
 }
 
 struct NamedSet {
@@ -22,8 +32,8 @@ struct NamedSet {
 }
 
 impl<'a> Author<'a> {
-    pub(crate) fn new(vocabulary: Vocabulary<'a>, frames: &'a [Focus]) -> Self {
-        Self { vocabulary, frames, sets: Vec::new() }
+    pub(crate) fn new(vocabulary: Vocabulary<'a>, frames: &'a [Focus], clock: Clock) -> Self {
+        Self { vocabulary, frames, sets: Vec::new(), clock }
     }
 
     pub(crate) fn sets(self) -> Vec<String> {
@@ -284,10 +294,15 @@ impl<'a> Author<'a> {
         format!("({}) in {{ {} }}", names.join(", "), elements.join(", "))
     }
 
-    /// Buckets refill so slowly that the kernel's own clock does not matter; for bytes nothing slower can be said.
+    /// Packets flow in so slowly that the kernel's clock does not matter. For bytes the slowest rate is four a
+    /// millisecond, so that in the kernel a bucket is too small for any frame, or large enough for all.
     fn limit(&mut self, dice: &mut Dice, focus: &Focus) -> String {
+        let bytes = match self.clock {
+            Clock::Ours => dice.between(60, 4_000),
+            Clock::Kernel => *dice.pick(&[1, 13, 1_000_000]),
+        };
         let mut text = match dice.one_in(3) {
-            true => format!(" to {}kB/s burst {}B", dice.between(4, 9), dice.between(60, 4_000)),
+            true => format!(" to {}kB/s burst {bytes}B", dice.between(4, 9)),
             false => format!(" to {}/h burst {}", dice.between(1, 3), dice.between(1, 6)),
         };
         let count = dice.below(4);
