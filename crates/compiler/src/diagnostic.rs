@@ -147,6 +147,7 @@ codes! {
     AlwaysTrue     "W0302" Warning "a condition that no packet fails"
     AlwaysFalse    "W0303" Warning "a condition that no packet meets"
     Unused         "W0304" Warning "a set that nothing uses"
+    TagTaken       "W0305" Warning "a header that the kernel takes off before the program sees the packet"
 }
 
 impl Code {

@@ -84,6 +84,7 @@ pub struct Compilation {
 }
 
 /// Compiles a policy; if that cannot be, what was found wrong is in [`Analysis::diagnostics`].
+#[expect(clippy::result_large_err, reason = "made once for a policy, and moved nowhere else")]
 pub fn compile(
     name: &str,
     text: &str,
@@ -92,6 +93,7 @@ pub fn compile(
 ) -> Result<Compilation, Analysis> {
     let mut analysis = analyse(name, text, loader);
     let Some(lowered) = analysis.lower(&options.lower, &options.without) else { return Err(analysis) };
+    analysis.note_hook(options.hook);
     match codegen::generate(&lowered.program, &options.codegen()) {
         Ok(object) => Ok(Compilation { analysis, lowered, object }),
         Err(error) => {
@@ -132,6 +134,27 @@ impl Analysis {
     pub fn lower_plainly(&self, options: &lower::Options) -> Option<Lowered> {
         let plan = self.plan.as_ref().filter(|_| !self.diagnostics.has_errors())?;
         Some(lower::lower(&self.policy, plan, &self.sources, options))
+    }
+
+    /// At tc the outer VLAN tag is in the kernel's metadata and no longer in the packet
+    /// (`skb_vlan_untag`, net/core/dev.c), so the program sees the next one as the first.
+    fn note_hook(&mut self, hook: Hook) {
+        let Some(plan) = self.plan.as_ref().filter(|_| hook != Hook::Xdp) else { return };
+        let is_tag = |header: &policy::HeaderRef| {
+            header.level == 0 && self.policy.protocols[header.protocol].name == "vlan"
+        };
+        let tags: Vec<_> = plan.demand.headers.iter().copied().filter(is_tag).collect();
+        let asks = |pred: &policy::Pred| plan::headers_asked(pred).iter().any(|h| tags.contains(h));
+        for statement in self.policy.statements.iter().filter(|s| asks(&s.when)) {
+            self.diagnostics
+                .report(
+                    Code::TagTaken,
+                    statement.span,
+                    format!("at tc `{}` does not see a packet's outer VLAN tag", statement.name),
+                )
+                .label("`vlan` is the second tag here")
+                .help("attach the policy at XDP, where the tag is still in the frame");
+        }
     }
 
     fn refuse(&mut self, error: &codegen::CodegenError) {

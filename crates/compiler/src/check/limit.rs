@@ -43,7 +43,7 @@ impl Checker<'_> {
             RateUnit::Bits => ticks * 8 / u128::from(rate.amount),
         };
         let burst = self.burst(ast, unit, units * 1_000_000_000 / u128::from(rate.period))?;
-        let tolerance = burst * interval >> 16;
+        let tolerance = (burst * interval) >> 16;
         let longest_cost = if unit == LimitUnit::Bytes { LARGEST_COST } else { 1 };
         if interval == 0 || tolerance > LONGEST || interval * longest_cost > u128::from(u64::MAX) {
             return self.bad_limit(

@@ -326,7 +326,7 @@ impl Checker<'_> {
     fn unknown_type(&mut self, span: Span, text: &str) {
         let known =
             ["ip", "ip4", "ip6", "mac", "port", "bool", "prefix", "u8", "u16", "u32", "u64", "bytes4"];
-        let near = nearest(text, known.into_iter());
+        let near = nearest(text, known);
         let found = self.diagnostics.report(Code::UnknownName, span, format!("no type is called `{text}`"));
         found.label("expected `ip`, `ip4`, `ip6`, `mac`, `port`, `bool`, `uN`, `bytesN` or a field's name");
         if let Some(near) = near {

@@ -113,10 +113,10 @@ impl Checker<'_> {
             options: layout.options,
         };
         let id = self.policy.protocols.add(protocol);
-        if let Some(span) = ast.root {
-            if self.policy.protocols.root.replace(id).is_some() {
-                self.bad(span, "a frame begins with one protocol only", "a second root");
-            }
+        if let Some(span) = ast.root
+            && self.policy.protocols.root.replace(id).is_some()
+        {
+            self.bad(span, "a frame begins with one protocol only", "a second root");
         }
         Some(id)
     }
@@ -216,6 +216,10 @@ impl Checker<'_> {
     }
 
     fn options(&mut self, layout: &mut Layout, ast: &ast::Options) {
+        if ast.from > LONGEST_BITS / 8 {
+            self.bad(ast.span, "a header has at most 2056 bytes", "options begin behind it");
+            return;
+        }
         let mut options = Options {
             from: ast.from as u16,
             length_of_value: ast.length == ast::OptionLength::Value,

@@ -122,7 +122,7 @@ impl<'a> Evaluator<'a> {
         };
         let now = self.now << 4;
         let tat = self.buckets[index].entry(key).or_insert(0);
-        let next = (*tat).max(now) + (cost * u128::from(limit.interval) >> 16) as u64;
+        let next = (*tat).max(now) + ((cost * u128::from(limit.interval)) >> 16) as u64;
         let within = next <= now + limit.tolerance;
         if within {
             *tat = next;

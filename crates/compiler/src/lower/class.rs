@@ -141,6 +141,12 @@ impl Lower<'_> {
         self.decide(index, statement, Verdict::Drop, next);
     }
 
+    /// A value as a key's scalar of so many bits: what was computed fits, but arithmetic is done in 64.
+    pub(super) fn narrowed(&mut self, value: Value, width: u8) -> Value {
+        let wider = self.b.program().type_of(value).bits().is_some_and(|bits| bits > width);
+        if wider { self.b.bits(value, 0, width) } else { value }
+    }
+
     /// The scalars of a key's part, as [`KeyPart::scalars`] makes them of a number.
     fn key_scalars(&mut self, part: &KeyPart, env: &Env) -> Vec<Value> {
         let value = self.value(&part.term, &Values::Env(env));
@@ -160,7 +166,7 @@ impl Lower<'_> {
         }
         let low = masked(self, value.low, part.width, low_bits);
         if !part.mapped {
-            return vec![low];
+            return vec![self.narrowed(low, part.words()[0])];
         }
         let tag = self.b.constant(0xffff << 32);
         vec![self.b.constant(0), self.b.binary(BinaryOp::Or, low, tag)]

@@ -63,10 +63,11 @@ impl Lower<'_> {
     ///
     /// The kernel's verifier goes through everything behind a meeting point once for every way whose
     /// cursor it knows something else of. Ways that bring a cursor of which it knows nothing are the
-    /// same to it; the main way keeps its exact cursor, unless there are too many to afford that.
+    /// same to it; the main way keeps its exact cursor, unless there are too many to afford that. To the outer
+    /// headers it always does: what tunnels carry is behind a detour again.
     fn meets_others(&self, id: StateId) -> bool {
-        let main_way = self.plan.graph.states[id.0 as usize].main_way;
-        let exact_main_way = self.plan.graph.states.len() <= EXACT_STATES;
+        let State { header, main_way, .. } = self.plan.graph.states[id.0 as usize];
+        let exact_main_way = header.level == 0 || self.plan.graph.states.len() <= EXACT_STATES;
         !self.detoured && main_way.is_some_and(|main| !exact_main_way || self.current_state != Some(main))
     }
 
@@ -199,7 +200,7 @@ impl Lower<'_> {
         if let Some(key) =
             crossing(state, protocol).filter(|key| self.crossings.get(key).is_some_and(|ways| *ways > 1))
         {
-            return self.to_crossing(key, state, end, own, env);
+            return self.cross(key, state, end, own, env);
         }
         let useful = state.next.iter().rposition(leads_on).expect("one leads on");
         for (index, (next, edge)) in protocol.next.iter().zip(&state.next).enumerate().take(useful + 1) {
@@ -220,7 +221,7 @@ impl Lower<'_> {
     }
 
     /// Goes to the block where all headers meet that are followed by the same.
-    fn to_crossing(&mut self, key: Crossing, state: &State, end: Value, own: &Own, env: &Env) {
+    fn cross(&mut self, key: Crossing, state: &State, end: Value, own: &Own, env: &Env) {
         let found = self.plan.graph.classes[state.last.0 as usize].clone();
         let block = match self.crossing_blocks.get(&key) {
             Some(&block) => block,

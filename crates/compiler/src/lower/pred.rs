@@ -65,7 +65,7 @@ impl Lower<'_> {
                         let high = scalars.high.unwrap_or_else(|| self.b.constant(0));
                         key.push(high);
                     }
-                    key.push(scalars.low);
+                    key.push(self.narrowed(scalars.low, (*width).min(64)));
                 }
                 let held = self.b.in_set(self.set_refs[part], &key);
                 self.b.branch(held, then, other);

@@ -222,9 +222,9 @@ impl<'a> Build<'a> {
         let definition = self.headers[header].definition();
         let field = match definition.field(name) {
             Some(field) => Some((field, None)),
-            None => definition.derived.iter().find(|(n, _)| n == name).and_then(|(_, term)| match term {
-                Term::Field(FieldRef { field, .. }) => Some((*field, None)),
-                term => Some((u32::MAX, Some(term))),
+            None => definition.derived.iter().find(|(n, _)| n == name).map(|(_, term)| match term {
+                Term::Field(FieldRef { field, .. }) => (*field, None),
+                term => (u32::MAX, Some(term)),
             }),
         };
         let Some((field, computed)) = field else {

@@ -113,3 +113,10 @@ pub fn base_terms(pred: &Pred) -> BTreeSet<Term> {
     });
     terms
 }
+
+/// The headers that a condition asks for, themselves or for their values.
+pub fn headers_asked(pred: &Pred) -> BTreeSet<HeaderRef> {
+    let mut demand = Demand::default();
+    demand.pred(pred);
+    demand.headers
+}

@@ -22,7 +22,7 @@ mod sets;
 mod simplify;
 
 pub use cost::pred_cost;
-pub use demand::{Demand, base_terms};
+pub use demand::{Demand, base_terms, headers_asked};
 pub use graph::{Edge, Goto, Graph, State, StateId};
 pub use overlap::warnings;
 pub use sets::{SetHome, TREE_PREFIXES, TREE_VALUES, ranges_to_prefixes};
