@@ -18,7 +18,13 @@ pub(crate) type Frames = Vec<Vec<u8>>;
 /// Calls `make` for every frame.
 pub(crate) fn draw(count: usize, mut make: impl FnMut(&mut Random) -> Packet) -> Frames {
     let mut random = Random::new(SEED);
-    (0..count).map(|_| make(&mut random).padded_to(60).build()).collect()
+    (0..count).map(|_| padded(make(&mut random).build())).collect()
+}
+
+/// As long as a card would make it.
+fn padded(mut frame: Vec<u8>) -> Vec<u8> {
+    frame.resize(frame.len().max(60), 0);
+    frame
 }
 
 /// True once in `of`.

@@ -49,7 +49,9 @@ pub(crate) struct VethRow {
 #[derive(Serialize)]
 pub(crate) struct TimeRow {
     pub(crate) name: &'static str,
-    pub(crate) milliseconds: Spread,
+    pub(crate) wall: Spread,
+    /// Of them on a CPU.
+    pub(crate) cpu: Spread,
     pub(crate) goal: f64,
 }
 
@@ -89,10 +91,10 @@ pub(crate) fn table(report: &Report) {
         }
     }
     if !report.times.is_empty() {
-        println!("\n| time | ms | goal |");
-        println!("|---|---:|---:|");
+        println!("\n| time | ms | of them on a CPU | goal |");
+        println!("|---|---:|---:|---:|");
         for row in &report.times {
-            println!("| {} | {} | {} |", row.name, shown(row.milliseconds, 1), row.goal);
+            println!("| {} | {} | {} | {} |", row.name, shown(row.wall, 1), shown(row.cpu, 1), row.goal);
         }
     }
     if !report.absent.is_empty() {

@@ -30,10 +30,6 @@ impl Spread {
         let middle = self.middle / at_least(other.middle);
         Self { middle, low: self.low / at_least(other.high), high: self.high / at_least(other.low) }
     }
-
-    pub(crate) fn map(self, change: impl Fn(f64) -> f64) -> Self {
-        Self { middle: change(self.middle), low: change(self.low), high: change(self.high) }
-    }
 }
 
 #[cfg(test)]

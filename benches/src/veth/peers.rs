@@ -1,7 +1,7 @@
 //! Other filters, by their own commands, in the calling thread's namespace; and what only commands can do here.
 
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, gettid};
 use std::process::{Command, Stdio};
 
 /// A filter that others wrote.
@@ -81,6 +81,7 @@ pub(super) fn pin_napi_threads(interface: &str) -> Result<(), String> {
         let command = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         if command.starts_with(&name) {
             pin(pid, weir_kernel::maps::possible_cpus() - 1)?;
+            prefer(pid)?;
             found += 1;
         }
     }
@@ -89,7 +90,18 @@ pub(super) fn pin_napi_threads(interface: &str) -> Result<(), String> {
 
 /// Keeps the calling thread on the first CPU.
 pub(super) fn pin_this_thread() -> Result<(), String> {
-    pin(0, 0)
+    pin(0, 0)?;
+    prefer(gettid().as_raw())
+}
+
+/// Before everything else that wants its CPU: a burst is short, and a busy neighbour would be measured with it.
+fn prefer(pid: i32) -> Result<(), String> {
+    let status = Command::new("chrt").args(["--fifo", "--pid", "1", &pid.to_string()]).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err("`chrt` does not let threads go first".to_owned()),
+        Err(error) => Err(format!("`chrt` cannot be run ({error})")),
+    }
 }
 
 fn pin(pid: i32, cpu: usize) -> Result<(), String> {
