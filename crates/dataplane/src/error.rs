@@ -140,17 +140,15 @@ pub enum Error {
     /// A statement or the running policy changed under a capture.
     #[error("the policy was reloaded while it was captured from: start the capture again")]
     CaptureEnded,
-    /// A hook that needs links on a kernel without them.
+    /// XDP on a kernel without links for it (before 5.9); tc needs none.
     #[error(
-        "{hook} on `{interface}` would not outlive this process: the kernel has no links for it, use Linux {since}"
+        "{hook} on `{interface}` would not outlive this process: the kernel has no links for it, use Linux 5.9"
     )]
     NoLink {
         /// Where.
         hook: Hook,
         /// On what.
         interface: String,
-        /// The first version that has them.
-        since: &'static str,
     },
     /// A file or directory.
     #[error("cannot {action} `{}`: {source}", path.display())]

@@ -30,3 +30,4 @@ pub use instance::{
     Attached, DEFAULT_INSTANCE, Instance, Policy, Report, Request, Status, list_instances, unload,
 };
 pub use sets::{Lifetime, LiveElement, LiveSet, SetStatus};
+pub use weir_kernel::attach::TcDoor;

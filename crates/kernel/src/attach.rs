@@ -243,11 +243,19 @@ fn attach_clsact(
     priority: u16,
 ) -> Result<Attachment, AttachError> {
     let mut netlink = Netlink::open()?;
+    let ways_in = netlink.filters(interface, Way::In)?.len();
     let made = netlink
         .ensure_clsact(interface)
         .and_then(|_| netlink.add_filter(interface, hook.way(), program, priority));
     match made {
-        Ok(filter) => Ok(Attachment::of_filter(netlink, filter, interface.clone(), hook)),
+        Ok(filter) => {
+            let attachment = Attachment::of_filter(netlink, filter, interface.clone(), hook);
+            // Nothing but where the filter shows up tells clsact from the qdisc that it grew out of.
+            if hook == Hook::TcEgress && Netlink::open()?.filters(interface, Way::In)?.len() > ways_in {
+                return Err(refusal::of_ingress_qdisc(interface));
+            }
+            Ok(attachment)
+        }
         Err(error) if error.is_permission() || error.is_missing() => {
             Err(refusal::of_tc(interface, error.source))
         }

@@ -4,7 +4,9 @@
 //! <bpffs>/weir/<instance>/
 //!     root              the root program, on every interface: tail-calls slot 0, passes if it is empty
 //!     slots             the program array
-//!     links/<index>     the links; there as soon as the instance runs, gone as soon as it does not
+//!     links/            there as soon as the instance runs, gone as soon as it does not
+//!         <index>       a link
+//!         clsact-<index>-<way>-netns-<inode>   a filter's note, where tc has no links
 //!     gen-<n>/          a generation: a loaded policy
 //!         program       pinned last: a generation with a program is complete
 //!         meta          what it is, as JSON: source, slots of counters, sets, limits
@@ -22,6 +24,7 @@
 
 pub(crate) mod build;
 pub(crate) mod generation;
+mod holders;
 mod make;
 mod meta;
 mod place;
@@ -39,17 +42,15 @@ use crate::{Error, Hook};
 use build::{Built, build};
 use meta::Setting;
 use serde::Serialize;
-use std::path::Path;
 use std::time::Instant;
 use weir_bpf::target::Target;
 use weir_compiler::diagnostic::Diagnostics;
 use weir_compiler::source::Sources;
 use weir_compiler::{Loader, NoFiles};
-use weir_kernel::attach::{self, AttachError, Attachment};
+use weir_kernel::attach::{AttachError, TcDoor};
 use weir_kernel::maps::Map;
 use weir_kernel::netlink::Interface;
 use weir_kernel::probe;
-use weir_kernel::program::Program;
 
 /// The name of an instance that was given none.
 pub const DEFAULT_INSTANCE: &str = "weir";
@@ -83,6 +84,8 @@ pub struct Request<'a> {
     pub interfaces: Vec<String>,
     /// Where on them.
     pub hook: Hook,
+    /// By which door to tc, for tc hooks. The best is tcx, and clsact where the target has no tcx.
+    pub door: TcDoor,
     /// XDP frames may have several buffers.
     pub frags: bool,
     /// What the kernel can do; it is probed (50 ms) where nothing is given.
@@ -93,8 +96,8 @@ impl<'a> Request<'a> {
     /// The default instance with native XDP.
     pub fn new(policy: Policy<'a>, interfaces: &[&str]) -> Self {
         let interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
-        let hook = Hook::XdpNative;
-        Self { instance: DEFAULT_INSTANCE, policy, interfaces, hook, frags: false, target: None }
+        let (hook, door) = (Hook::XdpNative, TcDoor::Best);
+        Self { instance: DEFAULT_INSTANCE, policy, interfaces, hook, door, frags: false, target: None }
     }
 }
 
@@ -194,7 +197,7 @@ impl Instance {
         if place.is_running() {
             return Err(Error::Running { name: request.instance.to_owned() });
         }
-        match start(&place, built, &setting, &interfaces) {
+        match start(&place, built, &setting, request.door, &interfaces) {
             Ok(report) => Ok((Self { place }, report)),
             Err(error) => {
                 place.remove()?;
@@ -276,10 +279,9 @@ pub fn unload(name: &str) -> Result<(), Error> {
     let was_running = place.is_running();
     if was_running {
         // From here on it is no instance but a leftover, so a kill in the middle is finished by the next command.
-        place::remove_dir(&place.old_links())?;
+        holders::clear(&place.old_links())?;
         let (from, to) = (place.links(), place.old_links());
         std::fs::rename(&from, &to).map_err(|error| Error::io("rename", from, error))?;
-        detach(&to);
     }
     let missing = place.missing();
     place.remove()?;
@@ -334,11 +336,18 @@ fn interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
     names.iter().map(named).collect()
 }
 
-/// Everything of a load after the lock. On an error the caller removes the directory, and links that are not
-/// pinned go with their descriptors.
-fn start(place: &Place, built: Built, setting: &Setting, interfaces: &[Interface]) -> Result<Report, Error> {
+/// Everything of a load after the lock. On an error the caller removes the directory and what it holds, and links
+/// that are not pinned go with their descriptors.
+fn start(
+    place: &Place,
+    built: Built,
+    setting: &Setting,
+    door: TcDoor,
+    interfaces: &[Interface],
+) -> Result<Report, Error> {
     let begin = Instant::now();
-    // A load that was killed may have left a part of itself.
+    // A load or an unload that was killed may have left a part of itself.
+    place.clear_holders()?;
     for number in place.generations()? {
         place::remove_dir(&place.generation(number))?;
     }
@@ -352,44 +361,15 @@ fn start(place: &Place, built: Built, setting: &Setting, interfaces: &[Interface
     program.pin(&place.root())?;
     slots.pin(&place.slots())?;
     let made = make::successor(place, &built, setting, None)?;
-    slots.set_program(root::POLICY, &made.program)?;
     let load_us = microseconds(begin);
     let begin = Instant::now();
-    attach_all(place, program, setting.hook, interfaces)?;
-    Ok(report(place.name(), built, made, load_us, microseconds(begin)))
-}
-
-fn attach_all(place: &Place, root: &Program, hook: Hook, interfaces: &[Interface]) -> Result<(), Error> {
     let new = place.new_links();
-    place::remove_dir(&new)?;
-    std::fs::create_dir(&new).map_err(|error| Error::io("create", &new, error))?;
-    let mut attachments = Vec::new();
-    for interface in interfaces {
-        attachments.push(attach::attach(root, interface, hook.attached())?);
-    }
-    for attachment in &mut attachments {
-        pin_link(attachment, &new, hook)?;
-    }
-    std::fs::rename(&new, place.links()).map_err(|error| Error::io("rename", new, error))
-}
-
-fn pin_link(attachment: &mut Attachment, links: &Path, hook: Hook) -> Result<(), Error> {
-    if !matches!(attachment.occupant()?.holder, attach::Holder::Link { .. }) {
-        let interface = attachment.interface().name.clone();
-        let since = if hook.is_xdp() { "5.9" } else { "6.6" };
-        return Err(Error::NoLink { hook, interface, since });
-    }
-    Ok(attachment.pin(&links.join(attachment.interface().index.to_string()))?)
-}
-
-/// Detaches all links of a directory at once, where others hold descriptors of them too. What cannot be opened goes
-/// with its pin.
-fn detach(links: &Path) {
-    for entry in std::fs::read_dir(links).into_iter().flatten().flatten() {
-        if let Ok(link) = Attachment::open(&entry.path()) {
-            let _ = link.detach();
-        }
-    }
+    holders::attach_all(&new, program, (setting.hook, door), interfaces, &setting.target)?;
+    // Only now, so that all interfaces begin at one instant. Filters also outlive a process that is killed before
+    // this: then they let everything pass.
+    slots.set_program(root::POLICY, &made.program)?;
+    std::fs::rename(&new, place.links()).map_err(|error| Error::io("rename", new, error))?;
+    Ok(report(place.name(), built, made, load_us, microseconds(begin)))
 }
 
 fn report(instance: &str, built: Built, made: make::Made, load_us: u64, swap_us: u64) -> Report {

@@ -1,5 +1,6 @@
 //! Where an instance is: its directory on bpffs, and the lock on it.
 
+use super::holders;
 use crate::Error;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
@@ -136,11 +137,15 @@ impl Place {
         Error::Damaged { name: self.name.clone(), what: what.into() }
     }
 
-    /// Removes the directory with all pins. Links go first: a root program without a policy lets all packets pass.
+    /// Takes the root program off all interfaces, whatever state the instance is in.
+    pub(crate) fn clear_holders(&self) -> Result<(), Error> {
+        [self.links(), self.new_links(), self.old_links()].iter().try_for_each(|links| holders::clear(links))
+    }
+
+    /// Removes the directory with all pins. What holds the root program goes first: without a policy it lets all
+    /// packets pass.
     pub(crate) fn remove(&self) -> Result<(), Error> {
-        for links in [self.links(), self.new_links(), self.old_links()] {
-            remove_dir(&links)?;
-        }
+        self.clear_holders()?;
         remove_dir(&self.path)?;
         if let Some(all) = self.path.parent() {
             // Other instances may be in it.

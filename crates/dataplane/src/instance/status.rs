@@ -1,6 +1,6 @@
 //! Looking at what runs. Nothing here takes the lock: a reload in between is seen as before or after.
 
-use super::{Attached, Generation, Instance, Status};
+use super::{Attached, Generation, Instance, Status, holders};
 use crate::Error;
 use crate::counters::{StatementCounters, Statistics, by_statement};
 use crate::engines::{statistic_of, totals_of};
@@ -8,7 +8,6 @@ use crate::sets::SetStatus;
 use weir_compiler::codegen::Statistic;
 use weir_compiler::state::Counter;
 use weir_kernel::KernelError;
-use weir_kernel::attach::Attachment;
 use weir_kernel::program::Program;
 
 impl Instance {
@@ -41,13 +40,11 @@ impl Instance {
         let root = Program::open(&self.place.root())?.id()?;
         let setting = running.meta.setting;
         let one = |(index, name): &(u32, String)| {
-            let link = Attachment::open(&self.place.links().join(index.to_string()));
-            let occupant = link.and_then(|link| link.occupant()).ok();
-            let ifindex = occupant.as_ref().map_or(0, |occupant| occupant.ifindex);
-            let active = ifindex != 0 && occupant.is_some_and(|occupant| occupant.program_id == root);
-            Attached { interface: name.clone(), ifindex, hook: setting.hook, active }
+            let seen = holders::look(&self.place.links(), *index, root)?;
+            let (ifindex, active) = (seen.ifindex, seen.active);
+            Ok(Attached { interface: name.clone(), ifindex, hook: setting.hook, active })
         };
-        Ok(setting.interfaces.iter().map(one).collect())
+        setting.interfaces.iter().map(one).collect()
     }
 
     /// By statement, `default` last.

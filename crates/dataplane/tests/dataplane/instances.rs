@@ -3,9 +3,9 @@ use weir_dataplane::{Error, Hook, Instance, list_instances};
 use weir_kernel::attach::{self, occupants};
 use weir_kernel::netlink::Interface;
 
-const DROP_53: &str = "drop dns when udp.dstport == 53\n";
+pub(crate) const DROP_53: &str = "drop dns when udp.dstport == 53\n";
 
-fn programs_on(edge: &Edge, interface: &str) -> usize {
+pub(crate) fn programs_on(edge: &Edge, interface: &str) -> usize {
     let look = || occupants(&Interface::named(interface).unwrap()).unwrap().len();
     edge.host().run(look).unwrap()
 }

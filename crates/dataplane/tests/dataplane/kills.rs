@@ -17,6 +17,9 @@ const WORK: &str = "WEIR_TEST_WORK";
 fn helper() {
     let Ok(name) = std::env::var(INSTANCE) else { return };
     let work = std::env::var(WORK).unwrap_or_default();
+    if let Some(netns) = work.strip_prefix("filters in ") {
+        return crate::filters::load_and_unload(&name, netns);
+    }
     let mut instance = Instance::open(&name).expect("the instance");
     for round in 0.. {
         match work.as_str() {
@@ -40,7 +43,7 @@ fn helper() {
     }
 }
 
-fn start(instance: &str, work: &str) -> Child {
+pub(crate) fn start(instance: &str, work: &str) -> Child {
     let this = std::env::current_exe().expect("a path");
     let mut command = Command::new(this);
     command.args(["--exact", "kills::helper", "--ignored"]).env(INSTANCE, instance).env(WORK, work);
@@ -48,7 +51,7 @@ fn start(instance: &str, work: &str) -> Child {
 }
 
 /// Kills it (SIGKILL) at a moment of its work that differs from time to time.
-fn kill_after(mut child: Child, time: Duration) {
+pub(crate) fn kill_after(mut child: Child, time: Duration) {
     std::thread::sleep(time);
     assert_eq!(child.try_wait().expect("a state"), None, "the helper ended by itself");
     child.kill().expect("a kill");

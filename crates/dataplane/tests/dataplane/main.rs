@@ -2,6 +2,7 @@
 
 mod captures;
 mod engines;
+mod filters;
 mod instances;
 mod kills;
 mod limits;

@@ -78,6 +78,15 @@ pub(super) fn of_tc(interface: &Interface, error: io::Error) -> AttachError {
     }
 }
 
+/// The older `ingress` qdisc, in clsact's place, takes filters of both ways and runs them all on the way in.
+pub(super) fn of_ingress_qdisc(interface: &Interface) -> AttachError {
+    let name = &interface.name;
+    refused(
+        interface,
+        format!("its `ingress` qdisc has no way out; replace it: `tc qdisc del dev {name} ingress`"),
+    )
+}
+
 fn taken(interface: &Interface, hook: Hook, error: KernelError) -> AttachError {
     let found = Netlink::open().and_then(|mut netlink| occupants::xdp_occupants(&mut netlink, interface));
     let Some(occupant) = found.ok().and_then(|all| all.into_iter().next()) else {
