@@ -3,7 +3,7 @@
 use super::Lower;
 use super::pred::Values;
 use super::shape::Env;
-use crate::ir::{BinaryOp, Block, Value, Verdict};
+use crate::ir::{BinaryOp, Block, Type, Value, Verdict};
 use crate::plan::{ClassId, Presence, base_terms, simplify};
 use crate::policy::{Action, HeaderRef, KeyPart, Limit, LimitUnit, Pred, Statement};
 use std::collections::BTreeSet;
@@ -144,7 +144,11 @@ impl Lower<'_> {
     /// A value as a key's scalar of so many bits: what was computed fits, but arithmetic is done in 64.
     pub(super) fn narrowed(&mut self, value: Value, width: u8) -> Value {
         let wider = self.b.program().type_of(value).bits().is_some_and(|bits| bits > width);
-        if wider { self.b.bits(value, 0, width) } else { value }
+        if !wider {
+            return value;
+        }
+        let mask = self.b.constant(u64::MAX >> (64 - width));
+        self.b.binary_as(BinaryOp::And, value, mask, Type::Int(width))
     }
 
     /// The scalars of a key's part, as [`KeyPart::scalars`] makes them of a number.
