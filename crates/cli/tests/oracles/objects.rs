@@ -48,7 +48,8 @@ fn far() -> String {
     text
 }
 
-const FAR: u32 = 600;
+/// Some 42,000 instructions; at about 1,060 statements the kernel finds 8,193 pending jumps too complex.
+const FAR: u32 = 850;
 
 /// Opcodes that LLVM 14 cannot show: stores of constants, tests of bits, and far jumps.
 const NEWER: [&str; 9] = ["06", "45", "46", "4d", "4e", "62", "6a", "72", "7a"];
