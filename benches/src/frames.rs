@@ -94,9 +94,9 @@ fn ten_ip4(random: &mut Random, way: Way) -> Ipv4Addr {
 fn ten_ip6(random: &mut Random, way: Way) -> Ipv6Addr {
     match way {
         Way::Friends => Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(random.bits())),
-        Way::SynFlood => {
-            Ipv6Addr::from(0x2a00_1450 << 96 | u128::from(random.below(512)) << 64 | u128::from(random.bits()))
-        }
+        Way::SynFlood => Ipv6Addr::from(
+            0x2a00_1450 << 96 | u128::from(random.below(512)) << 64 | u128::from(random.bits()),
+        ),
         _ => any_ip6(random),
     }
 }

@@ -87,7 +87,12 @@ pub(crate) fn table(report: &Report) {
         println!("|---|---:|---:|---:|");
         for row in &report.veth {
             let two = optional(row.two_cpus.map(|spread| shown(spread, 2)));
-            println!("| {} | {two} | {} | {} |", row.name, shown(row.one_cpu, 2), optional(row.alone.map(|spread| shown(spread, 1))));
+            println!(
+                "| {} | {two} | {} | {} |",
+                row.name,
+                shown(row.one_cpu, 2),
+                optional(row.alone.map(|spread| shown(spread, 1)))
+            );
         }
     }
     if !report.times.is_empty() {

@@ -37,9 +37,8 @@ pub(crate) fn measure(options: &Options, rounds: usize) -> Result<Vec<TimeRow>, 
             drop(Kernel::load(&compilation).expect("a program that loads"));
         }
     };
-    let compile = |text: &'static str| {
-        move || drop(weir_compiler::compile("bench.weir", text, &NoFiles, options))
-    };
+    let compile =
+        |text: &'static str| move || drop(weir_compiler::compile("bench.weir", text, &NoFiles, options));
     Ok(vec![
         row("check, ten rules", Duration::from_millis(20), rounds, check(TEN_RULES)),
         row("compile, the ten-line example", Duration::from_millis(100), rounds, compile(TEN)),

@@ -207,7 +207,9 @@ impl Pair<'_> {
         for frame in frames(64) {
             let outcome = self.host.run(|| run::once(&program, &frame))??;
             if outcome.code != 1 {
-                return Err(format!("{}: a frame is not dropped, but answered {}", self.name, outcome.code).into());
+                return Err(
+                    format!("{}: a frame is not dropped, but answered {}", self.name, outcome.code).into()
+                );
             }
         }
         Ok(())
