@@ -16,8 +16,11 @@ pub(crate) struct Case {
     pub(crate) frames: Frames,
 }
 
+/// Makes the case of a name.
+type Make = fn(&'static str) -> Case;
+
 /// Names, and what makes each of them: sets of a million elements are only made when they are wanted.
-pub(crate) const CASES: &[(&str, fn(&'static str) -> Case)] = &[
+pub(crate) const CASES: &[(&str, Make)] = &[
     ("prefixes-10", |name| prefixes(name, 10, FRAMES)),
     ("prefixes-10k", |name| prefixes(name, 10_000, FRAMES)),
     ("prefixes-1M", |name| prefixes(name, 1_000_000, MANY_FRAMES)),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use weir_kernel::load::{self, Loaded, Options};
-use weir_kernel::maps::{Map, Update};
+use weir_kernel::maps::{Entries, Map, Update};
 use weir_kernel::program::Program;
 
 use crate::Failure;
@@ -26,7 +26,7 @@ pub(crate) struct Source {
     pub(crate) file: &'static str,
     pub(crate) defines: Vec<String>,
     /// Map, keys and values.
-    pub(crate) fill: Option<(&'static str, Vec<(Vec<u8>, Vec<u8>)>)>,
+    pub(crate) fill: Option<(&'static str, Entries)>,
 }
 
 impl Source {
