@@ -274,6 +274,7 @@ impl<'a> Build<'a> {
             match header.definition().name.as_str() {
                 "ip4" => fix_checksums(&mut frame, *start, 0x0800),
                 "ip6" => fix_checksums(&mut frame, *start, 0x86dd),
+                "igmp" => fix_igmp(&mut frame[*start..]),
                 _ => {}
             }
         }
@@ -323,6 +324,13 @@ fn fix_checksums(frame: &mut [u8], start: usize, ethertype: u16) {
     alone.extend(&frame[start..]);
     weir_packet::checksum::fix_checksums(&mut alone);
     frame[start..].copy_from_slice(&alone[14..]);
+}
+
+/// Sets the checksum of an IGMP message, which covers the whole of it (RFC 3376, section 4.1.2).
+fn fix_igmp(message: &mut [u8]) {
+    message[2..4].fill(0);
+    let checksum = weir_packet::checksum::internet(message);
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
 }
 
 /// Named fields have the last word, also over checksums.
