@@ -85,12 +85,17 @@ fn engines(case: &Case, target: &Target) -> Result<Seen, Failure> {
         let analysis = weir_compiler::analyse("random.weir", &text, &NoFiles);
         options.lower.capture = analysis.policy.statements.iter().take(1).map(|s| s.name.clone()).collect();
     }
-    let compilation = compile("random.weir", &text, &NoFiles, &options).or_else(|analysis| refused(&analysis))?;
+    let compilation =
+        compile("random.weir", &text, &NoFiles, &options).or_else(|analysis| refused(&analysis))?;
     let policy = &compilation.analysis.policy;
     let plain = compilation.analysis.lower_plainly(&options.lower);
     let Some(plain) = plain else { return failure(Kind::Refused, "it compiles, and has no IR".into()) };
-    let packets: Vec<&[u8]> =
-        case.packets.iter().map(Vec::as_slice).filter(|packet| !case.kernel || testable(packet, case.hook)).collect();
+    let packets: Vec<&[u8]> = case
+        .packets
+        .iter()
+        .map(Vec::as_slice)
+        .filter(|packet| !case.kernel || testable(packet, case.hook))
+        .collect();
 
     let mut oracle = Plain::new(policy);
     let mut others: Vec<(&str, Box<dyn Engine + '_>)> = vec![
@@ -138,9 +143,14 @@ fn agree(name: &str, index: usize, packet: &[u8], wanted: &Answer, got: &Answer)
         return Ok(());
     }
     let mut what = format!("packet {index}, {}\n", hex(packet));
-    what += &format!("  evaluator: {:?} by {:?}; {name}: {:?} by {:?}", wanted.0.verdict, wanted.0.by, got.0.verdict, got.0.by);
+    what += &format!(
+        "  evaluator: {:?} by {:?}; {name}: {:?} by {:?}",
+        wanted.0.verdict, wanted.0.by, got.0.verdict, got.0.by
+    );
     for (a, b) in wanted.1.iter().zip(&got.1).filter(|(a, b)| a != b) {
-        let numbers = |c: &StatementCounters| format!("{} packets, {} bytes, {} over", c.packets, c.bytes, c.over_packets);
+        let numbers = |c: &StatementCounters| {
+            format!("{} packets, {} bytes, {} over", c.packets, c.bytes, c.over_packets)
+        };
         what += &format!("\n  `{}`: evaluator {}; {name} {}", a.name, numbers(a), numbers(b));
     }
     failure(Kind::Disagreement, what)

@@ -23,8 +23,8 @@ mod vocabulary;
 
 use case::Case;
 use dice::Dice;
-use policy::Clock;
 use judge::{Failure, Kind, Seen, hex, judge};
+use policy::Clock;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -97,7 +97,12 @@ fn engines_agree() {
         "{} policies from seed {seed} in {:.1} s: {packets} packets, {decided} of them decided by a statement; \
          {applied} of {statements} statements applied to a packet, {over} packets were over a limit; \
          {} policies and {tested} packets in the kernel; {} of {} statements were refused; the largest program has {} instructions",
-        total.policies, started.elapsed().as_secs_f32(), total.loads, total.refused, total.generated, total.largest,
+        total.policies,
+        started.elapsed().as_secs_f32(),
+        total.loads,
+        total.refused,
+        total.generated,
+        total.largest,
     ));
     if std::env::var("WEIR_RANDOM_REASONS").is_ok() {
         total.reasons.iter().for_each(|(reason, count)| say(&format!("{count:6} {reason}")));
@@ -105,27 +110,47 @@ fn engines_agree() {
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     if policies >= 20 {
-        assert!(decided * 100 >= packets * LEAST_DECIDED, "{decided} of {packets} packets are decided by a statement");
-        assert!(applied * 100 >= statements * LEAST_APPLIED, "{applied} of {statements} statements apply to any packet");
-        assert!(total.refused * 100 <= total.generated * MOST_REFUSED, "{} of {} statements are refused", total.refused, total.generated);
+        assert!(
+            decided * 100 >= packets * LEAST_DECIDED,
+            "{decided} of {packets} packets are decided by a statement"
+        );
+        assert!(
+            applied * 100 >= statements * LEAST_APPLIED,
+            "{applied} of {statements} statements apply to any packet"
+        );
+        assert!(
+            total.refused * 100 <= total.generated * MOST_REFUSED,
+            "{} of {} statements are refused",
+            total.refused,
+            total.generated
+        );
     }
 }
 
 /// Makes a policy, and tries it.
-fn one(seed: u64, kernel: bool, target: &Target, captured: &[Vec<u8>], total: &Mutex<Total>) -> Result<(), String> {
+fn one(
+    seed: u64,
+    kernel: bool,
+    target: &Target,
+    captured: &[Vec<u8>],
+    total: &Mutex<Total>,
+) -> Result<(), String> {
     let mut case = generate(seed, kernel, captured);
     let generated = case.statements.len();
     let mut reasons = Vec::new();
     let outcome = loop {
         match judge(&case, target) {
             Err(failure) if failure.kind == Kind::Refused => {
-                let mut bad: Vec<usize> = failure.lines.iter().filter_map(|line| case.statement_at(*line)).collect();
+                let mut bad: Vec<usize> =
+                    failure.lines.iter().filter_map(|line| case.statement_at(*line)).collect();
                 bad.sort_unstable();
                 bad.dedup();
                 if bad.is_empty() || failure.lines.iter().any(|line| case.statement_at(*line).is_none()) {
                     break Err(failure);
                 }
-                reasons.extend(failure.what.lines().map(|l| l.split_once(": ").map_or(l, |(_, what)| what).to_owned()));
+                reasons.extend(
+                    failure.what.lines().map(|l| l.split_once(": ").map_or(l, |(_, what)| what).to_owned()),
+                );
                 bad.iter().rev().for_each(|&index| drop(case.statements.remove(index)));
             }
             outcome => break outcome,
@@ -224,7 +249,10 @@ fn kernel() -> Option<Target> {
         Ok(_) => Some(weir_kernel::probe::target()),
         Err(error) => {
             let required = std::env::var("WEIR_REQUIRE_KERNEL").as_deref() == Ok("1");
-            assert!(!required, "random policies must run in the kernel (WEIR_REQUIRE_KERNEL=1), but: {error}");
+            assert!(
+                !required,
+                "random policies must run in the kernel (WEIR_REQUIRE_KERNEL=1), but: {error}"
+            );
             say(&format!("skipped the kernel for random policies: {error}"));
             None
         }

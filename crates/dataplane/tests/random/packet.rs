@@ -42,7 +42,9 @@ fn story(dice: &mut Dice, protocols: &Protocols) -> Vec<ProtocolId> {
         let favourites: Vec<_> = follows
             .iter()
             .copied()
-            .filter(|(id, _)| own(*id) || ["ip4", "ip6", "udp", "tcp"].contains(&protocols[*id].name.as_str()))
+            .filter(|(id, _)| {
+                own(*id) || ["ip4", "ip6", "udp", "tcp"].contains(&protocols[*id].name.as_str())
+            })
             .collect();
         let (next, inner) = match favourites.is_empty() || dice.percent(40) {
             true => *dice.pick(&follows),
@@ -88,11 +90,20 @@ fn layer(dice: &mut Dice, protocols: &Protocols, id: ProtocolId) -> String {
     if dice.one_in(30) {
         given.push(format!("frame.len={}", dice.between(14, 1600)));
     }
-    if given.is_empty() { definition.name.clone() } else { format!("{}({})", definition.name, given.join(", ")) }
+    if given.is_empty() {
+        definition.name.clone()
+    } else {
+        format!("{}({})", definition.name, given.join(", "))
+    }
 }
 
 /// What is tried on a policy: its frames as they are, spoilt, and again.
-pub(crate) fn packets(dice: &mut Dice, protocols: &Protocols, frames: &[Focus], count: usize) -> Vec<Vec<u8>> {
+pub(crate) fn packets(
+    dice: &mut Dice,
+    protocols: &Protocols,
+    frames: &[Focus],
+    count: usize,
+) -> Vec<Vec<u8>> {
     let mut packets: Vec<Vec<u8>> = Vec::new();
     while packets.len() < count {
         if !packets.is_empty() && dice.one_in(8) {
@@ -204,7 +215,8 @@ fn graft(dice: &mut Dice, focus: &Focus, other: &Focus) -> Vec<u8> {
 
 /// Options of all lengths, cut off, of no length, ended early, many.
 fn options(dice: &mut Dice, protocols: &Protocols, focus: &Focus, frame: &mut Vec<u8>) {
-    let with: Vec<_> = focus.headers.iter().filter(|h| protocols[h.name.protocol].options.is_some()).collect();
+    let with: Vec<_> =
+        focus.headers.iter().filter(|h| protocols[h.name.protocol].options.is_some()).collect();
     if with.is_empty() {
         return;
     }
@@ -237,9 +249,14 @@ fn options(dice: &mut Dice, protocols: &Protocols, focus: &Focus, frame: &mut Ve
     let length = usize::from(options.from) + bytes.len();
     frame.splice(from..end, bytes);
     // Some field says how long the header is now: the one that makes it so is found by trying.
-    let place = weir_compiler::eval::Header { name: header.name, offset: header.offset, length: usize::from(definition.fixed) };
+    let place = weir_compiler::eval::Header {
+        name: header.name,
+        offset: header.offset,
+        length: usize::from(definition.fixed),
+    };
     let wanted = |frame: &[u8]| {
-        weir_compiler::eval::Scope::inside(protocols, frame, &place).term(&definition.length) == Some(length as u128)
+        weir_compiler::eval::Scope::inside(protocols, frame, &place).term(&definition.length)
+            == Some(length as u128)
     };
     for field in &definition.fields {
         let Place::Bit(first) = field.place else { continue };

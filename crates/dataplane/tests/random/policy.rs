@@ -223,7 +223,11 @@ impl<'a> Author<'a> {
             let value = near(dice, value, bits);
             let ty = if length <= 8 { ValueType::Int(bits) } else { ValueType::Bytes(length as u8) };
             let relation = *dice.pick(EQUALITIES);
-            return format!("{}[{offset}:{length}] {relation} {}", field.path, literal(dice, ty, true, value));
+            return format!(
+                "{}[{offset}:{length}] {relation} {}",
+                field.path,
+                literal(dice, ty, true, value)
+            );
         }
         "eth.src[0:3] == 0x020000".into()
     }
@@ -286,7 +290,8 @@ impl<'a> Author<'a> {
     }
 
     fn tuple_in_elements(&mut self, dice: &mut Dice, focus: &Focus) -> String {
-        let operands: Vec<_> = (0..dice.between(2, 3)).map(|_| self.vocabulary.operand(dice, focus)).collect();
+        let operands: Vec<_> =
+            (0..dice.between(2, 3)).map(|_| self.vocabulary.operand(dice, focus)).collect();
         let names: Vec<_> = operands.iter().map(|o| o.path.as_str()).collect();
         let count = dice.between(1, 4);
         let elements: Vec<_> =

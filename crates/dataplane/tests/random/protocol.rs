@@ -48,7 +48,13 @@ fn protocol(dice: &mut Dice, number: usize, count: usize, own_space: bool) -> St
         }
     }
     if dice.one_in(5) {
-        let _ = writeln!(text, "    far : u{} at len * {} + {}", dice.pick(&[8, 16, 32]), dice.between(1, 4), dice.below(4));
+        let _ = writeln!(
+            text,
+            "    far : u{} at len * {} + {}",
+            dice.pick(&[8, 16, 32]),
+            dice.between(1, 4),
+            dice.below(4)
+        );
     }
     if dice.one_in(3) {
         let _ = writeln!(text, "    require {}", own_condition(dice, &numbers));
@@ -75,7 +81,8 @@ fn protocol(dice: &mut Dice, number: usize, count: usize, own_space: bool) -> St
             _ => format!("x{}", dice.below(count)),
         };
         let inner = if dice.one_in(2) { " inner" } else { "" };
-        let when = if dice.one_in(3) { format!(" when {}", own_condition(dice, &numbers)) } else { String::new() };
+        let when =
+            if dice.one_in(3) { format!(" when {}", own_condition(dice, &numbers)) } else { String::new() };
         let next = match dice.below(6) {
             0 => format!("always = {target}"),
             1 => format!("peek u{} {{ {} = {target} }}", dice.pick(&[4, 8, 16, 3]), dice.below(7)),
@@ -122,7 +129,10 @@ fn field(dice: &mut Dice, text: &mut String, n: usize, bits: usize, names: &mut 
     match dice.below(9) {
         0 if bits % 8 == 0 => {
             let _ = writeln!(text, "    f{n} : {wide}");
-            [1, 48, 32, 128, 24, 72][["bool", "mac", "ip4", "ip6", "bytes3", "bytes9"].iter().position(|w| *w == wide).unwrap_or(0)]
+            [1, 48, 32, 128, 24, 72][["bool", "mac", "ip4", "ip6", "bytes3", "bytes9"]
+                .iter()
+                .position(|w| *w == wide)
+                .unwrap_or(0)]
         }
         1 => {
             let (a, b) = (dice.between(1, 9), dice.between(1, 12));

@@ -129,7 +129,9 @@ impl<'a> Vocabulary<'a> {
             };
             (name, ty, term.clone(), false)
         };
-        let family = self.family_of(header).filter(|_| self.all_members_have(header.protocol, name) && dice.percent(60));
+        let family = self
+            .family_of(header)
+            .filter(|_| self.all_members_have(header.protocol, name) && dice.percent(60));
         let path = format!("{}.{name}", family.clone().unwrap_or_else(|| self.own_name(dice, header)));
         let there = focus.headers.iter().find(|h| h.name == header);
         let value = there.and_then(|there| Scope::inside(self.protocols, &focus.frame, there).term(&term));
@@ -149,7 +151,11 @@ impl<'a> Vocabulary<'a> {
                 || member.sides.iter().any(|side| side.0 == name)
                 || member.derived.iter().any(|derived| derived.0 == name)
         };
-        self.protocols.families.iter().filter(|f| f.members.contains(&protocol)).all(|f| f.members.iter().all(has))
+        self.protocols
+            .families
+            .iter()
+            .filter(|f| f.members.contains(&protocol))
+            .all(|f| f.members.iter().all(has))
     }
 
     /// Bytes of a header, of what follows it, or of the transport's payload.
@@ -160,7 +166,9 @@ impl<'a> Vocabulary<'a> {
         let length = if dice.percent(75) { dice.between(1, 8) } else { dice.between(9, 16) };
         let (from, room) = match (there, payload) {
             (Some(there), false) => (there.offset, there.length),
-            (Some(there), true) => (there.offset + there.length, focus.frame.len() - there.offset - there.length),
+            (Some(there), true) => {
+                (there.offset + there.length, focus.frame.len() - there.offset - there.length)
+            }
             (None, _) => (0, 24),
         };
         let offset = match dice.below(10) {
@@ -169,8 +177,10 @@ impl<'a> Vocabulary<'a> {
             _ => dice.below(room.saturating_sub(length) + 1),
         };
         let offset = offset.min(2000);
-        let bytes = focus.frame.get(from + offset..from + offset + length).filter(|_| offset + length <= room);
-        let value = there.and(bytes).map(|bytes| bytes.iter().fold(0, |value, &byte| value << 8 | u128::from(byte)));
+        let bytes =
+            focus.frame.get(from + offset..from + offset + length).filter(|_| offset + length <= room);
+        let value =
+            there.and(bytes).map(|bytes| bytes.iter().fold(0, |value, &byte| value << 8 | u128::from(byte)));
         let mut path = self.header_name(dice, header);
         if payload {
             path = match self.protocols[header.protocol].transport && dice.percent(50) {
@@ -192,8 +202,10 @@ impl<'a> Vocabulary<'a> {
     }
 }
 
-const KNOWN: &[u128] =
-    &[0, 1, 2, 3, 4, 5, 6, 8, 15, 16, 17, 20, 40, 47, 53, 58, 64, 80, 123, 128, 255, 256, 443, 0x600, 0x800, 0x86dd, 0x8100, 4789, 0xfffe];
+const KNOWN: &[u128] = &[
+    0, 1, 2, 3, 4, 5, 6, 8, 15, 16, 17, 20, 40, 47, 53, 58, 64, 80, 123, 128, 255, 256, 443, 0x600, 0x800,
+    0x86dd, 0x8100, 4789, 0xfffe,
+];
 
 /// A value at which mistakes like to sit.
 pub(crate) fn edge(dice: &mut Dice, bits: u8) -> u128 {
