@@ -115,11 +115,26 @@ pub fn analyse(name: &str, text: &str, loader: &dyn Loader) -> Analysis {
     };
     let policy = check::check(&input, &mut diagnostics);
     let cases = notation::cases(&policy, &mut diagnostics);
-    let plan = (!diagnostics.has_errors()).then(|| plan::plan(&policy));
-    if let Some(plan) = &plan {
-        plan::warnings(&policy, plan, &mut diagnostics);
+    let fine = !diagnostics.has_errors();
+    let plan = if fine { plan::plan(&policy) } else { None };
+    match &plan {
+        Some(plan) => plan::warnings(&policy, plan, &mut diagnostics),
+        None if fine => tell_too_many_ways(&policy, loaded.main, &mut diagnostics),
+        None => {}
     }
     Analysis { sources: loaded.sources, main: loaded.main, policy, plan, cases, diagnostics }
+}
+
+fn tell_too_many_ways(policy: &Policy, main: SourceId, diagnostics: &mut Diagnostics) {
+    let own = policy.protocols.list.iter().map(|protocol| protocol.span).find(|span| span.source == main);
+    let span = own.or(policy.statements.first().map(|s| s.span)).unwrap_or(Span::new(main, 0, 0));
+    diagnostics
+        .report(
+            Code::TooComplex,
+            span,
+            "the protocols can follow each other in too many ways for one program",
+        )
+        .help("let `stack` be less deep, or say `inner` where a new packet begins");
 }
 
 impl Analysis {

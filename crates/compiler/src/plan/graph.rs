@@ -74,8 +74,7 @@ struct Building<'a> {
     class_ids: HashMap<Found, ClassId>,
 }
 
-/// Builds the parser, or gives up beyond `budget` states (unless nothing is static, which always
-/// has to do).
+/// Builds the parser, or gives up beyond `budget` states.
 pub(super) fn build(
     policy: &Policy,
     demand: &Demand,
@@ -86,7 +85,7 @@ pub(super) fn build(
         protocols: &policy.protocols,
         demand,
         statics,
-        budget: if statics.is_empty() { usize::MAX } else { budget },
+        budget,
         reach: HashMap::new(),
         states: Vec::new(),
         by_key: HashMap::new(),
@@ -258,12 +257,30 @@ impl Building<'_> {
         next: ProtocolId,
         passed: &BTreeMap<(bool, u32), u8>,
     ) -> BTreeMap<(bool, u32), u8> {
-        let here = |id: ProtocolId| id == next || self.reach[&next].contains(&(id, 0));
-        let coming: Vec<ProtocolId> = self.protocols.ids().filter(|id| here(*id)).collect();
+        let coming = self.coming(next, passed);
         let relevant = |key: &(bool, u32)| match key {
             (true, group) => coming.iter().any(|id| self.protocols[*id].group == *group),
             (false, protocol) => coming.iter().any(|id| id.0 == *protocol),
         };
         passed.iter().filter(|(key, _)| relevant(key)).map(|(k, v)| (*k, *v)).collect()
+    }
+
+    /// What can still come at this level once `next` begins: protocols whose stacks are full may be
+    /// named by others, but nothing comes by way of them.
+    fn coming(&self, next: ProtocolId, passed: &BTreeMap<(bool, u32), u8>) -> BTreeSet<ProtocolId> {
+        let full = |id: ProtocolId| {
+            let definition = &self.protocols[id];
+            passed.get(&(true, definition.group)).is_some_and(|count| *count >= definition.depth)
+        };
+        let mut coming = BTreeSet::from([next]);
+        let mut todo = vec![next];
+        while let Some(protocol) = todo.pop() {
+            if full(protocol) {
+                continue;
+            }
+            let rows = self.protocols[protocol].next.iter().flat_map(|next| &next.table);
+            todo.extend(rows.filter(|row| !row.2).map(|row| row.1).filter(|id| coming.insert(*id)));
+        }
+        coming
     }
 }

@@ -69,18 +69,22 @@ const CHAIN_BUDGET: u64 = 12_000;
 /// Parsers beyond this many states are not worth knowing every header statically.
 const STATE_BUDGET: usize = 300;
 
+/// A parser of more states than this fits no program, however little is known statically.
+const MOST_STATES: usize = 8_000;
+
 /// More classes than this are never told apart.
 const CLASS_BUDGET: usize = 96;
 
-/// Plans a program for a policy.
-pub fn plan(policy: &Policy) -> Plan {
+/// Plans a program for a policy; `None` if its protocols can follow each other in too many ways.
+pub fn plan(policy: &Policy) -> Option<Plan> {
     let sets = sets::homes(policy);
     let conditions: Vec<Pred> =
         policy.statements.iter().map(|s| sets::inline(policy, &sets, &s.when)).collect();
     let demand = demand::demand(policy, &conditions);
     let mut last = None;
     for static_headers in demand.static_choices(&policy.protocols) {
-        let graph = graph::build(policy, &demand, &static_headers, STATE_BUDGET);
+        let budget = if static_headers.is_empty() { MOST_STATES } else { STATE_BUDGET };
+        let graph = graph::build(policy, &demand, &static_headers, budget);
         let Some(graph) = graph else { continue };
         if graph.classes.len() > CLASS_BUDGET && !static_headers.is_empty() {
             continue;
@@ -94,7 +98,7 @@ pub fn plan(policy: &Policy) -> Plan {
             break;
         }
     }
-    last.expect("the last choice has no static headers and always fits")
+    last
 }
 
 fn classes(graph: &Graph, static_headers: &BTreeSet<HeaderRef>, conditions: &[Pred]) -> Vec<Class> {
