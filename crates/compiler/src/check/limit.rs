@@ -136,7 +136,7 @@ impl Checker<'_> {
         if per.is_empty() {
             return Some(Vec::new());
         }
-        Some(rows.into_iter().map(|(_, row)| row).collect())
+        Some(same_widths(rows.into_iter().map(|(_, row)| row).collect()))
     }
 
     fn key_part(&mut self, key: &ast::Key, meaning: &Meaning, mapped: bool) -> Option<KeyPart> {
@@ -165,4 +165,17 @@ impl Checker<'_> {
         let span = key.prefix.last().map_or(key.value.span, |(_, span)| *span);
         self.bad_limit(span, message, "this length")
     }
+}
+
+/// Gives a part the same width in all keys (`ip.len` is narrower in IPv4), so that one table holds
+/// them all. Address families are told apart by [`KeyPart::mapped`] instead.
+fn same_widths(mut keys: Vec<Vec<KeyPart>>) -> Vec<Vec<KeyPart>> {
+    for column in 0..keys.first().map_or(0, Vec::len) {
+        let widest = keys.iter().map(|key| key[column].width).max().unwrap_or(0);
+        for part in keys.iter_mut().map(|key| &mut key[column]).filter(|part| !part.mapped) {
+            part.prefix += widest - part.width;
+            part.width = widest;
+        }
+    }
+    keys
 }

@@ -163,7 +163,10 @@ fn in_kernel(compilation: &Compilation, packets: &[&[u8]], expected: &[Answer]) 
         Err(Error::Rejected { message, log, place, .. }) => {
             let lines: Vec<_> = log.lines().collect();
             let end = &lines[lines.len().saturating_sub(12)..];
-            return failure(Kind::Verifier, format!("{message} at {place:?}\n  {}", end.join("\n  ")));
+            // Neither says that the program is wrong, only that the verifier has seen enough of it.
+            let large = log.contains("BPF program is too large") || log.contains("jumps is too complex");
+            let kind = if large { Kind::TooComplex } else { Kind::Verifier };
+            return failure(kind, format!("{message} at {place:?}\n  {}", end.join("\n  ")));
         }
         Err(error) => return failure(Kind::Verifier, error.to_string()),
     };

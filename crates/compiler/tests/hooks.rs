@@ -1,0 +1,31 @@
+//! What is told about a policy depends on where it is attached, and on the kernel.
+
+use weir_bpf::target::Target;
+use weir_compiler::{Hook, NoFiles, Options, compile};
+
+const TAGGED: &str = "drop five when vlan.id == 5";
+
+fn codes(text: &str, target: Target, hook: Hook) -> Vec<&'static str> {
+    let diagnostics = match compile("edge.weir", text, &NoFiles, &Options::new(target, hook)) {
+        Ok(compilation) => compilation.analysis.diagnostics,
+        Err(analysis) => analysis.diagnostics,
+    };
+    diagnostics.iter().map(|d| d.code.text()).collect()
+}
+
+#[test]
+fn at_tc_the_outer_tag_is_gone() {
+    assert_eq!(codes(TAGGED, Target::newest(), Hook::TcIngress), ["W0305"]);
+    assert!(codes(TAGGED, Target::newest(), Hook::Xdp).is_empty());
+}
+
+#[test]
+fn what_an_old_kernel_lacks_is_named() {
+    let mut options = Options::new(Target::for_kernel(5, 10), Hook::Xdp);
+    options.lower.capture = vec!["five".into()];
+    let Err(analysis) = compile("edge.weir", TAGGED, &NoFiles, &options) else {
+        panic!("5.10 has no helper to copy a frame");
+    };
+    let told = analysis.diagnostics.iter().find(|d| d.code.text() == "E0202").expect("E0202");
+    assert!(told.message.contains("5.18"), "{}", told.message);
+}
