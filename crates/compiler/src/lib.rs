@@ -84,7 +84,6 @@ pub struct Compilation {
 }
 
 /// Compiles a policy; if that cannot be, what was found wrong is in [`Analysis::diagnostics`].
-#[expect(clippy::result_large_err, reason = "made once for a policy, and moved nowhere else")]
 pub fn compile(
     name: &str,
     text: &str,
