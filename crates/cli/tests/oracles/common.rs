@@ -85,7 +85,7 @@ impl Corpus {
 
     fn of(mut frames: Vec<Frame>, captures: usize) -> Corpus {
         let folder = TempDir::new().expect("a folder");
-        let mut writer = PcapngWriter::create(&folder.path().join("all.pcapng")).expect("a capture");
+        let mut writer = PcapngWriter::create(folder.path().join("all.pcapng")).expect("a capture");
         let interface = writer.interface("all", LinkType::Ethernet).expect("an interface");
         let mut lie = Picked::new();
         for (number, frame) in (1..).zip(&mut frames) {

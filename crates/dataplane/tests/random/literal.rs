@@ -24,7 +24,7 @@ pub(crate) fn integer(dice: &mut Dice, value: u128) -> String {
     match dice.below(8) {
         0 | 1 => format!("{value:#x}"),
         2 if value < 4096 => format!("{value:#b}"),
-        3 if value != 0 && value % 1000 == 0 => format!("{}k", value / 1000),
+        3 if value != 0 && value.is_multiple_of(1000) => format!("{}k", value / 1000),
         _ => value.to_string(),
     }
 }

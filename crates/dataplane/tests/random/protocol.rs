@@ -127,7 +127,7 @@ fn fields(dice: &mut Dice, text: &mut String) -> Vec<String> {
 fn field(dice: &mut Dice, text: &mut String, n: usize, bits: usize, names: &mut Vec<String>) -> usize {
     let wide = *dice.pick(&["bool", "mac", "ip4", "ip6", "bytes3", "bytes9"]);
     match dice.below(9) {
-        0 if bits % 8 == 0 => {
+        0 if bits.is_multiple_of(8) => {
             let _ = writeln!(text, "    f{n} : {wide}");
             [1, 48, 32, 128, 24, 72][["bool", "mac", "ip4", "ip6", "bytes3", "bytes9"]
                 .iter()
