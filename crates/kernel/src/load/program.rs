@@ -83,6 +83,9 @@ impl Purpose {
     }
 }
 
+/// How often a program is sent that signals keep the verifier from finishing.
+const ATTEMPTS: usize = 10;
+
 struct Request<'a> {
     name: &'a str,
     program: &'a aya_obj::Program,
@@ -129,7 +132,20 @@ impl Request<'_> {
         }
     }
 
+    /// The verifier gives up with EAGAIN when a signal waits for the process (a child that ended, a
+    /// window that changed its size): nothing is wrong with the program, so it is sent again.
     fn call(&self, level: u32, log: &mut [u8]) -> io::Result<OwnedFd> {
+        let mut answer = self.attempt(level, log);
+        for _ in 1..ATTEMPTS {
+            if answer.as_ref().err().and_then(io::Error::raw_os_error) != Some(libc::EAGAIN) {
+                break;
+            }
+            answer = self.attempt(level, log);
+        }
+        answer
+    }
+
+    fn attempt(&self, level: u32, log: &mut [u8]) -> io::Result<OwnedFd> {
         let function = self.function;
         let (funcs, lines) = (function.func_info.func_info_bytes(), function.line_info.line_info_bytes());
         let mut arguments = sys::ProgLoad {
