@@ -320,7 +320,15 @@ impl Checker<'_> {
             return None;
         };
         let types: Vec<ValueType> = values.iter().flat_map(|(_, sides)| sides.iter().map(|s| s.ty)).collect();
-        if types.iter().all(|ty| *ty == types[0]) { Some(types[0]) } else { Some(ValueType::Ip) }
+        if types.iter().all(|ty| *ty == types[0]) {
+            return Some(types[0]);
+        }
+        // `ip.len` is narrower in IPv4; `ip.src` is an address of either family.
+        let number = |ty: &ValueType| matches!(ty, ValueType::Int(_) | ValueType::Bool);
+        match types.iter().all(number) {
+            true => types.iter().map(|ty| ValueType::Int(ty.bits())).max(),
+            false => Some(ValueType::Ip),
+        }
     }
 
     fn unknown_type(&mut self, span: Span, text: &str) {
