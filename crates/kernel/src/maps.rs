@@ -79,22 +79,16 @@ pub struct Map {
 impl Map {
     /// Makes a map.
     pub fn create(spec: &MapSpec) -> Result<Self, KernelError> {
-        let mut arguments = sys::MapCreate {
-            kind: spec.kind.number(),
-            key_size: spec.key_size,
-            value_size: spec.value_size,
-            max_entries: spec.max_entries,
-            flags: spec.flags,
-            name: sys::object_name(&spec.name),
-            ..sys::MapCreate::default()
-        };
-        let fd = sys::bpf_fd(Command::MapCreate, &mut arguments)
-            .map_err(|source| KernelError::new("create map", &spec.name, source))?;
-        Self::from_fd(fd)
+        Self::create_around(spec, 0)
     }
 
     /// Makes a map whose values are maps of the shape of `inner`.
     pub fn create_of_maps(spec: &MapSpec, inner: &Map) -> Result<Self, KernelError> {
+        Self::create_around(spec, inner.raw_fd() as u32)
+    }
+
+    /// Makes a map; 0 for `inner_map_fd` where its values are no maps.
+    fn create_around(spec: &MapSpec, inner_map_fd: u32) -> Result<Self, KernelError> {
         let mut arguments = sys::MapCreate {
             kind: spec.kind.number(),
             key_size: spec.key_size,
@@ -102,7 +96,7 @@ impl Map {
             max_entries: spec.max_entries,
             flags: spec.flags,
             name: sys::object_name(&spec.name),
-            inner_map_fd: inner.raw_fd() as u32,
+            inner_map_fd,
             ..sys::MapCreate::default()
         };
         let fd = sys::bpf_fd(Command::MapCreate, &mut arguments)

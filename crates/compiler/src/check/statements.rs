@@ -22,7 +22,7 @@ impl Checker<'_> {
                             .label("the second")
                             .also(first, "the first");
                     }
-                    self.policy.default = verdict(&default.verdict.text);
+                    self.policy.default = Verdict::named(&default.verdict.text);
                 }
                 _ => {}
             }
@@ -72,14 +72,5 @@ impl Checker<'_> {
         let verb = self.text(ast.action_span);
         let main = self.input.main == ast.action_span.source;
         if main { format!("{verb}@{line}") } else { format!("{verb}@{}:{line}", source.name) }
-    }
-}
-
-/// A verdict's name.
-pub(super) fn verdict(name: &str) -> Option<Verdict> {
-    match name {
-        "pass" => Some(Verdict::Pass),
-        "drop" => Some(Verdict::Drop),
-        _ => None,
     }
 }

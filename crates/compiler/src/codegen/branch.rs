@@ -80,7 +80,7 @@ impl Isel<'_> {
 
     fn condition(&mut self, relation: Relation, left: Value, right: Value) -> Condition {
         if self.analysis.constant(left).is_some() && self.analysis.constant(right).is_none() {
-            return self.condition(mirrored(relation), right, left);
+            return self.condition(relation.mirrored(), right, left);
         }
         let cond = cond_of(relation);
         let left_reg = self.value(left);
@@ -256,20 +256,6 @@ fn return_code(hook: Hook, verdict: Verdict) -> i32 {
         (Hook::Xdp, Verdict::Drop) => 1,
         (_, Verdict::Pass) => -1,
         (_, Verdict::Drop) => 2,
-    }
-}
-
-fn mirrored(relation: Relation) -> Relation {
-    match relation {
-        Relation::Eq | Relation::Ne => relation,
-        Relation::Lt => Relation::Gt,
-        Relation::Le => Relation::Ge,
-        Relation::Gt => Relation::Lt,
-        Relation::Ge => Relation::Le,
-        Relation::Slt => Relation::Sgt,
-        Relation::Sle => Relation::Sge,
-        Relation::Sgt => Relation::Slt,
-        Relation::Sge => Relation::Sle,
     }
 }
 

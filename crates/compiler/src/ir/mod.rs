@@ -100,6 +100,23 @@ pub enum Relation {
     Sge,
 }
 
+impl Relation {
+    /// The relation with its sides exchanged.
+    pub fn mirrored(self) -> Relation {
+        match self {
+            Relation::Eq | Relation::Ne => self,
+            Relation::Lt => Relation::Gt,
+            Relation::Le => Relation::Ge,
+            Relation::Gt => Relation::Lt,
+            Relation::Ge => Relation::Le,
+            Relation::Slt => Relation::Sgt,
+            Relation::Sle => Relation::Sge,
+            Relation::Sgt => Relation::Slt,
+            Relation::Sge => Relation::Sle,
+        }
+    }
+}
+
 /// An operation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
@@ -165,6 +182,17 @@ pub struct Target {
 pub enum Verdict {
     Pass,
     Drop,
+}
+
+impl Verdict {
+    /// The verdict that policies call by this name.
+    pub fn named(name: &str) -> Option<Verdict> {
+        match name {
+            "pass" => Some(Verdict::Pass),
+            "drop" => Some(Verdict::Drop),
+            _ => None,
+        }
+    }
 }
 
 /// How a block ends.

@@ -61,7 +61,7 @@ pub fn cases(policy: &Policy, diagnostics: &mut Diagnostics) -> Vec<Case> {
             if let Some(by) = &case.by {
                 check_name(policy, by, diagnostics);
             }
-            match (frame(policy, &case.packet), verdict(&case.verdict.text)) {
+            match (frame(policy, &case.packet), Verdict::named(&case.verdict.text)) {
                 (Ok(frame), Some(verdict)) => cases.push(Case {
                     test: String::from_utf8_lossy(&test.name.value).into_owned(),
                     span: case.span,
@@ -82,14 +82,6 @@ pub fn cases(policy: &Policy, diagnostics: &mut Diagnostics) -> Vec<Case> {
         }
     }
     cases
-}
-
-fn verdict(name: &str) -> Option<Verdict> {
-    match name {
-        "pass" => Some(Verdict::Pass),
-        "drop" => Some(Verdict::Drop),
-        _ => None,
-    }
 }
 
 fn check_name(policy: &Policy, by: &ast::Name, diagnostics: &mut Diagnostics) {

@@ -9,7 +9,7 @@
 
 use super::edit::remove_unreachable;
 use super::knowledge::Knowledge;
-use super::ranges::{Range, meet, mirrored, opposite, single};
+use super::ranges::{Range, meet, opposite, single};
 use crate::ir::analysis::{Def, Dominators, Graph};
 use crate::ir::{BOOL, BinaryOp, Block, Op, Program, Relation, Target, Terminator, Type, Value};
 
@@ -101,7 +101,7 @@ impl Folder {
                 b,
             ) if known(a).is_some() && known(b).is_none() => Op::Binary(op, b, a),
             Op::Compare(relation, a, b) if known(a).is_some() && known(b).is_none() => {
-                Op::Compare(mirrored(relation), b, a)
+                Op::Compare(relation.mirrored(), b, a)
             }
             Op::Compare(Relation::Eq, a, b) if known(b) == Some(0) && program.type_of(a) == BOOL => {
                 match self.known.defs[self.known.aliases.resolve(a).index()]

@@ -2,7 +2,7 @@
 //! way there. Passes that use it walk the blocks in the dominators' preorder.
 
 use super::edit::Substitution;
-use super::ranges::{Range, binary_range, exactly, given, meet, mirrored, opposite, relation_holds, single};
+use super::ranges::{Range, binary_range, exactly, given, meet, opposite, relation_holds, single};
 use crate::ir::analysis::{Def, Dominators, Graph, definitions};
 use crate::ir::{BOOL, BinaryOp, Block, Op, Program, Target, Terminator, Value};
 
@@ -114,7 +114,7 @@ impl Knowledge {
                     let relation = if truth == 1 { relation } else { opposite(relation) };
                     let (range_a, range_b) = (self.range(a), self.range(b));
                     let (known_a, known_b) =
-                        (given(relation, range_a, range_b), given(mirrored(relation), range_b, range_a));
+                        (given(relation, range_a, range_b), given(relation.mirrored(), range_b, range_a));
                     left.extend([(a, known_a), (b, known_b)]);
                 }
                 Op::Binary(BinaryOp::And, a, b) if truth == 1 => {

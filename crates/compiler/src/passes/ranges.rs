@@ -86,21 +86,6 @@ pub(super) fn opposite(relation: Relation) -> Relation {
     }
 }
 
-/// The relation with its sides exchanged.
-pub(super) fn mirrored(relation: Relation) -> Relation {
-    match relation {
-        Relation::Eq | Relation::Ne => relation,
-        Relation::Lt => Relation::Gt,
-        Relation::Le => Relation::Ge,
-        Relation::Gt => Relation::Lt,
-        Relation::Ge => Relation::Le,
-        Relation::Slt => Relation::Sgt,
-        Relation::Sle => Relation::Sge,
-        Relation::Sgt => Relation::Slt,
-        Relation::Sge => Relation::Sle,
-    }
-}
-
 /// Where `a` lies if it is known to have the relation to `b`.
 pub(super) fn given(relation: Relation, a: Range, b: Range) -> Range {
     let Some(relation) = as_unsigned(relation, a, b) else {

@@ -7,7 +7,7 @@
 //! one way has made is not made again where ways meet.
 
 use super::knowledge::Knowledge;
-use super::ranges::{Range, binary_range, exactly, given, meet, mirrored, opposite, relation_holds, single};
+use super::ranges::{Range, binary_range, exactly, given, meet, opposite, relation_holds, single};
 use crate::ir::analysis::{Def, Dominators, Graph, definitions, used_elsewhere};
 use crate::ir::facts::Reach;
 use crate::ir::{Block, BlockData, Inst, Op, Program, Target, Terminator, Value};
@@ -140,7 +140,7 @@ impl Threader {
         let relation = if truth { relation } else { opposite(relation) };
         let (range_a, range_b) = (self.range(a), self.range(b));
         known.push((a, given(relation, range_a, range_b)));
-        known.push((b, given(mirrored(relation), range_b, range_a)));
+        known.push((b, given(relation.mirrored(), range_b, range_a)));
     }
 
     /// Where the edge leads if it skips its target.
