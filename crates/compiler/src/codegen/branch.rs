@@ -186,7 +186,8 @@ impl Isel<'_> {
         for (low, high, target) in cases {
             let edge = self.edge(&mut edges, target);
             let (low, high) = (self.in_order_of(value, *low), self.in_order_of(value, *high));
-            rows.push(Case { low, high, edge });
+            let cold = self.program.blocks[target.block.index()].cold;
+            rows.push(Case { low, high, edge, cold });
         }
         let short = self.options.target.has(Feature::Jmp32);
         if edges.all.len() == 1 {

@@ -9,39 +9,56 @@ use crate::policy::{Action, HeaderRef, KeyPart, Limit, LimitUnit, Pred, Statemen
 use std::collections::BTreeSet;
 
 impl Lower<'_> {
-    pub(super) fn class_block(&mut self, id: ClassId) -> Block {
-        if let Some(&block) = self.class_blocks.get(&id) {
+    /// The block of a class for packets of which the statements before `first` are decided.
+    pub(super) fn class_block(&mut self, id: ClassId, first: usize) -> Block {
+        if let Some(&block) = self.class_blocks.get(&(id, first)) {
             return block;
         }
         let headers = &self.plan.classes[id.0 as usize].headers;
         let types: Vec<_> = self.shape.slots(headers).into_iter().map(|(_, ty)| ty).collect();
         let block = self.b.block(&types);
-        self.class_blocks.insert(id, block);
-        self.classes_to_do.push(id);
+        self.class_blocks.insert((id, first), block);
+        self.classes_to_do.push((id, first));
         block
     }
 
-    pub(super) fn class(&mut self, id: ClassId) {
+    pub(super) fn class(&mut self, id: ClassId, first: usize) {
         let plan = self.plan;
         let class = &plan.classes[id.0 as usize];
-        let block = self.class_blocks[&id];
+        let block = self.class_blocks[&(id, first)];
         let mut env = Env::default();
         for (index, (slot, _)) in self.shape.slots(&class.headers).into_iter().enumerate() {
             env.slots.insert(slot, self.b.param(block, index));
         }
         self.b.switch_to(block);
+        self.statements(first, &class.conditions[first..], &class.headers, &env);
+        self.default();
+    }
+
+    /// Statements from `first` on, with what is left of their conditions.
+    pub(super) fn statements(
+        &mut self,
+        first: usize,
+        conditions: &[Pred],
+        found: &BTreeSet<HeaderRef>,
+        env: &Env,
+    ) {
         let policy = self.policy;
-        for (index, (statement, condition)) in policy.statements.iter().zip(&class.conditions).enumerate() {
+        for (index, condition) in (first..).zip(conditions) {
             if *condition == Pred::Const(false) {
                 continue;
             }
             let next = self.fresh();
-            self.statement(index, statement, condition, &class.headers, &env, next);
+            self.statement(index, &policy.statements[index], condition, found, env, next);
             self.b.switch_to(next);
         }
+    }
+
+    /// No statement decided.
+    pub(super) fn default(&mut self) {
         self.b.at_line(crate::ir::Line(0));
         self.count("default");
-        self.b.ret(policy.default_verdict(), None);
+        self.b.ret(self.policy.default_verdict(), None);
     }
 
     fn statement(

@@ -73,8 +73,9 @@ struct Lower<'a> {
     limit_refs: HashMap<usize, LimitRef>,
     limit_statements: Vec<usize>,
     slots: Slots,
-    state_blocks: HashMap<StateId, ir::Block>,
-    class_blocks: HashMap<ClassId, ir::Block>,
+    /// Blocks of states and classes, by how many statements were decided before them.
+    state_blocks: HashMap<(StateId, usize), ir::Block>,
+    class_blocks: HashMap<(ClassId, usize), ir::Block>,
     /// Scratch slots that walks over a header's options use, wherever in the parser they stand.
     walk_slots: HashMap<HeaderRef, Vec<u32>>,
     /// The state whose blocks are being made.
@@ -83,10 +84,10 @@ struct Lower<'a> {
     detoured: bool,
     /// How many states share what follows them.
     crossings: HashMap<Crossing, usize>,
-    crossing_blocks: HashMap<Crossing, ir::Block>,
-    crossings_to_do: Vec<(Crossing, ir::Block)>,
-    states_to_do: Vec<StateId>,
-    classes_to_do: Vec<ClassId>,
+    crossing_blocks: HashMap<(Crossing, usize), ir::Block>,
+    crossings_to_do: Vec<((Crossing, usize), ir::Block)>,
+    states_to_do: Vec<(StateId, usize)>,
+    classes_to_do: Vec<(ClassId, usize)>,
 }
 
 impl<'a> Lower<'a> {
@@ -215,15 +216,15 @@ impl<'a> Lower<'a> {
         let start = self.b.start();
         let mut env = shape::Env::default();
         self.shape.begin(&mut self.b, &mut env);
-        let target = self.goto(self.plan.graph.start, start, &env);
+        let target = self.goto(self.plan.graph.start, 0, start, &env);
         self.b.jump(target);
         loop {
-            if let Some(state) = self.states_to_do.pop() {
-                self.state(state);
-            } else if let Some((key, block)) = self.crossings_to_do.pop() {
-                self.crossing(&key, block);
-            } else if let Some(class) = self.classes_to_do.pop() {
-                self.class(class);
+            if let Some((state, first)) = self.states_to_do.pop() {
+                self.state(state, first);
+            } else if let Some(((key, first), block)) = self.crossings_to_do.pop() {
+                self.crossing(&key, first, block);
+            } else if let Some((class, first)) = self.classes_to_do.pop() {
+                self.class(class, first);
             } else {
                 break;
             }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub struct StateId(pub u32);
 
 /// Where the parser goes on.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Goto {
     /// The next header.
     State(StateId),
@@ -116,7 +116,8 @@ impl Graph {
         let mut todo = std::collections::VecDeque::from([start]);
         seen[start.0 as usize] = true;
         while let Some(from) = todo.pop_front() {
-            for to in self.ways_on(from) {
+            let behind: Vec<_> = self.states[from.0 as usize].states_behind().collect();
+            for to in behind {
                 let index = to.0 as usize;
                 match first[index] {
                     None if to != start => first[index] = Some(from),
@@ -128,15 +129,6 @@ impl Graph {
                 }
             }
         }
-    }
-
-    fn ways_on(&self, from: StateId) -> Vec<StateId> {
-        let rows = self.states[from.0 as usize].next.iter().flat_map(|edge| &edge.rows);
-        rows.filter_map(|(_, goto)| match goto {
-            Goto::State(id) => Some(*id),
-            Goto::Class(_) => None,
-        })
-        .collect()
     }
 }
 
