@@ -20,6 +20,7 @@ pub mod policy;
 pub mod source;
 pub mod state;
 pub mod syntax;
+pub mod table;
 
 pub use codegen::Hook;
 pub use load::{Loader, NoFiles};

@@ -63,7 +63,7 @@ pub(super) struct Isel<'a> {
     at_hand: Vec<[Option<VReg>; SHARED]>,
     /// By loop header: how often it has run.
     turns: Vec<Option<VReg>>,
-    here: [Option<VReg>; SHARED],
+    pub(super) here: [Option<VReg>; SHARED],
     /// A chunk that was looked up in this block, where there are too many to share.
     chunk: Option<(u32, VReg)>,
     pub(super) error: Option<CodegenError>,

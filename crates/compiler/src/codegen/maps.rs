@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `s_…` | hash or trie | one for each set, see [`super::sets`] |
 //! | `s_…p` | trie | the prefixes of a set that has both |
+//! | `.data.t…` | data section | one for each table, see [`super::tables`] |
 //! | `l_…` | array | one for each limit, see [`super::limits`] |
 //! | `counters` | per-CPU array | see [`super::counters`] |
 //! | `live` | array | prefixes in each set that has both |
@@ -11,8 +12,9 @@
 //! | `statistics` | per-CPU array of `u64` | [`Statistic`] |
 //! | `scratch` | per-CPU array | see [`super::scratch`] |
 
+use super::tables::{self, TableMap};
 use super::{CodegenError, capture, counters, limits, scratch, sets};
-use crate::ir::{LimitRef, Op, Program, SetKind, SetRef};
+use crate::ir::{LimitRef, Op, Program, SetKind, SetRef, TableRef};
 use weir_bpf::insn::MapId;
 use weir_bpf::map::{MapDef, MapKind, MapType, NAME_MAX};
 
@@ -39,6 +41,7 @@ pub(super) struct Maps {
     pub(super) defs: Vec<MapDef>,
     pub(super) sets: Vec<SetMaps>,
     pub(super) limits: Vec<MapId>,
+    pub(super) tables: Vec<TableMap>,
     pub(super) counters: Option<MapId>,
     pub(super) live: Option<MapId>,
     pub(super) capture: Option<MapId>,
@@ -51,6 +54,11 @@ impl Maps {
         let mut maps = Maps::default();
         for nth in 0..program.sets.len() {
             maps.add_set(program, SetRef(nth as u32))?;
+        }
+        for nth in 0..program.tables.len() {
+            let (def, mut table) = tables::map(program, TableRef(nth as u32))?;
+            table.map = maps.add(def)?;
+            maps.tables.push(table);
         }
         for (nth, limit) in program.limits.iter().enumerate() {
             let name = limit_map_name(program, LimitRef(nth as u32));

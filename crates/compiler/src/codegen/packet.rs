@@ -138,7 +138,7 @@ impl Isel<'_> {
         self.builder.blocks[ready.index()].params = vec![self.data, self.data_end];
     }
 
-    fn open(&mut self, block: Block) {
+    pub(super) fn open(&mut self, block: Block) {
         self.builder.place(block);
         self.current = block;
     }

@@ -107,37 +107,39 @@ impl Op {
 }
 
 impl Terminator {
-    /// Calls `f` with the value that decides, then with the arguments of all targets.
+    /// Calls `f` with the values that decide, then with the arguments of all targets.
     pub fn operands(&self, mut f: impl FnMut(Value)) {
-        self.condition().into_iter().for_each(&mut f);
+        self.deciding(&mut f);
         self.targets(|target| target.args.iter().copied().for_each(&mut f));
     }
 
-    /// Calls `f` with the value that decides, then with the arguments of all targets, to change them.
+    /// Calls `f` with the values that decide, then with the arguments of all targets, to change them.
     pub fn operands_mut(&mut self, mut f: impl FnMut(&mut Value)) {
         match self {
             Terminator::Branch { cond: value, .. }
             | Terminator::Fits { cursor: value, .. }
             | Terminator::Switch { value, .. } => f(value),
+            Terminator::Match { key, .. } => key.iter_mut().for_each(&mut f),
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         self.targets_mut(|target| target.args.iter_mut().for_each(&mut f));
     }
 
-    /// The value that decides between the targets.
-    pub fn condition(&self) -> Option<Value> {
+    /// Calls `f` with each value that decides where to go.
+    pub fn deciding(&self, mut f: impl FnMut(Value)) {
         match self {
             Terminator::Branch { cond: value, .. }
             | Terminator::Fits { cursor: value, .. }
-            | Terminator::Switch { value, .. } => Some(*value),
-            Terminator::Jump(_) | Terminator::Return { .. } => None,
+            | Terminator::Switch { value, .. } => f(*value),
+            Terminator::Match { key, .. } => key.iter().copied().for_each(f),
+            Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
     }
 
     /// Calls `f` with each target, in the order in which they are written.
     pub fn targets<'a>(&'a self, mut f: impl FnMut(&'a Target)) {
         match self {
-            Terminator::Jump(target) => f(target),
+            Terminator::Jump(target) | Terminator::Match { otherwise: target, .. } => f(target),
             Terminator::Branch { then, other, .. } | Terminator::Fits { then, other, .. } => {
                 f(then);
                 f(other);
@@ -153,7 +155,7 @@ impl Terminator {
     /// Calls `f` with each target, to change it.
     pub fn targets_mut(&mut self, mut f: impl FnMut(&mut Target)) {
         match self {
-            Terminator::Jump(target) => f(target),
+            Terminator::Jump(target) | Terminator::Match { otherwise: target, .. } => f(target),
             Terminator::Branch { then, other, .. } | Terminator::Fits { then, other, .. } => {
                 f(then);
                 f(other);
@@ -169,7 +171,7 @@ impl Terminator {
     /// How many targets there are.
     pub fn target_count(&self) -> usize {
         match self {
-            Terminator::Jump(_) => 1,
+            Terminator::Jump(_) | Terminator::Match { .. } => 1,
             Terminator::Branch { .. } | Terminator::Fits { .. } => 2,
             Terminator::Switch { cases, .. } => cases.len() + 1,
             Terminator::Return { .. } => 0,
@@ -179,7 +181,9 @@ impl Terminator {
     /// A target by its place in the order in which they are written.
     pub fn target(&self, index: usize) -> Option<&Target> {
         match self {
-            Terminator::Jump(target) => Some(target).filter(|_| index == 0),
+            Terminator::Jump(target) | Terminator::Match { otherwise: target, .. } => {
+                Some(target).filter(|_| index == 0)
+            }
             Terminator::Branch { then, other, .. } | Terminator::Fits { then, other, .. } => {
                 [then, other].get(index).copied()
             }

@@ -2,11 +2,14 @@
 
 use super::Lower;
 use super::pred::Values;
-use super::shape::Env;
-use crate::ir::{BinaryOp, Block, Type, Value, Verdict};
-use crate::plan::{ClassId, Presence, base_terms, simplify};
+use super::shape::{Bit, Env};
+use crate::ir::{
+    BinaryOp, Block, Relation, Rule, TableDecl, TableRef, Terminator, Type, Value, Verdict,
+};
+use crate::plan::{ClassId, Presence, Run, SHORTEST_RUN, Step, Word, base_terms, simplify, steps};
 use crate::policy::{Action, HeaderRef, KeyPart, Limit, LimitUnit, Pred, Statement};
-use std::collections::BTreeSet;
+use crate::table::{Row, Table};
+use std::collections::{BTreeSet, HashMap};
 
 impl Lower<'_> {
     /// The block of a class for packets of which the statements before `first` are decided.
@@ -44,14 +47,70 @@ impl Lower<'_> {
         env: &Env,
     ) {
         let policy = self.policy;
-        for (index, condition) in (first..).zip(conditions) {
-            if *condition == Pred::Const(false) {
-                continue;
-            }
+        let captured = |index: usize| self.options.capture.contains(&policy.statements[index].name);
+        let shortest = self.options.shortest_run.unwrap_or(SHORTEST_RUN);
+        let statics = &self.plan.static_headers;
+        for step in steps(policy, statics, shortest, first, conditions, &captured) {
             let next = self.fresh();
-            self.statement(index, &policy.statements[index], condition, found, env, next);
+            match step {
+                Step::One(index) => {
+                    let condition = &conditions[index - first];
+                    self.statement(index, &policy.statements[index], condition, found, env, next);
+                }
+                Step::Run(run) => self.run(&run, env, next),
+            }
             self.b.switch_to(next);
         }
+    }
+
+    /// Statements that are matched as one.
+    fn run(&mut self, run: &Run, env: &Env, next: Block) {
+        let first = run.table.rows.first().map_or(0, |row| row.result as usize - 1);
+        self.at(self.policy.statements[first].span);
+        let key = run.words.iter().map(|word| self.word(word, env)).collect();
+        let table = self.table(&run.table);
+        self.b.end(Terminator::Match { table, key, otherwise: next.into() });
+    }
+
+    /// A word of a table's key.
+    fn word(&mut self, word: &Word, env: &Env) -> Value {
+        let values = Values::Env(env);
+        let bit = match word {
+            Word::Low(term) => return self.value(term, &values).low,
+            Word::High(term) => {
+                return self.value(term, &values).high.unwrap_or_else(|| self.b.constant(0));
+            }
+            Word::Header(header) => self.shape.bit(&mut self.b, env, &Bit::Header(*header)),
+            Word::There(term) => self.presence(term, &values),
+        };
+        match bit {
+            Some(bit) => self.b.compare_const(Relation::Ne, bit, 0),
+            None => self.b.constant(1),
+        }
+    }
+
+    /// Declares a table whose results are statements; classes with the same one share it.
+    fn table(&mut self, table: &Table) -> TableRef {
+        let (mut decl, mut numbers) = (TableDecl::default(), HashMap::new());
+        decl.table.words = table.words.clone();
+        for row in &table.rows {
+            let result = *numbers.entry(row.result).or_insert_with(|| {
+                decl.rules.push(self.rule(row.result as usize - 1));
+                decl.rules.len() as u32
+            });
+            decl.table.rows.push(Row { ranges: row.ranges.clone(), result });
+        }
+        let known = self.b.program().tables.iter().position(|known| *known == decl);
+        known.map_or_else(|| self.b.table(decl), |index| TableRef(index as u32))
+    }
+
+    fn rule(&self, index: usize) -> Rule {
+        let statement = &self.policy.statements[index];
+        let verdict = match statement.action {
+            Action::Verdict(verdict) => verdict,
+            _ => self.policy.default_verdict(),
+        };
+        Rule { verdict, by: self.statement_ids[index], counter: self.slots[&statement.name] }
     }
 
     /// No statement decided.

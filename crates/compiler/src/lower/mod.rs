@@ -32,6 +32,8 @@ pub struct Options {
     pub slots: Slots,
     /// Names of statements whose packets are copied to the capture ring.
     pub capture: Vec<String>,
+    /// So many statements at least are matched as one; if not said, as many as are worth it.
+    pub shortest_run: Option<usize>,
 }
 
 /// A policy in IR, and what user space must know of it.

@@ -2,8 +2,8 @@
 
 use crate::ir::analysis::Graph;
 use crate::ir::{
-    BinaryOp, Block, Inst, LimitRef, Op, Program, Relation, SetRef, StatementId, Target, Terminator, Value,
-    Verdict,
+    BinaryOp, Block, Inst, LimitRef, Op, Program, Relation, SetRef, StatementId, TableRef, Target, Terminator,
+    Value, Verdict,
 };
 
 /// One step. Registers are the numbers of values; places are indices of steps. A step that may go
@@ -30,6 +30,7 @@ pub(super) enum Step {
     Branch { cond: u32, other: u32 },
     Fits { cursor: u32, bytes: u16, other: u32 },
     Switch { value: u32, first: u32, count: u32, default: u32 },
+    Match { table: TableRef, key: u32, words: u16 },
     Return { verdict: Verdict, by: Option<StatementId> },
 }
 
@@ -112,6 +113,11 @@ impl Resolver<'_> {
                 self.fork(block, Step::Fits { cursor: cursor.0, bytes: *bytes, other: 0 }, then, other);
             }
             Terminator::Switch { value, cases, default } => self.switch(block, *value, cases, default),
+            Terminator::Match { table, key, otherwise } => {
+                let (first, words) = (self.key(key), key.len() as u16);
+                self.push(Step::Match { table: *table, key: first, words });
+                self.edge(block, otherwise);
+            }
             Terminator::Return { verdict, by } => self.push(Step::Return { verdict: *verdict, by: *by }),
         }
     }

@@ -1,0 +1,55 @@
+//! Many alike questions as one structure in memory: first match over boxes.
+//!
+//! A [`Table`] is a list of rows; a row is a box, a range for each word of the key, and a result.
+//! Its meaning is [`Table::find`]: the result of the first row that holds the key. What runs is an
+//! [`Image`]: a tree that cuts the space of keys into cells until few rows are left in each, as bytes
+//! that a program walks ([`image`]) and that user space can change while it does. How the space is
+//! cut is decided in [`cuts`].
+
+pub mod image;
+
+mod cuts;
+
+pub use image::Image;
+
+/// A range for each word, both ends in it, and what a key inside all of them gives.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Row {
+    /// By word.
+    pub ranges: Vec<(u64, u64)>,
+    /// Not 0, which is for keys that no row holds.
+    pub result: u32,
+}
+
+impl Row {
+    fn holds(&self, key: &[u64]) -> bool {
+        self.ranges.iter().zip(key).all(|(range, word)| (range.0..=range.1).contains(word))
+    }
+}
+
+/// Rows in the order in which they are tried.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Table {
+    /// Width in bits of each word of the key, up to 64.
+    pub words: Vec<u8>,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
+/// Keys have at most so many words: an image has three bits for the number of one.
+pub const MOST_WORDS: usize = 8;
+
+impl Table {
+    /// Whether the rows can be cut apart, so that there is an [`Image`].
+    pub fn parts(&self) -> bool {
+        cuts::Cutter::new(self).cut().is_some()
+    }
+
+    /// The result of the first row that holds the key; 0 if none does.
+    pub fn find(&self, key: &[u64]) -> u32 {
+        self.rows.iter().find(|row| row.holds(key)).map_or(0, |row| row.result)
+    }
+}
+
+#[cfg(test)]
+mod tests;
