@@ -77,7 +77,7 @@ pub fn steps(
         }
         let ends = matches!(statement.action, Action::Verdict(_)) && !statement.shadow;
         let cells = if ends && !alone(index) { boxes.of(condition, true) } else { None };
-        match cells {
+        match cells.filter(|cells| Collected::default().takes(cells)) {
             Some(cells) if run.takes(&cells) => run.add(index, cells),
             Some(cells) => {
                 run.flush(policy, shortest, &mut steps);
