@@ -38,6 +38,7 @@ fn result(rule: &Rule) -> u32 {
 #[derive(Clone, Debug)]
 pub(super) struct TableMap {
     pub(super) map: MapId,
+    trees: Vec<u32>,
     levels: u32,
     rows: u32,
     bytes: u32,
@@ -60,7 +61,8 @@ pub(super) fn map(program: &Program, table: TableRef) -> Result<(MapDef, TableMa
     let bytes = image.bytes.len() as u32;
     let mut def = MapDef::section(&format!(".data.t{}", table.0), MapType::bytes(bytes));
     def.initial = image.bytes;
-    Ok((def, TableMap { map: MapId(0), levels: image.levels + SPARE_LEVELS, rows, bytes }))
+    let levels = image.levels + SPARE_LEVELS;
+    Ok((def, TableMap { map: MapId(0), trees: image.trees, levels, rows, bytes }))
 }
 
 /// A walk whose key stands on the stack.
@@ -69,6 +71,8 @@ pub(super) struct WalkSite {
     map: MapId,
     key: i16,
     words: Vec<u8>,
+    /// The number of the first row of each tree.
+    trees: Vec<u32>,
     levels: u32,
     rows: u32,
     bytes: u32,
@@ -87,9 +91,9 @@ impl Isel<'_> {
         for nth in key.len()..room {
             self.emit(Kind::StoreStackImm(Size::DW, at + 8 * nth as i16, 0), &[]);
         }
-        let TableMap { map, levels, rows, bytes } = self.maps.tables[table.index()];
+        let TableMap { map, trees, levels, rows, bytes } = self.maps.tables[table.index()].clone();
         let found = self.builder.vreg();
-        let site = WalkSite { map, key: at, words, levels, rows, bytes };
+        let site = WalkSite { map, key: at, words, trees, levels, rows, bytes };
         self.emit(Kind::Walk(site), &[Operand::reg_fixed_def(found, physical(Reg::R0))]);
         let (hit, miss) = (self.builder.block(false), self.builder.block(false));
         let none = [Operand::reg_use(found)];
@@ -122,6 +126,16 @@ impl Isel<'_> {
     }
 }
 
+impl WalkSite {
+    /// Where the results of rows begin.
+    fn results(&self) -> u32 {
+        self.trees.len() as u32 * NODE
+    }
+}
+
+/// Where on the stack the best row so far stands; the key lies below it.
+const BEST: i16 = -8;
+
 /// Where a walk goes on.
 struct Ways {
     ends: Label,
@@ -132,6 +146,47 @@ struct Ways {
 
 impl Emitter<'_> {
     /// `r0` = the result for the key, 0 for none. Loses `r1`–`r5`.
+    pub(super) fn find_row(&mut self, site: &WalkSite) {
+        let (first, rest) = site.trees.split_first().expect("there is a tree");
+        self.walk(site, 0);
+        if rest.is_empty() {
+            return;
+        }
+        debug_assert!(first <= &rest[0], "trees are in the order of their first rows");
+        // One less than the number of the row, so that no row is the largest number of all.
+        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R0, 1));
+        self.asm.emit(Insn::store(Size::DW, Reg::R10, BEST, Reg::R0));
+        for (nth, least) in rest.iter().enumerate() {
+            let not_better = self.asm.label();
+            self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, BEST));
+            self.asm.branch(Cond::Lt, Width::W64, Reg::R1, *least as i32, not_better);
+            self.walk(site, nth as u32 + 1);
+            self.asm.emit(Insn::alu(AluOp::Sub, Reg::R0, 1));
+            self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, BEST));
+            self.asm.branch(Cond::Ge, Width::W64, Reg::R0, Reg::R1, not_better);
+            self.asm.emit(Insn::store(Size::DW, Reg::R10, BEST, Reg::R0));
+            self.asm.bind(not_better);
+        }
+        self.result_of_row(site);
+    }
+
+    /// `r0` = the result of the best row, 0 for none.
+    fn result_of_row(&mut self, site: &WalkSite) {
+        let (none, done, abort) = (self.asm.label(), self.asm.label(), self.abort());
+        self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, BEST));
+        self.asm.branch(Cond::Eq, Width::W64, Reg::R1, -1, none);
+        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R1, 2));
+        self.asm.branch(Cond::Gt, Width::W64, Reg::R1, (site.bytes - site.results() - 8) as i32, abort);
+        self.asm.emit(Insn::LdMapValue { dst: Reg::R0, map: site.map, off: site.results() + 4 });
+        self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, Reg::R1));
+        self.asm.emit(Insn::load(Size::W, Reg::R0, Reg::R0, 0));
+        self.asm.jump(done);
+        self.asm.bind(none);
+        self.asm.emit(Insn::mov(Reg::R0, 0));
+        self.asm.bind(done);
+    }
+
+    /// `r0` = what the walk from a root finds, 0 for nothing.
     ///
     /// | register | holds |
     /// |---|---|
@@ -141,7 +196,7 @@ impl Emitter<'_> {
     /// | `r3` | the key, where it has one word |
     /// | `r4` | how far the word is above the node's base |
     /// | `r5` | its kind; rows that are left |
-    pub(super) fn walk(&mut self, site: &WalkSite) {
+    fn walk(&mut self, site: &WalkSite, tree: u32) {
         let abort = self.abort();
         let label = |emitter: &mut Self| emitter.asm.label();
         let ways = Ways { ends: label(self), miss: label(self), done: label(self), abort };
@@ -150,6 +205,9 @@ impl Emitter<'_> {
             self.asm.emit(Insn::load(Size::DW, Reg::R3, Reg::R10, site.key));
         }
         self.asm.emit(Insn::mov(Reg::R1, Reg::R0));
+        if tree > 0 {
+            self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, (tree * NODE) as i32));
+        }
         for level in 0..=site.levels {
             self.node(site, &ways);
             if level == site.levels {

@@ -62,10 +62,10 @@ impl<'a> Cutter<'a> {
         Self { rows: &table.rows, words: &table.words, left: 4096 + COPIES * table.rows.len() }
     }
 
-    /// The tree; `None` where rows overlap in so many ways that no cuts part them.
-    pub(super) fn cut(mut self) -> Option<Node> {
+    /// The tree of some rows; `None` where they overlap in so many ways that no cuts part them.
+    pub(super) fn cut(mut self, rows: Vec<u32>) -> Option<Node> {
         let cell: Cell = self.words.iter().map(|bits| (0, u64::MAX >> (64 - bits))).collect();
-        let rows = self.visible((0..self.rows.len() as u32).collect(), &cell);
+        let rows = self.visible(rows, &cell);
         self.node(rows, &cell, 0)
     }
 

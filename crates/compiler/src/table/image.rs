@@ -13,10 +13,14 @@
 //! | 38–63 | first child, in 16 bytes | first row, in 16 bytes | – |
 //! | 32–63 | | | result |
 //!
-//! A walk begins at node 0. At an inner node it takes `(word - base) >> shift` modulo 2^64, at most the
+//! The first nodes are the roots, one of each tree. A walk begins at one. At an inner node it takes `(word - base) >> shift` modulo 2^64, at most the
 //! number of the last child, which is for all keys outside of what is cut, and goes to that child. At
 //! a list it tries the rows in order. A single holds a key for which `(word - base) >> shift` is 0. A
 //! key that gets nowhere has the result 0; so has an empty list.
+//!
+//! With one tree results are the rows' own. With several a result is the number of the row, from 1; the
+//! smallest that is not 0 counts, and is the index of the row's own result in a list of `u32` behind
+//! the roots.
 //!
 //! A row is, for each word in the order of falling width, its lowest value and how far its highest
 //! is above it, each in the 1, 2, 4 or 8 bytes that the word takes; then the result as a `u32`.
@@ -27,6 +31,7 @@
 
 use super::Table;
 use super::cuts::{Cutter, Node};
+use super::groups::groups;
 use std::collections::HashMap;
 
 /// Kinds of nodes, in bits 6 and 7 of `meta`.
@@ -88,6 +93,8 @@ impl RowLayout {
 pub struct Image {
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// The number of the first row of each tree.
+    pub trees: Vec<u32>,
     /// Inner nodes on the longest way.
     pub levels: u32,
     /// Rows of the longest list.
@@ -97,21 +104,41 @@ pub struct Image {
 impl Image {
     /// Cuts a table; `None` if it takes more than `most` bytes, whatever is cut.
     pub fn of(table: &Table, most: usize) -> Option<Image> {
-        let tree = Cutter::new(table).cut()?;
+        let groups = groups(table);
+        let trees: Vec<u32> = groups.iter().map(|rows| rows.first().copied().unwrap_or(0)).collect();
         let mut writer = Writer {
             table,
+            numbers: groups.len() > 1,
             layout: RowLayout::of(&table.words),
             most,
             lists: HashMap::new(),
-            image: Image { bytes: vec![0; NODE as usize], levels: 0, most_rows: 0 },
+            image: Image { bytes: vec![0; groups.len() * NODE as usize], trees, levels: 0, most_rows: 0 },
         };
-        writer.node(0, &tree, 0)?;
+        writer.results()?;
+        for (tree, rows) in groups.into_iter().enumerate() {
+            let tree_of_rows = Cutter::new(table).cut(rows)?;
+            writer.node(tree * NODE as usize, &tree_of_rows, 0)?;
+        }
         Some(writer.image)
+    }
+
+    /// Where the results begin, if there are several trees.
+    pub fn results(&self) -> u32 {
+        self.trees.len() as u32 * NODE
     }
 
     /// What a program finds for a key.
     pub fn find(&self, words: &[u8], key: &[u64]) -> u32 {
-        let mut node = 0;
+        let found = (0..self.trees.len()).map(|tree| self.walk(tree * NODE as usize, words, key));
+        let first = found.filter(|result| *result > 0).min().unwrap_or(0);
+        match (first, self.trees.len()) {
+            (0, _) | (_, 1) => first,
+            _ => self.number(self.results() as usize + 4 * first as usize, 4) as u32,
+        }
+    }
+
+    fn walk(&self, root: usize, words: &[u8], key: &[u64]) -> u32 {
+        let mut node = root;
         loop {
             let (base, meta) = (self.word(node), self.word(node + 8));
             let word = key[(meta >> (WORD + 3) & 7) as usize];
@@ -156,6 +183,8 @@ impl Image {
 
 struct Writer<'a> {
     table: &'a Table,
+    /// Whether rows say their number and not their result.
+    numbers: bool,
     layout: RowLayout,
     most: usize,
     /// Where lists of the same rows stand.
@@ -164,6 +193,23 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// The list of results, with a place for no row.
+    fn results(&mut self) -> Option<()> {
+        if self.numbers {
+            let at = self.room(4 * (self.table.rows.len() + 1))?;
+            for (nth, row) in self.table.rows.iter().enumerate() {
+                let at = at + 4 * (nth + 1);
+                self.image.bytes[at..at + 4].copy_from_slice(&row.result.to_le_bytes());
+            }
+        }
+        Some(())
+    }
+
+    /// What a walk gives that ends at a row.
+    fn result(&self, row: u32) -> u32 {
+        if self.numbers { row + 1 } else { self.table.rows[row as usize].result }
+    }
+
     /// Writes a node at its place; `None` if it does not fit.
     fn node(&mut self, at: usize, node: &Node, level: u32) -> Option<()> {
         match node {
@@ -202,8 +248,8 @@ impl Writer<'_> {
 
     /// One row that asks of one word only whether it is in a range of a power of two.
     fn single(&self, rows: &[u32]) -> Option<(u64, u64)> {
-        let [row] = rows else { return None };
-        let row = &self.table.rows[*row as usize];
+        let [number] = rows else { return None };
+        let row = &self.table.rows[*number as usize];
         let most = |word: usize| u64::MAX >> (64 - self.table.words[word]);
         let mut asked = row.ranges.iter().enumerate().filter(|(word, r)| **r != (0, most(*word)));
         let (word, (low, high)) = asked.next().unwrap_or((0, &row.ranges[0]));
@@ -213,7 +259,7 @@ impl Writer<'_> {
             return None;
         }
         let meta = u64::from(span.trailing_zeros()) | SINGLE << KIND | (word as u64) << (WORD + 3);
-        Some((*low, meta | u64::from(row.result) << RESULT))
+        Some((*low, meta | u64::from(self.result(*number)) << RESULT))
     }
 
     fn list(&mut self, at: usize, rows: &[u32]) -> Option<()> {
@@ -235,6 +281,7 @@ impl Writer<'_> {
     }
 
     fn row(&mut self, at: usize, row: u32) {
+        let result = self.result(row);
         let row = &self.table.rows[row as usize];
         let mut put = |at: usize, number: u64, size: u32| {
             let size = size as usize;
@@ -244,7 +291,7 @@ impl Writer<'_> {
             put(at + *offset as usize, *low, *size);
             put(at + (offset + size) as usize, high - low, *size);
         }
-        put(at + self.layout.result as usize, u64::from(row.result), 4);
+        put(at + self.layout.result as usize, u64::from(result), 4);
     }
 
     /// Zeroed room that begins at a multiple of a node.

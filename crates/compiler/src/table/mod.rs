@@ -2,13 +2,14 @@
 //!
 //! A [`Table`] is a list of rows; a row is a box, a range for each word of the key, and a result.
 //! Its meaning is [`Table::find`]: the result of the first row that holds the key. What runs is an
-//! [`Image`]: a tree that cuts the space of keys into cells until few rows are left in each, as bytes
-//! that a program walks ([`image`]) and that user space can change while it does. How the space is
-//! cut is decided in [`cuts`].
+//! [`Image`]: trees that cut the space of keys into cells until few rows are left in each, as bytes
+//! that a program walks ([`image`]) and that user space can change while it does. Which rows share a
+//! tree is decided in [`groups`], how it cuts the space in [`cuts`].
 
 pub mod image;
 
 mod cuts;
+mod groups;
 
 pub use image::Image;
 
@@ -42,7 +43,7 @@ pub const MOST_WORDS: usize = 8;
 impl Table {
     /// Whether the rows can be cut apart, so that there is an [`Image`].
     pub fn parts(&self) -> bool {
-        cuts::Cutter::new(self).cut().is_some()
+        groups::groups(self).into_iter().all(|rows| cuts::Cutter::new(self).cut(rows).is_some())
     }
 
     /// The result of the first row that holds the key; 0 if none does.
