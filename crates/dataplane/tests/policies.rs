@@ -297,8 +297,7 @@ impl<'a> Bench<'a> {
             ("IR with tables", Box::new(Ir::new(self.tables))),
             ("bytecode with tables", Box::new(Bytecode::new(self.tables))),
         ];
-        let hooks =
-            [("kernel, XDP", self.xdp), (KERNEL_TC, self.tc), ("kernel with tables", self.tables)];
+        let hooks = [("kernel, XDP", self.xdp), (KERNEL_TC, self.tc), ("kernel with tables", self.tables)];
         for (name, compilation) in hooks.into_iter().filter(|_| self.kernel) {
             match Kernel::load(compilation) {
                 Ok(kernel) => engines.push((name, Box::new(kernel))),

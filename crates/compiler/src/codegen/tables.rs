@@ -8,10 +8,10 @@
 //! is used. What a whole image never has ends the program.
 
 use super::CodegenError;
+use super::branch::return_code;
 use super::emit::Emitter;
 use super::isel::Isel;
 use super::machine::{Kind, physical};
-use super::branch::return_code;
 use crate::ir::{self, Program, Rule, TableRef, Target, Value, Verdict};
 use crate::table::image::{COUNT, COUNT_BITS, KIND, LIST, NODE, PLACE, RESULT, RowLayout, SINGLE, WORD};
 use crate::table::{Image, Row, Table};
@@ -80,7 +80,13 @@ pub(super) struct WalkSite {
 
 impl Isel<'_> {
     /// Finds the row; counts and returns by it, or goes on.
-    pub(super) fn match_table(&mut self, block: ir::Block, table: TableRef, key: &[Value], otherwise: &Target) {
+    pub(super) fn match_table(
+        &mut self,
+        block: ir::Block,
+        table: TableRef,
+        key: &[Value],
+        otherwise: &Target,
+    ) {
         let words = self.program.tables[table.index()].table.words.clone();
         // The verifier lets a program read what all of its numbers of words could mean.
         let room = words.len().next_power_of_two();
@@ -238,7 +244,11 @@ impl Emitter<'_> {
         } else {
             self.asm.emit(Insn::mov(Reg::R5, Reg::R2));
             self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R5, WORD as i32));
-            self.asm.emit(Insn::alu(AluOp::And, Reg::R5, 8 * (site.words.len().next_power_of_two() as i32 - 1)));
+            self.asm.emit(Insn::alu(
+                AluOp::And,
+                Reg::R5,
+                8 * (site.words.len().next_power_of_two() as i32 - 1),
+            ));
             self.asm.emit(Insn::mov(Reg::R4, Reg::R10));
             self.asm.emit(Insn::alu(AluOp::Add, Reg::R4, Reg::R5));
             self.asm.emit(Insn::load(Size::DW, Reg::R4, Reg::R4, site.key));

@@ -7,8 +7,8 @@ mod scan;
 use super::print::{BINARY, RELATIONS, SET_KINDS, VERDICTS};
 use super::verify::Location;
 use super::{
-    BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation, Rule, SetDecl,
-    SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
+    BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation, Rule,
+    SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use crate::source::{SourceId, Span};
 use crate::table::{Row, Table};

@@ -1,7 +1,7 @@
 //! The text form of a program. `parse` reads it back.
 
 use super::{
-    BinaryOp, Block, BlockData, Inst, Line, LineInfo, Op, Rule, Program, Relation, SetKind, Target,
+    BinaryOp, Block, BlockData, Inst, Line, LineInfo, Op, Program, Relation, Rule, SetKind, Target,
     Terminator, Type, Value, Verdict,
 };
 use std::fmt::{self, Display, Formatter};
@@ -65,7 +65,8 @@ impl Program {
         for (index, decl) in self.tables.iter().enumerate() {
             writeln!(f, "table{index} {:?}", decl.table.words)?;
             for row in &decl.table.rows {
-                let ranges: Vec<_> = row.ranges.iter().map(|&(low, high)| Range(low, high).to_string()).collect();
+                let ranges: Vec<_> =
+                    row.ranges.iter().map(|&(low, high)| Range(low, high).to_string()).collect();
                 let ranges = ranges.join(", ");
                 if let Some(Rule { verdict, by, counter }) = decl.rule(row.result) {
                     writeln!(f, "row [{ranges}] {verdict} by {by} count {counter}")?;

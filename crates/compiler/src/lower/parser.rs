@@ -277,7 +277,8 @@ impl Lower<'_> {
             key.rows.iter().rev().flatten().map(|&(asked, goto)| (asked as u64, goto)).collect();
         let last = Goto::Class(key.last);
         let cases = known.into_iter().filter(|(_, goto)| *goto != last);
-        let cases: Vec<_> = cases.map(|(asked, goto)| (asked, asked, self.goto(goto, first, end, &env))).collect();
+        let cases: Vec<_> =
+            cases.map(|(asked, goto)| (asked, asked, self.goto(goto, first, end, &env))).collect();
         let last = self.goto(last, first, end, &env);
         self.b.switch(value, cases, last);
         self.detoured = false;

@@ -5,20 +5,21 @@
 //! last. What a source address decides costs no look at the transport header then, and such
 //! statements stand in the program once and not in every class.
 
-use super::{Class, Goto, Graph, Presence, State, StateId, headers_asked, pred_cost, simplify};
+use super::tables::Chain;
+use super::{Class, Goto, Graph, Presence, State, StateId, headers_asked, simplify};
 use crate::policy::{Action, HeaderRef, Policy, Pred, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Statements that are decided in one place, in their order.
+/// Statements that are decided early, in their order.
 #[derive(Clone, Debug, Default)]
-pub struct Chain {
-    /// The first of them; those before it were decided earlier.
+pub struct Decided {
+    /// The first of them; those before it were decided still earlier.
     pub first: usize,
     /// What is left of their conditions.
     pub conditions: Vec<Pred>,
 }
 
-impl Chain {
+impl Decided {
     /// The first statement behind the chain.
     pub fn end(&self) -> usize {
         self.first + self.conditions.len()
@@ -28,7 +29,7 @@ impl Chain {
 /// The chains behind parser states, by state and by how many statements were decided before it.
 ///
 /// A state without an entry decides nothing. Of a class all statements are decided that were not before.
-pub type Early = BTreeMap<(StateId, usize), Chain>;
+pub type Early = BTreeMap<(StateId, usize), Decided>;
 
 /// Finds what is decided before the packet is parsed to its end, and what all chains then cost. Ways that
 /// meet in one state having decided more and fewer statements need what follows twice; where that costs
@@ -41,15 +42,11 @@ pub(super) fn early(
     classes: &[Class],
 ) -> (Early, u64) {
     let search = Search { policy, graph, statics, conditions, classes, coming: coming(graph) };
-    let late = classes.iter().map(|class| cost(&class.conditions)).sum();
+    let late = classes.iter().map(|class| search.cost(0, &class.conditions)).sum();
     match search.walk() {
         Some((early, cost)) if cost <= late => (early, cost),
         _ => (Early::new(), late),
     }
-}
-
-fn cost(conditions: &[Pred]) -> u64 {
-    conditions.iter().map(pred_cost).sum()
 }
 
 struct Search<'a> {
@@ -65,6 +62,10 @@ struct Search<'a> {
 const MOST_COPIES: usize = 2;
 
 impl Search<'_> {
+    fn cost(&self, first: usize, conditions: &[Pred]) -> u64 {
+        Chain { policy: self.policy, statics: self.statics, first, conditions }.cost()
+    }
+
     /// Follows all ways; `None` where states would have to be copied too often.
     fn walk(&self) -> Option<(Early, u64)> {
         let (mut early, mut total) = (Early::new(), 0);
@@ -76,7 +77,7 @@ impl Search<'_> {
             let id = match goto {
                 Goto::State(id) => id,
                 Goto::Class(id) => {
-                    total += cost(&self.classes[id.0 as usize].conditions[first..]);
+                    total += self.cost(first, &self.classes[id.0 as usize].conditions[first..]);
                     continue;
                 }
             };
@@ -85,7 +86,7 @@ impl Search<'_> {
             }
             let state = &self.graph.states[id.0 as usize];
             let chain = self.chain(id, state, first);
-            total += cost(&chain.conditions);
+            total += self.cost(first, &chain.conditions);
             todo.push((Goto::Class(state.absent), first));
             if !ends(self.policy, &chain) {
                 let ways = state.ways().chain([Goto::Class(state.last)]);
@@ -99,8 +100,8 @@ impl Search<'_> {
     }
 
     /// The statements from `first` on that can be decided behind a state's header.
-    fn chain(&self, id: StateId, state: &State, first: usize) -> Chain {
-        let mut chain = Chain { first, conditions: Vec::new() };
+    fn chain(&self, id: StateId, state: &State, first: usize) -> Decided {
+        let mut chain = Decided { first, conditions: Vec::new() };
         // What ends here anyway goes on to a class, which others may share.
         if state.states_behind().next().is_none() {
             return chain;
@@ -124,10 +125,11 @@ impl Search<'_> {
 }
 
 /// Whether no packet gets past a chain.
-pub fn ends(policy: &Policy, chain: &Chain) -> bool {
+pub fn ends(policy: &Policy, chain: &Decided) -> bool {
     let last = chain.end().checked_sub(1).filter(|_| !chain.conditions.is_empty());
     let all = chain.conditions.last() == Some(&Pred::Const(true));
-    chain.end() == policy.statements.len() || last.is_some_and(|last| all && is_last_word(&policy.statements[last]))
+    chain.end() == policy.statements.len()
+        || last.is_some_and(|last| all && is_last_word(&policy.statements[last]))
 }
 
 /// Whether a statement ends the way of the packets that it applies to.

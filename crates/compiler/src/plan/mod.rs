@@ -23,14 +23,14 @@ mod sets;
 mod simplify;
 mod tables;
 
-pub use chains::{Chain, Early, ends};
+pub use chains::{Early, ends};
 pub use cost::pred_cost;
 pub use demand::{Demand, base_terms, headers_asked, is_optional, width};
 pub use graph::{Edge, Goto, Graph, State, StateId};
 pub use overlap::warnings;
 pub use sets::{SetHome, TREE_PREFIXES, TREE_VALUES, ranges_to_prefixes};
 pub use simplify::{Presence, simplify};
-pub use tables::{Run, SHORTEST_RUN, Step, Word, steps};
+pub use tables::{Chain, Run, SHORTEST_RUN, Step, Word};
 
 use crate::policy::{HeaderRef, Policy, Pred};
 use std::collections::BTreeSet;

@@ -5,6 +5,7 @@
 //! what a [`Table`](crate::table::Table) is, and costs about the same for ten thousand rows as for fifty.
 //! What is in no run is asked one by one.
 
+use super::cost::pred_cost;
 use super::demand::{base_terms, is_optional, width};
 use crate::policy::{Action, Compare, HeaderRef, Policy, Pred, Protocols, Relation, Term};
 use crate::table::{MOST_WORDS, Row, Table};
@@ -57,53 +58,86 @@ struct Boxes<'a> {
     statics: &'a BTreeSet<HeaderRef>,
 }
 
-/// How a chain is matched: statements from `first` on, with what is left of their conditions. `alone` are those
-/// that must stand by themselves.
-pub fn steps(
-    policy: &Policy,
-    statics: &BTreeSet<HeaderRef>,
-    shortest: usize,
-    first: usize,
-    conditions: &[Pred],
-    alone: &dyn Fn(usize) -> bool,
-) -> Vec<Step> {
-    let boxes = Boxes { protocols: &policy.protocols, statics };
-    let mut steps = Vec::new();
-    let mut run = Collected::default();
-    for (index, condition) in (first..).zip(conditions) {
-        let statement = &policy.statements[index];
-        if *condition == Pred::Const(false) {
-            continue;
-        }
-        let ends = matches!(statement.action, Action::Verdict(_)) && !statement.shadow;
-        let cells = if ends && !alone(index) { boxes.of(condition, true) } else { None };
-        match cells.filter(|cells| Collected::default().takes(cells)) {
-            Some(cells) if run.takes(&cells) => run.add(index, cells),
-            Some(cells) => {
-                run.flush(policy, shortest, &mut steps);
-                run.add(index, cells);
-            }
-            None => {
-                run.flush(policy, shortest, &mut steps);
-                steps.push(Step::One(index));
+/// Statements of a policy, with what is left of their conditions in one place of the program.
+pub struct Chain<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// The headers whose presence is known there.
+    pub statics: &'a BTreeSet<HeaderRef>,
+    /// The first statement.
+    pub first: usize,
+    /// What is left of its condition, and of those of the next ones.
+    pub conditions: &'a [Pred],
+}
+
+impl Chain<'_> {
+    /// How it is matched. Runs have `shortest` statements at least; those that are `alone` are in none.
+    pub fn steps(&self, shortest: usize, alone: &dyn Fn(usize) -> bool) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for piece in self.pieces(alone) {
+            match piece.run(&self.policy.protocols, shortest).filter(|run| run.table.parts()) {
+                Some(run) => steps.push(Step::Run(run)),
+                None => steps.extend(piece.statements.iter().map(|(index, _)| Step::One(*index))),
             }
         }
+        steps
     }
-    run.flush(policy, shortest, &mut steps);
-    steps
+
+    /// What it adds to a program's size, in comparisons.
+    pub fn cost(&self) -> u64 {
+        let one = |index: usize| pred_cost(&self.conditions[index - self.first]);
+        let piece = |piece: &Piece| match piece.is_run(SHORTEST_RUN) {
+            // Rows are data, which costs less than code.
+            true => piece.statements.iter().map(|(_, cells)| cells.len() as u64).sum::<u64>() / 4,
+            false => piece.statements.iter().map(|(index, _)| one(*index)).sum(),
+        };
+        self.pieces(&|_| false).iter().map(piece).sum()
+    }
+
+    /// Neighbours that may be a run, and others by themselves.
+    fn pieces(&self, alone: &dyn Fn(usize) -> bool) -> Vec<Piece> {
+        let boxes = Boxes { protocols: &self.policy.protocols, statics: self.statics };
+        let mut pieces: Vec<Piece> = Vec::new();
+        for (index, condition) in (self.first..).zip(self.conditions) {
+            let statement = &self.policy.statements[index];
+            if *condition == Pred::Const(false) {
+                continue;
+            }
+            let ends = matches!(statement.action, Action::Verdict(_)) && !statement.shadow;
+            let cells = if ends && !alone(index) { boxes.of(condition, true) } else { None };
+            match (cells.filter(|cells| Piece::default().takes(cells)), pieces.last_mut()) {
+                (Some(cells), Some(last)) if last.takes(&cells) => last.add(index, cells),
+                (Some(cells), _) => {
+                    let mut piece = Piece::default();
+                    piece.add(index, cells);
+                    pieces.push(piece);
+                }
+                (None, _) => {
+                    pieces.push(Piece {
+                        statements: vec![(index, Vec::new())],
+                        closed: true,
+                        ..Piece::default()
+                    });
+                }
+            }
+        }
+        pieces
+    }
 }
 
 /// Neighbours that may become a run.
 #[derive(Default)]
-struct Collected {
+struct Piece {
     statements: Vec<(usize, Vec<Cell>)>,
     words: BTreeSet<Word>,
+    /// It is one statement that is no boxes.
+    closed: bool,
 }
 
-impl Collected {
+impl Piece {
     fn takes(&self, cells: &[Cell]) -> bool {
         let more = cells.iter().flat_map(Cell::keys).filter(|word| !self.words.contains(word));
-        self.words.len() + more.collect::<BTreeSet<_>>().len() <= MOST_WORDS
+        !self.closed && self.words.len() + more.collect::<BTreeSet<_>>().len() <= MOST_WORDS
     }
 
     fn add(&mut self, index: usize, cells: Vec<Cell>) {
@@ -111,27 +145,26 @@ impl Collected {
         self.statements.push((index, cells));
     }
 
-    fn flush(&mut self, policy: &Policy, shortest: usize, steps: &mut Vec<Step>) {
-        let Collected { statements, words } = std::mem::take(self);
-        if statements.len() < shortest || words.is_empty() {
-            return steps.extend(statements.into_iter().map(|(index, _)| Step::One(index)));
+    fn is_run(&self, shortest: usize) -> bool {
+        !self.closed && self.statements.len() >= shortest && !self.words.is_empty()
+    }
+
+    fn run(&self, protocols: &Protocols, shortest: usize) -> Option<Run> {
+        if !self.is_run(shortest) {
+            return None;
         }
-        let words: Vec<Word> = words.into_iter().collect();
-        let bits: Vec<u8> = words.iter().map(|word| word.bits(&policy.protocols)).collect();
-        let row = |(index, cell): (usize, &Cell)| Row {
-            ranges: words
-                .iter()
-                .zip(&bits)
-                .map(|(word, bits)| cell.get(word).copied().unwrap_or((0, u64::MAX >> (64 - bits))))
-                .collect(),
+        let words: Vec<Word> = self.words.iter().cloned().collect();
+        let bits: Vec<u8> = words.iter().map(|word| word.bits(protocols)).collect();
+        let range = |cell: &Cell, word: &Word, bits: u8| {
+            cell.get(word).copied().unwrap_or((0, u64::MAX >> (64 - bits)))
+        };
+        let row = |index: usize, cell: &Cell| Row {
+            ranges: words.iter().zip(&bits).map(|(word, bits)| range(cell, word, *bits)).collect(),
             result: index as u32 + 1,
         };
-        let rows = statements.iter().flat_map(|(index, cells)| cells.iter().map(|cell| (*index, cell)));
-        let table = Table { words: bits.clone(), rows: rows.map(row).collect() };
-        match table.parts() {
-            true => steps.push(Step::Run(Run { words, table })),
-            false => steps.extend(statements.into_iter().map(|(index, _)| Step::One(index))),
-        }
+        let cells = self.statements.iter().flat_map(|(index, cells)| cells.iter().map(|cell| (*index, cell)));
+        let rows = cells.map(|(index, cell)| row(index, cell)).collect();
+        Some(Run { words, table: Table { words: bits, rows } })
     }
 }
 
@@ -232,8 +265,7 @@ impl Boxes<'_> {
         if inside.len() > MOST_BOXES {
             return None;
         }
-        let mut cells: Vec<Cell> =
-            inside.iter().flat_map(|range| self.cells(term, *range)).collect();
+        let mut cells: Vec<Cell> = inside.iter().flat_map(|range| self.cells(term, *range)).collect();
         match self.presence(term) {
             Some(word) if truth => {
                 for cell in &mut cells {
@@ -257,10 +289,7 @@ impl Boxes<'_> {
             return vec![whole(&[(Word::Low(term.clone()), (low as u64, high as u64), bits)])];
         }
         let cell = |above: (u64, u64), below: (u64, u64)| {
-            whole(&[
-                (Word::High(term.clone()), above, bits - 64),
-                (Word::Low(term.clone()), below, 64),
-            ])
+            whole(&[(Word::High(term.clone()), above, bits - 64), (Word::Low(term.clone()), below, 64)])
         };
         let ((first, from), (last, to)) = (halves(low), halves(high));
         if first == last {

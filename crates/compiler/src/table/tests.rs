@@ -45,7 +45,8 @@ fn keys(table: &Table, random: &[u64]) -> Vec<Vec<u64>> {
     for (nth, value) in random.iter().enumerate() {
         let key = (0..table.words.len()).map(|word| {
             let of = value.rotate_left(word as u32 * 13);
-            let range = table.rows.get((of % 251) as usize % table.rows.len().max(1)).map(|row| row.ranges[word]);
+            let range =
+                table.rows.get((of % 251) as usize % table.rows.len().max(1)).map(|row| row.ranges[word]);
             let (low, high) = range.unwrap_or((0, 0));
             let value = match (of >> 8) % 6 {
                 0 => low,

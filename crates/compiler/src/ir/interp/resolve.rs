@@ -2,8 +2,8 @@
 
 use crate::ir::analysis::Graph;
 use crate::ir::{
-    BinaryOp, Block, Inst, LimitRef, Op, Program, Relation, SetRef, StatementId, TableRef, Target, Terminator,
-    Value, Verdict,
+    BinaryOp, Block, Inst, LimitRef, Op, Program, Relation, SetRef, StatementId, TableRef, Target,
+    Terminator, Value, Verdict,
 };
 
 /// One step. Registers are the numbers of values; places are indices of steps. A step that may go

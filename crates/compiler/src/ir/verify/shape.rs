@@ -3,7 +3,7 @@
 use super::{Errors, Location};
 use crate::ir::analysis::constants;
 use crate::ir::build::upper_bound;
-use crate::ir::{BOOL, BinaryOp, Block, Inst, Op, Rule, Program, TableDecl, Target, Terminator, Type, Value};
+use crate::ir::{BOOL, BinaryOp, Block, Inst, Op, Program, Rule, TableDecl, Target, Terminator, Type, Value};
 use crate::table::MOST_WORDS;
 
 /// Holds every index to its table.
