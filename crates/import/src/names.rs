@@ -1,0 +1,84 @@
+//! Names that the language takes, each once, and addresses as it writes them.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Words that have a place of their own in a statement, and the default's name.
+const TAKEN: [&str; 13] = [
+    "and", "or", "not", "when", "in", "to", "burst", "per", "max", "timeout", "from", "default", "inner",
+];
+
+/// Longer ones would push the conditions off the page.
+const LONGEST: usize = 40;
+
+/// Names that were given.
+#[derive(Debug, Default)]
+pub(crate) struct Names(HashSet<String>);
+
+impl Names {
+    /// The wanted name, or the first of `name_2`, `name_3` … that is free.
+    pub(crate) fn give(&mut self, wanted: &str) -> String {
+        let wanted = name(wanted);
+        let numbered = (2..).map(|number| format!("{wanted}_{number}"));
+        let free = std::iter::once(wanted.clone()).chain(numbered).find(|name| !self.0.contains(name));
+        // The numbers do not end.
+        let name = free.unwrap_or(wanted);
+        self.0.insert(name.clone());
+        name
+    }
+}
+
+/// A text as a name: letters, digits and `_`, a letter first.
+pub(crate) fn name(text: &str) -> String {
+    let mut name = String::new();
+    for letter in text.chars() {
+        match letter {
+            _ if name.len() == LONGEST => break,
+            letter if letter.is_ascii_alphanumeric() => name.push(letter),
+            _ if name.is_empty() || name.ends_with('_') => {}
+            _ => name.push('_'),
+        }
+    }
+    let name = name.trim_end_matches('_');
+    match name.chars().next() {
+        None => "rule".into(),
+        Some(first) if first.is_ascii_digit() || TAKEN.contains(&name) => format!("_{name}"),
+        Some(_) => name.to_owned(),
+    }
+}
+
+/// A prefix as the language writes it, without the bits below its length; nothing if there is none of that
+/// length.
+pub(crate) fn network(address: IpAddr, length: u8) -> Option<String> {
+    let network = |address: IpAddr, whole: u8| match length == whole {
+        true => address.to_string(),
+        false => format!("{address}/{length}"),
+    };
+    match address {
+        IpAddr::V4(address) if length <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            Some(network(Ipv4Addr::from(u32::from(address) & mask).into(), 32))
+        }
+        IpAddr::V6(address) if length <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            Some(network(Ipv6Addr::from(u128::from(address) & mask).into(), 128))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_becomes_a_name() {
+        assert_eq!(name("allow SSH (office)"), "allow_SSH_office");
+        assert_eq!(name("22"), "_22");
+        assert_eq!(name("in"), "_in");
+        assert_eq!(name("…"), "rule");
+        assert_eq!(name(&"a".repeat(100)).len(), LONGEST);
+        let mut names = Names::default();
+        assert_eq!([names.give("a"), names.give("a"), names.give("a")], ["a", "a_2", "a_3"]);
+    }
+}
