@@ -272,13 +272,46 @@ const ICMPV6_TYPES: Types = &[
     ("mld2-listener-report", 143, None),
 ];
 
+/// Codes by nft's names, whatever the type.
+pub(crate) fn icmp_code(name: &str) -> Option<u8> {
+    named(ICMP_CODES, name).map(|(code, _)| code)
+}
+
+/// The same of ICMPv6.
+pub(crate) fn icmpv6_code(name: &str) -> Option<u8> {
+    named(ICMPV6_CODES, name).map(|(code, _)| code)
+}
+
+const ICMP_CODES: Types = &[
+    ("net-unreachable", 0, None),
+    ("host-unreachable", 1, None),
+    ("prot-unreachable", 2, None),
+    ("port-unreachable", 3, None),
+    ("frag-needed", 4, None),
+    ("net-prohibited", 9, None),
+    ("host-prohibited", 10, None),
+    ("admin-prohibited", 13, None),
+];
+
+const ICMPV6_CODES: Types = &[
+    ("no-route", 0, None),
+    ("admin-prohibited", 1, None),
+    ("addr-unreachable", 3, None),
+    ("port-unreachable", 4, None),
+    ("policy-fail", 5, None),
+    ("reject-route", 6, None),
+];
+
 /// The code point of a class of differentiated services.
 pub(crate) fn dscp(name: &str) -> Option<u8> {
     let name = name.to_ascii_lowercase();
+    // `ef`, `be`, `va`, `lephb`, `cs1`, `af11`.
     let digit = |index: usize| name.as_bytes().get(index).map(|byte| byte.wrapping_sub(b'0'));
     match (name.get(..2)?, name.len()) {
         ("ef", 2) => Some(46),
-        ("be", 2) => Some(0),
+        ("be" | "df", 2) => Some(0),
+        ("va", 2) => Some(44),
+        ("le", 5) => Some(1),
         ("cs", 3) => digit(2).filter(|class| *class < 8).map(|class| class * 8),
         ("af", 4) => {
             let class = digit(2).filter(|class| (1..=4).contains(class))?;

@@ -235,7 +235,10 @@ impl<'a> Matches<'a> {
     fn icmp(&mut self, number: u8, option: &Opt, value: &str, named: Option<(u8, Option<u8>)>) -> Said {
         let header = self.fixed_header(number)?;
         if number == 1 && matches!(value, "any" | "255") {
-            self.when.push(Condition::test(header));
+            match option.negated {
+                true => self.elsewhere = Some("no type is outside of all".into()),
+                false => self.when.push(Condition::test(header)),
+            }
             return Ok(());
         }
         let (kind, code) = match named {

@@ -1,7 +1,7 @@
 //! Constants: what nft writes → what the language writes.
 
 use crate::names::network;
-use crate::transport::{dscp, icmp_type, icmpv6_type, protocol_number, tcp_flag};
+use crate::transport::{dscp, icmp_code, icmp_type, icmpv6_code, icmpv6_type, protocol_number, tcp_flag};
 use serde_json::Value;
 
 /// How constants of a field are written.
@@ -15,7 +15,9 @@ pub(super) enum Type {
     Number(u8),
     Protocol,
     IcmpType,
+    IcmpCode,
     Icmpv6Type,
+    Icmpv6Code,
     TcpFlags,
     Dscp,
     EtherType,
@@ -31,6 +33,8 @@ impl Type {
             "inet_service" => Some(Type::Port),
             "inet_proto" => Some(Type::Protocol),
             "icmp_type" => Some(Type::IcmpType),
+            "icmp_code" => Some(Type::IcmpCode),
+            "icmpv6_code" => Some(Type::Icmpv6Code),
             "icmpv6_type" => Some(Type::Icmpv6Type),
             "ether_type" => Some(Type::EtherType),
             "dscp" => Some(Type::Dscp),
@@ -45,7 +49,7 @@ impl Type {
             Type::Ip6 => "ip6",
             Type::Mac => "mac",
             Type::Port => "port",
-            Type::Protocol | Type::IcmpType | Type::Icmpv6Type => "u8",
+            Type::Protocol | Type::IcmpType | Type::IcmpCode | Type::Icmpv6Type | Type::Icmpv6Code => "u8",
             Type::Dscp => "u6",
             Type::TcpFlags => "u12",
             Type::EtherType => "u16",
@@ -60,6 +64,8 @@ impl Type {
             Type::Protocol => protocol_number(name).map(u64::from),
             Type::IcmpType => icmp_type(name).filter(|(_, code)| code.is_none()).map(|(kind, _)| kind.into()),
             Type::Icmpv6Type => icmpv6_type(name).map(|(kind, _)| kind.into()),
+            Type::IcmpCode => icmp_code(name).map(u64::from),
+            Type::Icmpv6Code => icmpv6_code(name).map(u64::from),
             Type::TcpFlags => tcp_flag(name),
             Type::Dscp => dscp(name).map(u64::from),
             Type::EtherType => match name {
