@@ -20,9 +20,9 @@ pub(crate) fn read(text: &str) -> Result<Draft, Garbage> {
     };
     let mut acls = object.iter().map(|(id, acl)| Acl::read(id, acl)).collect::<Result<Vec<_>, _>>()?;
     acls.sort_by(|a, b| a.order().cmp(&b.order()));
-    let steps = acls.iter().map(|acl| {
-        Step::Statement(Statement::new(format!("acl_{}", acl.id), acl.condition(), Action::Drop))
-    });
+    let steps = acls
+        .iter()
+        .map(|acl| Step::Statement(Statement::new(format!("acl_{}", acl.id), acl.condition(), Action::Drop)));
     Ok(Draft { steps: steps.collect(), ..Draft::default() })
 }
 
@@ -53,7 +53,8 @@ impl Acl {
             })
         };
         let wrong_size = || {
-            Garbage::new(format!(".{id}.packet_size: not an interval")).help("such as `\"(400,500]\"`, or `\"*\"`")
+            Garbage::new(format!(".{id}.packet_size: not an interval"))
+                .help("such as `\"(400,500]\"`, or `\"*\"`")
         };
         let size = acl.get("packet_size").and_then(Value::as_str).ok_or_else(wrong_size)?;
         Ok(Acl {
@@ -111,10 +112,14 @@ impl Acl {
     }
 
     fn later_fragment(&self) -> Condition {
-        let number = |header: &str, field: &str| self.protocol.condition(header, field);
+        let number = |field: &str| match &self.protocol {
+            Values::One(number) => Condition::is(field, number),
+            Values::Except(numbers) => Condition::Is(field.into(), texts(numbers)).not(),
+            Values::Any => Condition::Always,
+        };
         Condition::any([
-            Condition::all([Condition::test("ip4.frag != 0"), number("ip4", "ip4.proto")]),
-            Condition::all([Condition::test("ip6.frag.frag != 0"), number("ip6.frag", "ip6.frag.nxt")]),
+            Condition::all([Condition::test("ip4.frag != 0"), number("ip4.proto")]),
+            Condition::all([Condition::test("ip6.frag.frag != 0"), number("ip6.frag.nxt")]),
         ])
     }
 }

@@ -29,6 +29,22 @@ pub(crate) fn entered<'a>(rules: &'a Ruleset, wanted: &[String]) -> Result<Vec<&
     }
 }
 
+/// Chains that packets enter and that are not imported.
+pub(crate) fn others(rules: &Ruleset, chosen: &[&Chain]) -> Vec<Finding> {
+    let is_other = |chain: &&Chain| {
+        chain.base.is_some() && does_something(chain) && !chosen.iter().any(|own| std::ptr::eq(*own, *chain))
+    };
+    let others = rules.chains.iter().filter(is_other);
+    let told = others.map(|chain| Finding {
+        kind: Kind::Ignored,
+        place: format!("chain {}", full_name(chain)),
+        chain: chain.name.clone(),
+        rule: format!("{} rules", chain.entries.len()),
+        why: format!("not asked for: `--chain {}`", full_name(chain)),
+    });
+    told.collect()
+}
+
 fn stage(hook: &str) -> usize {
     let order = ["ingress", "prerouting", "input", "forward", "output", "postrouting", "egress"];
     order.iter().position(|own| *own == hook).unwrap_or(order.len())
@@ -117,7 +133,8 @@ fn others_pass(family: Family, chains: &[&Chain]) -> Option<Step> {
     let header = family.header()?;
     let tables: Vec<&str> = chains.iter().map(|chain| chain.table.as_str()).collect();
     let statement = Statement::new(format!("not_{header}"), Condition::test(header).not(), Action::Pass);
-    let remark = format!("The table `{}` judges {} alone; all else goes on as before.", tables[0], told(family));
+    let remark =
+        format!("The table `{}` judges {} alone; all else goes on as before.", tables[0], told(family));
     Some(Step::Statement(statement.remark(remark)))
 }
 
@@ -243,9 +260,11 @@ impl<'a> Walk<'a> {
             _ => false,
         };
         if !fits {
-            return Err("a `limit` drops what is above its rate: that takes a rule that drops above the rate, \
+            return Err(
+                "a `limit` drops what is above its rate: that takes a rule that drops above the rate, \
                 or one that lets pass within it and is followed by one that drops the same packets"
-                .into());
+                    .into(),
+            );
         }
         if self.limits.contains(&rule.origin.place) {
             return Err("its chain is reached in several ways that share one bucket".into());

@@ -2,8 +2,9 @@
 
 use crate::condition::Condition;
 use crate::names::{self, Names};
+use crate::numbers::protocol_number;
 use crate::rule::{Family, Live, Set};
-use crate::transport::{header_of, protocol_number};
+use crate::transport::{carried, header_of};
 use crate::{Finding, Garbage, Kind};
 use std::net::IpAddr;
 
@@ -59,14 +60,20 @@ pub(crate) fn read(text: &str) -> Result<Vec<IpSet>, Garbage> {
             }
             ["add" | "-A", name, element, options @ ..] => {
                 let Some(set) = sets.iter_mut().find(|set| set.name == *name) else {
-                    return Err(Garbage::new(format!("line {} of the sets: no set is called `{name}`", index + 1))
-                        .help("give the whole of what `ipset save` writes"));
+                    return Err(Garbage::new(format!(
+                        "line {} of the sets: no set is called `{name}`",
+                        index + 1
+                    ))
+                    .help("give the whole of what `ipset save` writes"));
                 };
                 set.add(index + 1, element, options)?;
             }
             _ => {
-                return Err(Garbage::new(format!("line {} of the sets: no line of `ipset save`: `{line}`", index + 1))
-                    .help("write the file with `ipset save`"));
+                return Err(Garbage::new(format!(
+                    "line {} of the sets: no line of `ipset save`: `{line}`",
+                    index + 1
+                ))
+                .help("write the file with `ipset save`"));
             }
         }
     }
@@ -85,7 +92,9 @@ fn create(line: usize, text: &str, name: &str, called: String, kind: &str, optio
             "ip" | "net" => set.parts.push(Part::Address),
             "port" => set.parts.push(Part::Port),
             "mac" => set.parts.push(Part::Mac),
-            other => set.refused = Some(format!("a set of `{kind}` holds what is not in a packet: `{other}`")),
+            other => {
+                set.refused = Some(format!("a set of `{kind}` holds what is not in a packet: `{other}`"))
+            }
         }
     }
     if let Some(timeout) = after("timeout") {
@@ -105,15 +114,16 @@ impl IpSet {
         if self.refused.is_some() {
             return Ok(());
         }
-        let wrong = || Garbage::new(format!("line {line} of the sets: no element of `{}`: `{text}`", self.name));
+        let wrong =
+            || Garbage::new(format!("line {line} of the sets: no element of `{}`: `{text}`", self.name));
         if texts.len() != self.parts.len() {
             return Err(wrong());
         }
         let mut element = Element { protocol: None, values: Vec::new() };
         for (part, text) in self.parts.clone().into_iter().zip(texts) {
             let value = match part {
-                Part::Address => address(text),
-                Part::Mac => Some(text.to_ascii_lowercase()),
+                Part::Address => address(text).filter(|value| value.contains(':') == self.six),
+                Part::Mac => names::mac(text),
                 Part::Port => port(text, &mut element.protocol),
             };
             element.values.push(value.ok_or_else(wrong)?);
@@ -138,7 +148,10 @@ impl IpSet {
             place: format!("line {} of the sets", self.line),
             chain: String::new(),
             rule: self.text.clone(),
-            why: format!("{} of its elements had a lifetime; they stay as long as the policy runs", self.fading),
+            why: format!(
+                "{} of its elements had a lifetime; they stay as long as the policy runs",
+                self.fading
+            ),
         });
         let types = self.parts.iter().map(|part| match part {
             Part::Mac => "mac",
@@ -162,7 +175,11 @@ impl IpSet {
         }
         let sides: Vec<&str> = sides.split(',').collect();
         if sides.len() < self.parts.len() || sides.iter().any(|side| !matches!(*side, "src" | "dst")) {
-            return Err(format!("`{}` needs a side, `src` or `dst`, for each part of `{}`", sides.join(","), self.name));
+            return Err(format!(
+                "`{}` needs a side, `src` or `dst`, for each part of `{}`",
+                sides.join(","),
+                self.name
+            ));
         }
         let fields = |header: &str| {
             let named = self.parts.iter().zip(&sides).map(|(part, side)| match part {
@@ -194,10 +211,9 @@ impl IpSet {
         let values: Vec<String> = own.map(|element| joined(element.values.clone())).collect();
         let numbers = protocol.map_or(vec![6, 17], |number| vec![number]);
         let each = numbers.into_iter().map(|number| match header_of(number) {
-            Some((header, true)) => Ok(Condition::all([
-                crate::transport::carried(family, number),
-                Condition::Is(fields(header), values.clone()),
-            ])),
+            Some((header, true)) => {
+                Ok(Condition::all([carried(family, number), Condition::Is(fields(header), values.clone())]))
+            }
             _ => Err(format!("`{}` has elements with types of ICMP for ports", self.name)),
         });
         Ok(Condition::any(each.collect::<Result<Vec<_>, _>>()?))
@@ -215,7 +231,8 @@ pub(crate) fn address(text: &str) -> Option<String> {
         let ordered = low.is_ipv4() == high.is_ipv4() && low <= high;
         return ordered.then(|| if low == high { low.to_string() } else { format!("{low}..{high}") });
     }
-    let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let (address, length) =
+        text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
     let address: IpAddr = address.trim().parse().ok()?;
     let whole = if address.is_ipv6() { 128 } else { 32 };
     names::network(address, length.map_or(Some(whole), |length| length.trim().parse().ok())?)
@@ -231,7 +248,10 @@ fn port(text: &str, protocol: &mut Option<u8>) -> Option<String> {
         None => text,
     };
     match ports.split_once('-') {
-        Some((low, high)) => Some(format!("{}..{}", low.parse::<u16>().ok()?, high.parse::<u16>().ok()?)),
+        Some((low, high)) => {
+            let (low, high): (u16, u16) = (low.parse().ok()?, high.parse().ok()?);
+            (low <= high).then(|| format!("{low}..{high}"))
+        }
         None => ports.parse::<u16>().ok().map(|port| port.to_string()),
     }
 }

@@ -3,6 +3,7 @@
 mod matches;
 mod rates;
 mod target;
+mod values;
 mod words;
 
 use crate::names;
@@ -10,8 +11,8 @@ use crate::rule::{Base, Chain, Entry, Family, Origin, Rule, Ruleset};
 use crate::{Format, Garbage, Kind, Options, ipset};
 use matches::Matches;
 pub(crate) use matches::packet_type;
-pub(crate) use target::REJECTED;
 use std::collections::HashMap;
+pub(crate) use target::REJECTED;
 use target::Verdict;
 use words::Word;
 
@@ -101,7 +102,8 @@ impl Reader<'_> {
             filters: table != "nat",
             drops: policy == "DROP",
         });
-        let chain = Chain { table, name: name.to_owned(), family: self.known.family, base, entries: Vec::new() };
+        let chain =
+            Chain { table, name: name.to_owned(), family: self.known.family, base, entries: Vec::new() };
         self.rules.chains.push(chain);
         Ok(())
     }
@@ -190,7 +192,8 @@ fn rule(
             return Err(refused(format!("another rule fills the same buckets, `{name}`")));
         }
     }
-    let name = found.comment.as_ref().map_or_else(|| format!("{}_{position}", origin.chain), |c| names::name(c));
+    let name =
+        found.comment.as_ref().map_or_else(|| format!("{}_{position}", origin.chain), |c| names::name(c));
     let Verdict { target, changed } = verdict;
     let chosen = found.comment.is_some();
     let (when, limit) = found.finish()?;

@@ -13,6 +13,7 @@ mod iptables;
 mod list;
 mod names;
 mod nft;
+mod numbers;
 mod rule;
 mod transport;
 mod write;
@@ -170,7 +171,9 @@ pub fn guess(text: &str) -> Result<Format, Garbage> {
         return Ok(if iptables::is_v6(text) { Format::Ip6tables } else { Format::Iptables });
     }
     if text.lines().any(|line| line.starts_with("table ") && line.trim_end().ends_with('{')) {
-        return Err(Garbage::new("line 1: this is nft's text form").help("import its JSON: `nft -j list ruleset`"));
+        return Err(
+            Garbage::new("line 1: this is nft's text form").help("import its JSON: `nft -j list ruleset`")
+        );
     }
     if list::looks_like(text) {
         return Ok(Format::List);
@@ -205,7 +208,7 @@ fn not_json(error: &serde_json::Error) -> Garbage {
 fn from_chains(rules: Ruleset, options: &Options) -> Result<write::Draft, Garbage> {
     let chains = flow::entered(&rules, &options.chains)?;
     let mut flow = flow::flatten(&rules, &chains)?;
-    let said = rules.findings.iter().cloned().map(write::Step::Finding);
+    let said = flow::others(&rules, &chains).into_iter().map(write::Step::Finding);
     flow.steps.splice(0..0, said);
     let about = chains.iter().map(|chain| format!("chain `{}` of table `{}`", chain.name, chain.table));
     Ok(write::Draft {

@@ -51,7 +51,11 @@ fn not_an_address(number: usize, line: &str) -> Finding {
 fn stem(source: &str) -> &str {
     let file = source.rsplit('/').next().unwrap_or(source);
     let stem = file.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(file);
-    if stem.chars().any(|letter| letter.is_ascii_alphanumeric()) && source != "<stdin>" { stem } else { "listed" }
+    if stem.chars().any(|letter| letter.is_ascii_alphanumeric()) && source != "<stdin>" {
+        stem
+    } else {
+        "listed"
+    }
 }
 
 /// Whether the first line that says something is an address.

@@ -4,9 +4,8 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Words that have a place of their own in a statement, and the default's name.
-const TAKEN: [&str; 13] = [
-    "and", "or", "not", "when", "in", "to", "burst", "per", "max", "timeout", "from", "default", "inner",
-];
+const TAKEN: [&str; 13] =
+    ["and", "or", "not", "when", "in", "to", "burst", "per", "max", "timeout", "from", "default", "inner"];
 
 /// Longer ones would push the conditions off the page.
 const LONGEST: usize = 40;
@@ -45,6 +44,13 @@ pub(crate) fn name(text: &str) -> String {
         Some(first) if first.is_ascii_digit() || TAKEN.contains(&name) => format!("_{name}"),
         Some(_) => name.to_owned(),
     }
+}
+
+/// An Ethernet address as the language writes it.
+pub(crate) fn mac(text: &str) -> Option<String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let is_byte = |part: &&str| part.len() == 2 && u8::from_str_radix(part, 16).is_ok();
+    (parts.len() == 6 && parts.iter().all(is_byte)).then(|| text.to_ascii_lowercase())
 }
 
 /// A prefix as the language writes it, without the bits below its length; nothing if there is none of that

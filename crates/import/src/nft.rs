@@ -18,7 +18,8 @@ use sets::NamedSet;
 pub(crate) fn read(text: &str, options: &Options) -> Result<Ruleset, Garbage> {
     let value: Value = serde_json::from_str(text).map_err(|error| not_json(&error))?;
     let Some(objects) = value.get("nftables").and_then(Value::as_array) else {
-        return Err(Garbage::new(".nftables: there is no such list").help("write the file with `nft -j list ruleset`"));
+        return Err(Garbage::new(".nftables: there is no such list")
+            .help("write the file with `nft -j list ruleset`"));
     };
     let mut rules = Ruleset::default();
     let mut sets = Vec::new();
@@ -90,7 +91,9 @@ fn add_rule(
     let Some(chain) = rules.chains.iter_mut().find(|chain| chain.table == table && chain.name == name) else {
         return match family_of(text(path, rule, "family")?) {
             None => Ok(()),
-            Some(_) => Err(Garbage::new(format!("{path}.chain: no chain is called `{name}`")).help(AS_PRINTED)),
+            Some(_) => {
+                Err(Garbage::new(format!("{path}.chain: no chain is called `{name}`")).help(AS_PRINTED))
+            }
         };
     };
     let Some(statements) = rule.get("expr").and_then(Value::as_array) else {
@@ -177,7 +180,8 @@ impl Reading<'_> {
         let mut entries = Vec::new();
         let mut counts = false;
         for (index, statement) in statements.iter().enumerate() {
-            let (verb, about) = single(statement).ok_or_else(|| refused("a statement that is no object".into()))?;
+            let (verb, about) =
+                single(statement).ok_or_else(|| refused("a statement that is no object".into()))?;
             match verb {
                 "counter" if statements[index + 1..].iter().any(|next| next.get("match").is_some()) => {
                     entries.push(self.rule(&found, Target::Count, None)?);
@@ -210,12 +214,7 @@ impl Reading<'_> {
         Ok(entries)
     }
 
-    fn rule(
-        &self,
-        found: &Matches,
-        target: Target,
-        changed: Option<&str>,
-    ) -> Result<Entry, (Kind, String)> {
+    fn rule(&self, found: &Matches, target: Target, changed: Option<&str>) -> Result<Entry, (Kind, String)> {
         let (when, limit) = found.conditions()?;
         let (name, chosen) = self.call.clone();
         let changed = changed.map(str::to_owned);

@@ -8,8 +8,6 @@ use crate::{Finding, Kind};
 pub(crate) struct Ruleset {
     pub(crate) chains: Vec<Chain>,
     pub(crate) sets: Vec<Set>,
-    /// What to say about the whole.
-    pub(crate) findings: Vec<Finding>,
 }
 
 /// A chain of a table. Tables are name spaces: jumps stay inside one.
@@ -169,8 +167,8 @@ pub(crate) fn rate(amount: u64, unit: &str) -> Option<String> {
         "s" | "sec" | "second" => (amount, "s"),
         "m" | "min" | "minute" => (amount, "m"),
         "h" | "hour" => (amount, "h"),
-        "d" | "day" if amount % 24 == 0 => (amount / 24, "h"),
-        "week" if amount % 168 == 0 => (amount / 168, "h"),
+        "d" | "day" if amount.is_multiple_of(24) => (amount / 24, "h"),
+        "week" if amount.is_multiple_of(168) => (amount / 168, "h"),
         _ => return None,
     };
     (amount > 0).then(|| format!("{amount}/{period}"))

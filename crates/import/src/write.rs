@@ -108,7 +108,8 @@ fn joined(a: &[Condition], b: &[Condition]) -> Option<Vec<Condition>> {
 
 /// What chains of these hooks saw, and a policy at an interface sees.
 pub(crate) fn remarks_on(chains: &[&Chain]) -> Vec<String> {
-    let hooks: Vec<&str> = chains.iter().filter_map(|chain| Some(chain.base.as_ref()?.hook.as_str())).collect();
+    let hooks: Vec<&str> =
+        chains.iter().filter_map(|chain| Some(chain.base.as_ref()?.hook.as_str())).collect();
     let mut remarks = Vec::new();
     for hook in hooks {
         remarks.extend(match hook {
@@ -169,7 +170,7 @@ fn merged(steps: Vec<Step>) -> Vec<Step> {
 fn shorten(steps: &mut [Step], sets: &mut Vec<Set>) {
     let mut names = Names::default();
     sets.iter().for_each(|set| drop(names.give(&set.name)));
-    let mut made: Vec<(Vec<String>, String, String)> = Vec::new();
+    let declared = sets.len();
     for step in steps {
         let Step::Statement(statement) = step else { continue };
         let name = statement.name.clone();
@@ -178,13 +179,15 @@ fn shorten(steps: &mut [Step], sets: &mut Vec<Set>) {
             if values.len() <= LONG {
                 return;
             }
-            let known = made.iter().find(|(own, of, _)| own == values && of == field);
-            let set = known.map(|(.., name)| name.clone()).unwrap_or_else(|| names.give(&name));
-            if known.is_none() {
-                let types = field.trim_matches(['(', ')']).split(", ").map(type_of).collect();
-                sets.push(Set { name: set.clone(), types, elements: values.clone(), live: None, changed: None });
-                made.push((values.clone(), field.clone(), set.clone()));
-            }
+            let types: Vec<String> = field.trim_matches(['(', ')']).split(", ").map(type_of).collect();
+            let known = sets[declared..].iter().find(|set| set.elements == *values && set.types == types);
+            let known = known.map(|set| set.name.clone());
+            let set = known.unwrap_or_else(|| {
+                let set = names.give(&name);
+                let elements = values.clone();
+                sets.push(Set { name: set.clone(), types, elements, live: None, changed: None });
+                set
+            });
             *condition = Condition::InSet(field.clone(), set);
         });
     }
@@ -217,7 +220,9 @@ fn head(format: Format, source: &str, about: &str, remarks: &[String], findings:
         comment(
             &mut text,
             "",
-            &format!("Not as it was: {refused} refused, {changed} changed; each stands where its rule stood."),
+            &format!(
+                "Not as it was: {refused} refused, {changed} changed; each stands where its rule stood."
+            ),
         );
     }
     text.push('\n');
@@ -261,7 +266,7 @@ fn write_set(text: &mut String, set: &Set) {
         _ => {
             text.push_str(" = {\n");
             let words = set.elements.iter().map(|element| format!("{element},"));
-            filled(words).iter().for_each(|line| text.push_str(&format!("    {line}\n")));
+            filled(words, WIDTH - 8).iter().for_each(|line| text.push_str(&format!("    {line}\n")));
             text.push('}');
         }
     }
@@ -329,16 +334,16 @@ fn write_statement(text: &mut String, statement: &Statement, name: &str) {
 /// Foreign text stays on its line, whatever it holds.
 fn comment(text: &mut String, indent: &str, what: &str) {
     let printable: String = what.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    for line in filled(printable.split_whitespace().map(str::to_owned)) {
+    for line in filled(printable.split_whitespace().map(str::to_owned), WIDTH) {
         let _ = writeln!(text, "# {indent}{line}");
     }
 }
 
-fn filled(words: impl Iterator<Item = String>) -> Vec<String> {
+fn filled(words: impl Iterator<Item = String>, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
         match lines.last_mut() {
-            Some(line) if line.len() + word.len() < WIDTH => {
+            Some(line) if line.len() + word.len() < width => {
                 line.push(' ');
                 line.push_str(&word);
             }

@@ -1,14 +1,14 @@
 //! What a rule matches: options → conditions.
 
 use super::rates::Rates;
+use super::values::{Address, flags, integer, number, numbered_type, prefix, range};
 use super::words::Opt;
 use super::{Aside, Known};
 use crate::Kind;
 use crate::condition::Condition;
-use crate::names;
 use crate::rule::{Family, Limit};
-use crate::transport::{self, Transport, header_of, tcp_flag};
-use std::net::IpAddr;
+use crate::transport::{self, Transport, header_of};
+use crate::{ipset, names, numbers};
 
 /// Conditions of one rule, as its options are read.
 pub(super) struct Matches<'a> {
@@ -84,34 +84,45 @@ impl<'a> Matches<'a> {
                 let relation = if option.negated { "==" } else { "!=" };
                 self.when.push(Condition::test(format!("ip4.frag {relation} 0")));
             }
-            "--sport" | "--source-port" | "--sports" | "--source-ports" => return self.ports("srcport", option, value),
+            "--sport" | "--source-port" | "--sports" | "--source-ports" => {
+                return self.ports("srcport", option, value);
+            }
             "--dport" | "--destination-port" | "--dports" | "--destination-ports" => {
                 return self.ports("dstport", option, value);
             }
             "--ports" => return self.ports("port", option, value),
             "--syn" => return self.flags(option.negated, "FIN,SYN,RST,ACK", "SYN"),
             "--tcp-flags" => {
-                let value = option.values.get(1).map(String::as_str).unwrap_or_default();
-                return self.flags(option.negated, &option.values[0], value);
+                let bits = option.values.get(1).map(String::as_str).unwrap_or_default();
+                return self.flags(option.negated, value, bits);
             }
-            "--icmp-type" => return self.icmp(1, option, value, transport::icmp_type(value)),
-            "--icmpv6-type" => return self.icmp(58, option, value, transport::icmpv6_type(value)),
+            "--icmp-type" => return self.icmp(1, option, value, numbers::icmp_type(value)),
+            "--icmpv6-type" => return self.icmp(58, option, value, numbers::icmpv6_type(value)),
             "--length" => self.relation(option, ip, &format!("{ip}.len"), range(value, 0xffff)?),
-            "--ttl-eq" | "--ttl" | "--hl-eq" => self.relation(option, ip, &format!("{ip}.ttl"), number(value)?),
-            "--ttl-lt" | "--hl-lt" => self.when.push(Condition::test(format!("{ip}.ttl < {}", number(value)?))),
-            "--ttl-gt" | "--hl-gt" => self.when.push(Condition::test(format!("{ip}.ttl > {}", number(value)?))),
+            "--ttl-eq" | "--ttl" | "--hl-eq" => {
+                self.relation(option, ip, &format!("{ip}.ttl"), number(value, 255)?)
+            }
+            "--ttl-lt" | "--hl-lt" => {
+                self.when.push(Condition::test(format!("{ip}.ttl < {}", number(value, 255)?)))
+            }
+            "--ttl-gt" | "--hl-gt" => {
+                self.when.push(Condition::test(format!("{ip}.ttl > {}", number(value, 255)?)))
+            }
             "--tos" => return self.tos(option, value),
-            "--dscp" => self.relation(option, ip, &format!("{ip}.dscp"), number(value)?),
+            "--dscp" => self.relation(option, ip, &format!("{ip}.dscp"), number(value, 63)?),
             "--dscp-class" => {
-                let class = transport::dscp(value).ok_or_else(|| format!("no class is called `{value}`"))?;
+                let class = numbers::dscp(value).ok_or_else(|| format!("no class is called `{value}`"))?;
                 self.relation(option, ip, &format!("{ip}.dscp"), class.to_string());
             }
-            "--ecn-ip-ect" => self.relation(option, ip, &format!("{ip}.ecn"), number(value)?),
+            "--ecn-ip-ect" => self.relation(option, ip, &format!("{ip}.ecn"), number(value, 3)?),
             "--ecn-tcp-cwr" => return self.flags(option.negated, "CWR", "CWR"),
             "--ecn-tcp-ece" => return self.flags(option.negated, "ECE", "ECE"),
-            "--src-range" => self.relation(option, ip, &format!("{ip}.src"), value.replace('-', "..")),
-            "--dst-range" => self.relation(option, ip, &format!("{ip}.dst"), value.replace('-', "..")),
-            "--mac-source" => self.relation(option, "eth", "eth.src", value.to_ascii_lowercase()),
+            "--src-range" => self.relation(option, ip, &format!("{ip}.src"), self.span(value)?),
+            "--dst-range" => self.relation(option, ip, &format!("{ip}.dst"), self.span(value)?),
+            "--mac-source" => {
+                let mac = names::mac(value).ok_or_else(|| format!("`{value}` is no Ethernet address"))?;
+                self.relation(option, "eth", "eth.src", mac);
+            }
             "--pkt-type" => return self.packet_type(option.negated, value),
             "--espspi" => self.spi(50, option, value)?,
             "--ahspi" => self.spi(51, option, value)?,
@@ -137,7 +148,8 @@ impl<'a> Matches<'a> {
         if name == "all" {
             return Ok(());
         }
-        let number = transport::protocol_number(name).ok_or_else(|| format!("no protocol is called `{name}`"))?;
+        let number =
+            numbers::protocol_number(name).ok_or_else(|| format!("no protocol is called `{name}`"))?;
         match (number, self.known.family) {
             // iptables' word for all of them.
             (0, Family::V4) => return Ok(()),
@@ -167,7 +179,7 @@ impl<'a> Matches<'a> {
     /// A header that the option itself names.
     fn fixed_header(&mut self, number: u8) -> Result<&'static str, String> {
         if self.transport.named() != [number] {
-            return Err(format!("this needs `-p {number}`"));
+            return Err(format!("this needs the protocol it is about: `-p {number}`"));
         }
         self.transport.header(number);
         header_of(number).map(|(header, _)| header).ok_or_else(|| format!("protocol {number} is not known"))
@@ -199,6 +211,12 @@ impl<'a> Matches<'a> {
         Ok(())
     }
 
+    /// `10.0.0.1-10.0.0.9`
+    fn span(&self, text: &str) -> Result<String, String> {
+        let own = ipset::address(text).filter(|span| span.contains(':') == (self.known.family == Family::V6));
+        own.ok_or_else(|| format!("`{text}` is no range of addresses"))
+    }
+
     fn interface(&mut self, option: &Opt, pattern: &str) -> Said {
         let is_it = |name: &str| match pattern.strip_suffix('+') {
             Some(start) => name.starts_with(start),
@@ -207,11 +225,22 @@ impl<'a> Matches<'a> {
         let here = match self.known.options.interface.as_deref() {
             Some(own) => is_it(own),
             None if pattern == "lo" => false,
-            None => return Err(format!("say which interface the edge is at: `--interface {}`", pattern.replace('+', "0"))),
+            None => {
+                return Err(format!(
+                    "say which interface the edge is at: `--interface {}`",
+                    pattern.replace('+', "0")
+                ));
+            }
         };
         if here == option.negated {
-            let not = if option.negated { "not " } else { "" };
-            self.elsewhere = Some(format!("it is about packets that do {not}come in by `{pattern}`: none at this edge"));
+            self.elsewhere = Some(match option.negated {
+                false => {
+                    format!("it is about packets that come in by `{pattern}`, and none at this edge does")
+                }
+                true => {
+                    format!("it is about packets that do not come in by `{pattern}`, and all at this edge do")
+                }
+            });
         }
         Ok(())
     }
@@ -262,7 +291,7 @@ impl<'a> Matches<'a> {
 
     fn tos(&mut self, option: &Opt, value: &str) -> Said {
         let (value, mask) = value.split_once('/').unwrap_or((value, "0xff"));
-        let (value, mask) = (integer(value)?, integer(mask)?);
+        let (value, mask) = (integer(value, 0xff)?, integer(mask, 0xff)?);
         let relation = if option.negated { "!=" } else { "==" };
         let field = format!("{}.dsfield", self.ip());
         self.when.push(Condition::test(match mask {
@@ -273,7 +302,8 @@ impl<'a> Matches<'a> {
     }
 
     fn packet_type(&mut self, negated: bool, value: &str) -> Said {
-        let condition = packet_type(value).ok_or("whether a packet is for this machine is not in its frame")?;
+        let condition =
+            packet_type(value).ok_or("whether a packet is for this machine is not in its frame")?;
         self.when.push(if negated { condition.not() } else { condition });
         Ok(())
     }
@@ -287,7 +317,9 @@ impl<'a> Matches<'a> {
 
     fn set(&mut self, option: &Opt, name: &str) -> Said {
         let Some(set) = self.known.sets.iter().find(|set| set.name == name) else {
-            return Err(format!("set `{name}` is not in this file: `--ipset FILE` with what `ipset save` writes"));
+            return Err(format!(
+                "set `{name}` is not in this file: `--ipset FILE` with what `ipset save` writes"
+            ));
         };
         let sides = option.values.get(1).map(String::as_str).unwrap_or_default();
         let condition = set.condition(sides, self.known.family)?;
@@ -323,8 +355,28 @@ pub(crate) fn packet_type(name: &str) -> Option<Condition> {
 /// Modules whose options are known here; of others, why not.
 fn module(name: &str) -> Said {
     const KNOWN: [&str; 22] = [
-        "ah", "comment", "dscp", "ecn", "esp", "hashlimit", "hl", "icmp", "icmp6", "icmpv6", "iprange", "length",
-        "limit", "mac", "multiport", "pkttype", "sctp", "set", "tcp", "tos", "ttl", "udp",
+        "ah",
+        "comment",
+        "dscp",
+        "ecn",
+        "esp",
+        "hashlimit",
+        "hl",
+        "icmp",
+        "icmp6",
+        "icmpv6",
+        "iprange",
+        "length",
+        "limit",
+        "mac",
+        "multiport",
+        "pkttype",
+        "sctp",
+        "set",
+        "tcp",
+        "tos",
+        "ttl",
+        "udp",
     ];
     if KNOWN.contains(&name) || name == "udplite" {
         return Ok(());
@@ -342,83 +394,4 @@ fn module(name: &str) -> Said {
         "addrtype" | "rpfilter" => format!("`{name}` asks this machine's routes"),
         _ => format!("the match `{name}` has no counterpart"),
     })
-}
-
-/// An address as `-s` takes it.
-enum Address {
-    /// All of them.
-    Any,
-    Prefix(String),
-    /// Bits under a mask that is no prefix.
-    Masked((u32, u32)),
-}
-
-fn prefix(text: &str, family: Family) -> Result<Address, String> {
-    let (address, mask) = text.split_once('/').map_or((text, None), |(address, mask)| (address, Some(mask)));
-    let ip: IpAddr = address.parse().map_err(|_| format!("`{text}` is no address"))?;
-    if ip.is_ipv6() != (family == Family::V6) {
-        return Err(format!("`{text}` is of the other family"));
-    }
-    let whole = if ip.is_ipv6() { 128 } else { 32 };
-    let length = match (mask, mask.and_then(|mask| mask.parse::<IpAddr>().ok())) {
-        (None, _) => whole,
-        (_, Some(IpAddr::V4(mask))) => {
-            let mask = u32::from(mask);
-            if mask.leading_ones() + mask.trailing_zeros() < 32 {
-                let IpAddr::V4(address) = ip else { return Err(format!("`{text}` is no address")) };
-                return Ok(Address::Masked((address.into(), mask)));
-            }
-            mask.leading_ones() as u8
-        }
-        (_, Some(IpAddr::V6(mask))) => {
-            let mask = u128::from(mask);
-            if mask.count_ones() != mask.leading_ones() {
-                return Err("a mask of IPv6 that is no prefix".into());
-            }
-            mask.leading_ones() as u8
-        }
-        (Some(mask), None) => mask.parse().map_err(|_| format!("`{text}` is no address"))?,
-    };
-    match length {
-        0 => Ok(Address::Any),
-        _ => names::network(ip, length).map(Address::Prefix).ok_or_else(|| format!("`{text}` is no prefix")),
-    }
-}
-
-/// `80`, `80:90`, `:90`, `80:`
-fn range(text: &str, most: u64) -> Result<String, String> {
-    let Some((low, high)) = text.split_once(':') else { return number(text) };
-    let low = if low.is_empty() { 0 } else { integer(low)? };
-    let high = if high.is_empty() { most } else { integer(high)? };
-    match low.cmp(&high) {
-        std::cmp::Ordering::Equal => Ok(low.to_string()),
-        std::cmp::Ordering::Less => Ok(format!("{low}..{high}")),
-        std::cmp::Ordering::Greater => Err(format!("`{text}` ends before it begins")),
-    }
-}
-
-fn number(text: &str) -> Result<String, String> {
-    integer(text).map(|number| number.to_string())
-}
-
-fn integer(text: &str) -> Result<u64, String> {
-    let parsed = match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|_| format!("`{text}` is no number"))
-}
-
-fn flags(text: &str) -> Result<u64, String> {
-    let mut bits = text.split(',').map(|name| tcp_flag(name).ok_or_else(|| format!("no flag is called `{name}`")));
-    bits.try_fold(0, |all, bit| Ok(all | bit?))
-}
-
-/// `3` or `3/1`
-fn numbered_type(text: &str) -> Result<(u8, Option<u8>), String> {
-    let byte = |text: &str| integer(text).ok().and_then(|number| u8::try_from(number).ok());
-    let (kind, code) = text.split_once('/').map_or((text, None), |(kind, code)| (kind, Some(code)));
-    let wrong = || format!("no type of ICMP is called `{text}`");
-    let code = code.map(|code| byte(code).ok_or_else(wrong)).transpose()?;
-    Ok((byte(kind).ok_or_else(wrong)?, code))
 }

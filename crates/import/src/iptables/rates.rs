@@ -84,9 +84,8 @@ fn masked(ip: &str, side: &str, mask: Option<u8>) -> String {
 /// `10/sec`
 fn packets(text: &str) -> Result<String, String> {
     let (amount, unit) = text.split_once('/').unwrap_or((text, "sec"));
-    let amount: u64 = amount.parse().map_err(|_| {
-        format!("the rate `{text}` counts bytes of IP, Weir those of frames")
-    })?;
+    let amount: u64 =
+        amount.parse().map_err(|_| format!("the rate `{text}` counts bytes of IP, Weir those of frames"))?;
     rate(amount, unit).ok_or_else(|| format!("the rate `{text}` is no whole number of packets an hour"))
 }
 

@@ -26,7 +26,9 @@ pub(super) fn read(words: &[Word]) -> Result<Verdict, Aside> {
         "REJECT" => Ok(Verdict { target: Target::Drop, changed: Some(REJECTED.into()) }),
         other => match ASIDE.iter().find(|(own, ..)| *own == other) {
             Some((_, kind, why)) => Err((*kind, (*why).to_owned())),
-            None if is_builtin(other) => Err((Kind::Refused, format!("the target `{other}` has no counterpart"))),
+            None if is_builtin(other) => {
+                Err((Kind::Refused, format!("the target `{other}` has no counterpart")))
+            }
             None => plain(Target::Jump(other.to_owned())),
         },
     }
@@ -37,9 +39,30 @@ pub(crate) const REJECTED: &str = "`reject` also answers the sender; the stateme
 /// Extensions are in capitals; chains may be, too, and these names are taken.
 fn is_builtin(name: &str) -> bool {
     const OTHERS: [&str; 24] = [
-        "AUDIT", "CHECKSUM", "CLASSIFY", "CLUSTERIP", "CONNMARK", "CONNSECMARK", "DNPT", "DSCP", "ECN", "HL", "HMARK",
-        "IDLETIMER", "LED", "MARK", "QUEUE", "RATEEST", "SECMARK", "SNPT", "SYNPROXY", "TCPOPTSTRIP", "TEE", "TOS",
-        "TPROXY", "TTL",
+        "AUDIT",
+        "CHECKSUM",
+        "CLASSIFY",
+        "CLUSTERIP",
+        "CONNMARK",
+        "CONNSECMARK",
+        "DNPT",
+        "DSCP",
+        "ECN",
+        "HL",
+        "HMARK",
+        "IDLETIMER",
+        "LED",
+        "MARK",
+        "QUEUE",
+        "RATEEST",
+        "SECMARK",
+        "SNPT",
+        "SYNPROXY",
+        "TCPOPTSTRIP",
+        "TEE",
+        "TOS",
+        "TPROXY",
+        "TTL",
     ];
     OTHERS.contains(&name)
 }

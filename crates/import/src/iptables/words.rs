@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn quotes_hold_words_together() {
-        let words = split(r#"-A INPUT -m comment --comment "a \"b\" -j c" ! -s 10.0.0.1 -j ACCEPT"#).expect("words");
+        let words =
+            split(r#"-A INPUT -m comment --comment "a \"b\" -j c" ! -s 10.0.0.1 -j ACCEPT"#).expect("words");
         assert_eq!(words[5], Word { text: r#"a "b" -j c"#.into(), quoted: true });
         let (matches, target) = parts(&words[2..]);
         assert_eq!(target.len(), 2);

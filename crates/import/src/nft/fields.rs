@@ -1,6 +1,6 @@
 //! What nft compares → fields of the language.
 
-use super::values::Type;
+use super::values::Constant;
 use crate::rule::Family;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ pub(super) struct Field {
     pub(super) path: String,
     /// What has it: the question whether it is there.
     pub(super) header: String,
-    pub(super) ty: Type,
+    pub(super) ty: Constant,
     /// Its header's number, if IP carries it.
     pub(super) protocol: Option<u8>,
     /// The bits of the field that nft compares, if not all.
@@ -20,65 +20,65 @@ pub(super) struct Field {
     pub(super) bytes: Option<String>,
 }
 
-type Row = (&'static str, &'static str, &'static str, Type);
+type Row = (&'static str, &'static str, &'static str, Constant);
 
 /// Protocol, field, the language's name, type.
 const FIELDS: &[Row] = &[
-    ("ip", "saddr", "ip4.src", Type::Ip4),
-    ("ip", "daddr", "ip4.dst", Type::Ip4),
-    ("ip", "protocol", "ip4.proto", Type::Protocol),
-    ("ip", "length", "ip4.len", Type::Number(16)),
-    ("ip", "ttl", "ip4.ttl", Type::Number(8)),
-    ("ip", "id", "ip4.id", Type::Number(16)),
-    ("ip", "version", "ip4.version", Type::Number(4)),
-    ("ip", "hdrlength", "ip4.ihl", Type::Number(4)),
-    ("ip", "dscp", "ip4.dscp", Type::Dscp),
-    ("ip", "ecn", "ip4.ecn", Type::Number(2)),
-    ("ip", "frag-off", "ip4[6:2]", Type::Number(16)),
-    ("ip", "checksum", "ip4.checksum", Type::Number(16)),
-    ("ip6", "saddr", "ip6.src", Type::Ip6),
-    ("ip6", "daddr", "ip6.dst", Type::Ip6),
-    ("ip6", "nexthdr", "ip6.nxt", Type::Protocol),
-    ("ip6", "length", "ip6.plen", Type::Number(16)),
-    ("ip6", "hoplimit", "ip6.hlim", Type::Number(8)),
-    ("ip6", "flowlabel", "ip6.flow", Type::Number(20)),
-    ("ip6", "version", "ip6.version", Type::Number(4)),
-    ("ip6", "dscp", "ip6.dscp", Type::Dscp),
-    ("ip6", "ecn", "ip6.ecn", Type::Number(2)),
-    ("tcp", "sport", "tcp.srcport", Type::Port),
-    ("tcp", "dport", "tcp.dstport", Type::Port),
-    ("tcp", "sequence", "tcp.seq", Type::Number(32)),
-    ("tcp", "ackseq", "tcp.ack", Type::Number(32)),
-    ("tcp", "doff", "tcp.data_off", Type::Number(4)),
-    ("tcp", "flags", "tcp.flags", Type::TcpFlags),
-    ("tcp", "window", "tcp.window_size_value", Type::Number(16)),
-    ("tcp", "checksum", "tcp.checksum", Type::Number(16)),
-    ("tcp", "urgptr", "tcp.urgent_pointer", Type::Number(16)),
-    ("udp", "sport", "udp.srcport", Type::Port),
-    ("udp", "dport", "udp.dstport", Type::Port),
-    ("udp", "length", "udp.length", Type::Number(16)),
-    ("udp", "checksum", "udp.checksum", Type::Number(16)),
-    ("udplite", "sport", "udplite.srcport", Type::Port),
-    ("udplite", "dport", "udplite.dstport", Type::Port),
-    ("sctp", "sport", "sctp.srcport", Type::Port),
-    ("sctp", "dport", "sctp.dstport", Type::Port),
-    ("sctp", "vtag", "sctp.verification_tag", Type::Number(32)),
-    ("icmp", "type", "icmp.type", Type::IcmpType),
-    ("icmp", "code", "icmp.code", Type::IcmpCode),
-    ("icmp", "checksum", "icmp.checksum", Type::Number(16)),
-    ("icmpv6", "type", "icmpv6.type", Type::Icmpv6Type),
-    ("icmpv6", "code", "icmpv6.code", Type::Icmpv6Code),
-    ("icmpv6", "checksum", "icmpv6.checksum", Type::Number(16)),
-    ("esp", "spi", "esp.spi", Type::Number(32)),
-    ("esp", "sequence", "esp.sequence", Type::Number(32)),
-    ("ah", "spi", "ah.spi", Type::Number(32)),
-    ("ah", "sequence", "ah.sequence", Type::Number(32)),
-    ("ether", "saddr", "eth.src", Type::Mac),
-    ("ether", "daddr", "eth.dst", Type::Mac),
-    ("ether", "type", "eth.type", Type::EtherType),
-    ("vlan", "id", "vlan.id", Type::Number(12)),
-    ("vlan", "pcp", "vlan.priority", Type::Number(3)),
-    ("vlan", "type", "vlan.etype", Type::EtherType),
+    ("ip", "saddr", "ip4.src", Constant::Ip4),
+    ("ip", "daddr", "ip4.dst", Constant::Ip4),
+    ("ip", "protocol", "ip4.proto", Constant::Protocol),
+    ("ip", "length", "ip4.len", Constant::Number(16)),
+    ("ip", "ttl", "ip4.ttl", Constant::Number(8)),
+    ("ip", "id", "ip4.id", Constant::Number(16)),
+    ("ip", "version", "ip4.version", Constant::Number(4)),
+    ("ip", "hdrlength", "ip4.ihl", Constant::Number(4)),
+    ("ip", "dscp", "ip4.dscp", Constant::Dscp),
+    ("ip", "ecn", "ip4.ecn", Constant::Number(2)),
+    ("ip", "frag-off", "ip4[6:2]", Constant::Number(16)),
+    ("ip", "checksum", "ip4.checksum", Constant::Number(16)),
+    ("ip6", "saddr", "ip6.src", Constant::Ip6),
+    ("ip6", "daddr", "ip6.dst", Constant::Ip6),
+    ("ip6", "nexthdr", "ip6.nxt", Constant::Protocol),
+    ("ip6", "length", "ip6.plen", Constant::Number(16)),
+    ("ip6", "hoplimit", "ip6.hlim", Constant::Number(8)),
+    ("ip6", "flowlabel", "ip6.flow", Constant::Number(20)),
+    ("ip6", "version", "ip6.version", Constant::Number(4)),
+    ("ip6", "dscp", "ip6.dscp", Constant::Dscp),
+    ("ip6", "ecn", "ip6.ecn", Constant::Number(2)),
+    ("tcp", "sport", "tcp.srcport", Constant::Port),
+    ("tcp", "dport", "tcp.dstport", Constant::Port),
+    ("tcp", "sequence", "tcp.seq", Constant::Number(32)),
+    ("tcp", "ackseq", "tcp.ack", Constant::Number(32)),
+    ("tcp", "doff", "tcp.data_off", Constant::Number(4)),
+    ("tcp", "flags", "tcp.flags", Constant::TcpFlags),
+    ("tcp", "window", "tcp.window_size_value", Constant::Number(16)),
+    ("tcp", "checksum", "tcp.checksum", Constant::Number(16)),
+    ("tcp", "urgptr", "tcp.urgent_pointer", Constant::Number(16)),
+    ("udp", "sport", "udp.srcport", Constant::Port),
+    ("udp", "dport", "udp.dstport", Constant::Port),
+    ("udp", "length", "udp.length", Constant::Number(16)),
+    ("udp", "checksum", "udp.checksum", Constant::Number(16)),
+    ("udplite", "sport", "udplite.srcport", Constant::Port),
+    ("udplite", "dport", "udplite.dstport", Constant::Port),
+    ("sctp", "sport", "sctp.srcport", Constant::Port),
+    ("sctp", "dport", "sctp.dstport", Constant::Port),
+    ("sctp", "vtag", "sctp.verification_tag", Constant::Number(32)),
+    ("icmp", "type", "icmp.type", Constant::IcmpType),
+    ("icmp", "code", "icmp.code", Constant::IcmpCode),
+    ("icmp", "checksum", "icmp.checksum", Constant::Number(16)),
+    ("icmpv6", "type", "icmpv6.type", Constant::Icmpv6Type),
+    ("icmpv6", "code", "icmpv6.code", Constant::Icmpv6Code),
+    ("icmpv6", "checksum", "icmpv6.checksum", Constant::Number(16)),
+    ("esp", "spi", "esp.spi", Constant::Number(32)),
+    ("esp", "sequence", "esp.sequence", Constant::Number(32)),
+    ("ah", "spi", "ah.spi", Constant::Number(32)),
+    ("ah", "sequence", "ah.sequence", Constant::Number(32)),
+    ("ether", "saddr", "eth.src", Constant::Mac),
+    ("ether", "daddr", "eth.dst", Constant::Mac),
+    ("ether", "type", "eth.type", Constant::EtherType),
+    ("vlan", "id", "vlan.id", Constant::Number(12)),
+    ("vlan", "pcp", "vlan.priority", Constant::Number(3)),
+    ("vlan", "type", "vlan.etype", Constant::EtherType),
 ];
 
 const NUMBERS: &[(&str, u8)] = &[
@@ -103,8 +103,15 @@ pub(super) fn named(protocol: &str, field: &str) -> Option<Field> {
         _ => None,
     };
     // Their header has twelve flags in the language, eight in nft.
-    let mask = (*ty == Type::TcpFlags).then_some(0xff);
-    Some(Field { path: (*path).to_owned(), header: header.to_owned(), ty: *ty, protocol: number, mask, bytes })
+    let mask = (*ty == Constant::TcpFlags).then_some(0xff);
+    Some(Field {
+        path: (*path).to_owned(),
+        header: header.to_owned(),
+        ty: *ty,
+        protocol: number,
+        mask,
+        bytes,
+    })
 }
 
 /// `@nh,96,32`: whole bytes of a fixed header.
@@ -120,7 +127,7 @@ pub(super) fn raw(payload: &Value, family: Family) -> Option<Field> {
     ((1..=8).contains(&length) && offset + length <= whole).then(|| Field {
         path: format!("{header}[{offset}:{length}]"),
         header: header.to_owned(),
-        ty: Type::Number(64),
+        ty: Constant::Number(8 * length as u8),
         protocol: None,
         mask: None,
         bytes: None,
@@ -147,6 +154,18 @@ pub(super) fn extension(about: &Value) -> Option<(String, Option<&'static str>)>
         _ => return None,
     };
     Some((header.to_owned(), Some(field)))
+}
+
+/// The type of a field of an extension header or an option.
+pub(super) fn optional_type(field: &str) -> Constant {
+    match field {
+        "nxt" => Constant::Protocol,
+        "frag" => Constant::Number(13),
+        "more" => Constant::Number(1),
+        "type" | "segleft" | "shift" => Constant::Number(8),
+        "val" => Constant::Number(16),
+        _ => Constant::Number(32),
+    }
 }
 
 /// An option of TCP: the question, or its field.

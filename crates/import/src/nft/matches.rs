@@ -1,7 +1,7 @@
 //! What a rule matches: expressions → conditions.
 
 use super::fields::{self, Field};
-use super::values::{Type, element, listed, number};
+use super::values::{Constant, element, listed, number};
 use super::{Scope, rates};
 use crate::Kind;
 use crate::condition::Condition;
@@ -86,6 +86,11 @@ impl<'a> Matches<'a> {
         let payload = expression.get("payload").ok_or("only fields of headers can be compared like this")?;
         let name = |key: &str| payload.get(key).and_then(Value::as_str);
         let field = match (name("protocol"), name("field")) {
+            (Some("th"), Some(field)) => {
+                return Err(format!(
+                    "`th {field}` is of any protocol: compare it alone, behind `meta l4proto`"
+                ));
+            }
             (Some(protocol), Some(field)) => fields::named(protocol, field)
                 .ok_or_else(|| format!("the field `{protocol} {field}` is not known here"))?,
             _ => fields::raw(payload, self.scope.family).ok_or("these bytes are not all in one header")?,
@@ -106,7 +111,7 @@ impl<'a> Matches<'a> {
         if let Some(name) = right.as_str().filter(|text| text.starts_with('@')) {
             return self.in_set(&field.path, &field.header, op, name);
         }
-        if field.mask.is_some() || op == "in" {
+        if field.mask.is_some() || matches!(op, "in" | "!") {
             return bits(field, op, right);
         }
         match op {
@@ -151,7 +156,7 @@ impl<'a> Matches<'a> {
             self.when.push(Condition::test(format!("{bytes} & {mask:#010x} {relation} {value:#010x}")));
             return Ok(());
         }
-        if matches!(field.ty, Type::Ip4 | Type::Ip6 | Type::Mac) {
+        if matches!(field.ty, Constant::Ip4 | Constant::Ip6 | Constant::Mac) {
             return Err("masked addresses of this family are not integers here".into());
         }
         field.mask = Some(number(mask, field.ty)?);
@@ -171,8 +176,9 @@ impl<'a> Matches<'a> {
         let inside = match right.as_str().filter(|text| text.starts_with('@')) {
             Some(name) => self.in_set(&whole, "", "==", name)?,
             None => {
-                let types: Vec<Type> = fields.iter().map(|field| field.ty).collect();
-                let values: Result<_, String> = listed(right).into_iter().map(|value| element(value, &types)).collect();
+                let types: Vec<Constant> = fields.iter().map(|field| field.ty).collect();
+                let values: Result<_, String> =
+                    listed(right).into_iter().map(|value| element(value, &types)).collect();
                 Condition::Is(whole, values?)
             }
         };
@@ -192,7 +198,9 @@ impl<'a> Matches<'a> {
         }
         let mut each = Vec::new();
         for number in numbers {
-            let field = header_of(number).filter(|(_, ports)| *ports).and_then(|(header, _)| fields::named(header, name));
+            let field = header_of(number)
+                .filter(|(_, ports)| *ports)
+                .and_then(|(header, _)| fields::named(header, name));
             let field = field.ok_or_else(|| format!("`th {name}` of protocol {number} is not known here"))?;
             let own = self.related(&field, op, right)?;
             each.push(Condition::all([carried(self.scope.family, number), own]));
@@ -227,7 +235,7 @@ impl<'a> Matches<'a> {
                     let field = Field {
                         path: format!("{ip}.len"),
                         header: ip.to_owned(),
-                        ty: Type::Number(16),
+                        ty: Constant::Number(16),
                         protocol: None,
                         mask: None,
                         bytes: None,
@@ -237,7 +245,9 @@ impl<'a> Matches<'a> {
                 None => Err("the length of what is behind the Ethernet header".into()),
             },
             "oifname" | "oif" => Err("an edge does not know where a packet will leave".into()),
-            _ => Err(format!("`meta {key}` is about what the kernel knows of a packet, not about what is in it")),
+            _ => Err(format!(
+                "`meta {key}` is about what the kernel knows of a packet, not about what is in it"
+            )),
         }
     }
 
@@ -248,8 +258,10 @@ impl<'a> Matches<'a> {
     }
 
     fn protocols(&mut self, op: &str, right: &Value) -> Said {
-        let values: Vec<String> =
-            listed(right).into_iter().map(|value| element(value, &[Type::Protocol])).collect::<Result<_, _>>()?;
+        let values: Vec<String> = listed(right)
+            .into_iter()
+            .map(|value| element(value, &[Constant::Protocol]))
+            .collect::<Result<_, _>>()?;
         let extension = |value: &String| value.parse().map_or(true, transport::is_extension);
         if self.scope.family != Family::V4 && values.iter().any(extension) {
             return Err("ranges of protocols and extension headers of IPv6 as protocols".into());
@@ -272,7 +284,8 @@ impl<'a> Matches<'a> {
             }
         };
         if among == (equal_or_not(op)? == "!=") {
-            self.elsewhere = Some(format!("it is about other interfaces than this edge's: {}", names.join(", ")));
+            self.elsewhere =
+                Some(format!("it is about other interfaces than this edge's: {}", names.join(", ")));
         }
         Ok(())
     }
@@ -298,7 +311,7 @@ impl<'a> Matches<'a> {
         let field = Field {
             path: format!("{header}.{field}"),
             header,
-            ty: if field == "nxt" { Type::Protocol } else { Type::Number(32) },
+            ty: fields::optional_type(field),
             protocol,
             mask: None,
             bytes: None,
@@ -328,7 +341,10 @@ impl<'a> Matches<'a> {
         };
         let key = about.get("elem").or_else(|| about.get("key")).ok_or("a meter without a key")?;
         let key = super::sets::value(key);
-        let parts = key.get("concat").and_then(Value::as_array).map_or_else(|| vec![key], |many| many.iter().collect());
+        let parts = key
+            .get("concat")
+            .and_then(Value::as_array)
+            .map_or_else(|| vec![key], |many| many.iter().collect());
         let per = parts.into_iter().map(|part| self.key(part)).collect::<Result<Vec<_>, _>>()?;
         let set = about.get("set").and_then(Value::as_str).and_then(|name| self.scope.set(name));
         let size = about.get("size").and_then(Value::as_u64).or_else(|| set?.size);
@@ -345,7 +361,11 @@ impl<'a> Matches<'a> {
         let field = self.field(left)?;
         let mask = ip4_bits(mask)?;
         let prefix = field.bytes.is_some() && mask.leading_ones() + mask.trailing_zeros() == 32;
-        if prefix { Ok(format!("{}/{}", field.path, mask.leading_ones())) } else { Err("keys under this mask".into()) }
+        if prefix {
+            Ok(format!("{}/{}", field.path, mask.leading_ones()))
+        } else {
+            Err("keys under this mask".into())
+        }
     }
 }
 
@@ -360,18 +380,24 @@ fn equal_or_not(op: &str) -> Result<&str, String> {
 /// Relations of some bits of a field.
 fn bits(field: &Field, op: &str, right: &Value) -> Result<Condition, String> {
     let path = &field.path;
-    if op == "in" {
-        let any = number(right, field.ty)?;
-        return Ok(Condition::test(format!("{path} & {any:#x} != 0")));
+    if let "in" | "!" = op {
+        let some = number(right, field.ty)?;
+        let relation = if op == "in" { "!=" } else { "==" };
+        return Ok(Condition::test(format!("{path} & {some:#04x} {relation} 0")));
     }
     let relation = equal_or_not(op)?;
-    let masked = field.mask.map(|mask| format!(" & {mask:#x}")).unwrap_or_default();
+    let masked = field.mask.map(|mask| format!(" & {mask:#04x}")).unwrap_or_default();
     let each = listed(right).into_iter().map(|value| {
         let value = number(value, field.ty)?;
-        Ok(Condition::test(format!("{path}{masked} {relation} {value:#x}")))
+        Ok(Condition::test(format!("{path}{masked} {relation} {}", hexadecimal(value))))
     });
     let each = each.collect::<Result<Vec<_>, String>>()?;
     Ok(if relation == "==" { Condition::any(each) } else { Condition::all(each) })
+}
+
+/// Nothing is written `0`.
+fn hexadecimal(value: u64) -> String {
+    if value == 0 { "0".into() } else { format!("{value:#04x}") }
 }
 
 fn ip4_bits(value: &Value) -> Result<u32, String> {

@@ -1,6 +1,6 @@
 //! Named sets and maps.
 
-use super::values::{Type, element};
+use super::values::{Constant, element};
 use super::{table_of, text};
 use crate::names::{self, Names};
 use crate::rule::{Live, Set};
@@ -16,7 +16,7 @@ pub(crate) struct NamedSet {
     pub(super) name: String,
     /// The name in the policy.
     pub(super) called: String,
-    types: Option<Vec<Type>>,
+    types: Option<Vec<Constant>>,
     elements: Vec<String>,
     /// Pairs of keys and verdicts.
     pub(super) verdicts: Vec<Value>,
@@ -63,8 +63,9 @@ impl NamedSet {
     fn lives(&self, set: &Value) -> Option<Live> {
         let flags = set.get("flags").and_then(Value::as_array).into_iter().flatten();
         let changes = flags.filter_map(Value::as_str).any(|flag| matches!(flag, "timeout" | "dynamic"));
-        let addresses = matches!(self.types.as_deref(), Some([Type::Ip4 | Type::Ip6]));
-        if !(changes && addresses) && !self.elements.is_empty() {
+        let addresses = matches!(self.types.as_deref(), Some([Constant::Ip4 | Constant::Ip6]));
+        let stays = !changes || !addresses;
+        if stays && !self.elements.is_empty() {
             return None;
         }
         let timeout = set.get("timeout").and_then(Value::as_u64);
@@ -79,18 +80,21 @@ impl NamedSet {
             place: format!("set {}", self.name),
             chain: String::new(),
             rule: format!("set {} of table {}", self.name, self.table),
-            why: format!("{} of its elements have a lifetime; here they stay as long as the policy runs", self.fading),
+            why: format!(
+                "{} of its elements have a lifetime; here they stay as long as the policy runs",
+                self.fading
+            ),
         });
         let types = types.iter().map(|ty| ty.name().to_owned()).collect();
         Some(Set { name: self.called, types, elements: self.elements, live: self.live, changed })
     }
 }
 
-fn types(set: &Value) -> Option<Vec<Type>> {
+fn types(set: &Value) -> Option<Vec<Constant>> {
     let ty = set.get("type")?;
     match ty.as_array() {
-        Some(many) => many.iter().map(|one| Type::named(one.as_str()?)).collect(),
-        None => Some(vec![Type::named(ty.as_str()?)?]),
+        Some(many) => many.iter().map(|one| Constant::named(one.as_str()?)).collect(),
+        None => Some(vec![Constant::named(ty.as_str()?)?]),
     }
 }
 

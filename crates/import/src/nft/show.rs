@@ -63,7 +63,9 @@ fn keyed(key: &str, inner: &Value, whole: &Value) -> String {
         ("set", Value::Array(many)) => format!("{{ {} }}", joined(many, ", ")),
         ("concat", Value::Array(many)) => joined(many, " . "),
         ("range", Value::Array(many)) => joined(many, "-"),
-        ("&" | "|" | "^" | "<<" | ">>", Value::Array(many)) => format!("({})", joined(many, &format!(" {key} "))),
+        ("&" | "|" | "^" | "<<" | ">>", Value::Array(many)) => {
+            format!("({})", joined(many, &format!(" {key} ")))
+        }
         ("prefix", _) => format!("{}/{}", value(&inner["addr"]), value(&inner["len"])),
         ("elem", _) => value(&inner["val"]),
         ("meta" | "ct" | "rt", _) => format!("{key} {}", value(&inner["key"])),
@@ -89,7 +91,11 @@ fn joined(many: &[Value], between: &str) -> String {
         shown.push("…".into());
     }
     if many.iter().all(Value::is_array) && between == ", " {
-        shown = many.iter().take(SHOWN).map(|pair| format!("{} : {}", value(&pair[0]), value(&pair[1]))).collect();
+        shown = many
+            .iter()
+            .take(SHOWN)
+            .map(|pair| format!("{} : {}", value(&pair[0]), value(&pair[1])))
+            .collect();
     }
     shown.join(between)
 }

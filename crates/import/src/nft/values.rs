@@ -1,12 +1,13 @@
 //! Constants: what nft writes → what the language writes.
 
-use crate::names::network;
-use crate::transport::{dscp, icmp_code, icmp_type, icmpv6_code, icmpv6_type, protocol_number, tcp_flag};
+use crate::names::{mac, network};
+use crate::numbers::{dscp, icmp_code, icmp_type, icmpv6_code, icmpv6_type, protocol_number, tcp_flag};
 use serde_json::Value;
+use std::net::IpAddr;
 
 /// How constants of a field are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Type {
+pub(super) enum Constant {
     Ip4,
     Ip6,
     Mac,
@@ -23,21 +24,21 @@ pub(super) enum Type {
     EtherType,
 }
 
-impl Type {
+impl Constant {
     /// By nft's name of it.
-    pub(super) fn named(name: &str) -> Option<Type> {
+    pub(super) fn named(name: &str) -> Option<Constant> {
         match name {
-            "ipv4_addr" => Some(Type::Ip4),
-            "ipv6_addr" => Some(Type::Ip6),
-            "ether_addr" => Some(Type::Mac),
-            "inet_service" => Some(Type::Port),
-            "inet_proto" => Some(Type::Protocol),
-            "icmp_type" => Some(Type::IcmpType),
-            "icmp_code" => Some(Type::IcmpCode),
-            "icmpv6_code" => Some(Type::Icmpv6Code),
-            "icmpv6_type" => Some(Type::Icmpv6Type),
-            "ether_type" => Some(Type::EtherType),
-            "dscp" => Some(Type::Dscp),
+            "ipv4_addr" => Some(Constant::Ip4),
+            "ipv6_addr" => Some(Constant::Ip6),
+            "ether_addr" => Some(Constant::Mac),
+            "inet_service" => Some(Constant::Port),
+            "inet_proto" => Some(Constant::Protocol),
+            "icmp_type" => Some(Constant::IcmpType),
+            "icmp_code" => Some(Constant::IcmpCode),
+            "icmpv6_code" => Some(Constant::Icmpv6Code),
+            "icmpv6_type" => Some(Constant::Icmpv6Type),
+            "ether_type" => Some(Constant::EtherType),
+            "dscp" => Some(Constant::Dscp),
             _ => None,
         }
     }
@@ -45,30 +46,46 @@ impl Type {
     /// The language's name of it, for sets.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Type::Ip4 => "ip4",
-            Type::Ip6 => "ip6",
-            Type::Mac => "mac",
-            Type::Port => "port",
-            Type::Protocol | Type::IcmpType | Type::IcmpCode | Type::Icmpv6Type | Type::Icmpv6Code => "u8",
-            Type::Dscp => "u6",
-            Type::TcpFlags => "u12",
-            Type::EtherType => "u16",
-            Type::Number(..=8) => "u8",
-            Type::Number(..=16) => "u16",
-            Type::Number(_) => "u32",
+            Constant::Ip4 => "ip4",
+            Constant::Ip6 => "ip6",
+            Constant::Mac => "mac",
+            Constant::Port => "port",
+            Constant::Protocol
+            | Constant::IcmpType
+            | Constant::IcmpCode
+            | Constant::Icmpv6Type
+            | Constant::Icmpv6Code => "u8",
+            Constant::Dscp => "u6",
+            Constant::TcpFlags => "u12",
+            Constant::EtherType => "u16",
+            Constant::Number(..=8) => "u8",
+            Constant::Number(..=16) => "u16",
+            Constant::Number(_) => "u32",
+        }
+    }
+
+    fn bits(self) -> u8 {
+        match self {
+            Constant::Number(bits) => bits,
+            Constant::Port | Constant::EtherType => 16,
+            Constant::Dscp => 6,
+            Constant::Ip4 | Constant::Ip6 | Constant::Mac => 64,
+            _ => 8,
         }
     }
 
     fn symbol(self, name: &str) -> Option<u64> {
         match self {
-            Type::Protocol => protocol_number(name).map(u64::from),
-            Type::IcmpType => icmp_type(name).filter(|(_, code)| code.is_none()).map(|(kind, _)| kind.into()),
-            Type::Icmpv6Type => icmpv6_type(name).map(|(kind, _)| kind.into()),
-            Type::IcmpCode => icmp_code(name).map(u64::from),
-            Type::Icmpv6Code => icmpv6_code(name).map(u64::from),
-            Type::TcpFlags => tcp_flag(name),
-            Type::Dscp => dscp(name).map(u64::from),
-            Type::EtherType => match name {
+            Constant::Protocol => protocol_number(name).map(u64::from),
+            Constant::IcmpType => {
+                icmp_type(name).filter(|(_, code)| code.is_none()).map(|(kind, _)| kind.into())
+            }
+            Constant::Icmpv6Type => icmpv6_type(name).map(|(kind, _)| kind.into()),
+            Constant::IcmpCode => icmp_code(name).map(u64::from),
+            Constant::Icmpv6Code => icmpv6_code(name).map(u64::from),
+            Constant::TcpFlags => tcp_flag(name),
+            Constant::Dscp => dscp(name).map(u64::from),
+            Constant::EtherType => match name {
                 "ip" => Some(0x0800),
                 "arp" => Some(0x0806),
                 "ip6" => Some(0x86dd),
@@ -82,11 +99,12 @@ impl Type {
 }
 
 /// An element of a set: a value, a prefix, a range, or several of them.
-pub(super) fn element(value: &Value, types: &[Type]) -> Result<String, String> {
+pub(super) fn element(value: &Value, types: &[Constant]) -> Result<String, String> {
     match (value.get("concat").and_then(Value::as_array), types) {
         (None, [ty]) => one(value, *ty),
         (Some(values), types) if values.len() == types.len() && types.len() > 1 => {
-            let each: Result<Vec<String>, String> = values.iter().zip(types).map(|(value, ty)| one(value, *ty)).collect();
+            let each: Result<Vec<String>, String> =
+                values.iter().zip(types).map(|(value, ty)| one(value, *ty)).collect();
             Ok(format!("({})", each?.join(", ")))
         }
         _ => Err(format!("`{value}` has other parts than what it is compared with")),
@@ -94,48 +112,67 @@ pub(super) fn element(value: &Value, types: &[Type]) -> Result<String, String> {
 }
 
 /// The values that a comparison's right side lists.
-pub(super) fn listed<'a>(right: &'a Value) -> Vec<&'a Value> {
+pub(super) fn listed(right: &Value) -> Vec<&Value> {
     match right.get("set").and_then(Value::as_array) {
         Some(many) => many.iter().map(super::sets::value).collect(),
         None => vec![right],
     }
 }
 
-fn one(value: &Value, ty: Type) -> Result<String, String> {
+fn one(value: &Value, ty: Constant) -> Result<String, String> {
     if let Some(ends) = value.get("range").and_then(Value::as_array) {
         let [low, high] = ends.as_slice() else { return Err(format!("`{value}` is no range")) };
-        return Ok(format!("{}..{}", one(low, ty)?, one(high, ty)?));
+        return ranged(low, high, ty).ok_or_else(|| format!("`{value}` is no range here"));
     }
     if let Some(prefix) = value.get("prefix") {
-        return prefixed(prefix).ok_or_else(|| format!("`{prefix}` is no prefix"));
+        return prefixed(prefix, ty).ok_or_else(|| format!("`{prefix}` is no prefix here"));
     }
     match ty {
-        Type::Ip4 | Type::Ip6 => address(value, ty),
-        Type::Mac => match value.as_str().filter(|text| text.len() == 17) {
-            Some(text) => Ok(text.to_ascii_lowercase()),
-            None => Err(format!("`{value}` is no Ethernet address")),
-        },
+        Constant::Ip4 | Constant::Ip6 => address(value, ty),
+        Constant::Mac => {
+            value.as_str().and_then(mac).ok_or_else(|| format!("`{value}` is no Ethernet address"))
+        }
         _ => number(value, ty).map(|number| match ty {
-            Type::EtherType => format!("{number:#06x}"),
+            Constant::EtherType => format!("{number:#06x}"),
             _ => number.to_string(),
         }),
     }
 }
 
-fn address(value: &Value, ty: Type) -> Result<String, String> {
+fn address(value: &Value, ty: Constant) -> Result<String, String> {
     let text = value.as_str().ok_or_else(|| format!("`{value}` is no address"))?;
-    let parsed: std::net::IpAddr = text.parse().map_err(|_| format!("`{text}` is no address"))?;
-    let fits = parsed.is_ipv4() == (ty == Type::Ip4);
+    let parsed: IpAddr = text.parse().map_err(|_| format!("`{text}` is no address"))?;
+    let fits = parsed.is_ipv4() == (ty == Constant::Ip4);
     if fits { Ok(parsed.to_string()) } else { Err(format!("`{text}` is of the other family")) }
 }
 
-fn prefixed(prefix: &Value) -> Option<String> {
-    let address = prefix.get("addr")?.as_str()?.parse().ok()?;
-    network(address, prefix.get("len")?.as_u64()?.try_into().ok()?)
+fn prefixed(prefix: &Value, ty: Constant) -> Option<String> {
+    let address: IpAddr = prefix.get("addr")?.as_str()?.parse().ok()?;
+    let fits = matches!((address, ty), (IpAddr::V4(_), Constant::Ip4) | (IpAddr::V6(_), Constant::Ip6));
+    network(address, prefix.get("len")?.as_u64()?.try_into().ok()?).filter(|_| fits)
 }
 
-/// A number, a name, or several of them with their bits together.
-pub(super) fn number(value: &Value, ty: Type) -> Result<u64, String> {
+fn ranged(low: &Value, high: &Value, ty: Constant) -> Option<String> {
+    let ordered = match ty {
+        Constant::Ip4 | Constant::Ip6 => {
+            let parsed = |value: &Value| value.as_str()?.parse::<IpAddr>().ok();
+            parsed(low)? <= parsed(high)?
+        }
+        Constant::Mac => low.as_str()? <= high.as_str()?,
+        _ => number(low, ty).ok()? <= number(high, ty).ok()?,
+    };
+    let plain = low.get("range").or(high.get("range")).is_none();
+    (ordered && plain).then(|| Some(format!("{}..{}", one(low, ty).ok()?, one(high, ty).ok()?)))?
+}
+
+/// A number, a name, or several of them with their bits together; no more than the field holds.
+pub(super) fn number(value: &Value, ty: Constant) -> Result<u64, String> {
+    let number = any_number(value, ty)?;
+    let most = u64::MAX >> (64 - u32::from(ty.bits()));
+    if number <= most { Ok(number) } else { Err(format!("`{value}` is more than the field holds")) }
+}
+
+fn any_number(value: &Value, ty: Constant) -> Result<u64, String> {
     let unknown = || format!("`{value}` is not known here");
     match value {
         Value::Number(number) => number.as_u64().ok_or_else(unknown),
@@ -144,9 +181,9 @@ pub(super) fn number(value: &Value, ty: Type) -> Result<u64, String> {
             let hex = text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
             hex.or_else(|| text.parse().ok()).or_else(|| ty.symbol(text)).ok_or_else(unknown)
         }
-        Value::Array(many) => many.iter().try_fold(0, |all, one| Ok(all | number(one, ty)?)),
+        Value::Array(many) => many.iter().try_fold(0, |all, one| Ok(all | any_number(one, ty)?)),
         Value::Object(_) => match value.get("|").and_then(Value::as_array) {
-            Some(many) => many.iter().try_fold(0, |all, one| Ok(all | number(one, ty)?)),
+            Some(many) => many.iter().try_fold(0, |all, one| Ok(all | any_number(one, ty)?)),
             None => Err(unknown()),
         },
         Value::Null => Err(unknown()),

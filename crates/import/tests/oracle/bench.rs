@@ -147,7 +147,8 @@ impl Bench {
         }
         assert!(compared * 10 >= packets.len() * 8, "{compared} of {} arrived", packets.len());
         let names = analysis.policy.statements.iter().map(|statement| statement.name.as_str());
-        let counted: Vec<(&str, u64)> = names.zip(evaluator.counters.iter().map(|counter| counter.packets)).collect();
+        let counted: Vec<(&str, u64)> =
+            names.zip(evaluator.counters.iter().map(|counter| counter.packets)).collect();
         assert_counts(rules, &saved, &import, &counted);
         self.packets.set(self.packets.get() + compared);
         self.statements.set(self.statements.get() + import.statements);
@@ -221,7 +222,11 @@ impl Bench {
 fn topology() -> Topology {
     let end = |host: &str, mac, last| {
         let v6: std::net::Ipv6Addr = format!("2001:db8:1::{last}").parse().expect("an address");
-        End::new(host, "eth0").mac(mac).address(Prefix::new([10, 1, 0, last], 24)).address(Prefix::new(v6, 64)).without_gro()
+        End::new(host, "eth0")
+            .mac(mac)
+            .address(Prefix::new([10, 1, 0, last], 24))
+            .address(Prefix::new(v6, 64))
+            .without_gro()
     };
     Topology::new()
         .host(HostSpec::new("sender"))
@@ -286,7 +291,8 @@ fn assert_counts(rules: &Rules, saved: &str, import: &Import, counted: &[(&str, 
             continue;
         }
         let is_copy = |own: &str| {
-            own == name || own.strip_prefix(&format!("{name}_")).is_some_and(|rest| rest.parse::<u32>().is_ok())
+            own == name
+                || own.strip_prefix(&format!("{name}_")).is_some_and(|rest| rest.parse::<u32>().is_ok())
         };
         let ours: u64 = counted.iter().filter(|(own, _)| is_copy(own)).map(|(_, packets)| packets).sum();
         let theirs = count.split(':').next().expect("packets").parse::<u64>().expect("a number");

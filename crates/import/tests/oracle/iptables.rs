@@ -7,7 +7,8 @@ use weir_lab::traffic::Random;
 /// Three chains of table `raw` that jump to each other, some ten rules.
 pub(crate) fn random(random: &mut Random, six: bool, kind: Kind) -> String {
     let policy = one(random, &["ACCEPT", "DROP"]);
-    let mut text = format!("*raw\n:PREROUTING {policy} [0:0]\n:OUTPUT ACCEPT [0:0]\n:one - [0:0]\n:two - [0:0]\n");
+    let mut text =
+        format!("*raw\n:PREROUTING {policy} [0:0]\n:OUTPUT ACCEPT [0:0]\n:one - [0:0]\n:two - [0:0]\n");
     for (chain, rules, targets) in [
         ("PREROUTING", 6, &["ACCEPT", "DROP", "RETURN", "one", "two", ""][..]),
         ("one", 4, &["ACCEPT", "DROP", "RETURN", "two", "goto two", ""]),
@@ -87,14 +88,19 @@ fn transport(random: &mut Random, six: bool, kind: Kind) -> String {
         2 => format!(" -p udp -m udp{not} --sport {}", ports(random)),
         3 => format!(
             " -p tcp -m tcp{not} --tcp-flags {}",
-            one(random, &["SYN,ACK SYN", "FIN,SYN,RST,ACK SYN", "ALL NONE", "FIN,PSH,URG FIN,PSH,URG", "RST RST"])
+            one(
+                random,
+                &["SYN,ACK SYN", "FIN,SYN,RST,ACK SYN", "ALL NONE", "FIN,PSH,URG FIN,PSH,URG", "RST RST"]
+            )
         ),
         4 => {
             let side = one(random, &["--sports", "--dports", "--ports"]);
             format!(" -p {} -m multiport{not} {side} 22,80:82,5353", one(random, &["tcp", "udp"]))
         }
         5 => format!("{not} -p {}", one(random, &["tcp", "udp", icmp, "50", "103", "132"])),
-        6 if six => format!(" -p ipv6-icmp -m icmp6{not} --icmpv6-type {}", one(random, &["128", "1/3", "135"])),
+        6 if six => {
+            format!(" -p ipv6-icmp -m icmp6{not} --icmpv6-type {}", one(random, &["128", "1/3", "135"]))
+        }
         6 => format!(" -p icmp -m icmp{not} --icmp-type {}", one(random, &["8", "3/1", "any", "11"])),
         7 => format!(" -p sctp -m sctp{not} --dport 1:30000"),
         _ => format!(" -p udp -m udp --sport {} --dport {}", ports(random), ports(random)),
@@ -109,7 +115,9 @@ fn ports(random: &mut Random) -> String {
 /// Cases that chance would not find, and whether they are of IPv6.
 pub(crate) fn written() -> Vec<(bool, String)> {
     let table = |rules: &str| {
-        format!("*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:a - [0:0]\n:b - [0:0]\n:c - [0:0]\n{rules}COMMIT\n")
+        format!(
+            "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:a - [0:0]\n:b - [0:0]\n:c - [0:0]\n{rules}COMMIT\n"
+        )
     };
     let four = [
         // Numbers hold for what is cut off and for later fragments.

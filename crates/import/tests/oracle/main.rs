@@ -17,21 +17,30 @@ use packets::Kind;
 use weir_lab::traffic::Random;
 
 /// Rule sets of each kind that are made at random; with some ten rules each.
-const RANDOM: u64 = 30;
+/// `WEIR_RANDOM_RULESETS` asks for more.
+fn seeds() -> std::ops::Range<u64> {
+    let asked = std::env::var("WEIR_RANDOM_RULESETS").ok().and_then(|count| count.parse().ok());
+    0..asked.unwrap_or(30)
+}
 
 fn kind(seed: u64) -> Kind {
-    if seed % 3 == 0 { Kind::Fragments } else { Kind::Headers }
+    if seed.is_multiple_of(3) { Kind::Fragments } else { Kind::Headers }
 }
 
 #[test]
 fn random_rules_of_iptables_mean_the_same() {
-    let Some(bench) = Bench::new("random_rules_of_iptables_mean_the_same", &["iptables", "nft"]) else { return };
-    for seed in 0..RANDOM {
+    let Some(bench) = Bench::new("random_rules_of_iptables_mean_the_same", &["iptables", "nft"]) else {
+        return;
+    };
+    for seed in seeds() {
         for six in [false, true] {
             let mut random = Random::new(seed);
             let kind = kind(seed);
             let text = iptables::random(&mut random, six, kind);
-            bench.agree(&Rules::Iptables { tool: Tool::Nft, six, text }, &packets::random(&mut random, six, kind, 150));
+            bench.agree(
+                &Rules::Iptables { tool: Tool::Nft, six, text },
+                &packets::random(&mut random, six, kind, 150),
+            );
         }
     }
     bench.report();
@@ -46,7 +55,7 @@ fn random_rules_of_the_older_iptables_mean_the_same() {
         println!("not compared: this kernel has no tables of the older iptables");
         return;
     }
-    for seed in 0..RANDOM {
+    for seed in seeds() {
         for six in [false, true] {
             let mut random = Random::new(2_000 + seed);
             let text = iptables::random(&mut random, six, Kind::Headers);
@@ -60,7 +69,7 @@ fn random_rules_of_the_older_iptables_mean_the_same() {
 #[test]
 fn random_rules_of_nft_mean_the_same() {
     let Some(bench) = Bench::new("random_rules_of_nft_mean_the_same", &["nft"]) else { return };
-    for seed in 0..RANDOM {
+    for seed in seeds() {
         for family in ["ip", "ip6", "inet"] {
             let mut random = Random::new(1_000 + seed);
             let kind = kind(seed);
@@ -86,7 +95,10 @@ fn written_rules_mean_the_same() {
     let [four, six] = [packets(false, Kind::Headers), packets(true, Kind::Headers)];
     let fragments = [packets(false, Kind::Fragments), packets(true, Kind::Fragments)];
     for (is_six, text) in iptables::written() {
-        bench.agree(&Rules::Iptables { tool: Tool::Nft, six: is_six, text: text.clone() }, if is_six { &six } else { &four });
+        bench.agree(
+            &Rules::Iptables { tool: Tool::Nft, six: is_six, text: text.clone() },
+            if is_six { &six } else { &four },
+        );
         if !text.contains("port") && !text.contains("type") {
             let rules = Rules::Iptables { tool: Tool::Nft, six: is_six, text };
             bench.agree(&rules, &fragments[usize::from(is_six)]);

@@ -115,7 +115,10 @@ fn transport(random: &mut Random, family: &str, kind: Kind) -> String {
     match which {
         0 | 1 => format!("tcp dport {not}{}", ports(random)),
         2 => format!("udp sport {not}{}", ports(random)),
-        3 => format!("tcp flags {}", one(random, &["syn", "syn,rst", "== syn", "!= syn|ack", "& (syn|ack) == syn"])),
+        3 => format!(
+            "tcp flags {}",
+            one(random, &["syn", "syn,rst", "== syn", "!= syn|ack", "& (syn|ack) == syn"])
+        ),
         4 => format!("meta l4proto {not}{{ tcp, udp }}"),
         5 => format!("meta l4proto {{ tcp, udp }} th dport {not}{}", ports(random)),
         6 if family == "ip" => format!("icmp type {not}{{ echo-request, time-exceeded }}"),

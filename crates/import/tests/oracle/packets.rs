@@ -4,7 +4,9 @@ use crate::bench::{JUDGE, Numbered, SENDER};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use weir_lab::traffic::Random;
 use weir_packet::Mac;
-use weir_packet::build::{Ethernet, Extension, Icmp, Icmpv6, Ipv4, Ipv6, Packet, Tcp, TcpFlags, TcpOption, Udp};
+use weir_packet::build::{
+    Ethernet, Extension, Icmp, Icmpv6, Ipv4, Ipv6, Packet, Tcp, TcpFlags, TcpOption, Udp,
+};
 
 pub(crate) const V4: [[u8; 4]; 8] = [
     [10, 1, 0, 1],
@@ -68,7 +70,8 @@ fn v4(random: &mut Random, number: u32, kind: Kind) -> Vec<u8> {
     let link = ethernet(random);
     let fragment = chance(random, 6);
     if fragment && kind == Kind::Fragments && chance(random, 2) {
-        let ip = ip.fragment(one(random, &[16, 1480]), chance(random, 2)).protocol(one(random, &[1, 6, 17, 50]));
+        let ip =
+            ip.fragment(one(random, &[16, 1480]), chance(random, 2)).protocol(one(random, &[1, 6, 17, 50]));
         return Packet::new().push(link).push(ip).payload(payload(random)).build();
     }
     if fragment {
@@ -79,7 +82,11 @@ fn v4(random: &mut Random, number: u32, kind: Kind) -> Vec<u8> {
         let carried = Udp::new(one(random, &PORTS), one(random, &PORTS));
         let inside = Packet::new().push(carried).payload(payload(random)).build();
         let header = [17, 4, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
-        return Packet::new().push(link).push(ip.protocol(51)).payload([&header[..], &inside].concat()).build();
+        return Packet::new()
+            .push(link)
+            .push(ip.protocol(51))
+            .payload([&header[..], &inside].concat())
+            .build();
     }
     if chance(random, 8) {
         let ip = ip.protocol(one(random, &[50, 103, 132, 200]));
@@ -152,7 +159,8 @@ pub(crate) fn odd() -> Vec<Numbered> {
         for length in [0, 1, 4, 7, 8, 12, 19, 20, 40] {
             number += 1;
             let ip = Ipv4::new(Ipv4Addr::from(V4[0]), Ipv4Addr::from(V4[1])).id(number).protocol(protocol);
-            let packet = Packet::new().push(Ethernet::new(SENDER, JUDGE)).push(ip).payload(vec![0x11; length]);
+            let packet =
+                Packet::new().push(Ethernet::new(SENDER, JUDGE)).push(ip).payload(vec![0x11; length]);
             frames.push(Numbered { six: false, number: number.into(), frame: packet.build() });
         }
     }
