@@ -115,3 +115,23 @@ fn try_import(case: &Case, text: &str) {
         Err(garbage) => assert!(!garbage.message.is_empty()),
     }
 }
+
+/// `docs/import.md` shows an import as it is.
+#[test]
+fn the_page_shows_what_is_written() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/import.md");
+    let text = fs::read_to_string(&page).expect("the page");
+    let block = |kind: &str| {
+        let (_, rest) = text.split_once(&format!("```{kind}\n")).expect("a block");
+        rest.split_once("```").expect("its end").0
+    };
+    let import =
+        import(block("text"), &Options { name: "rules".into(), ..Options::default() }).expect("a policy");
+    compiles("docs/import.md", &import.policy);
+    if std::env::var_os("WEIR_BLESS").is_some() {
+        let old = format!("```weir\n{}```", block("weir"));
+        fs::write(&page, text.replace(&old, &format!("```weir\n{}```", import.policy))).expect("the page");
+        return;
+    }
+    assert_eq!(import.policy, block("weir"));
+}
