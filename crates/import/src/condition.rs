@@ -90,12 +90,24 @@ impl Condition {
         }
     }
 
-    /// Its parts, if all of them must hold.
-    pub(crate) fn parts(&self) -> &[Condition] {
-        match self {
-            All(parts) => parts,
-            Always => &[],
-            one => std::slice::from_ref(one),
+    /// Holds for what the other holds for as well, if the two differ in the values of one comparison alone:
+    /// `a and x in {1}` or `a and x in {2}` is `a and x in {1, 2}`.
+    pub(crate) fn widen(&mut self, other: &Condition) -> bool {
+        let (own, other) = match (self, other) {
+            (All(own), All(other)) => (own.as_mut_slice(), other.as_slice()),
+            (own, other) => (std::slice::from_mut(own), std::slice::from_ref(other)),
+        };
+        if own.len() != other.len() {
+            return false;
+        }
+        let mut differ = (0..own.len()).filter(|&i| own[i] != other[i]);
+        let (Some(at), None) = (differ.next(), differ.next()) else { return false };
+        match (&mut own[at], &other[at]) {
+            (Is(field, values), Is(same, more)) if field == same => {
+                values.extend(more.iter().cloned());
+                true
+            }
+            _ => false,
         }
     }
 
@@ -182,6 +194,10 @@ mod tests {
         assert_eq!(Condition::all([a(), Always, a()]), a());
         assert_eq!(Condition::all([a(), Never]), Never);
         assert_eq!(Condition::any([]), Never);
+        let mut one = Condition::all([a(), b()]);
+        assert!(one.widen(&Condition::all([Condition::is("a", 2), b()])));
+        assert_eq!(one.to_string(), "a in {1, 2} and b");
+        assert!(!one.widen(&b()) && !one.widen(&Condition::all([a(), Condition::test("c")])));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::write::{Action, Statement, Step};
 use crate::{Finding, Garbage, Kind};
 
 /// Copies of chains can multiply without bound.
-const MAX_STATEMENTS: usize = 20_000;
+const MAX_STATEMENTS: usize = 100_000;
 /// The kernel's own bound of nested jumps is 16 (nft) or the chains' number (iptables).
 const MAX_DEPTH: usize = 64;
 
@@ -149,8 +149,8 @@ fn told(family: Family) -> &'static str {
 
 struct Walk<'a> {
     rules: &'a Ruleset,
-    /// Rules with a bucket, by place: a copy would have a bucket of its own.
-    limits: Vec<String>,
+    /// Rules with a bucket, by table and place: a copy would have a bucket of its own.
+    limits: Vec<(String, String)>,
     /// What left the chain that packets entered, where another follows it.
     accepted: Vec<Condition>,
     /// Whether what is accepted here passes.
@@ -237,8 +237,9 @@ impl<'a> Walk<'a> {
         depth: usize,
     ) -> Result<(), Garbage> {
         let Some(target) = self.rules.chain(&chain.table, name) else {
-            let message = format!("{}: there is no chain `{name}`", rule.origin.place);
-            return Err(Garbage::new(message).help("import the whole rule set, as it was saved"));
+            let why = format!("`{name}` is neither a chain of its table nor a target that is known here");
+            self.aside(rule.origin.finding(Kind::Refused, why));
+            return Ok(());
         };
         let inside = path.iter().chain(&rule.when).cloned().collect();
         self.chain(target, inside, depth + 1)
@@ -266,10 +267,11 @@ impl<'a> Walk<'a> {
                     .into(),
             );
         }
-        if self.limits.contains(&rule.origin.place) {
+        let key = (chain.table.clone(), rule.origin.place.clone());
+        if self.limits.contains(&key) {
             return Err("its chain is reached in several ways that share one bucket".into());
         }
-        self.limits.push(rule.origin.place.clone());
+        self.limits.push(key);
         self.statement(rule, path, Action::Limit(limit.clone()));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Names that the language takes, each once, and addresses as it writes them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Words that have a place of their own in a statement, and the default's name.
@@ -10,20 +10,22 @@ const TAKEN: [&str; 13] =
 /// Longer ones would push the conditions off the page.
 const LONGEST: usize = 40;
 
-/// Names that were given.
+/// Names that were given, and the number that the next of each is to have.
 #[derive(Debug, Default)]
-pub(crate) struct Names(HashSet<String>);
+pub(crate) struct Names(HashMap<String, u32>);
 
 impl Names {
     /// The wanted name, or the first of `name_2`, `name_3` … that is free.
     pub(crate) fn give(&mut self, wanted: &str) -> String {
         let wanted = name(wanted);
-        let numbered = (2..).map(|number| format!("{wanted}_{number}"));
-        let free = std::iter::once(wanted.clone()).chain(numbered).find(|name| !self.0.contains(name));
-        // The numbers do not end.
-        let name = free.unwrap_or(wanted);
-        self.0.insert(name.clone());
-        name
+        let mut given = wanted.clone();
+        while self.0.contains_key(&given) {
+            let number = self.0.entry(wanted.clone()).or_insert(2);
+            given = format!("{wanted}_{number}");
+            *number += 1;
+        }
+        self.0.insert(given.clone(), 2);
+        given
     }
 }
 

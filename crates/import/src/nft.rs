@@ -183,7 +183,7 @@ impl Reading<'_> {
             let (verb, about) =
                 single(statement).ok_or_else(|| refused("a statement that is no object".into()))?;
             match verb {
-                "counter" if statements[index + 1..].iter().any(|next| next.get("match").is_some()) => {
+                "counter" if statements[index + 1..].iter().any(asks) => {
                     entries.push(self.rule(&found, Target::Count, None)?);
                 }
                 "counter" => counts = true,
@@ -262,6 +262,11 @@ fn single(statement: &Value) -> Option<(&str, &Value)> {
     let object = statement.as_object()?;
     let (verb, about) = object.iter().next()?;
     Some((verb, about))
+}
+
+/// Whether a packet may come to the statement and not behind it.
+fn asks(statement: &Value) -> bool {
+    ["match", "limit", "set", "meter", "vmap"].iter().any(|verb| statement.get(verb).is_some())
 }
 
 /// A rule that does nothing but tell somebody, whatever it matches.

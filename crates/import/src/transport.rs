@@ -1,21 +1,20 @@
 //! Protocol numbers and transport headers: where iptables, nft and Weir see them differently.
 //!
 //! A rule that names a protocol compares a number: it holds for later fragments and cut-off headers as
-//! well. A rule that compares a port needs the header. In IPv4 the number is that of the IP header
-//! alone, while Weir also finds what an authentication header carries.
+//! well. A rule that compares a port needs the header. An authentication header is a protocol of its own to
+//! them (to ip6tables-legacy alone it is not), while Weir also finds what it carries.
 
 use crate::condition::Condition;
 use crate::rule::Family;
 
 /// Where the number can stand that says what follows the extension headers. RFC 8200 allows each of
 /// them once, destination options twice.
-const NEXT_HEADERS: [&str; 7] = [
+const NEXT_HEADERS: [&str; 6] = [
     "ip6.nxt",
     "ip6.hopopts.nxt",
     "ip6.dstopts.nxt",
     "ip6.routing.nxt",
     "ip6.frag.nxt",
-    "ah.nxt",
     "ip6.dstopts[1].nxt",
 ];
 
@@ -72,7 +71,7 @@ impl Transport {
 /// The number of what IP carries is one of these.
 pub(crate) fn numbered(family: Family, numbers: &[String], negated: bool) -> Condition {
     let four = Condition::Is("ip4.proto".into(), numbers.to_vec());
-    let six = || Condition::any(NEXT_HEADERS.map(|field| next_header(family, field, numbers)));
+    let six = || Condition::any(NEXT_HEADERS.map(|field| Condition::Is(field.into(), numbers.to_vec())));
     match (family, negated) {
         (Family::V4, false) => four,
         (Family::V4, true) => Condition::differs("ip4", "ip4.proto", numbers.to_vec()),
@@ -84,35 +83,23 @@ pub(crate) fn numbered(family: Family, numbers: &[String], negated: bool) -> Con
     }
 }
 
-/// An authentication header also follows IPv4.
-fn next_header(family: Family, field: &str, numbers: &[String]) -> Condition {
-    let number = Condition::Is(field.into(), numbers.to_vec());
-    match (family, field) {
-        (Family::Both | Family::Link, "ah.nxt") => Condition::all([Condition::test("ip6"), number]),
-        _ => number,
-    }
-}
-
 /// Numbers of extension headers: in IPv6 a rule never sees them as the protocol.
 pub(crate) fn is_extension(number: u64) -> bool {
-    matches!(number, 0 | 43 | 44 | 51 | 60)
+    matches!(number, 0 | 43 | 44 | 60)
 }
 
-/// IP itself carries the header, not an authentication header in IPv4.
+/// IP itself carries the header, not an authentication header, which Weir looks behind.
 pub(crate) fn carried(family: Family, number: u8) -> Condition {
-    let four = Condition::is("ip4.proto", number);
     match (family, number) {
-        (Family::V6, _) => Condition::Always,
-        // nft asks for the family of these two, whatever the table's.
-        (_, ICMP) => four,
-        (Family::Both | Family::Link, ICMPV6) => Condition::test("ip6"),
-        (Family::V4, _) => four,
-        (Family::Both | Family::Link, _) => Condition::any([Condition::test("ip6"), four]),
+        // nft asks for the family of ICMP, whatever the table's.
+        (Family::V4, _) | (_, ICMP) => Condition::is("ip4.proto", number),
+        (_, AUTHENTICATION) => Condition::Always,
+        _ => Condition::test("ah").not(),
     }
 }
 
 const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
+const AUTHENTICATION: u8 = 51;
 
 /// The header of a protocol in the language, and whether it has ports.
 pub(crate) fn header_of(number: u8) -> Option<(&'static str, bool)> {

@@ -77,32 +77,7 @@ impl Statement {
         if !verdicts || !names || self.remark.is_some() || next.remark.is_some() {
             return false;
         }
-        match joined(self.when.parts(), next.when.parts()) {
-            Some(parts) => {
-                self.when = Condition::all(parts);
-                true
-            }
-            None => false,
-        }
-    }
-}
-
-/// `a and x in {1}` or `a and x in {2}` is `a and x in {1, 2}`.
-fn joined(a: &[Condition], b: &[Condition]) -> Option<Vec<Condition>> {
-    if a.len() != b.len() {
-        return None;
-    }
-    let mut differ = (0..a.len()).filter(|&i| a[i] != b[i]);
-    let (Some(at), None) = (differ.next(), differ.next()) else { return None };
-    match (&a[at], &b[at]) {
-        (Condition::Is(one, first), Condition::Is(other, second)) if one == other => {
-            let mut values = first.clone();
-            values.extend(second.iter().filter(|value| !first.contains(value)).cloned());
-            let mut parts = a.to_vec();
-            parts[at] = Condition::Is(one.clone(), values);
-            Some(parts)
-        }
-        _ => None,
+        self.when.widen(&next.when)
     }
 }
 

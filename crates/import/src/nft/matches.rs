@@ -304,8 +304,14 @@ impl<'a> Matches<'a> {
         }
         let Some(field) = field else {
             let wanted = (right.as_bool() != Some(false)) == (equal_or_not(op)? == "==");
+            // What would have it must be there.
+            let whole = header.split('.').next().unwrap_or_default().to_owned();
             let there = Condition::test(header);
-            self.when.push(if wanted { there } else { there.not() });
+            self.when.push(if wanted {
+                there
+            } else {
+                Condition::all([Condition::test(whole), there.not()])
+            });
             return Ok(());
         };
         let field = Field {

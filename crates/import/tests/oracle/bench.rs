@@ -37,8 +37,9 @@ pub(crate) struct Numbered {
     pub(crate) frame: Vec<u8>,
 }
 
-/// The sender's and the judge's addresses on the cable.
-pub(crate) const SENDER: Mac = Mac([2, 0, 0, 0, 0, 1]);
+/// Sources of our frames: what the kernel itself sends comes from the interface's own address.
+pub(crate) const SENDERS: [Mac; 2] = [Mac([2, 0, 0, 0, 0, 0x11]), Mac([2, 0, 0, 0, 0, 0x77])];
+/// The judge's address on the cable.
 pub(crate) const JUDGE: Mac = Mac([2, 0, 0, 0, 0, 2]);
 
 pub(crate) struct Bench {
@@ -62,6 +63,7 @@ table inet notes {
     set passed6 { typeof ip6 flowlabel; size 65535; flags dynamic; }
     chain before {
         type filter hook prerouting priority -400; policy accept;
+        ether saddr != { 02:00:00:00:00:11, 02:00:00:00:00:77 } drop
         add @came4 { ip id }
         add @came6 { ip6 flowlabel }
     }
@@ -187,11 +189,12 @@ impl Bench {
 
     /// The numbers that were noted, when all have arrived or no more come.
     fn notes(&self, wanted: usize) -> BTreeMap<String, BTreeSet<u32>> {
-        let mut before = 0;
+        let (mut before, mut same) = (0, 0);
         loop {
             let notes = read_notes(&self.tool(&["nft", "-j", "list", "table", "inet", "notes"], ""));
             let arrived = notes["came4"].len() + notes["came6"].len();
-            if arrived == wanted || arrived == before {
+            same = if arrived == before { same + 1 } else { 0 };
+            if arrived == wanted || same == 10 {
                 return notes;
             }
             before = arrived;
@@ -231,7 +234,7 @@ fn topology() -> Topology {
     Topology::new()
         .host(HostSpec::new("sender"))
         .host(HostSpec::new("judge"))
-        .link(Link::new(end("sender", SENDER, 1), end("judge", JUDGE, 2)))
+        .link(Link::new(end("sender", Mac([2, 0, 0, 0, 0, 1]), 1), end("judge", JUDGE, 2)))
 }
 
 impl Tool {
@@ -264,7 +267,10 @@ fn read_notes(json: &str) -> BTreeMap<String, BTreeSet<u32>> {
 fn imported(rules: &Rules, saved: &str) -> Import {
     let mut options = Options { name: "rules".into(), ..Options::default() };
     if let Rules::Nft(_) = rules {
-        options.chains = vec!["judged/prerouting".into()];
+        options.chains.push("judged/prerouting".into());
+        if saved.contains("\"second\"") {
+            options.chains.push("judged/second".into());
+        }
     }
     let import = import(saved, &options).unwrap_or_else(|garbage| panic!("{garbage}\n{saved}"));
     let expected = match rules {

@@ -167,5 +167,18 @@ pub(crate) fn written() -> Vec<String> {
         "meta protocol ip6 jump sub\nmeta protocol ip tcp sport != { 22, 53 } drop",
     ]
     .map(inet)
-    .into()
+    .into_iter()
+    .chain([two_chains("accept"), two_chains("drop")])
+    .collect()
+}
+
+/// What the first accepts the second still judges.
+fn two_chains(policy: &str) -> String {
+    format!(
+        "table ip judged {{\n chain sub {{ tcp dport 22 return; ip saddr 10.0.0.0/8 accept; udp dport 53 drop; }}\n\
+         chain prerouting {{ type filter hook prerouting priority -300; policy {policy};\n\
+         ip ttl 5 jump sub\nip daddr 192.0.2.0/24 accept\ntcp dport 80 drop\nudp sport 53 accept; }}\n\
+         chain second {{ type filter hook prerouting priority -250; policy accept;\n\
+         ip saddr 10.1.0.0/16 drop\ntcp dport 22 accept\nip daddr 192.0.2.77 drop; }}\n}}\n"
+    )
 }
