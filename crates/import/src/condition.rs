@@ -111,6 +111,16 @@ impl Condition {
         }
     }
 
+    /// How many comparisons and values it is made of.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            All(parts) | Any(parts) => parts.iter().map(Condition::weight).sum(),
+            Not(inner) => inner.weight(),
+            Is(_, values) => values.len(),
+            _ => 1,
+        }
+    }
+
     /// Every list of values in it, with what is compared.
     pub(crate) fn lists(&mut self, change: &mut impl FnMut(&mut Condition)) {
         match self {

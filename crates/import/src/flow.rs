@@ -8,10 +8,13 @@ use crate::rule::{Base, Chain, Entry, Family, Limit, Rule, Ruleset, Target};
 use crate::write::{Action, Statement, Step};
 use crate::{Finding, Garbage, Kind};
 
-/// Copies of chains can multiply without bound.
-const MAX_STATEMENTS: usize = 100_000;
+/// Copies of chains, and what is excluded behind a return, can multiply without bound: so many conditions and
+/// values are written.
+const MAX_CONDITIONS: usize = 3_000_000;
 /// The kernel's own bound of nested jumps is 16 (nft) or the chains' number (iptables).
 const MAX_DEPTH: usize = 64;
+/// The language's parser stops at 500.
+const MAX_PARTS: usize = 300;
 
 /// The chains that packets enter, in the order in which they do.
 pub(crate) fn entered<'a>(rules: &'a Ruleset, wanted: &[String]) -> Result<Vec<&'a Chain>, Garbage> {
@@ -111,7 +114,14 @@ pub(crate) struct Flow {
 /// The statements that do what the chains do, one chain after the other.
 pub(crate) fn flatten(rules: &Ruleset, chains: &[&Chain]) -> Result<Flow, Garbage> {
     let family = chains[0].family;
-    let mut walk = Walk { rules, limits: Vec::new(), accepted: Vec::new(), last: false, steps: Vec::new() };
+    let mut walk = Walk {
+        rules,
+        limits: Vec::new(),
+        accepted: Vec::new(),
+        last: false,
+        steps: Vec::new(),
+        conditions: 0,
+    };
     if let Some(step) = others_pass(family, chains) {
         walk.steps.push(step);
     }
@@ -156,6 +166,7 @@ struct Walk<'a> {
     /// Whether what is accepted here passes.
     last: bool,
     steps: Vec<Step>,
+    conditions: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -166,9 +177,17 @@ impl<'a> Walk<'a> {
         }
         let mut path = path;
         for (index, entry) in chain.entries.iter().enumerate() {
-            if self.steps.len() > MAX_STATEMENTS {
-                let message = format!("written out, the chains have more than {MAX_STATEMENTS} statements");
-                return Err(Garbage::new(message).help("import a chain that is jumped to less often"));
+            if path.len() + self.accepted.len() > MAX_PARTS {
+                let message =
+                    format!("packets leave the chain `{}` in more than {MAX_PARTS} ways", chain.name);
+                return Err(Garbage::new(message).help("return from it less often, or by a set"));
+            }
+            self.conditions += 1 + path.iter().chain(&self.accepted).map(Condition::weight).sum::<usize>();
+            if self.conditions > MAX_CONDITIONS {
+                let message = format!("written out, the chains have more than {MAX_CONDITIONS} conditions");
+                return Err(
+                    Garbage::new(message).help("jump to a chain less often, return from it less often")
+                );
             }
             match entry {
                 Entry::Aside(finding) => self.aside(finding.clone()),
@@ -209,7 +228,7 @@ impl<'a> Walk<'a> {
                 own == Condition::Always
             }
             Target::Accept => {
-                self.accepted.push(Condition::all(path.iter().chain(&rule.when).cloned()).not());
+                exclude(&mut self.accepted, Condition::all(path.iter().chain(&rule.when).cloned()));
                 own == Condition::Always
             }
             Target::Drop => {
@@ -223,7 +242,7 @@ impl<'a> Walk<'a> {
             }
         };
         if leaves {
-            path.push(own.not());
+            exclude(path, own);
         }
         Ok(())
     }
@@ -299,6 +318,17 @@ impl<'a> Walk<'a> {
             when,
             Action::Drop,
         )));
+    }
+}
+
+/// What follows is not for packets that meet the condition.
+fn exclude(path: &mut Vec<Condition>, condition: Condition) {
+    let joined = match path.last_mut() {
+        Some(Condition::Not(last)) => last.widen(&condition),
+        _ => false,
+    };
+    if !joined {
+        path.push(condition.not());
     }
 }
 
