@@ -12,7 +12,8 @@ use crate::write::{Action, Draft, Statement, Step};
 use crate::{Garbage, not_json};
 use serde_json::Value;
 
-/// Reads the ACLs. All drop, so their order is free: those that differ in one value stand together.
+/// Reads the ACLs. All drop, so their order is free: those that ask the same questions stand together, and become
+/// one statement with a set of the answers. (A statement for each is more than the kernel's verifier follows.)
 pub(crate) fn read(text: &str) -> Result<Draft, Garbage> {
     let value: Value = serde_json::from_str(text).map_err(|error| not_json(&error))?;
     let Some(object) = value.as_object() else {
@@ -66,24 +67,26 @@ impl Acl {
         })
     }
 
+    /// By questions first, then by answers.
     fn order(&self) -> impl Ord {
-        (self.protocol.clone(), self.size, self.source.clone(), self.destination.clone(), self.id.clone())
+        let question =
+            |values: &Values| Some(values).filter(|values| !matches!(values, Values::One(_))).cloned();
+        let ports = (question(&self.source), question(&self.destination));
+        let answers = (self.source.clone(), self.destination.clone(), self.size, self.id.clone());
+        (self.protocol.clone(), self.is_fragment(), ports, self.size.is_some(), answers)
+    }
+
+    fn is_fragment(&self) -> bool {
+        (&self.source, &self.destination) == (&Values::One(0), &Values::One(0))
     }
 
     fn condition(&self) -> Condition {
-        let size = self.size.map_or(Condition::Always, |(above, most)| {
-            Condition::Is("ip.len".into(), vec![format!("{}..{most}", above + 1)])
-        });
-        Condition::all([self.flow(), size])
-    }
-
-    fn flow(&self) -> Condition {
-        if (&self.source, &self.destination) == (&Values::One(0), &Values::One(0)) {
-            return self.later_fragment();
+        if self.is_fragment() {
+            return Condition::all([self.later_fragment(), tuple(self.sizes())]);
         }
         let portless = (&self.source, &self.destination) == (&Values::Any, &Values::Any);
         match self.protocol {
-            _ if portless => self.numbered(),
+            _ if portless => Condition::all([self.numbered(), tuple(self.sizes())]),
             Values::One(number) => self.ports(number),
             // No other protocol has ports that a flow's record would name.
             _ => {
@@ -97,10 +100,23 @@ impl Acl {
         let Some((header, true)) = u8::try_from(number).ok().and_then(header_of) else {
             return Condition::Never;
         };
-        Condition::all([
-            self.source.condition(header, &format!("{header}.srcport")),
-            self.destination.condition(header, &format!("{header}.dstport")),
-        ])
+        let (mut others, mut one) = (Vec::new(), Vec::new());
+        for (values, side) in [(&self.source, "srcport"), (&self.destination, "dstport")] {
+            let field = format!("{header}.{side}");
+            match values {
+                Values::One(number) => one.push((field, number.to_string())),
+                Values::Except(numbers) => others.push(Condition::differs(header, &field, texts(numbers))),
+                Values::Any => {}
+            }
+        }
+        one.extend(self.sizes());
+        others.push(tuple(one));
+        Condition::all(others)
+    }
+
+    fn sizes(&self) -> Vec<(String, String)> {
+        let size = self.size.map(|(above, most)| ("ip.len".into(), format!("{}..{most}", above + 1)));
+        size.into_iter().collect()
     }
 
     fn numbered(&self) -> Condition {
@@ -132,13 +148,15 @@ impl Values {
             Values::Any => true,
         }
     }
+}
 
-    fn condition(&self, header: &str, field: &str) -> Condition {
-        match self {
-            Values::One(number) => Condition::is(field, number),
-            Values::Except(numbers) => Condition::differs(header, field, texts(numbers)),
-            Values::Any => Condition::test(header),
-        }
+/// Each field has its value.
+fn tuple(parts: Vec<(String, String)>) -> Condition {
+    let (fields, values): (Vec<String>, Vec<String>) = parts.into_iter().unzip();
+    match fields.len() {
+        0 => Condition::Always,
+        1 => Condition::Is(fields.concat(), values),
+        _ => Condition::Is(format!("({})", fields.join(", ")), vec![format!("({})", values.join(", "))]),
     }
 }
 
