@@ -7,5 +7,6 @@ mod bad_input;
 mod compile;
 mod demo;
 mod examples;
+mod import;
 mod replay;
 mod terminal;
