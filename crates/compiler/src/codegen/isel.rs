@@ -192,6 +192,7 @@ impl<'a> Isel<'a> {
             (Op::Count { counter }, _) => self.count(*counter),
             (Op::Capture { statement, verdict }, _) => self.capture(*statement, *verdict),
             (Op::Stash { slot, value }, _) => self.stash(*slot, *value),
+            (Op::InTable { table, key }, Some(result)) => self.in_table(*table, key, result),
             (Op::InSet { set, key }, _) => self.in_set(inst, *set, key),
             (Op::Take { limit, key, cost }, _) => self.take(inst, *limit, key, *cost),
             (op, Some(result)) => self.pure(block, op, result),

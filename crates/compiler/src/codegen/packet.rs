@@ -287,7 +287,15 @@ impl Isel<'_> {
 
 /// Whether the operation may call a helper.
 fn may_call(op: &Op) -> bool {
-    matches!(op, Op::Count { .. } | Op::InSet { .. } | Op::Take { .. } | Op::Capture { .. } | Op::FrameLen)
+    matches!(
+        op,
+        Op::Count { .. }
+            | Op::InSet { .. }
+            | Op::InTable { .. }
+            | Op::Take { .. }
+            | Op::Capture { .. }
+            | Op::FrameLen
+    )
 }
 
 impl Emitter<'_> {

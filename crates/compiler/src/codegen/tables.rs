@@ -10,12 +10,12 @@
 use super::CodegenError;
 use super::branch::return_code;
 use super::emit::Emitter;
-use super::isel::Isel;
+use super::isel::{Isel, Place};
 use super::machine::{Kind, physical};
 use crate::ir::{self, Program, Rule, TableRef, Target, Value, Verdict};
 use crate::table::image::{COUNT, COUNT_BITS, KIND, LIST, NODE, PLACE, RESULT, RowLayout, SINGLE, WORD};
 use crate::table::{Image, Row, Table};
-use regalloc2::Operand;
+use regalloc2::{Operand, VReg};
 use weir_bpf::asm::Label;
 use weir_bpf::insn::{AluOp, Cond, Insn, MapId, Reg, Size, Width};
 use weir_bpf::map::{MapDef, MapType};
@@ -49,7 +49,7 @@ pub(super) fn map(program: &Program, table: TableRef) -> Result<(MapDef, TableMa
     let decl = &program.tables[table.index()];
     let with_result = |row: &Row| Row {
         ranges: row.ranges.clone(),
-        result: decl.rule(row.result).map_or(0, |rule| result(&rule)),
+        result: decl.rule(row.result).map_or(row.result, |rule| result(&rule)),
     };
     let rows = decl.table.rows.iter().map(with_result).collect();
     let told = Table { words: decl.table.words.clone(), rows };
@@ -87,6 +87,22 @@ impl Isel<'_> {
         key: &[Value],
         otherwise: &Target,
     ) {
+        let found = self.look_up(table, key);
+        let (hit, miss) = (self.builder.block(false), self.builder.block(false));
+        let none = [Operand::reg_use(found)];
+        self.branch(Kind::Branch(Cond::Eq, Width::W64, Some(0)), &none, miss, hit);
+        // What is computed for the hit alone is not at hand behind it.
+        let here = self.here;
+        self.open(hit);
+        self.rule(found);
+        self.here = here;
+        self.open(miss);
+        let args = self.arguments(block, otherwise);
+        self.jump_with(self.machine_block(otherwise.block), &args);
+    }
+
+    /// The result of the row that holds the key, 0 for none.
+    fn look_up(&mut self, table: TableRef, key: &[Value]) -> VReg {
         let words = self.program.tables[table.index()].table.words.clone();
         // The verifier lets a program read what all of its numbers of words could mean.
         let room = words.len().next_power_of_two();
@@ -101,21 +117,17 @@ impl Isel<'_> {
         let found = self.builder.vreg();
         let site = WalkSite { map, key: at, words, trees, levels, rows, bytes };
         self.emit(Kind::Walk(site), &[Operand::reg_fixed_def(found, physical(Reg::R0))]);
-        let (hit, miss) = (self.builder.block(false), self.builder.block(false));
-        let none = [Operand::reg_use(found)];
-        self.branch(Kind::Branch(Cond::Eq, Width::W64, Some(0)), &none, miss, hit);
-        // What is computed for the hit alone is not at hand behind it.
-        let here = self.here;
-        self.open(hit);
-        self.rule(found);
-        self.here = here;
-        self.open(miss);
-        let args = self.arguments(block, otherwise);
-        self.jump_with(self.machine_block(otherwise.block), &args);
+        found
+    }
+
+    /// Whether a row holds the key: where that must be 0 or 1, that is what results are.
+    pub(super) fn in_table(&mut self, table: TableRef, key: &[Value], result: Value) {
+        let found = self.look_up(table, key);
+        self.place(result, Place::Register(found));
     }
 
     /// Counts and returns as a result says.
-    fn rule(&mut self, found: regalloc2::VReg) {
+    fn rule(&mut self, found: VReg) {
         let told = self.alu_imm(Width::W64, AluOp::Sub, found, 1);
         if let Some(map) = self.maps.counters {
             let counter = self.alu_imm(Width::W64, AluOp::Rsh, told, 1);

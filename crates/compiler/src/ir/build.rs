@@ -250,6 +250,11 @@ impl Builder {
         self.append(Op::InSet { set, key: key.to_vec() }, super::BOOL)
     }
 
+    /// Whether some row of the table holds the key.
+    pub fn in_table(&mut self, table: TableRef, key: &[Value]) -> Value {
+        self.append(Op::InTable { table, key: key.to_vec() }, super::BOOL)
+    }
+
     /// Takes from a bucket; 1 if the packet is within the limit.
     pub fn take(&mut self, limit: LimitRef, key: &[Value], cost: Value) -> Value {
         self.append(Op::Take { limit, key: key.to_vec(), cost }, super::BOOL)

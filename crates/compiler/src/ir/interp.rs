@@ -197,6 +197,11 @@ impl Interpreter {
                 let holds = state.sets[set.index()].holds(&self.sets[set.index()], &self.key, state.now);
                 self.write(to, u64::from(holds));
             }
+            Step::InTable { to, table, key, words } => {
+                self.read_key(key, words);
+                let holds = self.tables[table.index()].table.find(&self.key) != 0;
+                self.write(to, u64::from(holds));
+            }
             Step::Take { to, limit, key, words } => {
                 self.read_key(key, words);
                 // The cost stands behind the key.

@@ -149,6 +149,8 @@ pub enum Op {
     /// Whether the set holds the key (and the element has not expired), giving `u1`. One value for
     /// each word of the key, see [`SetDecl::words`].
     InSet { set: SetRef, key: Vec<Value> },
+    /// Whether some row of the table holds the key, giving `u1`.
+    InTable { table: TableRef, key: Vec<Value> },
     /// Takes `cost` from the key's bucket: 1 if it was there, 0 if the packet is over the limit.
     Take { limit: LimitRef, key: Vec<Value>, cost: Value },
     /// Counts the packet and its bytes for a counter slot (see [`Program::counters`]). No result.
@@ -287,12 +289,12 @@ pub struct Rule {
     pub counter: u32,
 }
 
-/// Rules that are matched as one.
+/// Rules that are matched as one, or the elements of a set.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TableDecl {
-    /// The rows. The result of each is the number of its rule, from 1.
+    /// The rows. The result of each is the number of its rule, from 1; elements of a set all have 1.
     pub table: Table,
-    /// What rows do.
+    /// What rows do; of a set nothing.
     pub rules: Vec<Rule>,
 }
 

@@ -242,11 +242,14 @@ fn set(scan: &mut Scan<'_>) -> Expected<SetDecl> {
     Ok(SetDecl { name, kind, words, expires, max: scan.number()? })
 }
 
-/// `row [1..5, 7] drop by s0 count 3`
+/// `row [1..5, 7] drop by s0 count 3`, of a set `row [1..5, 7]`
 fn row(scan: &mut Scan<'_>, decl: &mut TableDecl) -> Expected<()> {
     scan.expect("[")?;
     let ranges = scan.list("]", range)?;
-    let verdict = verdict(scan)?;
+    let Some(verdict) = lookup(scan, &VERDICTS) else {
+        decl.table.rows.push(Row { ranges, result: 1 });
+        return Ok(());
+    };
     scan.expect("by")?;
     let by = statement(scan)?;
     scan.expect("count")?;
@@ -374,6 +377,9 @@ fn key(scan: &mut Scan<'_>) -> Expected<Vec<Value>> {
 }
 
 fn in_set(scan: &mut Scan<'_>) -> Expected<Op> {
+    if let Some(table) = scan.entity("table").map(TableRef) {
+        return Ok(Op::InTable { table, key: key(scan)? });
+    }
     let set = scan.entity("set").map(SetRef).ok_or("expected a set")?;
     Ok(Op::InSet { set, key: key(scan)? })
 }

@@ -68,8 +68,11 @@ impl Program {
                 let ranges: Vec<_> =
                     row.ranges.iter().map(|&(low, high)| Range(low, high).to_string()).collect();
                 let ranges = ranges.join(", ");
-                if let Some(Rule { verdict, by, counter }) = decl.rule(row.result) {
-                    writeln!(f, "row [{ranges}] {verdict} by {by} count {counter}")?;
+                match decl.rule(row.result) {
+                    Some(Rule { verdict, by, counter }) => {
+                        writeln!(f, "row [{ranges}] {verdict} by {by} count {counter}")?;
+                    }
+                    None => writeln!(f, "row [{ranges}]")?,
                 }
             }
         }
@@ -211,6 +214,7 @@ impl Display for Op {
             Op::Offset(cursor) => write!(f, "offset {cursor}"),
             Op::FrameLen => f.write_str("frame_len"),
             Op::InSet { set, key } => write!(f, "in {set} [{}]", List(key)),
+            Op::InTable { table, key } => write!(f, "in {table} [{}]", List(key)),
             Op::Take { limit, key, cost } => write!(f, "take {limit} [{}] cost {cost}", List(key)),
             Op::Count { counter } => write!(f, "count {counter}"),
             Op::Capture { statement, verdict } => write!(f, "capture {statement} {verdict}"),

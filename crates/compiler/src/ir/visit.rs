@@ -49,7 +49,7 @@ impl Op {
             | Op::Detour { cursor, .. }
             | Op::Load { cursor, .. }
             | Op::Offset(cursor) => f(*cursor),
-            Op::InSet { key, .. } => key.iter().copied().for_each(f),
+            Op::InSet { key, .. } | Op::InTable { key, .. } => key.iter().copied().for_each(f),
             Op::Take { key, cost, .. } => key.iter().chain([cost]).copied().for_each(f),
             Op::Stash { value, .. } => f(*value),
         }
@@ -70,7 +70,7 @@ impl Op {
             | Op::Detour { cursor, .. }
             | Op::Load { cursor, .. }
             | Op::Offset(cursor) => f(cursor),
-            Op::InSet { key, .. } => key.iter_mut().for_each(f),
+            Op::InSet { key, .. } | Op::InTable { key, .. } => key.iter_mut().for_each(f),
             Op::Take { key, cost, .. } => key.iter_mut().chain([cost]).for_each(f),
             Op::Stash { value, .. } => f(value),
         }
@@ -96,7 +96,7 @@ impl Op {
     /// (constants, arithmetic, `unstash`) or has no result.
     pub fn fixed_type(&self) -> Option<Type> {
         Some(match self {
-            Op::Compare(..) | Op::InSet { .. } | Op::Take { .. } => super::BOOL,
+            Op::Compare(..) | Op::InSet { .. } | Op::InTable { .. } | Op::Take { .. } => super::BOOL,
             Op::Start | Op::Advance { .. } | Op::Skip { .. } | Op::Detour { .. } => Type::Cursor,
             Op::Load { bytes, .. } => Type::Int(bytes.saturating_mul(8)),
             Op::Offset(_) => Type::Int(16),

@@ -13,7 +13,9 @@ mod ranges;
 mod shape;
 
 use crate::ir::build::Builder;
-use crate::ir::{self, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId};
+use crate::ir::{
+    self, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId, TableDecl, TableRef,
+};
 use crate::plan::{ClassId, Plan, SetHome, StateId};
 use crate::policy::{Action, HeaderRef, Policy, SetPart};
 use crate::source::{Sources, Span};
@@ -71,6 +73,8 @@ struct Lower<'a> {
     lines: HashMap<Span, Line>,
     statement_ids: Vec<StatementId>,
     set_refs: HashMap<SetPart, SetRef>,
+    /// Sets that live in tables.
+    table_refs: HashMap<SetPart, TableRef>,
     set_parts: Vec<SetPart>,
     limit_refs: HashMap<usize, LimitRef>,
     limit_statements: Vec<usize>,
@@ -104,6 +108,7 @@ impl<'a> Lower<'a> {
             lines: HashMap::new(),
             statement_ids: Vec::new(),
             set_refs: HashMap::new(),
+            table_refs: HashMap::new(),
             set_parts: Vec::new(),
             limit_refs: HashMap::new(),
             limit_statements: Vec::new(),
@@ -149,11 +154,24 @@ impl<'a> Lower<'a> {
             }
         }
         for (set, homes) in self.plan.sets.iter().enumerate() {
-            for (part, home) in homes.iter().enumerate().filter(|(_, home)| home.is_map()) {
-                self.declare_set(SetPart { set: set as u32, part: part as u32 }, *home);
+            for (part, home) in homes.iter().enumerate() {
+                let name = SetPart { set: set as u32, part: part as u32 };
+                match home {
+                    SetHome::Table => self.declare_table(name),
+                    home if home.is_map() => self.declare_set(name, *home),
+                    _ => {}
+                }
             }
         }
         self.assign_slots();
+    }
+
+    fn declare_table(&mut self, name: SetPart) {
+        let part = &self.policy.sets[name.set as usize].parts[name.part as usize];
+        if let Some(table) = crate::plan::table(part) {
+            let id = self.b.table(TableDecl { table, rules: Vec::new() });
+            self.table_refs.insert(name, id);
+        }
     }
 
     fn declare_set(&mut self, name: SetPart, home: SetHome) {

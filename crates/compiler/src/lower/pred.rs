@@ -67,7 +67,10 @@ impl Lower<'_> {
                     }
                     key.push(self.narrowed(scalars.low, (*width).min(64)));
                 }
-                let held = self.b.in_set(self.set_refs[part], &key);
+                let held = match self.table_refs.get(part) {
+                    Some(table) => self.b.in_table(*table, &key),
+                    None => self.b.in_set(self.set_refs[part], &key),
+                };
                 self.b.branch(held, then, other);
             }
         }

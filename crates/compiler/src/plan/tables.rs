@@ -8,7 +8,7 @@
 use super::cost::pred_cost;
 use super::demand::{base_terms, is_optional, width};
 use crate::policy::{Action, Compare, HeaderRef, Policy, Pred, Protocols, Relation, Term};
-use crate::table::{MOST_WORDS, Row, Table};
+use crate::table::{MOST_WORDS, Row, Table, boxes};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Shorter runs are a chain: a table costs a packet about as much as this many comparisons that fail (20 ns
@@ -278,42 +278,18 @@ impl Boxes<'_> {
         Some(cells)
     }
 
-    /// A range of a value as boxes over its words: up to three, where it is wide.
-    fn cells(&self, term: &Term, (low, high): (u128, u128)) -> Vec<Cell> {
+    /// A range of a value as boxes over its words; what is whole is not asked.
+    fn cells(&self, term: &Term, range: (u128, u128)) -> Vec<Cell> {
         let bits = width(self.protocols, term);
-        let whole = |ranges: &[(Word, (u64, u64), u8)]| {
-            let asked = ranges.iter().filter(|(_, range, bits)| *range != (0, u64::MAX >> (64 - bits)));
-            asked.map(|(word, range, _)| (word.clone(), *range)).collect::<Cell>()
+        let (high, low) = (Word::High(term.clone()), Word::Low(term.clone()));
+        let words = if bits <= 64 { vec![low] } else { vec![high, low] };
+        let asked = |(word, range): (&Word, (u64, u64))| {
+            let whole = range == (0, u64::MAX >> (64 - word.bits(self.protocols)));
+            (!whole).then(|| (word.clone(), range))
         };
-        if bits <= 64 {
-            return vec![whole(&[(Word::Low(term.clone()), (low as u64, high as u64), bits)])];
-        }
-        let cell = |above: (u64, u64), below: (u64, u64)| {
-            whole(&[(Word::High(term.clone()), above, bits - 64), (Word::Low(term.clone()), below, 64)])
-        };
-        let ((first, from), (last, to)) = (halves(low), halves(high));
-        if first == last {
-            return vec![cell((first, last), (from, to))];
-        }
-        // The whole middle, with the ends where they are whole as well.
-        let (mut middle, mut cells) = ((first, last), Vec::new());
-        if from > 0 {
-            cells.push(cell((first, first), (from, u64::MAX)));
-            middle.0 += 1;
-        }
-        if to < u64::MAX {
-            cells.push(cell((last, last), (0, to)));
-            middle.1 -= 1;
-        }
-        if middle.0 <= middle.1 {
-            cells.push(cell(middle, (0, u64::MAX)));
-        }
-        cells
+        let cell = |ranges: Vec<(u64, u64)>| words.iter().zip(ranges).filter_map(asked).collect();
+        boxes(bits, range).into_iter().map(cell).collect()
     }
-}
-
-fn halves(value: u128) -> (u64, u64) {
-    ((value >> 64) as u64, value as u64)
 }
 
 fn bit(word: Word, truth: bool) -> Cell {

@@ -40,6 +40,32 @@ pub struct Table {
 /// Keys have at most so many words: an image has three bits for the number of one.
 pub const MOST_WORDS: usize = 8;
 
+/// A range of values of so many bits as ranges of one word, or as boxes of a high and a low one: up to three.
+pub fn boxes(bits: u8, (low, high): (u128, u128)) -> Vec<Vec<(u64, u64)>> {
+    if bits <= 64 {
+        return vec![vec![(low as u64, high as u64)]];
+    }
+    let halves = |value: u128| ((value >> 64) as u64, value as u64);
+    let ((first, from), (last, to)) = (halves(low), halves(high));
+    if first == last {
+        return vec![vec![(first, last), (from, to)]];
+    }
+    // The whole middle, with the ends where they are whole as well.
+    let (mut middle, mut boxes) = ((first, last), Vec::new());
+    if from > 0 {
+        boxes.push(vec![(first, first), (from, u64::MAX)]);
+        middle.0 += 1;
+    }
+    if to < u64::MAX {
+        boxes.push(vec![(last, last), (0, to)]);
+        middle.1 -= 1;
+    }
+    if middle.0 <= middle.1 {
+        boxes.push(vec![middle, (0, u64::MAX)]);
+    }
+    boxes
+}
+
 impl Table {
     /// Whether the rows can be cut apart, so that there is an [`Image`].
     pub fn parts(&self) -> bool {

@@ -20,6 +20,7 @@ pub(super) enum Step {
     Offset { to: u32, cursor: u32 },
     FrameLen { to: u32 },
     InSet { to: u32, set: SetRef, key: u32, words: u16 },
+    InTable { to: u32, table: TableRef, key: u32, words: u16 },
     Take { to: u32, limit: LimitRef, key: u32, words: u16 },
     Count { counter: u32 },
     Capture { statement: StatementId, verdict: Verdict },
@@ -138,6 +139,9 @@ impl Resolver<'_> {
             Op::Detour { cursor, .. } => Step::Move { to, from: cursor.0 },
             Op::Offset(cursor) => Step::Offset { to, cursor: cursor.0 },
             Op::FrameLen => Step::FrameLen { to },
+            Op::InTable { table, key } => {
+                Step::InTable { to, table: *table, key: self.key(key), words: key.len() as u16 }
+            }
             Op::InSet { set, key } => {
                 Step::InSet { to, set: *set, key: self.key(key), words: key.len() as u16 }
             }

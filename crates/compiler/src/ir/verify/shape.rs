@@ -43,7 +43,7 @@ fn check_table(program: &Program, decl: &TableDecl, errors: &mut Errors) {
     let inside = |((low, high), bits): (&(u64, u64), &u8)| low <= high && *high <= Type::Int(*bits).max();
     for row in &decl.table.rows {
         let whole = row.ranges.len() == words.len() && row.ranges.iter().zip(words).all(inside);
-        let known = decl.rule(row.result).is_some();
+        let known = decl.rule(row.result).is_some() || decl.rules.is_empty() && row.result == 1;
         errors.require(whole && known, at, || format!("a row that does not fit its table: {row:?}"));
     }
     for Rule { by, counter, .. } in &decl.rules {
@@ -57,6 +57,7 @@ fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut
     inst.result.into_iter().for_each(|value| check_value(program, value, at, errors));
     check_index(inst.line, inst.line.0, program.lines.len(), at, errors);
     match &inst.op {
+        Op::InTable { table, .. } => check_index(table, table.0, program.tables.len(), at, errors),
         Op::InSet { set, .. } => check_index(set, set.0, program.sets.len(), at, errors),
         Op::Take { limit, .. } => check_index(limit, limit.0, program.limits.len(), at, errors),
         Op::Capture { statement, .. } => {
@@ -167,6 +168,9 @@ impl Types<'_> {
             Op::Binary(BinaryOp::Shl | BinaryOp::Shr, _, by) => {
                 let most = self.most(*by);
                 errors.require(most < 64, at, || format!("a shift by up to {most}"));
+            }
+            Op::InTable { table, key } => {
+                self.check_key(key, &self.program.tables[table.index()].table.words, at, errors)
             }
             Op::InSet { set, key } => self.check_key(key, &self.program.sets[set.index()].words, at, errors),
             Op::Take { limit, key, .. } => {
