@@ -1,9 +1,7 @@
 //! One case on all engines.
 
 use crate::case::Case;
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use crate::panics::caught;
 use weir_bpf::target::Target;
 use weir_compiler::diagnostic::Severity;
 use weir_compiler::{Analysis, Compilation, Hook, NoFiles, Options, compile};
@@ -48,27 +46,9 @@ fn failure<T>(kind: Kind, what: String) -> Result<T, Failure> {
     Err(Failure { kind, what, lines: Vec::new() })
 }
 
-thread_local! {
-    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
 /// Runs a case; a panic is a failure like others, and told once the case is small.
 pub(crate) fn judge(case: &Case, target: &Target) -> Result<Seen, Failure> {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let loud = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let ours = std::thread::current().name().is_some_and(|name| name.starts_with("judge"));
-            PANIC.with(|text| *text.borrow_mut() = info.to_string());
-            if !ours {
-                loud(info);
-            }
-        }));
-    });
-    match catch_unwind(AssertUnwindSafe(|| engines(case, target))) {
-        Ok(seen) => seen,
-        Err(_) => failure(Kind::Panicked, PANIC.with(|text| text.borrow().clone())),
-    }
+    caught(|| engines(case, target)).unwrap_or_else(|panic| failure(Kind::Panicked, panic))
 }
 
 fn options(case: &Case, target: &Target) -> Options {
