@@ -100,7 +100,7 @@ pub fn verify(program: &Program) -> Result<(), Vec<VerifyError>> {
     if errors.0.is_empty() {
         shape::check_types(program, &mut errors);
         let graph = Graph::new(program);
-        let dominators = Dominators::new(program, &graph);
+        let dominators = Dominators::new(&graph);
         dominance::check_loops(program, &graph, &dominators, &mut errors);
         dominance::check_uses(program, &graph, &dominators, &mut errors);
         if errors.0.is_empty() {

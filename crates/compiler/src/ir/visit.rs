@@ -167,40 +167,6 @@ impl Terminator {
             Terminator::Return { .. } => {}
         }
     }
-
-    /// How many targets there are.
-    pub fn target_count(&self) -> usize {
-        match self {
-            Terminator::Jump(_) | Terminator::Match { .. } => 1,
-            Terminator::Branch { .. } | Terminator::Fits { .. } => 2,
-            Terminator::Switch { cases, .. } => cases.len() + 1,
-            Terminator::Return { .. } => 0,
-        }
-    }
-
-    /// A target by its place in the order in which they are written.
-    pub fn target(&self, index: usize) -> Option<&Target> {
-        match self {
-            Terminator::Jump(target) | Terminator::Match { otherwise: target, .. } => {
-                Some(target).filter(|_| index == 0)
-            }
-            Terminator::Branch { then, other, .. } | Terminator::Fits { then, other, .. } => {
-                [then, other].get(index).copied()
-            }
-            Terminator::Switch { cases, default, .. } => match cases.get(index) {
-                Some((_, _, target)) => Some(target),
-                None => Some(default).filter(|_| index == cases.len()),
-            },
-            Terminator::Return { .. } => None,
-        }
-    }
-
-    /// The blocks that may come next, one for each target.
-    pub fn successors(&self) -> Vec<Block> {
-        let mut blocks = Vec::new();
-        self.targets(|target| blocks.push(target.block));
-        blocks
-    }
 }
 
 impl Inst {

@@ -25,7 +25,7 @@ const STEPS: usize = 2_000_000;
 pub(super) fn thread(program: &mut Program) -> bool {
     let graph = Graph::new(program);
     let defs = definitions(program);
-    let dominators = Dominators::new(program, &graph);
+    let dominators = Dominators::new(&graph);
     let mut threader = Threader {
         elsewhere: used_elsewhere(program, &defs),
         reach: Reach::new(program, &graph),

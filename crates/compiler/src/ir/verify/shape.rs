@@ -64,10 +64,10 @@ fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut
             check_index(statement, statement.0, program.statements.len(), at, errors)
         }
         Op::Count { counter } => {
-            check_index(format!("counter {counter}"), *counter, program.counters as usize, at, errors);
+            check_index(format_args!("counter {counter}"), *counter, program.counters as usize, at, errors);
         }
         Op::Stash { slot, .. } | Op::Unstash { slot } => {
-            check_index(format!("scratch slot {slot}"), *slot, program.scratch as usize, at, errors);
+            check_index(format_args!("scratch slot {slot}"), *slot, program.scratch as usize, at, errors);
         }
         _ => {}
     }
