@@ -3,7 +3,7 @@
 use crate::case::Case;
 use crate::panics::caught;
 use weir_bpf::target::Target;
-use weir_compiler::diagnostic::Severity;
+use weir_compiler::diagnostic::{Code, Severity};
 use weir_compiler::{Analysis, Compilation, Hook, NoFiles, Options, analyse};
 use weir_dataplane::engines::{By, Bytecode, Engine, EngineError, Ir, Judgement, Kernel, Plain};
 use weir_dataplane::{Error, StatementCounters};
@@ -19,7 +19,7 @@ const LARGE_EVERY: u64 = 4;
 /// What went wrong; a case is made smaller as long as the same goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    Refused,
+    Refused(Code),
     TooComplex,
     /// It was not tried, being larger than most.
     Large,
@@ -80,7 +80,7 @@ fn engines(case: &Case, target: &Target) -> Result<Seen, Failure> {
     let compilation = analysis.compile(&options).or_else(|analysis| refused(&analysis))?;
     let policy = &compilation.analysis.policy;
     let plain = compilation.analysis.lower_plainly(&options.lower);
-    let Some(plain) = plain else { return failure(Kind::Refused, "it compiles, and has no IR".into()) };
+    let Some(plain) = plain else { return failure(Kind::Fault, "it compiles, and has no IR".into()) };
     let packets: Vec<&[u8]> = case
         .packets
         .iter()
@@ -189,8 +189,11 @@ fn refused(analysis: &Analysis) -> Result<Compilation, Failure> {
     let texts: Vec<_> = errors()
         .map(|d| format!("line {}: {} {}", place(d).unwrap_or(0), d.code.text(), d.message))
         .collect();
-    let complex = errors().any(|d| d.code.text() == "E0201");
-    let kind = if complex { Kind::TooComplex } else { Kind::Refused };
+    let kind = match errors().next().map(|d| d.code) {
+        _ if errors().any(|d| d.code == Code::TooComplex) => Kind::TooComplex,
+        Some(code) => Kind::Refused(code),
+        None => Kind::Fault,
+    };
     Err(Failure { kind, what: texts.join("\n"), lines })
 }
 

@@ -166,7 +166,7 @@ fn one(
     let mut reasons = Vec::new();
     let outcome = loop {
         match judge(&case, target) {
-            Err(failure) if failure.kind == Kind::Refused => {
+            Err(failure) if matches!(failure.kind, Kind::Refused(_)) => {
                 let mut bad: Vec<usize> =
                     failure.lines.iter().filter_map(|line| case.statement_at(*line)).collect();
                 bad.sort_unstable();

@@ -280,11 +280,16 @@ impl<'a> Author<'a> {
     }
 
     fn set_element(&self, dice: &mut Dice, operands: &[Operand], first: bool, single: bool) -> String {
-        // One family in an element.
+        // An element is of one family.
         let whole = operands.len() > 1;
+        let address = |o: &&Operand| o.family && matches!(o.ty, ValueType::Ip4 | ValueType::Ip6);
+        let family = operands.iter().find(address).map(|o| o.ty);
         let part = |o: &Operand| {
             // The elements of sets are of the set's type, without the freedom of slices.
-            let operand = Operand { slice: false, ..o.clone() };
+            let mut operand = Operand { slice: false, ..o.clone() };
+            if let Some(ty) = family.filter(|ty| address(&o) && *ty != o.ty) {
+                (operand.ty, operand.value) = (ty, None);
+            }
             self.element(dice, &operand, first || whole, single)
         };
         let parts: Vec<_> = operands.iter().map(part).collect();
