@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `s_…` | hash or trie | one for each set, see [`super::sets`] |
 //! | `s_…p` | trie | the prefixes of a set that has both |
-//! | `.data.t…` | data section | one for each table, see [`super::tables`] |
+//! | `.data.tables` | data section | see [`super::tables`] |
 //! | `l_…` | array | one for each limit, see [`super::limits`] |
 //! | `counters` | per-CPU array | see [`super::counters`] |
 //! | `live` | array | prefixes in each set that has both |
@@ -14,7 +14,7 @@
 
 use super::tables::{self, TableMap};
 use super::{CodegenError, capture, counters, limits, scratch, sets};
-use crate::ir::{LimitRef, Op, Program, SetKind, SetRef, TableRef};
+use crate::ir::{LimitRef, Op, Program, SetKind, SetRef};
 use weir_bpf::insn::MapId;
 use weir_bpf::map::{MapDef, MapKind, MapType, NAME_MAX};
 
@@ -55,10 +55,10 @@ impl Maps {
         for nth in 0..program.sets.len() {
             maps.add_set(program, SetRef(nth as u32))?;
         }
-        for nth in 0..program.tables.len() {
-            let (def, mut table) = tables::map(program, TableRef(nth as u32))?;
-            table.map = maps.add(def)?;
-            maps.tables.push(table);
+        if !program.tables.is_empty() {
+            let (def, tables) = tables::maps(program, MapId(maps.defs.len() as u32))?;
+            maps.add(def)?;
+            maps.tables = tables;
         }
         for (nth, limit) in program.limits.iter().enumerate() {
             let name = limit_map_name(program, LimitRef(nth as u32));

@@ -1,6 +1,6 @@
 //! `Match`: a walk through a table's image.
 //!
-//! The image ([`crate::table::image`]) is a data section, reached by address. A result in it is
+//! Images ([`crate::table::image`]) stand one behind the other in a data section, reached by address. A result in it is
 //! `1 + 2 * counter + (1 for drop)` ([`result`]). The key stands on the stack, 8 bytes a word; the
 //! walk is unrolled level by level, a few more than the image has, so that user space can deepen it.
 //!
@@ -12,7 +12,7 @@ use super::branch::return_code;
 use super::emit::Emitter;
 use super::isel::{Isel, Place};
 use super::machine::{Kind, physical};
-use crate::ir::{self, Program, Rule, TableRef, Target, Value, Verdict};
+use crate::ir::{self, Program, Rule, TableDecl, TableRef, Target, Value, Verdict};
 use crate::table::image::{COUNT, COUNT_BITS, KIND, LIST, NODE, PLACE, RESULT, RowLayout, SINGLE, WORD};
 use crate::table::{Image, Row, Table};
 use regalloc2::{Operand, VReg};
@@ -22,6 +22,9 @@ use weir_bpf::map::{MapDef, MapType};
 
 /// Larger images are kept for what nothing else can hold.
 const MOST_BYTES: usize = 256 << 20;
+
+/// The data section of all images.
+const SECTION: &str = ".data.tables";
 
 /// Levels beyond those that an image has.
 const SPARE_LEVELS: u32 = 2;
@@ -34,48 +37,61 @@ fn result(rule: &Rule) -> u32 {
     1 + 2 * rule.counter + u32::from(rule.verdict == Verdict::Drop)
 }
 
-/// A table's map, and what the code must know of it.
-#[derive(Clone, Debug)]
+/// Where a table's image stands, and what the code must know of it.
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct TableMap {
     pub(super) map: MapId,
-    trees: Vec<u32>,
-    levels: u32,
-    rows: u32,
-    bytes: u32,
-}
-
-/// Makes the image of a table.
-pub(super) fn map(program: &Program, table: TableRef) -> Result<(MapDef, TableMap), CodegenError> {
-    let decl = &program.tables[table.index()];
-    let with_result = |row: &Row| Row {
-        ranges: row.ranges.clone(),
-        result: decl.rule(row.result).map_or(row.result, |rule| result(&rule)),
-    };
-    let rows = decl.table.rows.iter().map(with_result).collect();
-    let told = Table { words: decl.table.words.clone(), rows };
-    let mut image = Image::of(&told, MOST_BYTES).ok_or(CodegenError::Table { table })?;
-    let rows = image.most_rows.max(LEAST_ROWS);
-    // The longest list fits behind every place that the program takes for one.
-    let end = image.bytes.len() + (rows * RowLayout::of(&told.words).bytes) as usize;
-    image.bytes.resize(end.next_multiple_of(NODE as usize), 0);
-    let bytes = image.bytes.len() as u32;
-    let mut def = MapDef::section(&format!(".data.t{}", table.0), MapType::bytes(bytes));
-    def.initial = image.bytes;
-    let levels = image.levels + SPARE_LEVELS;
-    Ok((def, TableMap { map: MapId(0), trees: image.trees, levels, rows, bytes }))
-}
-
-/// A walk whose key stands on the stack.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct WalkSite {
-    map: MapId,
-    key: i16,
-    words: Vec<u8>,
+    /// Where in the data section the image begins.
+    offset: u32,
     /// The number of the first row of each tree.
     trees: Vec<u32>,
     levels: u32,
     rows: u32,
     bytes: u32,
+}
+
+/// Makes the images of all tables, in one data section: a program has at most 64 maps.
+pub(super) fn maps(program: &Program, map: MapId) -> Result<(MapDef, Vec<TableMap>), CodegenError> {
+    let (mut bytes, mut tables) = (Vec::new(), Vec::new());
+    for (nth, decl) in program.tables.iter().enumerate() {
+        let image = image(decl).filter(|image| bytes.len() + image.bytes.len() <= MOST_BYTES);
+        let image = image.ok_or(CodegenError::Table { table: TableRef(nth as u32) })?;
+        let offset = bytes.len() as u32;
+        bytes.extend(image.bytes);
+        let rows = image.most_rows.max(LEAST_ROWS);
+        // The longest list fits behind every place that the program takes for one.
+        let spare = (rows * RowLayout::of(&decl.table.words).bytes) as usize;
+        bytes.resize((bytes.len() + spare).next_multiple_of(NODE as usize), 0);
+        tables.push(TableMap {
+            map,
+            offset,
+            trees: image.trees,
+            levels: image.levels + SPARE_LEVELS,
+            rows,
+            bytes: bytes.len() as u32 - offset,
+        });
+    }
+    let mut def = MapDef::section(SECTION, MapType::bytes(bytes.len() as u32));
+    def.initial = bytes;
+    Ok((def, tables))
+}
+
+/// The image of a table whose results are what the code looks for.
+fn image(decl: &TableDecl) -> Option<Image> {
+    let with_result = |row: &Row| Row {
+        ranges: row.ranges.clone(),
+        result: decl.rule(row.result).map_or(row.result, |rule| result(&rule)),
+    };
+    let rows = decl.table.rows.iter().map(with_result).collect();
+    Image::of(&Table { words: decl.table.words.clone(), rows }, MOST_BYTES)
+}
+
+/// A walk whose key stands on the stack.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct WalkSite {
+    table: TableMap,
+    words: Vec<u8>,
+    key: i16,
 }
 
 impl Isel<'_> {
@@ -113,9 +129,8 @@ impl Isel<'_> {
         for nth in key.len()..room {
             self.emit(Kind::StoreStackImm(Size::DW, at + 8 * nth as i16, 0), &[]);
         }
-        let TableMap { map, trees, levels, rows, bytes } = self.maps.tables[table.index()].clone();
         let found = self.builder.vreg();
-        let site = WalkSite { map, key: at, words, trees, levels, rows, bytes };
+        let site = WalkSite { table: self.maps.tables[table.index()].clone(), words, key: at };
         self.emit(Kind::Walk(site), &[Operand::reg_fixed_def(found, physical(Reg::R0))]);
         found
     }
@@ -147,7 +162,7 @@ impl Isel<'_> {
 impl WalkSite {
     /// Where the results of rows begin.
     fn results(&self) -> u32 {
-        self.trees.len() as u32 * NODE
+        self.table.trees.len() as u32 * NODE
     }
 }
 
@@ -165,7 +180,7 @@ struct Ways {
 impl Emitter<'_> {
     /// `r0` = the result for the key, 0 for none. Loses `r1`–`r5`.
     pub(super) fn find_row(&mut self, site: &WalkSite) {
-        let (first, rest) = site.trees.split_first().expect("there is a tree");
+        let (first, rest) = site.table.trees.split_first().expect("there is a tree");
         self.walk(site, 0);
         if rest.is_empty() {
             return;
@@ -194,8 +209,12 @@ impl Emitter<'_> {
         self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, BEST));
         self.asm.branch(Cond::Eq, Width::W64, Reg::R1, -1, none);
         self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R1, 2));
-        self.asm.branch(Cond::Gt, Width::W64, Reg::R1, (site.bytes - site.results() - 8) as i32, abort);
-        self.asm.emit(Insn::LdMapValue { dst: Reg::R0, map: site.map, off: site.results() + 4 });
+        self.asm.branch(Cond::Gt, Width::W64, Reg::R1, (site.table.bytes - site.results() - 8) as i32, abort);
+        self.asm.emit(Insn::LdMapValue {
+            dst: Reg::R0,
+            map: site.table.map,
+            off: site.table.offset + site.results() + 4,
+        });
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, Reg::R1));
         self.asm.emit(Insn::load(Size::W, Reg::R0, Reg::R0, 0));
         self.asm.jump(done);
@@ -218,7 +237,7 @@ impl Emitter<'_> {
         let abort = self.abort();
         let label = |emitter: &mut Self| emitter.asm.label();
         let ways = Ways { ends: label(self), miss: label(self), done: label(self), abort };
-        self.asm.emit(Insn::LdMapValue { dst: Reg::R0, map: site.map, off: 0 });
+        self.asm.emit(Insn::LdMapValue { dst: Reg::R0, map: site.table.map, off: site.table.offset });
         if site.words.len() == 1 {
             self.asm.emit(Insn::load(Size::DW, Reg::R3, Reg::R10, site.key));
         }
@@ -226,9 +245,9 @@ impl Emitter<'_> {
         if tree > 0 {
             self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, (tree * NODE) as i32));
         }
-        for level in 0..=site.levels {
+        for level in 0..=site.table.levels {
             self.node(site, &ways);
-            if level == site.levels {
+            if level == site.table.levels {
                 self.asm.jump(ways.abort);
             } else {
                 self.descend(site, &ways);
@@ -284,7 +303,7 @@ impl Emitter<'_> {
         self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, PLACE as i32));
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R4, Reg::R2));
         self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R4, NODE.trailing_zeros() as i32));
-        self.at(Reg::R4, site.bytes - NODE, ways);
+        self.at(Reg::R4, site.table.bytes - NODE, ways);
     }
 
     /// `r5` = the count of a node's `meta`.
@@ -306,10 +325,10 @@ impl Emitter<'_> {
         let layout = RowLayout::of(&site.words);
         debug_assert_eq!(LIST, 1);
         self.count_field();
-        self.asm.branch(Cond::Gt, Width::W64, Reg::R5, site.rows as i32, ways.abort);
+        self.asm.branch(Cond::Gt, Width::W64, Reg::R5, site.table.rows as i32, ways.abort);
         self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, PLACE as i32));
         self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R2, NODE.trailing_zeros() as i32));
-        self.at(Reg::R2, site.bytes - site.rows * layout.bytes, ways);
+        self.at(Reg::R2, site.table.bytes - site.table.rows * layout.bytes, ways);
         let (row, next) = (self.asm.label(), self.asm.label());
         self.asm.bind(row);
         self.asm.branch(Cond::Eq, Width::W64, Reg::R5, 0, ways.miss);
