@@ -8,6 +8,7 @@ mod cases;
 mod clang;
 mod frames;
 mod report;
+mod rules;
 mod spread;
 mod times;
 mod veth;
@@ -18,6 +19,7 @@ use weir_dataplane::engines::Kernel;
 
 use cases::{CASES, Case};
 use report::{BesideRow, Report};
+use rules::RULES;
 
 /// Why nothing more is measured.
 type Failure = Box<dyn std::error::Error>;
@@ -66,7 +68,8 @@ fn arguments() -> Result<Arguments, Failure> {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    CASES.iter().map(|(name, _)| *name).chain([VETH, TIMES])
+    let rules = RULES.iter().map(|(name, _)| *name);
+    CASES.iter().map(|(name, _)| *name).chain(rules).chain([VETH, TIMES])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -91,6 +94,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         report::progress(name);
         let row = beside(&make(name), &options, report.clang.is_some(), arguments.rounds)?;
         report.beside.push(row);
+    }
+    for (name, make) in RULES.iter().filter(|(name, _)| wanted(name)) {
+        report::progress(name);
+        report.rules.push(rules::measure(name, *make, &options, arguments.rounds)?);
     }
     if wanted(VETH) {
         report::progress(VETH);

@@ -15,6 +15,8 @@ pub(crate) struct Report {
     pub(crate) beside: Vec<BesideRow>,
     /// Packets a second on a veth pair.
     pub(crate) veth: Vec<VethRow>,
+    /// Many rules and large sets.
+    pub(crate) rules: Vec<RulesRow>,
     /// Milliseconds.
     pub(crate) times: Vec<TimeRow>,
     /// What was not measured, and why.
@@ -55,6 +57,23 @@ pub(crate) struct TimeRow {
     pub(crate) goal: f64,
 }
 
+/// Many rules, or a large set.
+#[derive(Serialize)]
+pub(crate) struct RulesRow {
+    pub(crate) name: String,
+    /// Nanoseconds, net of an empty program, for frames that each meet a rule or an element.
+    pub(crate) hits: Spread,
+    /// For frames from anywhere.
+    pub(crate) random: Spread,
+    /// The same over what eight rules cost.
+    pub(crate) over_eight: Option<Spread>,
+    pub(crate) instructions: u32,
+    /// Of data that the program walks.
+    pub(crate) bytes: usize,
+    pub(crate) compile_ms: f64,
+    pub(crate) load_ms: f64,
+}
+
 /// What is under way, for whoever watches.
 pub(crate) fn progress(what: &str) {
     eprintln!("{what} …");
@@ -82,6 +101,13 @@ pub(crate) fn table(report: &Report) {
         println!("|---|---:|---:|---:|---:|---:|");
         report.beside.iter().for_each(beside);
     }
+    if !report.rules.is_empty() {
+        println!(
+            "\n| case | met, ns | random, ns | random / 8 rules | instructions | table, KiB | compile, ms | load, ms |"
+        );
+        println!("|---|---:|---:|---:|---:|---:|---:|---:|");
+        report.rules.iter().for_each(rules);
+    }
     if !report.veth.is_empty() {
         println!("\n| dropped on a veth pair | two CPUs, Mpps | one CPU, Mpps | alone, ns |");
         println!("|---|---:|---:|---:|");
@@ -106,6 +132,20 @@ pub(crate) fn table(report: &Report) {
         println!();
         report.absent.iter().for_each(|absent| println!("not measured: {absent}"));
     }
+}
+
+fn rules(row: &RulesRow) {
+    println!(
+        "| {} | {} | {} | {} | {} | {} | {:.0} | {:.0} |",
+        row.name,
+        shown(row.hits, 1),
+        shown(row.random, 1),
+        optional(row.over_eight.map(|spread| format!("**{:.2}**", spread.middle))),
+        row.instructions,
+        row.bytes / 1024,
+        row.compile_ms,
+        row.load_ms,
+    );
 }
 
 fn beside(row: &BesideRow) {
