@@ -94,7 +94,8 @@ fn frame(random: &mut Random, source: u32, target: u32, transport: Transport) ->
 fn anywhere(random: &mut Random) -> Packet {
     let (source, target) = (address(random), address(random));
     let (from, to) = (random.port(), random.port());
-    let transport = if frames::once_in(random, 2) { Transport::Tcp(from, to) } else { Transport::Udp(from, to) };
+    let transport =
+        if frames::once_in(random, 2) { Transport::Tcp(from, to) } else { Transport::Udp(from, to) };
     frame(random, source, target, transport)
 }
 
@@ -246,8 +247,7 @@ fn set(count: usize, element: Element) -> Rules {
         udp(random, met[nth])
     });
     let anywhere = frames::draw(MANY, |random| {
-        let address =
-            if six { u128::from(frames::any_ip6(random)) } else { u128::from(address(random)) };
+        let address = if six { u128::from(frames::any_ip6(random)) } else { u128::from(address(random)) };
         udp(random, address)
     });
     let family = if six { "ip6" } else { "ip4" };

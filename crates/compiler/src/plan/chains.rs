@@ -6,7 +6,7 @@
 //! statements stand in the program once and not in every class.
 
 use super::tables::Chain;
-use super::{Class, Goto, Graph, Presence, State, StateId, headers_asked, simplify};
+use super::{Class, ClassId, Goto, Graph, Presence, State, StateId, headers_asked, simplify};
 use crate::policy::{Action, HeaderRef, Policy, Pred, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,21 +31,32 @@ impl Decided {
 /// A state without an entry decides nothing. Of a class all statements are decided that were not before.
 pub type Early = BTreeMap<(StateId, usize), Decided>;
 
-/// Finds what is decided before the packet is parsed to its end, and what all chains then cost. Ways that
-/// meet in one state having decided more and fewer statements need what follows twice; where that costs
-/// more than it spares, nothing is decided early.
-pub(super) fn early(
+/// What is decided where, and what all chains cost.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) early: Early,
+    pub(super) late: BTreeSet<(ClassId, usize)>,
+    pub(super) cost: u64,
+}
+
+/// Finds what is decided before the packet is parsed to its end. Ways that meet in one state having
+/// decided more and fewer statements need what follows twice; where that costs more than it spares,
+/// nothing is decided early.
+pub(super) fn find(
     policy: &Policy,
     graph: &Graph,
     statics: &BTreeSet<HeaderRef>,
     conditions: &[Pred],
     classes: &[Class],
-) -> (Early, u64) {
+) -> Found {
     let search = Search { policy, graph, statics, conditions, classes, coming: coming(graph) };
     let late = classes.iter().map(|class| search.cost(0, &class.conditions)).sum();
     match search.walk() {
-        Some((early, cost)) if cost <= late => (early, cost),
-        _ => (Early::new(), late),
+        Some(found) if found.cost <= late => found,
+        _ => {
+            let all = (0..classes.len()).map(|class| (ClassId(class as u32), 0));
+            Found { late: all.collect(), cost: late, ..Found::default() }
+        }
     }
 }
 
@@ -67,8 +78,8 @@ impl Search<'_> {
     }
 
     /// Follows all ways; `None` where states would have to be copied too often.
-    fn walk(&self) -> Option<(Early, u64)> {
-        let (mut early, mut total) = (Early::new(), 0);
+    fn walk(&self) -> Option<Found> {
+        let mut all = Found::default();
         let (mut todo, mut seen) = (vec![(self.graph.start, 0)], BTreeSet::new());
         while let Some((goto, first)) = todo.pop() {
             if !seen.insert((goto, first)) {
@@ -77,7 +88,8 @@ impl Search<'_> {
             let id = match goto {
                 Goto::State(id) => id,
                 Goto::Class(id) => {
-                    total += self.cost(first, &self.classes[id.0 as usize].conditions[first..]);
+                    all.cost += self.cost(first, &self.classes[id.0 as usize].conditions[first..]);
+                    all.late.insert((id, first));
                     continue;
                 }
             };
@@ -86,17 +98,17 @@ impl Search<'_> {
             }
             let state = &self.graph.states[id.0 as usize];
             let chain = self.chain(id, state, first);
-            total += self.cost(first, &chain.conditions);
+            all.cost += self.cost(first, &chain.conditions);
             todo.push((Goto::Class(state.absent), first));
             if !ends(self.policy, &chain) {
                 let ways = state.ways().chain([Goto::Class(state.last)]);
                 todo.extend(ways.map(|goto| (goto, chain.end())));
             }
             if !chain.conditions.is_empty() {
-                early.insert((id, first), chain);
+                all.early.insert((id, first), chain);
             }
         }
-        Some((early, total))
+        Some(all)
     }
 
     /// The statements from `first` on that can be decided behind a state's header.

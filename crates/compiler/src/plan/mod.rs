@@ -23,7 +23,7 @@ mod sets;
 mod simplify;
 mod tables;
 
-pub use chains::{Early, ends};
+pub use chains::{Decided, Early, ends};
 pub use cost::pred_cost;
 pub use demand::{Demand, base_terms, headers_asked, is_optional, width};
 pub use graph::{Edge, Goto, Graph, State, StateId};
@@ -61,6 +61,8 @@ pub struct Plan {
     pub classes: Vec<Class>,
     /// What is decided before the parser's end.
     pub early: Early,
+    /// The classes that ways end in, with the first statement that is still to be decided then.
+    pub late: BTreeSet<(ClassId, usize)>,
     /// Where each part of each set lives: `[set][part]`.
     pub sets: Vec<Vec<SetHome>>,
     /// Estimated size of all chains, in comparisons.
@@ -96,15 +98,44 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
             continue;
         }
         let classes = classes(&graph, &static_headers, &conditions);
-        let (early, cost) = chains::early(policy, &graph, &static_headers, &conditions, &classes);
+        let chains::Found { early, late, cost } =
+            chains::find(policy, &graph, &static_headers, &conditions, &classes);
         let fits = cost <= CHAIN_BUDGET;
         let (demand, sets) = (demand.clone(), sets.clone());
-        last = Some(Plan { demand, static_headers, graph, classes, early, sets, cost });
+        last = Some(Plan { demand, static_headers, graph, classes, early, late, sets, cost });
         if fits {
             break;
         }
     }
     last
+}
+
+/// Where statements are decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The first statement, and what is left of its condition and of the next ones'.
+    first: usize,
+    conditions: &'a [Pred],
+}
+
+impl Place<'_> {
+    /// As a chain of statements.
+    pub fn chain<'a>(&'a self, policy: &'a Policy, plan: &'a Plan) -> Chain<'a> {
+        Chain { policy, statics: &plan.static_headers, first: self.first, conditions: self.conditions }
+    }
+}
+
+impl Plan {
+    /// All places where statements are decided: behind states, and in classes that some way leads to.
+    pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let early =
+            self.early.values().map(|early| Place { first: early.first, conditions: &early.conditions });
+        let late = self.late.iter().map(|&(class, first)| Place {
+            first,
+            conditions: &self.classes[class.0 as usize].conditions[first..],
+        });
+        early.chain(late)
+    }
 }
 
 fn classes(graph: &Graph, static_headers: &BTreeSet<HeaderRef>, conditions: &[Pred]) -> Vec<Class> {

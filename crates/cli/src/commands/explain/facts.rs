@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 use weir_bpf::map::{MapDef, MapKind};
-use weir_compiler::plan::{Plan, SetHome, TREE, pred_cost};
-use weir_compiler::policy::{Family46, Policy, Pred, Set, header_text, pred_text};
+use weir_compiler::plan::{
+    Decided, Plan, Run, SHORTEST_RUN, SetHome, StateId, Step, TREE, Word, pred_cost, width,
+};
+use weir_compiler::policy::{Family46, Policy, Pred, Protocols, Set, header_text, pred_text, term_text};
 use weir_compiler::{Compilation, Options};
 
 #[derive(Serialize)]
@@ -13,6 +15,8 @@ pub(super) struct Facts {
     pub(super) default: &'static str,
     pub(super) parser_states: usize,
     pub(super) classes: Vec<ClassFact>,
+    pub(super) early: Vec<EarlyFact>,
+    pub(super) tables: Vec<TableFact>,
     pub(super) sets: Vec<SetFact>,
     pub(super) limits: Vec<LimitFact>,
     pub(super) maps: Vec<MapFact>,
@@ -35,6 +39,24 @@ pub(super) struct ClassFact {
     pub(super) headers: Vec<String>,
     pub(super) statements: Vec<String>,
     pub(super) comparisons: u64,
+}
+
+/// Statements that are decided before the packet is parsed to its end.
+#[derive(Serialize)]
+pub(super) struct EarlyFact {
+    /// The header behind which they are, and the static ones before it.
+    pub(super) behind: Vec<String>,
+    pub(super) statements: Vec<String>,
+}
+
+/// Statements that are matched as one.
+#[derive(Serialize, PartialEq)]
+pub(super) struct TableFact {
+    pub(super) first: String,
+    pub(super) last: String,
+    pub(super) statements: usize,
+    pub(super) rows: usize,
+    pub(super) key: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -94,6 +116,8 @@ impl Facts {
             default: crate::judge::word(policy.default_verdict()),
             parser_states: plan.graph.states.len(),
             classes,
+            early: early(policy, plan),
+            tables: tables(policy, plan),
             sets: sets(policy, plan),
             limits: limits(policy),
             maps: compilation.object.maps.iter().map(|map| map_fact(map, options.target.cpus)).collect(),
@@ -123,6 +147,58 @@ fn classes(policy: &Policy, plan: &Plan) -> Vec<ClassFact> {
         comparisons: class.conditions.iter().map(pred_cost).sum(),
     };
     plan.classes.iter().map(fact).collect()
+}
+
+fn early(policy: &Policy, plan: &Plan) -> Vec<EarlyFact> {
+    let fact = |((state, _), decided): (&(StateId, usize), &Decided)| {
+        let state = &plan.graph.states[state.0 as usize];
+        let mut headers = plan.graph.classes[state.last.0 as usize].clone();
+        headers.insert(state.header);
+        let statements = &policy.statements[decided.first..decided.end()];
+        let possible = statements.iter().zip(&decided.conditions).filter(|(_, left)| possible(left));
+        EarlyFact {
+            behind: headers.into_iter().map(|header| header_text(&policy.protocols, header)).collect(),
+            statements: possible.map(|(statement, _)| statement.name.clone()).collect(),
+        }
+    };
+    plan.early.iter().map(fact).filter(|fact| !fact.statements.is_empty()).collect()
+}
+
+/// What is matched as one, wherever in the program; places with the same table share it.
+fn tables(policy: &Policy, plan: &Plan) -> Vec<TableFact> {
+    let mut facts = Vec::new();
+    for place in plan.places() {
+        for step in place.chain(policy, plan).steps(SHORTEST_RUN, &|_| false) {
+            let Step::Run(run) = step else { continue };
+            let fact = table(policy, &run);
+            if !facts.contains(&fact) {
+                facts.push(fact);
+            }
+        }
+    }
+    facts
+}
+
+fn table(policy: &Policy, run: &Run) -> TableFact {
+    let numbers: Vec<usize> = run.table.rows.iter().map(|row| row.result as usize - 1).collect();
+    let name = |number: Option<&usize>| number.map_or("", |&index| &policy.statements[index].name).to_owned();
+    TableFact {
+        first: name(numbers.first()),
+        last: name(numbers.last()),
+        statements: numbers.chunk_by(|a, b| a == b).count(),
+        rows: numbers.len(),
+        key: run.words.iter().map(|word| word_text(&policy.protocols, word)).collect(),
+    }
+}
+
+fn word_text(protocols: &Protocols, word: &Word) -> String {
+    match word {
+        Word::Low(term) if width(protocols, term) <= 64 => term_text(protocols, term),
+        Word::Low(term) => format!("{} (low half)", term_text(protocols, term)),
+        Word::High(term) => format!("{} (high half)", term_text(protocols, term)),
+        Word::Header(header) => format!("{}?", header_text(protocols, *header)),
+        Word::There(term) => format!("{}?", term_text(protocols, term)),
+    }
 }
 
 /// Statements that can match, up to one that decides about all that come by.

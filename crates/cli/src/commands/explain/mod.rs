@@ -39,6 +39,12 @@ fn show(facts: &Facts, printer: &mut Printer) -> Result<(), Failure> {
         counted(facts.parser_states as u64, "state"),
     );
     section(printer, &title, &classes(facts))?;
+    if !facts.early.is_empty() {
+        section(printer, "decided before the packet is parsed to its end", &early(facts))?;
+    }
+    if !facts.tables.is_empty() {
+        section(printer, "matched as one, by a table", &tables(facts))?;
+    }
     if !facts.sets.is_empty() {
         section(printer, "sets, and the structures chosen for them", &sets(facts))?;
     }
@@ -94,6 +100,29 @@ fn classes(facts: &Facts) -> Table {
             format!("  {headers}").into(),
             Cell::right(grouped(class.comparisons)),
             shortened(&statements).into(),
+        ]);
+    }
+    table
+}
+
+fn early(facts: &Facts) -> Table {
+    let mut table = Table::new(&["  behind", "statements"]);
+    for fact in &facts.early {
+        let statements = shortened(&fact.statements.join(", "));
+        table.row(vec![format!("  {}", fact.behind.join(" ")).into(), statements.into()]);
+    }
+    table
+}
+
+fn tables(facts: &Facts) -> Table {
+    let mut table = Table::new(&["  from", "to", ">statements", ">rows", "key"]);
+    for fact in &facts.tables {
+        table.row(vec![
+            format!("  {}", fact.first).into(),
+            fact.last.as_str().into(),
+            Cell::right(grouped(fact.statements as u64)),
+            Cell::right(grouped(fact.rows as u64)),
+            fact.key.join(", ").into(),
         ]);
     }
     table
