@@ -87,7 +87,7 @@ impl Lower<'_> {
         }
     }
 
-    /// Declares a table whose results are statements; classes with the same one share it.
+    /// A table whose results are statements; classes with the same one share it.
     fn table(&mut self, table: &Table) -> TableRef {
         let (mut decl, mut numbers) = (TableDecl::default(), HashMap::new());
         decl.table.words = table.words.clone();
@@ -98,6 +98,11 @@ impl Lower<'_> {
             });
             decl.table.rows.push(Row { ranges: row.ranges.clone(), result });
         }
+        self.shared_table(decl)
+    }
+
+    /// A table, which may be there already.
+    pub(super) fn shared_table(&mut self, decl: TableDecl) -> TableRef {
         let known = self.b.program().tables.iter().position(|known| *known == decl);
         known.map_or_else(|| self.b.table(decl), |index| TableRef(index as u32))
     }

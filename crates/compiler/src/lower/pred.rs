@@ -4,10 +4,11 @@ use super::Lower;
 use super::field::Own;
 use super::shape::{Bit, Env, Scalars};
 use crate::check::interval_of;
-use crate::ir::{BinaryOp, Relation as IrRelation, Target, Type, Value};
-use crate::plan::{base_terms, is_optional};
+use crate::ir::{BinaryOp, Relation as IrRelation, TableDecl, Target, Type, Value};
+use crate::plan::{TREE, base_terms, is_optional, width};
 use crate::policy::{Compare, Pred, Relation, Term};
 use crate::syntax::ast::ArithmeticOp;
+use crate::table::{Row, Table, boxes};
 use std::collections::BTreeSet;
 
 /// Where terms get their values: from what travels along, or from the header being parsed.
@@ -53,7 +54,10 @@ impl Lower<'_> {
             Pred::In(term, ranges) => {
                 self.guard(&base_terms(&Pred::There(term.clone())), values, &other);
                 let scalars = self.value(term, values);
-                self.in_ranges(scalars, ranges, then, other);
+                match ranges.len() > TREE {
+                    true => self.in_table(term, scalars, ranges, then, other),
+                    false => self.in_ranges(scalars, ranges, then, other),
+                }
             }
             Pred::InSet(terms, part) => {
                 self.guard(&base_terms(pred), values, &other);
@@ -74,6 +78,32 @@ impl Lower<'_> {
                 self.b.branch(held, then, other);
             }
         }
+    }
+
+    /// Many ranges, as a table.
+    fn in_table(
+        &mut self,
+        term: &Term,
+        scalars: Scalars,
+        ranges: &[(u128, u128)],
+        then: Target,
+        other: Target,
+    ) {
+        let bits = width(&self.policy.protocols, term);
+        let rows = ranges.iter().flat_map(|range| boxes(bits, *range));
+        let rows = rows.map(|ranges| Row { ranges, result: 1 }).collect();
+        let table = Table { words: super::scalar_widths(bits), rows };
+        if !table.parts() {
+            return self.in_ranges(scalars, ranges, then, other);
+        }
+        let table = self.shared_table(TableDecl { table, rules: Vec::new() });
+        let low = self.narrowed(scalars.low, bits.min(64));
+        let key: Vec<Value> = match bits {
+            0..=64 => vec![low],
+            _ => vec![scalars.high.unwrap_or_else(|| self.b.constant(0)), low],
+        };
+        let held = self.b.in_table(table, &key);
+        self.b.branch(held, then, other);
     }
 
     /// Conditions one after the other: `early` is where the first that decides leads, `late` where
