@@ -24,7 +24,7 @@ mod simplify;
 pub use cost::pred_cost;
 pub use demand::{Demand, base_terms, headers_asked};
 pub use graph::{Edge, Goto, Graph, State, StateId};
-pub use overlap::warnings;
+pub use overlap::{Ways, warnings, ways};
 pub use sets::{SetHome, TREE_PREFIXES, TREE_VALUES, ranges_to_prefixes};
 pub use simplify::{Presence, simplify};
 

@@ -1,0 +1,170 @@
+//! Where two policies differ, class by class, for all packets at once.
+
+use super::Settings;
+use super::align::unmatched;
+use super::joint::Joint;
+use crate::ir::Verdict;
+use crate::policy::{Action, Limit, Statement};
+use crate::symbolic::{Node, Outcome, Outcomes, Space, TooLarge};
+use std::collections::HashMap;
+
+/// The packets of a class for which the policies may do different things.
+pub struct Region {
+    /// The class.
+    pub class: usize,
+    /// A leaf of [`Outcomes::pair`] for each pair of outcomes.
+    pub differ: Node,
+}
+
+/// What was found.
+#[derive(Default)]
+pub struct Compared {
+    /// Where there may be a difference.
+    pub regions: Vec<Region>,
+    /// Classes that are too large to be compared.
+    pub too_large: Vec<usize>,
+}
+
+/// A policy's part of the joint one.
+struct List {
+    /// Statements that count, by their place in the joint policy.
+    statements: Vec<usize>,
+    default: Verdict,
+}
+
+/// Both lists.
+pub struct Lists<'j> {
+    joint: &'j Joint,
+    old: List,
+    new: List,
+    /// Statements that are in one list only, or elsewhere in the other.
+    loose: Vec<usize>,
+    /// What each statement is called among the things that packets meet, and by whom they are judged.
+    called: Vec<u32>,
+}
+
+/// The statement that is called so is the default.
+pub const DEFAULT: u32 = u32::MAX;
+
+impl<'j> Lists<'j> {
+    /// Of the policies that were joined.
+    pub fn new(joint: &'j Joint, defaults: [Verdict; 2], settings: &Settings) -> Self {
+        let all = &joint.policy.statements;
+        let counts = |index: &usize| settings.counts || all[*index].has_a_say();
+        let list = |range: std::ops::Range<usize>, default| List {
+            statements: range.filter(counts).collect(),
+            default,
+        };
+        let old = list(0..joint.split, defaults[0]);
+        let new = list(joint.split..all.len(), defaults[1]);
+        let names = |list: &List| list.statements.iter().map(|&at| joint.same[at]).collect::<Vec<_>>();
+        let (first, second) = unmatched(&names(&old), &names(&new));
+        let mut loose: Vec<usize> = first.into_iter().map(|at| old.statements[at]).collect();
+        loose.extend(second.into_iter().map(|at| new.statements[at]));
+        let called = called(joint, settings);
+        Self { joint, old, new, loose, called }
+    }
+
+    /// Statements that are not in both lists at the same place.
+    pub fn loose(&self) -> &[usize] {
+        &self.loose
+    }
+
+    /// Compares the lists in all classes.
+    pub fn compare(&self, space: &mut Space, outcomes: &mut Outcomes) -> Compared {
+        let mut compared = Compared::default();
+        for class in 0..space.classes.len() {
+            space.enter(class);
+            match self.class(space, outcomes, class) {
+                Ok(Node::FALSE) => {}
+                Ok(differ) => compared.regions.push(Region { class, differ }),
+                Err(TooLarge) => compared.too_large.push(class),
+            }
+        }
+        compared
+    }
+
+    fn class(&self, space: &mut Space, outcomes: &mut Outcomes, class: usize) -> Result<Node, TooLarge> {
+        let packets = space.classes[class].packets;
+        let region = match self.old.default == self.new.default {
+            true => {
+                let loose = self.loose.iter().map(|&at| space.statement(at)).collect::<Result<_, _>>()?;
+                let any = space.diagrams.any(loose)?;
+                space.diagrams.and(packets, any)?
+            }
+            false => packets,
+        };
+        if region == Node::FALSE {
+            return Ok(region);
+        }
+        let old = self.list(space, outcomes, &self.old, region)?;
+        let new = self.list(space, outcomes, &self.new, region)?;
+        outcomes.differ(&mut space.diagrams, old, new)
+    }
+
+    /// What a list does to the packets of a region.
+    fn list(
+        &self,
+        space: &mut Space,
+        outcomes: &mut Outcomes,
+        list: &List,
+        region: Node,
+    ) -> Result<Node, TooLarge> {
+        let mut parts = Vec::new();
+        for &at in &list.statements {
+            let holds = space.statement(at)?;
+            let here = space.diagrams.and(region, holds)?;
+            if here != Node::FALSE {
+                let leaf = outcomes.leaf(self.outcome(at));
+                parts.push(space.diagrams.and(here, leaf)?);
+            }
+        }
+        let default = outcomes.leaf(Outcome { meets: Vec::new(), end: Some((list.default, DEFAULT)) });
+        parts.push(space.diagrams.and(region, default)?);
+        outcomes.list(&mut space.diagrams, parts)
+    }
+
+    fn outcome(&self, at: usize) -> Outcome {
+        let statement = &self.joint.policy.statements[at];
+        match statement.action {
+            Action::Verdict(verdict) if !statement.shadow => {
+                let by = self.joint.same[at] as u32;
+                Outcome { meets: self.name_of_decider(at), end: Some((verdict, by)) }
+            }
+            _ => Outcome { meets: vec![self.called[at]], end: None },
+        }
+    }
+
+    /// With `--counts` who decides makes a difference.
+    fn name_of_decider(&self, at: usize) -> Vec<u32> {
+        if self.called[at] == DEFAULT { Vec::new() } else { vec![self.called[at]] }
+    }
+}
+
+impl Statement {
+    /// Whether it can change what happens to a packet.
+    pub(super) fn has_a_say(&self) -> bool {
+        !self.shadow && self.action != Action::Count
+    }
+}
+
+/// What a limit is known by: two are the same if they count the same packets in the same buckets.
+pub fn same_limit(limit: &Limit) -> String {
+    format!("{:?} {} {} {:?}", limit.unit, limit.interval, limit.tolerance, limit.keys)
+}
+
+/// A number for each statement that packets can meet: the same for limits that are the same and, where
+/// counts matter, for statements of the same name and kind.
+fn called(joint: &Joint, settings: &Settings) -> Vec<u32> {
+    let mut numbers: HashMap<String, u32> = HashMap::new();
+    let number = |statement: &Statement| {
+        let what = match &statement.action {
+            Action::Limit(limit) => format!("{} limit {}", statement.name, same_limit(limit)),
+            _ if !settings.counts => return DEFAULT,
+            _ => format!("{} {} {}", statement.name, statement.verb(), statement.shadow),
+        };
+        let next = numbers.len() as u32;
+        *numbers.entry(what).or_insert(next)
+    };
+    joint.policy.statements.iter().map(number).collect()
+}

@@ -1,0 +1,376 @@
+//! Frames made to order: the headers of a class, and values in given ranges.
+//!
+//! A frame is a proposal: whoever asked for it looks at it with the evaluator.
+
+use super::dice::Dice;
+use super::path::Path;
+use super::read::{Reader, value};
+use crate::notation::{chain, write_bits};
+use crate::plan::{Goto, StateId};
+use crate::policy::{HeaderRef, Place, ProtocolId, Selector, SetPart, Term};
+use crate::symbolic::{Region, Space, Sum, Variable, shift};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// The longest frame that is made.
+const LONGEST: usize = 70_000;
+
+/// So many ways through the protocols are looked at for one class.
+const MOST_ROUTES: usize = 24;
+
+/// So many beginnings of ways are followed to find them.
+const MOST_STEPS: usize = 20_000;
+
+/// A way through the protocols to a class: headers that are there, and whether the last is cut off.
+#[derive(Clone, Debug)]
+pub struct Route {
+    states: Vec<StateId>,
+    cut: bool,
+}
+
+type Steps = Vec<((ProtocolId, bool), BTreeMap<u32, u128>)>;
+
+/// Bits with the value that they should have.
+struct Bits {
+    header: HeaderRef,
+    region: Region,
+    first: u32,
+    width: u32,
+    value: u128,
+}
+
+/// What a frame should be like.
+#[derive(Default)]
+struct Order {
+    bits: Vec<Bits>,
+    behind: BTreeMap<HeaderRef, (u128, u128)>,
+    options: BTreeMap<(HeaderRef, u32), (u128, u128)>,
+    frame_len: Option<(u128, u128)>,
+    sums: Vec<(Sum, (u128, u128))>,
+    members: Vec<(SetPart, Vec<Term>)>,
+}
+
+/// A frame, and what should be in live sets: the joint policy's set, and the values.
+pub struct Forged {
+    /// The frame.
+    pub frame: Vec<u8>,
+    /// Values that live sets hold.
+    pub members: Vec<(SetPart, Vec<u128>)>,
+}
+
+/// Makes frames for a space's classes.
+pub struct Forge<'s, 'p> {
+    space: &'s Space<'p>,
+    routes: HashMap<usize, Vec<Route>>,
+}
+
+impl<'s, 'p> Forge<'s, 'p> {
+    /// For a space.
+    pub fn new(space: &'s Space<'p>) -> Self {
+        Self { space, routes: HashMap::new() }
+    }
+
+    /// A frame of a class whose values are as the path says, as far as can be.
+    pub fn make(&mut self, class: usize, path: &Path, dice: &mut Dice) -> Option<Forged> {
+        let space = self.space;
+        let routes = self.routes.entry(class).or_insert_with(|| routes(space, class));
+        let fitting: Vec<&Route> = routes.iter().filter(|route| fits(space, route, path)).collect();
+        // The shortest is the plainest.
+        let route = match dice.below(3) {
+            0 => dice.pick(&fitting)?,
+            _ => fitting.first()?,
+        };
+        let plain = chain(space.protocols(), &steps(space, route));
+        let order = ordered(space, path, &plain, dice);
+        let frame = build(space, route, &plain, &order, dice)?;
+        let reader = Reader::new(space.protocols(), &frame);
+        let member = |(part, terms): &(SetPart, Vec<Term>)| {
+            Some((*part, terms.iter().map(|term| reader.term(term)).collect::<Option<Vec<_>>>()?))
+        };
+        let members = order.members.iter().map(member).collect::<Option<_>>()?;
+        Some(Forged { frame, members })
+    }
+}
+
+/// Picks values: what a plain packet has, if that is allowed.
+fn ordered(space: &Space, path: &Path, plain: &[u8], dice: &mut Dice) -> Order {
+    let reader = Reader::new(space.protocols(), plain);
+    let mut order = Order::default();
+    for &(variable, range) in path {
+        match space.name(variable) {
+            Variable::Bits((header, region), first, width) => {
+                let plain = reader.bits(*header, region, *first, *width);
+                let value = picked(plain, range, dice);
+                let (header, region) = (*header, region.clone());
+                order.bits.push(Bits { header, region, first: *first, width: *width, value });
+            }
+            Variable::Behind(header) => drop(order.behind.insert(*header, range)),
+            Variable::Option(header, kind) => drop(order.options.insert((*header, *kind), range)),
+            Variable::FrameLen => order.frame_len = Some(range),
+            Variable::Sum(sum) => order.sums.push((sum.clone(), range)),
+            Variable::Member(part, terms) if range.0 == 1 => order.members.push((*part, terms.clone())),
+            Variable::Member(..) | Variable::Header(_) => {}
+        }
+    }
+    order
+}
+
+fn picked(plain: Option<u128>, range: (u128, u128), dice: &mut Dice) -> u128 {
+    match plain {
+        Some(plain) if range.0 <= plain && plain <= range.1 && dice.below(8) > 0 => plain,
+        _ => match dice.below(4) {
+            0 => range.1,
+            1 => dice.within(range),
+            _ => range.0,
+        },
+    }
+}
+
+/// Ways to a class, the shorter ones first.
+fn routes(space: &Space, class: usize) -> Vec<Route> {
+    let mut found = Vec::new();
+    let mut todo: VecDeque<Vec<StateId>> = VecDeque::new();
+    match space.graph.start {
+        Goto::State(start) => todo.push_back(vec![start]),
+        Goto::Class(_) => found.push(Route { states: Vec::new(), cut: false }),
+    }
+    let mut steps = 0;
+    while let Some(states) = todo.pop_front() {
+        steps += 1;
+        if steps > MOST_STEPS || found.len() >= MOST_ROUTES {
+            break;
+        }
+        let Some(last) = states.last() else { continue };
+        let state = &space.graph.states[last.0 as usize];
+        if state.last.0 as usize == class {
+            found.push(Route { states: states.clone(), cut: false });
+        }
+        if state.absent.0 as usize == class {
+            found.push(Route { states: states.clone(), cut: true });
+        }
+        let mut next: Vec<StateId> = Vec::new();
+        for (_, goto) in state.next.iter().flat_map(|edge| &edge.rows) {
+            match goto {
+                Goto::State(id) if !next.contains(id) => next.push(*id),
+                _ => {}
+            }
+        }
+        todo.extend(next.into_iter().map(|id| states.iter().copied().chain([id]).collect()));
+    }
+    found
+}
+
+/// Whether the values that select the headers of a route are allowed.
+fn fits(space: &Space, route: &Route, path: &Path) -> bool {
+    let headers = route_headers(space, route);
+    headers.windows(2).all(|pair| {
+        let definition = &space.protocols()[pair[0].protocol];
+        let selects = definition.next.iter().any(|next| {
+            let rows = next.table.iter().filter(|row| row.1 == pair[1].protocol);
+            rows.into_iter().any(|row| match &next.selector {
+                Selector::Term(Term::Field(field)) => {
+                    let place = &definition.fields[field.field as usize];
+                    let Place::Bit(first) = place.place else { return true };
+                    allowed(space, path, pair[0], first, u32::from(place.ty.bits()), row.0)
+                }
+                _ => true,
+            })
+        });
+        selects
+    })
+}
+
+/// Whether a path lets bits of a header have a value.
+fn allowed(space: &Space, path: &Path, header: HeaderRef, first: u32, width: u32, value: u128) -> bool {
+    path.iter().all(|&(variable, range)| match space.name(variable) {
+        Variable::Bits((of, Region::Header), from, bits)
+            if *of == header && first <= *from && from + bits <= first + width =>
+        {
+            let part = value >> (first + width - from - bits) & (u128::MAX >> (128 - bits));
+            range.0 <= part && part <= range.1
+        }
+        _ => true,
+    })
+}
+
+fn route_headers(space: &Space, route: &Route) -> Vec<HeaderRef> {
+    route.states.iter().map(|id| space.graph.states[id.0 as usize].header).collect()
+}
+
+fn steps(space: &Space, route: &Route) -> Steps {
+    let mut level = 0;
+    let step = |header: HeaderRef| {
+        let inner = header.level > std::mem::replace(&mut level, header.level);
+        ((header.protocol, inner), BTreeMap::new())
+    };
+    route_headers(space, route).into_iter().map(step).collect()
+}
+
+/// Builds a frame twice: with the fields that must be right for the headers to be there, and then
+/// bit by bit where the order says more.
+fn build(space: &Space, route: &Route, plain: &[u8], order: &Order, dice: &mut Dice) -> Option<Vec<u8>> {
+    let mut steps = steps(space, route);
+    let reader = Reader::new(space.protocols(), plain);
+    let names = reader.names(route_headers(space, route).len());
+    for ((_, given), header) in steps.iter_mut().zip(&names) {
+        give(space, *header, order, &reader, given);
+    }
+    if let (false, Some((_, given)), Some(last)) = (route.cut, steps.last_mut(), names.last()) {
+        lead_nowhere(space, *last, order, &reader, given);
+    }
+    let mut frame = chain(space.protocols(), &steps);
+    if route.cut {
+        let kept = Reader::new(space.protocols(), &frame);
+        let end = kept.end_of(steps.len() - 1)?;
+        frame.truncate(end);
+    }
+    finish(space, &mut frame, order, dice)?;
+    Some(frame)
+}
+
+/// The fields of a header that the order touches, with the values that it gives them.
+fn give(space: &Space, header: HeaderRef, order: &Order, plain: &Reader, given: &mut BTreeMap<u32, u128>) {
+    let definition = &space.protocols()[header.protocol];
+    for (index, field) in definition.fields.iter().enumerate() {
+        let (region, first) = match &field.place {
+            Place::Bit(first) => (Region::Header, *first),
+            Place::Computed(start, first) => (Region::At(Box::new(start.clone())), *first),
+            Place::Option(kind, first) => (Region::Option(*kind), *first),
+            Place::OptionThere(kind) => {
+                let wanted = order.options.get(&(header, *kind)).is_some_and(|range| range.1 > 0);
+                let absent = order.options.get(&(header, *kind)).is_some_and(|range| range.0 == 0);
+                if wanted && !absent {
+                    given.insert(index as u32, 1);
+                }
+                continue;
+            }
+        };
+        let width = u32::from(field.ty.bits());
+        if let Region::Option(kind) = region {
+            let least = u128::from((first + width).div_ceil(8)) + 1;
+            if order.options.get(&(header, kind)).is_none_or(|range| range.1 < least || range.0 == 0) {
+                continue;
+            }
+        }
+        let mut touched = false;
+        let mut value = plain.bits(header, &region, first, width).unwrap_or(0);
+        for bits in order.bits.iter().filter(|bits| bits.header == header && bits.region == region) {
+            if bits.first < first + width && first < bits.first + bits.width {
+                touched = true;
+                value = overlaid(value, (first, width), bits);
+            }
+        }
+        if touched {
+            given.insert(index as u32, value);
+        }
+    }
+}
+
+/// A value with the bits that another place shares with it.
+fn overlaid(value: u128, (first, width): (u32, u32), bits: &Bits) -> u128 {
+    (bits.first..bits.first + bits.width).filter(|at| first <= *at && *at < first + width).fold(
+        value,
+        |value, at| {
+            let bit = bits.value >> (bits.first + bits.width - 1 - at) & 1;
+            let place = first + width - 1 - at;
+            value & !(1 << place) | bit << place
+        },
+    )
+}
+
+/// Lets the last header name nothing that is known, where the order leaves it the choice.
+fn lead_nowhere(
+    space: &Space,
+    header: HeaderRef,
+    order: &Order,
+    plain: &Reader,
+    given: &mut BTreeMap<u32, u128>,
+) {
+    let definition = &space.protocols()[header.protocol];
+    for next in &definition.next {
+        let Selector::Term(Term::Field(name)) = &next.selector else { continue };
+        let field = &definition.fields[name.field as usize];
+        let Place::Bit(first) = field.place else { continue };
+        let width = u32::from(field.ty.bits());
+        let now = given.get(&name.field).copied().or(plain.bits(header, &Region::Header, first, width));
+        let known = |value: u128| next.table.iter().any(|row| row.0 == value);
+        let asked = order.bits.iter().any(|bits| {
+            bits.header == header
+                && bits.region == Region::Header
+                && bits.first < first + width
+                && first < bits.first + bits.width
+        });
+        if !asked && now.is_some_and(known) {
+            let most = u128::MAX >> (128 - width);
+            given.extend(
+                (0..=most).rev().take(300).find(|value| !known(*value)).map(|value| (name.field, value)),
+            );
+        }
+    }
+}
+
+/// Lengths, what follows the headers, bits that are no field's, and sums.
+fn finish(space: &Space, frame: &mut Vec<u8>, order: &Order, dice: &mut Dice) -> Option<()> {
+    let protocols = space.protocols();
+    for (header, (least, most)) in &order.behind {
+        let end = Reader::new(protocols, frame).end(*header)?;
+        let room = frame.len().checked_sub(end)? as u128;
+        let wanted = room.clamp(*least, *most);
+        frame.resize(end + usize::try_from(wanted).ok().filter(|bytes| *bytes <= LONGEST)?, 0);
+    }
+    if let Some((least, most)) = order.frame_len {
+        let wanted = (frame.len() as u128).clamp(least, most);
+        frame.resize(usize::try_from(wanted).ok().filter(|bytes| *bytes <= LONGEST)?, 0);
+    }
+    for bits in &order.bits {
+        let Some(start) = Reader::new(protocols, frame).start(bits.header, &bits.region) else { continue };
+        let (first, width) = (start * 8 + bits.first as usize, bits.width as usize);
+        if first + width <= frame.len() * 8 {
+            write_bits(frame, first, width, bits.value);
+        }
+    }
+    for (sum, range) in &order.sums {
+        meet(space, frame, sum, *range, dice);
+    }
+    Some(())
+}
+
+/// Changes one part of a sum, or several, until the sum is in its range.
+fn meet(space: &Space, frame: &mut Vec<u8>, sum: &Sum, range: (u128, u128), dice: &mut Dice) {
+    let protocols = space.protocols();
+    let total = |frame: &[u8]| value(protocols, frame, sum);
+    let signed = |value: u128| shift(value as i128) as i128;
+    let mut parts: Vec<_> = sum.parts.iter().collect();
+    if dice.below(2) == 0 {
+        parts.reverse();
+    }
+    for (term, &times) in parts {
+        let Some(now) = total(frame) else { return };
+        let (low, high) = (signed(range.0), signed(range.1));
+        if low <= now && now <= high {
+            return;
+        }
+        let near = if now < low { low } else { high };
+        let Some(change) = near.checked_sub(now) else { continue };
+        let steps = change / times + if change % times == 0 { 0 } else { change.signum() * times.signum() };
+        let Some(old) = Reader::new(protocols, frame).term(term) else { continue };
+        let Some(wanted) = (old as i128).checked_add(steps).filter(|wanted| *wanted >= 0) else { continue };
+        put(space, frame, term, wanted as u128);
+    }
+}
+
+/// Writes a value to where a term has its bits, as far as it fits.
+fn put(space: &Space, frame: &mut Vec<u8>, term: &Term, value: u128) {
+    if *term == Term::FrameLen {
+        if let Ok(bytes @ 1..=LONGEST) = usize::try_from(value) {
+            frame.resize(bytes, 0);
+        }
+        return;
+    }
+    let Some(spot) = crate::symbolic::spot(space.protocols(), term) else { return };
+    let most = u128::MAX >> (128 - spot.width);
+    let Some(start) = Reader::new(space.protocols(), frame).start(spot.header, &spot.region) else { return };
+    let first = start * 8 + spot.first as usize;
+    if first + spot.width as usize <= frame.len() * 8 {
+        write_bits(frame, first, spot.width as usize, value.min(most));
+    }
+}
