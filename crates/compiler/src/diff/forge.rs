@@ -57,30 +57,40 @@ pub struct Forged {
     pub members: Vec<(SetPart, Vec<u128>)>,
 }
 
+/// What frames should be like where the order leaves a choice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Taste {
+    /// As plain as can be: for people.
+    Plain,
+    /// Anything: for surprises.
+    Any,
+}
+
 /// Makes frames for a space's classes.
 pub struct Forge<'s, 'p> {
     space: &'s Space<'p>,
     routes: HashMap<usize, Vec<Route>>,
+    plain: HashMap<usize, Vec<u8>>,
 }
 
 impl<'s, 'p> Forge<'s, 'p> {
     /// For a space.
     pub fn new(space: &'s Space<'p>) -> Self {
-        Self { space, routes: HashMap::new() }
+        Self { space, routes: HashMap::new(), plain: HashMap::new() }
     }
 
     /// A frame of a class whose values are as the path says, as far as can be.
-    pub fn make(&mut self, class: usize, path: &Path, dice: &mut Dice) -> Option<Forged> {
+    pub fn make(&mut self, class: usize, path: &Path, taste: Taste, dice: &mut Dice) -> Option<Forged> {
         let space = self.space;
-        let routes = self.routes.entry(class).or_insert_with(|| routes(space, class));
+        let routes = self.routes(class);
         let fitting: Vec<&Route> = routes.iter().filter(|route| fits(space, route, path)).collect();
         // The shortest is the plainest.
         let route = match dice.below(3) {
-            0 => dice.pick(&fitting)?,
+            0 if taste == Taste::Any => dice.pick(&fitting)?,
             _ => fitting.first()?,
         };
         let plain = chain(space.protocols(), &steps(space, route));
-        let order = ordered(space, path, &plain, dice);
+        let order = ordered(space, path, &plain, taste, dice);
         let frame = build(space, route, &plain, &order, dice)?;
         let reader = Reader::new(space.protocols(), &frame);
         let member = |(part, terms): &(SetPart, Vec<Term>)| {
@@ -89,17 +99,46 @@ impl<'s, 'p> Forge<'s, 'p> {
         let members = order.members.iter().map(member).collect::<Option<_>>()?;
         Some(Forged { frame, members })
     }
+
+    fn routes(&mut self, class: usize) -> &[Route] {
+        let space = self.space;
+        self.routes.entry(class).or_insert_with(|| routes(space, class))
+    }
+
+    /// What a plain packet of a class has for a variable.
+    pub fn plain(&mut self, class: usize, variable: u32) -> Option<u128> {
+        let space = self.space;
+        let route = self.routes(class).first()?.clone();
+        let made = self.plain.entry(class).or_insert_with(|| {
+            let frame = chain(space.protocols(), &steps(space, &route));
+            match route.cut {
+                false => frame,
+                true => {
+                    let end = Reader::new(space.protocols(), &frame).end_of(route.states.len() - 1);
+                    frame[..end.unwrap_or(frame.len())].to_vec()
+                }
+            }
+        });
+        let reader = Reader::new(space.protocols(), made);
+        match space.name(variable) {
+            Variable::Bits((header, region), first, width) => reader.bits(*header, region, *first, *width),
+            Variable::FrameLen => Some(made.len() as u128),
+            Variable::Behind(header) => Some((made.len() - reader.end(*header)?) as u128),
+            Variable::Option(..) | Variable::Member(..) => Some(0),
+            Variable::Sum(_) | Variable::Header(_) => None,
+        }
+    }
 }
 
 /// Picks values: what a plain packet has, if that is allowed.
-fn ordered(space: &Space, path: &Path, plain: &[u8], dice: &mut Dice) -> Order {
+fn ordered(space: &Space, path: &Path, plain: &[u8], taste: Taste, dice: &mut Dice) -> Order {
     let reader = Reader::new(space.protocols(), plain);
     let mut order = Order::default();
     for &(variable, range) in path {
         match space.name(variable) {
             Variable::Bits((header, region), first, width) => {
                 let plain = reader.bits(*header, region, *first, *width);
-                let value = picked(plain, range, dice);
+                let value = picked(plain, range, taste, dice);
                 let (header, region) = (*header, region.clone());
                 order.bits.push(Bits { header, region, first: *first, width: *width, value });
             }
@@ -114,9 +153,11 @@ fn ordered(space: &Space, path: &Path, plain: &[u8], dice: &mut Dice) -> Order {
     order
 }
 
-fn picked(plain: Option<u128>, range: (u128, u128), dice: &mut Dice) -> u128 {
+fn picked(plain: Option<u128>, range: (u128, u128), taste: Taste, dice: &mut Dice) -> u128 {
+    let chance = taste == Taste::Any && dice.below(8) == 0;
     match plain {
-        Some(plain) if range.0 <= plain && plain <= range.1 && dice.below(8) > 0 => plain,
+        Some(plain) if range.0 <= plain && plain <= range.1 && !chance => plain,
+        _ if taste == Taste::Plain => range.0,
         _ => match dice.below(4) {
             0 => range.1,
             1 => dice.within(range),

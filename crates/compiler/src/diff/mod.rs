@@ -27,7 +27,7 @@ use crate::symbolic::{Node, Outcome, Outcomes, Space};
 use compare::{Compared, DEFAULT, Lists};
 use dice::Dice;
 use fate::{Judge, Live};
-use forge::{Forge, Forged};
+use forge::{Forge, Forged, Taste};
 use joint::Joint;
 use path::Paths;
 use std::collections::{BTreeMap, HashSet};
@@ -132,6 +132,9 @@ const STATES: usize = 4_000;
 /// So many packets are made for a pair of statements before it is given up.
 const ATTEMPTS: usize = 96;
 
+/// So many of them are as plain as can be.
+const PLAIN: usize = 12;
+
 /// Compares two policies that are free of errors.
 pub fn diff(old: &Policy, new: &Policy, settings: &Settings) -> Report {
     let mut case = Case::new(old, new, settings);
@@ -219,8 +222,13 @@ impl<'a> Case<'a> {
         let mut dice = Dice::new(1);
         for turn in 0..ATTEMPTS.max(places.len().min(4 * ATTEMPTS)) {
             let (class, differ, leaf) = places[turn % places.len()];
-            let path = Paths::to(&space.diagrams, leaf).pick(differ, &mut dice);
-            let forged = path.and_then(|path| forge.make(class, &path, &mut dice));
+            let taste = if turn < places.len().min(PLAIN) { Taste::Plain } else { Taste::Any };
+            let mut plain = |variable| match taste {
+                Taste::Plain => forge.plain(class, variable),
+                Taste::Any => None,
+            };
+            let path = Paths::to(&space.diagrams, leaf).pick(differ, &mut plain, &mut dice);
+            let forged = path.and_then(|path| forge.make(class, &path, taste, &mut dice));
             if forged.is_some_and(|forged| self.look(space.policy, forged, Found::Symbolically)) {
                 return true;
             }

@@ -35,8 +35,14 @@ impl<'d> Paths<'d> {
         Self { diagrams, goal, leads: HashMap::new() }
     }
 
-    /// A way from a function, picked with the dice; `None` if the function never has the result.
-    pub fn pick(&mut self, from: Node, dice: &mut Dice) -> Option<Path> {
+    /// A way from a function on which values are as `plain` says where that is possible, else picked
+    /// with the dice; `None` if the function never has the result.
+    pub fn pick(
+        &mut self,
+        from: Node,
+        plain: &mut dyn FnMut(u32) -> Option<u128>,
+        dice: &mut Dice,
+    ) -> Option<Path> {
         if !self.leads(from) {
             return None;
         }
@@ -51,7 +57,13 @@ impl<'d> Paths<'d> {
                 }
                 low = way.to.wrapping_add(1);
             }
-            let (next, range) = *dice.pick(&ways)?;
+            let wanted = plain(branch.variable);
+            let holds =
+                |range: (u128, u128)| wanted.is_some_and(|value| range.0 <= value && value <= range.1);
+            let (next, range) = match ways.iter().find(|way| holds(way.1)) {
+                Some(way) => *way,
+                None => *dice.pick(&ways)?,
+            };
             path.push((branch.variable, range));
             node = next;
         }

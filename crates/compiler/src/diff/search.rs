@@ -1,7 +1,7 @@
 //! Looking for a difference with packets that are made for the statements, one after the other.
 
 use super::dice::Dice;
-use super::forge::{Forge, Forged};
+use super::forge::{Forge, Forged, Taste};
 use super::path::Paths;
 use crate::symbolic::{Node, Space};
 
@@ -47,8 +47,8 @@ pub fn search(space: &Space, aims: &[Aim], tries: u64, mut found: impl FnMut(For
                 None => break,
             },
         };
-        let Some(path) = paths.pick(aim.packets, &mut dice) else { continue };
-        if let Some(forged) = forge.make(aim.class, &path, &mut dice) {
+        let Some(path) = paths.pick(aim.packets, &mut |_| None, &mut dice) else { continue };
+        if let Some(forged) = forge.make(aim.class, &path, Taste::Any, &mut dice) {
             made += 1;
             if found(forged) {
                 break;
