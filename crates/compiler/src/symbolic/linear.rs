@@ -53,17 +53,27 @@ impl Sum {
 
     /// The same question with the first term counted positively and nothing added.
     pub fn normal(self, ranges: &[(i128, i128)]) -> (Sum, Ranges) {
-        let shifted = ranges
-            .iter()
-            .map(|&(low, high)| (low.saturating_sub(self.constant), high.saturating_sub(self.constant)));
+        let shifted = ranges.iter().map(|&(low, high)| (less(low, self.constant), less(high, self.constant)));
         let parts = self.parts;
         if parts.values().next().is_none_or(|first| *first > 0) {
             return (Sum { parts, constant: 0 }, shifted.collect());
         }
         let parts = parts.into_iter().map(|(term, count)| (term, -count)).collect();
-        let mirrored: Vec<_> =
-            shifted.map(|(low, high)| (high.saturating_neg(), low.saturating_neg())).collect();
+        let mirrored: Vec<_> = shifted.map(|(low, high)| (negative(high), negative(low))).collect();
         (Sum { parts, constant: 0 }, mirrored.into_iter().rev().collect())
+    }
+}
+
+/// The ends of all numbers stay where they are.
+fn less(bound: i128, by: i128) -> i128 {
+    if matches!(bound, i128::MIN | i128::MAX) { bound } else { bound.saturating_sub(by) }
+}
+
+fn negative(bound: i128) -> i128 {
+    match bound {
+        i128::MIN => i128::MAX,
+        i128::MAX => i128::MIN,
+        bound => -bound,
     }
 }
 
