@@ -11,6 +11,7 @@ use std::path::Path;
 use weir_compiler::Analysis;
 use weir_compiler::diff::{self, Difference, Fate, Found, Report, Settings, Unproven};
 use weir_compiler::ir::Verdict;
+use weir_compiler::policy::Action;
 use weir_dataplane::Files;
 use weir_packet::capture::{Frame, LinkType, PcapngWriter, WriteError};
 
@@ -142,6 +143,10 @@ fn given((set, element): &(String, String)) -> Given {
 
 fn side(fate: &Fate, analysis: &Analysis) -> Side {
     let name = |index: usize| analysis.policy.statements[index].name.clone();
+    let limit = |index: usize| match &analysis.policy.statements[index].action {
+        Action::Limit(limit) => format!("{} ({})", name(index), limit.text),
+        _ => name(index),
+    };
     let place = fate.by.map(|index| analysis.policy.statements[index].span);
     let source = place.map(|span| (&analysis.sources[span.source], span.start));
     Side {
@@ -149,7 +154,7 @@ fn side(fate: &Fate, analysis: &Analysis) -> Side {
         statement: fate.by.map(name),
         line: source.map(|(source, start)| source.line_column(start).0),
         file: source.map(|(source, _)| source.name.clone()),
-        limits: fate.limits.iter().map(|&index| name(index)).collect(),
+        limits: fate.limits.iter().map(|&index| limit(index)).collect(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// The positions in `old` and in `new` that are in no common list; names that are equal are the same
 /// statement. Repeated names correspond in their order.
-pub fn unmatched(old: &[usize], new: &[usize]) -> (Vec<usize>, Vec<usize>) {
+pub(super) fn unmatched(old: &[usize], new: &[usize]) -> (Vec<usize>, Vec<usize>) {
     let mut places: HashMap<usize, Vec<usize>> = HashMap::new();
     new.iter().enumerate().rev().for_each(|(at, name)| places.entry(*name).or_default().push(at));
     let pairs: Vec<(usize, usize)> =

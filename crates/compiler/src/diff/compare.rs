@@ -9,7 +9,7 @@ use crate::symbolic::{Node, Outcome, Outcomes, Space, TooLarge};
 use std::collections::HashMap;
 
 /// The packets of a class for which the policies may do different things.
-pub struct Region {
+pub(super) struct Region {
     /// The class.
     pub class: usize,
     /// A leaf of [`Outcomes::pair`] for each pair of outcomes.
@@ -18,7 +18,7 @@ pub struct Region {
 
 /// What was found.
 #[derive(Default)]
-pub struct Compared {
+pub(super) struct Compared {
     /// Where there may be a difference.
     pub regions: Vec<Region>,
     /// Classes that are too large to be compared.
@@ -33,7 +33,7 @@ struct List {
 }
 
 /// Both lists.
-pub struct Lists<'j> {
+pub(super) struct Lists<'j> {
     joint: &'j Joint,
     old: List,
     new: List,
@@ -44,11 +44,11 @@ pub struct Lists<'j> {
 }
 
 /// The statement that is called so is the default.
-pub const DEFAULT: u32 = u32::MAX;
+pub(super) const DEFAULT: u32 = u32::MAX;
 
 impl<'j> Lists<'j> {
     /// Of the policies that were joined.
-    pub fn new(joint: &'j Joint, defaults: [Verdict; 2], settings: &Settings) -> Self {
+    pub(super) fn new(joint: &'j Joint, defaults: [Verdict; 2], settings: &Settings) -> Self {
         let all = &joint.policy.statements;
         let counts = |index: &usize| settings.counts || all[*index].has_a_say();
         let list = |range: std::ops::Range<usize>, default| List {
@@ -66,12 +66,12 @@ impl<'j> Lists<'j> {
     }
 
     /// Statements that are not in both lists at the same place.
-    pub fn loose(&self) -> &[usize] {
+    pub(super) fn loose(&self) -> &[usize] {
         &self.loose
     }
 
     /// Compares the lists in all classes.
-    pub fn compare(&self, space: &mut Space, outcomes: &mut Outcomes) -> Compared {
+    pub(super) fn compare(&self, space: &mut Space, outcomes: &mut Outcomes) -> Compared {
         let mut compared = Compared::default();
         for class in 0..space.classes.len() {
             space.enter(class);
@@ -149,7 +149,7 @@ impl Statement {
 }
 
 /// What a limit is known by: two are the same if they count the same packets in the same buckets.
-pub fn same_limit(limit: &Limit) -> String {
+pub(super) fn same_limit(limit: &Limit) -> String {
     format!("{:?} {} {} {:?}", limit.unit, limit.interval, limit.tolerance, limit.keys)
 }
 

@@ -17,7 +17,11 @@ const MOST_PAYLOAD: usize = 48;
 
 /// The text of a packet like `frame` for which `accept` holds, and its frame; hex if there is none.
 /// Only what the policies ask for is said, if that is enough.
-pub fn describe(policies: [&Policy; 2], frame: Vec<u8>, accept: impl Fn(&[u8]) -> bool) -> (String, Vec<u8>) {
+pub(super) fn describe(
+    policies: [&Policy; 2],
+    frame: Vec<u8>,
+    accept: impl Fn(&[u8]) -> bool,
+) -> (String, Vec<u8>) {
     for policy in policies.iter().rev() {
         let asked: BTreeSet<Term> = policies.iter().flat_map(|policy| asked(policy)).collect();
         let shown = Shown { policy, frame: &frame, reader: Reader::new(&policy.protocols, &frame) };
@@ -33,7 +37,7 @@ pub fn describe(policies: [&Policy; 2], frame: Vec<u8>, accept: impl Fn(&[u8]) -
 }
 
 /// The frame of a packet's text.
-pub fn built(policy: &Policy, text: &str) -> Option<Vec<u8>> {
+pub(super) fn built(policy: &Policy, text: &str) -> Option<Vec<u8>> {
     let mut sources = Sources::default();
     let source = sources.add("witness", format!("test \"\" {{ {text} => pass }}"));
     let mut diagnostics = Diagnostics::default();

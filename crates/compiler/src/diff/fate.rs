@@ -21,17 +21,17 @@ pub struct Fate {
 }
 
 /// Values that are in live sets, by part.
-pub type Live = HashMap<SetPart, Vec<Vec<u128>>>;
+pub(super) type Live = HashMap<SetPart, Vec<Vec<u128>>>;
 
 /// A policy whose limits let everything pass.
-pub struct Judge<'p> {
+pub(super) struct Judge<'p> {
     policy: &'p Policy,
     open: Policy,
 }
 
 impl<'p> Judge<'p> {
     /// For a policy.
-    pub fn new(policy: &'p Policy) -> Self {
+    pub(super) fn new(policy: &'p Policy) -> Self {
         let mut open = policy.clone();
         for statement in &mut open.statements {
             if let Action::Limit(limit) = &mut statement.action {
@@ -43,7 +43,7 @@ impl<'p> Judge<'p> {
     }
 
     /// Judges a frame.
-    pub fn fate(&self, frame: &[u8], live: &Live) -> Fate {
+    pub(super) fn fate(&self, frame: &[u8], live: &Live) -> Fate {
         let mut evaluator = Evaluator::new(&self.open);
         for (part, keys) in live {
             let element = |key: &Vec<u128>| LiveElement {
@@ -65,7 +65,7 @@ impl<'p> Judge<'p> {
     }
 
     /// What must be equal for two policies to treat a packet alike.
-    pub fn counts(&self, fate: &Fate, settings: &Settings) -> (Verdict, Vec<String>) {
+    pub(super) fn counts(&self, fate: &Fate, settings: &Settings) -> (Verdict, Vec<String>) {
         let name = |&index: &usize| {
             let statement = &self.policy.statements[index];
             match &statement.action {

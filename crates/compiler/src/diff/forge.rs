@@ -5,9 +5,9 @@
 use super::dice::Dice;
 use super::path::Path;
 use super::read::{Reader, value};
-use crate::notation::{chain, write_bits};
+use crate::notation::{self, chain, write_bits};
 use crate::plan::{Goto, StateId};
-use crate::policy::{HeaderRef, Place, ProtocolId, Selector, SetPart, Term};
+use crate::policy::{HeaderRef, Place, Selector, SetPart, Term};
 use crate::symbolic::{Region, Space, Sum, Variable, shift};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -22,12 +22,12 @@ const MOST_STEPS: usize = 20_000;
 
 /// A way through the protocols to a class: headers that are there, and whether the last is cut off.
 #[derive(Clone, Debug)]
-pub struct Route {
+pub(super) struct Route {
     states: Vec<StateId>,
     cut: bool,
 }
 
-type Steps = Vec<((ProtocolId, bool), BTreeMap<u32, u128>)>;
+type Steps = Vec<notation::Step>;
 
 /// Bits with the value that they should have.
 struct Bits {
@@ -50,7 +50,7 @@ struct Order {
 }
 
 /// A frame, and what should be in live sets: the joint policy's set, and the values.
-pub struct Forged {
+pub(super) struct Forged {
     /// The frame.
     pub frame: Vec<u8>,
     /// Values that live sets hold.
@@ -59,7 +59,7 @@ pub struct Forged {
 
 /// What frames should be like where the order leaves a choice.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Taste {
+pub(super) enum Taste {
     /// As plain as can be: for people.
     Plain,
     /// Anything: for surprises.
@@ -67,7 +67,7 @@ pub enum Taste {
 }
 
 /// Makes frames for a space's classes.
-pub struct Forge<'s, 'p> {
+pub(super) struct Forge<'s, 'p> {
     space: &'s Space<'p>,
     routes: HashMap<usize, Vec<Route>>,
     plain: HashMap<usize, Vec<u8>>,
@@ -75,12 +75,18 @@ pub struct Forge<'s, 'p> {
 
 impl<'s, 'p> Forge<'s, 'p> {
     /// For a space.
-    pub fn new(space: &'s Space<'p>) -> Self {
+    pub(super) fn new(space: &'s Space<'p>) -> Self {
         Self { space, routes: HashMap::new(), plain: HashMap::new() }
     }
 
     /// A frame of a class whose values are as the path says, as far as can be.
-    pub fn make(&mut self, class: usize, path: &Path, taste: Taste, dice: &mut Dice) -> Option<Forged> {
+    pub(super) fn make(
+        &mut self,
+        class: usize,
+        path: &Path,
+        taste: Taste,
+        dice: &mut Dice,
+    ) -> Option<Forged> {
         let space = self.space;
         let routes = self.routes(class);
         let fitting: Vec<&Route> = routes.iter().filter(|route| fits(space, route, path)).collect();
@@ -106,7 +112,7 @@ impl<'s, 'p> Forge<'s, 'p> {
     }
 
     /// What a plain packet of a class has for a variable.
-    pub fn plain(&mut self, class: usize, variable: u32) -> Option<u128> {
+    pub(super) fn plain(&mut self, class: usize, variable: u32) -> Option<u128> {
         let space = self.space;
         let route = self.routes(class).first()?.clone();
         let made = self.plain.entry(class).or_insert_with(|| {
@@ -205,7 +211,7 @@ fn fits(space: &Space, route: &Route, path: &Path) -> bool {
     let headers = route_headers(space, route);
     headers.windows(2).all(|pair| {
         let definition = &space.protocols()[pair[0].protocol];
-        let selects = definition.next.iter().any(|next| {
+        definition.next.iter().any(|next| {
             let rows = next.table.iter().filter(|row| row.1 == pair[1].protocol);
             rows.into_iter().any(|row| match &next.selector {
                 Selector::Term(Term::Field(field)) => {
@@ -215,8 +221,7 @@ fn fits(space: &Space, route: &Route, path: &Path) -> bool {
                 }
                 _ => true,
             })
-        });
-        selects
+        })
     })
 }
 

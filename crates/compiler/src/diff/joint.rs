@@ -9,7 +9,7 @@ use crate::symbolic::Names;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Both policies in one.
-pub struct Joint {
+pub(super) struct Joint {
     /// The statements of the old policy, then those of the new one.
     pub policy: Policy,
     /// Where the new one's begin.
@@ -20,7 +20,7 @@ pub struct Joint {
 
 impl Joint {
     /// Joins two policies; or the protocols of which they have different ideas, where that matters.
-    pub fn of(old: &Policy, new: &Policy) -> Result<Joint, Vec<String>> {
+    pub(super) fn of(old: &Policy, new: &Policy) -> Result<Joint, Vec<String>> {
         let protocols = merged(old, new)?;
         let (sets, new_sets) = merged_sets(old, new);
         let id = |from: &Policy, id: ProtocolId| {
@@ -124,7 +124,9 @@ fn merged(old: &Policy, new: &Policy) -> Result<Protocols, Vec<String>> {
     merged.root = old.protocols.root;
     let mut at_odds = Vec::new();
     let more = new.protocols.list.iter().filter(|p| old.protocols.find(&p.name).is_none());
-    old.protocols.list.iter().chain(more).for_each(|protocol| drop(merged.add(protocol.clone())));
+    for protocol in old.protocols.list.iter().chain(more) {
+        merged.add(protocol.clone());
+    }
     merged.families = old.protocols.families.clone();
     for id in merged.ids() {
         let name = merged[id].name.clone();

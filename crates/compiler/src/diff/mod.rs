@@ -127,7 +127,10 @@ impl Report {
 }
 
 /// Parsers of more states than this are compared with fewer headers told apart.
-const STATES: usize = 4_000;
+const STATES: usize = 2_000;
+
+/// Parsers of more states than this are not compared.
+const MOST_STATES: usize = 10_000;
 
 /// So many packets are made for a pair of statements before it is given up.
 const ATTEMPTS: usize = 96;
@@ -170,12 +173,12 @@ impl<'a> Case<'a> {
         if lists.loose().is_empty() && defaults[0] == defaults[1] {
             return;
         }
-        let ways = plan::ways(&joint.policy, STATES);
-        let Some(mut space) = ways.and_then(|ways| Space::new(&joint.policy, ways, self.settings.room).ok())
-        else {
+        let ways = plan::ways(&joint.policy, STATES, MOST_STATES);
+        let Some(ways) = ways else {
             self.report.unproven.push(Unproven::Ways);
             return self.search_each();
         };
+        let mut space = Space::new(&joint.policy, ways, self.settings.room);
         let mut outcomes = Outcomes::default();
         let compared = lists.compare(&mut space, &mut outcomes);
         self.show(&space, &outcomes, &compared, joint);
@@ -274,8 +277,8 @@ impl<'a> Case<'a> {
     /// Packets that are made for the statements of one policy, and then of the other.
     fn search_each(&mut self) {
         for policy in self.policies {
-            let Some(ways) = plan::ways(policy, STATES) else { continue };
-            let Ok(mut space) = Space::new(policy, ways, self.settings.room) else { continue };
+            let Some(ways) = plan::ways(policy, STATES, MOST_STATES) else { continue };
+            let mut space = Space::new(policy, ways, self.settings.room);
             let aims = search::aims(&mut space, &[]);
             self.search(&space, &aims, self.settings.tries / 2);
         }

@@ -5,10 +5,10 @@ use crate::symbolic::{Diagrams, Node};
 use std::collections::HashMap;
 
 /// Variables with the range in which each must lie.
-pub type Path = Vec<(u32, (u128, u128))>;
+pub(super) type Path = Vec<(u32, (u128, u128))>;
 
 /// All results other than 0 that a function has.
-pub fn results(diagrams: &Diagrams, node: Node) -> Vec<Node> {
+pub(super) fn results(diagrams: &Diagrams, node: Node) -> Vec<Node> {
     let mut seen = std::collections::HashSet::from([node]);
     let (mut todo, mut found) = (vec![node], Vec::new());
     while let Some(node) = todo.pop() {
@@ -23,7 +23,7 @@ pub fn results(diagrams: &Diagrams, node: Node) -> Vec<Node> {
 }
 
 /// Finds ways to one result.
-pub struct Paths<'d> {
+pub(super) struct Paths<'d> {
     diagrams: &'d Diagrams,
     goal: Node,
     leads: HashMap<Node, bool>,
@@ -31,13 +31,13 @@ pub struct Paths<'d> {
 
 impl<'d> Paths<'d> {
     /// To a result.
-    pub fn to(diagrams: &'d Diagrams, goal: Node) -> Self {
+    pub(super) fn to(diagrams: &'d Diagrams, goal: Node) -> Self {
         Self { diagrams, goal, leads: HashMap::new() }
     }
 
     /// A way from a function on which values are as `plain` says where that is possible, else picked
     /// with the dice; `None` if the function never has the result.
-    pub fn pick(
+    pub(super) fn pick(
         &mut self,
         from: Node,
         plain: &mut dyn FnMut(u32) -> Option<u128>,

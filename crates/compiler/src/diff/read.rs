@@ -5,7 +5,7 @@ use crate::policy::{FieldRef, HeaderRef, Protocols, Term};
 use crate::symbolic::{Region, Sum};
 
 /// A frame with its headers.
-pub struct Reader<'f> {
+pub(super) struct Reader<'f> {
     protocols: &'f Protocols,
     frame: &'f [u8],
     headers: Vec<Header>,
@@ -13,22 +13,22 @@ pub struct Reader<'f> {
 
 impl<'f> Reader<'f> {
     /// Walks a frame.
-    pub fn new(protocols: &'f Protocols, frame: &'f [u8]) -> Self {
+    pub(super) fn new(protocols: &'f Protocols, frame: &'f [u8]) -> Self {
         Self { protocols, frame, headers: walk(protocols, frame) }
     }
 
     /// The headers, outermost first.
-    pub fn headers(&self) -> &[Header] {
+    pub(super) fn headers(&self) -> &[Header] {
         &self.headers
     }
 
     /// The names of the first headers.
-    pub fn names(&self, count: usize) -> Vec<HeaderRef> {
+    pub(super) fn names(&self, count: usize) -> Vec<HeaderRef> {
         self.headers.iter().take(count).map(|header| header.name).collect()
     }
 
     /// Where the first `count` headers end.
-    pub fn end_of(&self, count: usize) -> Option<usize> {
+    pub(super) fn end_of(&self, count: usize) -> Option<usize> {
         match count {
             0 => Some(0),
             _ => self.headers.get(count - 1).map(|header| header.offset + header.length),
@@ -36,7 +36,7 @@ impl<'f> Reader<'f> {
     }
 
     /// Where a header ends.
-    pub fn end(&self, name: HeaderRef) -> Option<usize> {
+    pub(super) fn end(&self, name: HeaderRef) -> Option<usize> {
         self.find(name).map(|header| header.offset + header.length)
     }
 
@@ -45,7 +45,7 @@ impl<'f> Reader<'f> {
     }
 
     /// Where bits are counted from, in bytes.
-    pub fn start(&self, name: HeaderRef, region: &Region) -> Option<usize> {
+    pub(super) fn start(&self, name: HeaderRef, region: &Region) -> Option<usize> {
         let header = self.find(name)?;
         match region {
             Region::Header => Some(header.offset),
@@ -64,12 +64,12 @@ impl<'f> Reader<'f> {
     }
 
     /// The value of some bits.
-    pub fn bits(&self, name: HeaderRef, region: &Region, first: u32, width: u32) -> Option<u128> {
+    pub(super) fn bits(&self, name: HeaderRef, region: &Region, first: u32, width: u32) -> Option<u128> {
         eval::bits(self.frame, self.start(name, region)? * 8 + first as usize, width)
     }
 
     /// The value of a term.
-    pub fn term(&self, term: &Term) -> Option<u128> {
+    pub(super) fn term(&self, term: &Term) -> Option<u128> {
         use crate::syntax::ast::ArithmeticOp;
         match term {
             Term::Const(value) => Some(*value),
@@ -98,7 +98,7 @@ impl<'f> Reader<'f> {
 }
 
 /// The value of a sum.
-pub fn value(protocols: &Protocols, frame: &[u8], sum: &Sum) -> Option<i128> {
+pub(super) fn value(protocols: &Protocols, frame: &[u8], sum: &Sum) -> Option<i128> {
     let reader = Reader::new(protocols, frame);
     let part = |(term, times): (&Term, &i128)| Some((reader.term(term)? as i128).wrapping_mul(*times));
     sum.parts.iter().map(part).try_fold(sum.constant, |total, part| Some(total.wrapping_add(part?)))

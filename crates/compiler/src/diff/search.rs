@@ -9,13 +9,13 @@ use crate::symbolic::{Node, Space};
 const MOST_AIMS: usize = 2_000;
 
 /// Packets of a class for which a statement's condition holds.
-pub struct Aim {
+pub(super) struct Aim {
     class: usize,
     packets: Node,
 }
 
 /// What to aim at: those of the statements at `wanted`, then all others.
-pub fn aims(space: &mut Space, wanted: &[usize]) -> Vec<Aim> {
+pub(super) fn aims(space: &mut Space, wanted: &[usize]) -> Vec<Aim> {
     let others = (0..space.policy.statements.len()).filter(|at| !wanted.contains(at));
     let all: Vec<usize> = wanted.iter().copied().chain(others).take(MOST_AIMS).collect();
     let mut aims = Vec::new();
@@ -33,7 +33,7 @@ pub fn aims(space: &mut Space, wanted: &[usize]) -> Vec<Aim> {
 }
 
 /// Makes packets until `found` says that it is enough; how many were made.
-pub fn search(space: &Space, aims: &[Aim], tries: u64, mut found: impl FnMut(Forged) -> bool) -> u64 {
+pub(super) fn search(space: &Space, aims: &[Aim], tries: u64, mut found: impl FnMut(Forged) -> bool) -> u64 {
     let mut dice = Dice::new(1);
     let mut forge = Forge::new(space);
     let mut paths = Paths::to(&space.diagrams, Node::TRUE);

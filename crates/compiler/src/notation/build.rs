@@ -8,7 +8,6 @@ use crate::check::{literal_range, names_protocol};
 use crate::policy::{FieldRef, HeaderRef, Place, Policy, ProtocolId, Protocols, Term, ValueType};
 use crate::source::Span;
 use crate::syntax::ast::{self, Literal, LiteralValue};
-use std::collections::BTreeMap;
 
 /// Values that definitions do not imply but packets have, by protocol and field.
 const DEFAULTS: &[(&str, &str, u128)] = &[
@@ -46,8 +45,8 @@ pub(super) fn frame(policy: &Policy, packet: &ast::Packet) -> Result<Vec<u8>, Pr
     Ok(build.finish())
 }
 
-/// A frame of exactly these headers, the root first, with the values of some fields of each.
-pub(super) fn chain(protocols: &Protocols, steps: &[(Step, BTreeMap<u32, u128>)]) -> Vec<u8> {
+/// A frame of exactly these headers, the root first.
+pub(super) fn chain(protocols: &Protocols, steps: &[super::Step]) -> Vec<u8> {
     let mut build = Build { protocols, headers: Vec::new(), payload: Vec::new(), frame_len: None };
     for (step, given) in steps {
         build.push(*step);

@@ -56,9 +56,11 @@ pub fn frame(policy: &Policy, packet: &ast::Packet) -> Result<Vec<u8>, Problem> 
     build::frame(policy, packet)
 }
 
-/// Builds a frame of exactly these headers (which protocol, and whether a new packet begins with it),
-/// the root first, with the values of some fields of each.
-pub(crate) fn chain(protocols: &Protocols, steps: &[((ProtocolId, bool), BTreeMap<u32, u128>)]) -> Vec<u8> {
+/// A header of a frame: its protocol, whether a new packet begins with it, and what some fields hold.
+pub(crate) type Step = ((ProtocolId, bool), BTreeMap<u32, u128>);
+
+/// Builds a frame of exactly these headers, the root first.
+pub(crate) fn chain(protocols: &Protocols, steps: &[Step]) -> Vec<u8> {
     build::chain(protocols, steps)
 }
 

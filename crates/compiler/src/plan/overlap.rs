@@ -29,12 +29,14 @@ pub struct Ways {
     pub statics: BTreeSet<HeaderRef>,
 }
 
-/// Finds these ways; `None` if they are too many however little is told apart.
-pub fn ways(policy: &Policy, budget: usize) -> Option<Ways> {
+/// Finds these ways; `None` if they are too many however little is told apart. With so many `states`
+/// fewer headers are told apart, and with none told apart there may be so many as `most`.
+pub fn ways(policy: &Policy, states: usize, most: usize) -> Option<Ways> {
     let conditions: Vec<Pred> = policy.statements.iter().map(|s| s.when.clone()).collect();
     let demand = demand::demand(policy, &conditions);
     let mut choices = demand.static_choices(&policy.protocols).into_iter();
     choices.find_map(|statics| {
+        let budget = if statics.is_empty() { most } else { states };
         let graph = graph::build(policy, &demand, &statics, budget)?;
         Some(Ways { graph, statics })
     })

@@ -38,6 +38,10 @@ pub struct Segment {
     pub variable: u32,
 }
 
+/// The part of the room that may be used for what is known of classes: without that less can be
+/// proven, and nothing wrong.
+const ROOM_FOR_WAYS: usize = 8;
+
 /// The statements of a policy over packets of every class.
 pub struct Space<'p> {
     /// Whose statements.
@@ -61,7 +65,7 @@ pub struct Space<'p> {
 
 impl<'p> Space<'p> {
     /// Finds the classes and variables of a policy; `room` is how many ways of branches may be made.
-    pub fn new(policy: &'p Policy, ways: Ways, room: usize) -> Result<Self, TooLarge> {
+    pub fn new(policy: &'p Policy, ways: Ways, room: usize) -> Self {
         let mut asked = asked(policy);
         ways::add_touched(&policy.protocols, &ways.graph, &mut asked);
         let mut space = Space {
@@ -86,8 +90,13 @@ impl<'p> Space<'p> {
             let named = named.collect();
             space.segments.insert(home, named);
         }
-        space.classes = ways::classes(&mut space, &asked)?;
-        Ok(space)
+        space.diagrams.make_room(room / ROOM_FOR_WAYS);
+        space.classes = match ways::classes(&mut space, &asked) {
+            Ok(classes) => classes,
+            Err(TooLarge) => ways::unknown(&space.graph),
+        };
+        space.diagrams.make_room(room);
+        space
     }
 
     /// The protocol definitions.

@@ -29,7 +29,9 @@ enum Found {
 /// Warns of statements that can never match, and of conditions that say nothing. A policy that is
 /// too large to be looked at gets no warnings.
 pub fn warn(policy: &Policy, diagnostics: &mut Diagnostics) {
-    let Some(found) = plan::ways(policy, STATES).and_then(|ways| look(policy, ways).ok()) else { return };
+    let Some(found) = plan::ways(policy, STATES, STATES).and_then(|ways| look(policy, ways).ok()) else {
+        return;
+    };
     for (index, found) in found {
         tell(policy, index, &found, diagnostics);
     }
@@ -39,7 +41,7 @@ fn look(policy: &Policy, ways: plan::Ways) -> Result<Vec<(usize, Found)>, TooLar
     if ways.graph.classes.len() * policy.statements.len() > MOST_CONDITIONS {
         return Err(TooLarge);
     }
-    let mut space = Space::new(policy, ways, ROOM)?;
+    let mut space = Space::new(policy, ways, ROOM);
     let count = policy.statements.len();
     let mut seen = Seen { always: vec![true; count], never: vec![true; count], left: vec![false; count] };
     let mut takers = vec![BTreeSet::new(); count];

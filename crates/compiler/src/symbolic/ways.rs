@@ -79,18 +79,22 @@ struct Reached {
     to: u64,
 }
 
+/// The classes of the graph, of which nothing is known.
+pub(super) fn unknown(graph: &Graph) -> Vec<Class> {
+    let class = |headers: &BTreeSet<HeaderRef>| Class { headers: headers.clone(), packets: Node::TRUE };
+    graph.classes.iter().map(class).collect()
+}
+
 /// The classes of the graph, and which packets can be in each.
 pub(super) fn classes(space: &mut Space, asked: &Asked) -> Result<Vec<Class>, TooLarge> {
-    let graph = std::mem::replace(
-        &mut space.graph,
-        Graph { states: Vec::new(), classes: Vec::new(), start: Goto::Class(crate::plan::ClassId(0)) },
-    );
+    let mut classes = unknown(&space.graph);
     let nowhere = Reached { packets: Node::FALSE, from: u64::MAX, to: 0 };
+    let graph = space.graph.clone();
     let mut walk = Walk {
         space,
         asked,
         reached: vec![nowhere; graph.states.len()],
-        packets: vec![Node::FALSE; graph.classes.len()],
+        packets: vec![Node::FALSE; classes.len()],
         behind: Vec::new(),
     };
     walk.arrive(graph.start, Node::TRUE, 0, 0)?;
@@ -98,16 +102,13 @@ pub(super) fn classes(space: &mut Space, asked: &Asked) -> Result<Vec<Class>, To
         walk.state(&graph.states[id.0 as usize], walk.reached[id.0 as usize])?;
     }
     let Walk { packets, behind, .. } = walk;
-    let mut classes = Vec::with_capacity(packets.len());
-    for (headers, packets) in graph.classes.iter().zip(packets) {
-        let mut packets = packets;
-        for &(header, end) in behind.iter().filter(|(header, _)| headers.contains(header)) {
+    for (class, packets) in classes.iter_mut().zip(packets) {
+        class.packets = packets;
+        for &(header, end) in behind.iter().filter(|(header, _)| class.headers.contains(header)) {
             let room = frame_has_room(space, asked, header, end)?;
-            packets = space.diagrams.and(packets, room)?;
+            class.packets = space.diagrams.and(class.packets, room)?;
         }
-        classes.push(Class { headers: headers.clone(), packets });
     }
-    space.graph = graph;
     Ok(classes)
 }
 

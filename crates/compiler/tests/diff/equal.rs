@@ -91,7 +91,8 @@ fn rules_that_say_nothing_new() {
 fn rules_that_do_not_meet_in_another_order() {
     for seed in 2_000..2_050 {
         let mut dice = Dice::new(seed);
-        let rule = |number: u32| format!("{} when tcp.dstport == {number}\n", ["pass", "drop"][number as usize % 2]);
+        let rule =
+            |number: u32| format!("{} when tcp.dstport == {number}\n", ["pass", "drop"][number as usize % 2]);
         let mut rules: Vec<String> = (0..40).map(rule).collect();
         let old = rules.concat();
         dice.shuffle(&mut rules);
@@ -110,13 +111,22 @@ fn what_definitions_say_is_known() {
         ("drop when tcp.flags & 0x3 == 2", "drop when tcp.flags.syn and not tcp.flags.fin"),
         ("drop when udp.length - 8 > 100", "drop when udp.length > 108"),
         ("drop when ip4.hdr_len > 20", "drop when ip4.ihl > 5"),
-        ("drop when udp.payload[0:4] == 0x01020304", "drop when udp.payload[0:2] == 0x0102 and udp.payload[2:2] == 0x0304"),
-        ("drop when eth.src == 02:00:00:00:00:01", "drop when eth.src[0:3] == 0x020000 and eth.src[3:3] == 1"),
+        (
+            "drop when udp.payload[0:4] == 0x01020304",
+            "drop when udp.payload[0:2] == 0x0102 and udp.payload[2:2] == 0x0304",
+        ),
+        (
+            "drop when eth.src == 02:00:00:00:00:01",
+            "drop when eth.src[0:3] == 0x020000 and eth.src[3:3] == 1",
+        ),
         ("drop when tcp.srcport < tcp.dstport", "drop when tcp and tcp.dstport - tcp.srcport > 0"),
         ("drop when ip4 or ip6", "drop when ip"),
         ("drop when tcp and udp", "default pass"),
         ("drop when tcp.options.mss.val >= 0", "drop when tcp.options.mss.val"),
-        ("drop when ip.src in { 10.0.0.0/8 }", "set a : ip = { 10.0.0.0/9, 10.128.0.0/9 }\ndrop when ip.src in a"),
+        (
+            "drop when ip.src in { 10.0.0.0/8 }",
+            "set a : ip = { 10.0.0.0/9, 10.128.0.0/9 }\ndrop when ip.src in a",
+        ),
     ];
     for (old, new) in pairs {
         proven(old, new);

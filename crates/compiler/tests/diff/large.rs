@@ -1,7 +1,7 @@
 //! Ten thousand rules, one of them changed.
 
-use crate::compare;
 use crate::dice::Dice;
+use crate::{compare, say};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -37,13 +37,20 @@ fn one_rule_of_ten_thousand() {
     for (at, change) in [(17, "drop"), (5_000, "swap"), (9_999, "gone")] {
         let mut new = old.clone();
         match change {
-            "drop" => new[at] = new[at].replace("pass ", "drop x").replace("drop r", "pass r").replace("drop x", "drop "),
+            "drop" => {
+                new[at] =
+                    new[at].replace("pass ", "drop x").replace("drop r", "pass r").replace("drop x", "drop ")
+            }
             "swap" => new[at] = format!("{} when ip4.src == 203.0.113.0/24\n", ["pass", "drop"][1]),
             _ => drop(new.remove(at)),
         }
         let started = Instant::now();
         let (_, _, report) = compare(&old.concat(), &new.concat());
-        eprintln!("{change}: {} differences, {:.2?} with reading", report.differences.len(), started.elapsed());
+        say(&format!(
+            "{change}: {} differences, {:.2?} with reading",
+            report.differences.len(),
+            started.elapsed()
+        ));
         assert_eq!(report.answer(), Answer::Different);
     }
 }

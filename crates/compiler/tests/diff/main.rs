@@ -14,6 +14,7 @@ use dice::Dice;
 use mutate::{KINDS, mutate};
 use policy::{Policy, packet};
 use std::collections::BTreeMap;
+use std::io::Write;
 use weir_compiler::diff::{self, Answer, Report, Settings};
 use weir_compiler::eval::Evaluator;
 use weir_compiler::{Analysis, NoFiles, analyse};
@@ -45,7 +46,12 @@ fn confirmed(old: &Analysis, new: &Analysis, report: &Report) {
         let verdict = |analysis: &Analysis| Evaluator::new(&analysis.policy).judge(&difference.frame).verdict;
         let (before, after) = (&difference.old, &difference.new);
         if difference.given.is_empty() {
-            assert_eq!((verdict(old), verdict(new)), (before.verdict, after.verdict), "{}", difference.packet);
+            assert_eq!(
+                (verdict(old), verdict(new)),
+                (before.verdict, after.verdict),
+                "{}",
+                difference.packet
+            );
         }
         assert!(before.verdict != after.verdict || before.limits.len() + after.limits.len() > 0);
         let case = format!("test \"w\" {{ {} => pass }}", difference.packet);
@@ -77,6 +83,10 @@ pub(crate) fn told_apart<'f>(old: &Analysis, new: &Analysis, frames: &'f [Vec<u8
     frames.iter().find(|frame| fate(old, frame) != fate(new, frame))
 }
 
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 #[test]
 fn seeded_differences_are_found() {
     let mut found: BTreeMap<&str, usize> = BTreeMap::new();
@@ -87,7 +97,9 @@ fn seeded_differences_are_found() {
         let old = Policy::random(&mut dice);
         let mut new = old.clone();
         let kind = KINDS[seed as usize % KINDS.len()];
-        let Some(rules) = mutate(&mut dice, &mut new, kind).filter(|_| !new.rules.is_empty()) else { continue };
+        let Some(rules) = mutate(&mut dice, &mut new, kind).filter(|_| !new.rules.is_empty()) else {
+            continue;
+        };
         let frames = frames(&mut dice, [&old, &new], &rules);
         let (a, b, report) = compare(&old.text(), &new.text());
         let differs = told_apart(&a, &b, &frames).is_some();
@@ -102,7 +114,7 @@ fn seeded_differences_are_found() {
             }
         }
     }
-    eprintln!("{found:?}; packets tell {by_packets} apart; {equal} changes change nothing");
+    say(&format!("{found:?}; packets tell {by_packets} apart; {equal} changes change nothing"));
     assert!(found.values().sum::<usize>() >= SEEDED && by_packets > SEEDED / 2);
     assert!(KINDS.iter().all(|kind| found.contains_key(kind)), "{found:?}");
 }

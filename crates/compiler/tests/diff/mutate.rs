@@ -4,8 +4,18 @@ use crate::dice::Dice;
 use crate::policy::{Atom, FIELDS, Policy, prefix};
 
 /// The kinds of changes, as the test counts them.
-pub(crate) const KINDS: &[&str] =
-    &["bound", "prefix length", "verdict", "order", "removed", "element", "flag", "list", "negation", "default"];
+pub(crate) const KINDS: &[&str] = &[
+    "bound",
+    "prefix length",
+    "verdict",
+    "order",
+    "removed",
+    "element",
+    "flag",
+    "list",
+    "negation",
+    "default",
+];
 
 /// Changes one thing; which rules to aim packets at, or `None` if the policy has nothing of the kind.
 pub(crate) fn mutate(dice: &mut Dice, policy: &mut Policy, kind: &str) -> Option<Vec<usize>> {
@@ -29,7 +39,8 @@ pub(crate) fn mutate(dice: &mut Dice, policy: &mut Policy, kind: &str) -> Option
         }
         "element" => {
             let set = dice.below(policy.sets.len());
-            let used = |rule: &crate::policy::Rule| rule.atoms.iter().any(|(_, atom)| *atom == Atom::Member(set));
+            let used =
+                |rule: &crate::policy::Rule| rule.atoms.iter().any(|(_, atom)| *atom == Atom::Member(set));
             if !policy.rules.iter().any(used) {
                 return None;
             }
@@ -71,7 +82,9 @@ fn change(dice: &mut Dice, atom: &mut Atom, kind: &str) -> Option<()> {
                 let last = ranges.last()?.1;
                 let more = last + 2;
                 ranges.push((more, more));
-                if FIELDS[*field].name == "tcp.flags & 0x17" || more > 250 && FIELDS[*field].name != "tcp.dstport" {
+                if FIELDS[*field].name == "tcp.flags & 0x17"
+                    || more > 250 && FIELDS[*field].name != "tcp.dstport"
+                {
                     return None;
                 }
             }

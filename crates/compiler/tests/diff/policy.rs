@@ -39,6 +39,9 @@ pub(crate) const FIELDS: &[Field] = &[
     Field { name: "ip4[8:1]", layer: "ip4", most: 255, set: "ip4.ttl" },
 ];
 
+const SIDES: &[&str] = &["src", "dst"];
+const FLAGS: &[&str] = &["syn", "ack", "fin"];
+
 /// A question, with what a packet must say to be near its edges.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Atom {
@@ -114,12 +117,13 @@ impl Atom {
         match dice.below(10) {
             0 | 1 => {
                 let (at, length) = prefix(dice);
-                Atom::Prefix(*dice.pick(&["src", "dst"]), at, length)
+                Atom::Prefix(*dice.pick(SIDES), at, length)
             }
-            2 if layer == "tcp" => Atom::Flag(*dice.pick(&["syn", "ack", "fin"])),
+            2 if layer == "tcp" => Atom::Flag(*dice.pick(FLAGS)),
             3 => Atom::Member(dice.below(3)),
             _ => {
-                let of_layer = |field: &&Field| field.layer == layer || field.layer == "ip4" && layer == "tcp";
+                let of_layer =
+                    |field: &&Field| field.layer == layer || field.layer == "ip4" && layer == "tcp";
                 let fields: Vec<_> = FIELDS.iter().filter(of_layer).map(|field| field.name).collect();
                 let name = *dice.pick(&fields);
                 let field = FIELDS.iter().position(|field| field.name == name).unwrap();
@@ -164,7 +168,9 @@ impl Atom {
                 };
                 (field.layer, said)
             }
-            Atom::Prefix(side, at, length) => ("ip4", Some(format!("ip4.{side}={}", around(dice, *at, *length)))),
+            Atom::Prefix(side, at, length) => {
+                ("ip4", Some(format!("ip4.{side}={}", around(dice, *at, *length))))
+            }
             Atom::Flag(flag) => ("tcp", Some(format!("tcp.flags.{flag}={}", dice.below(2)))),
             Atom::Member(2) => ("ip4", None),
             Atom::Member(set) => {

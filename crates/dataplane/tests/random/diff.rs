@@ -66,7 +66,11 @@ fn pair(seed: u64) -> Option<Answer> {
 fn shown(old: &Analysis, new: &Analysis, report: &Report, told: &dyn Fn() -> String) {
     for difference in report.differences.iter().filter(|difference| difference.given.is_empty()) {
         let fates = (fate(old, &difference.frame), fate(new, &difference.frame));
-        assert!(fates.0 != fates.1 || difference.old.limits.len() + difference.new.limits.len() > 0, "{}", told());
+        assert!(
+            fates.0 != fates.1 || difference.old.limits.len() + difference.new.limits.len() > 0,
+            "{}",
+            told()
+        );
     }
 }
 
