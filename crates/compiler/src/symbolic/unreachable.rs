@@ -19,6 +19,9 @@ const MOST_CONDITIONS: usize = 60_000;
 /// So many of the statements that take a packet away are named.
 const MOST_NAMED: usize = 4;
 
+/// Of so many it is seen which could be spared.
+const MOST_SPARED: usize = 16;
+
 /// What was found of a statement.
 enum Found {
     AlwaysTrue,
@@ -121,24 +124,42 @@ fn ending<'a>(policy: &'a Policy, conditions: &'a [Node]) -> impl Iterator<Item 
     conditions.iter().copied().enumerate().filter(|(index, _)| ends(&policy.statements[*index]))
 }
 
-/// The statements that take the packets of a condition, each at least one.
+/// Statements that together take all packets of a condition, none of which could be spared.
 fn those_that_take(
     diagrams: &mut Diagrams,
-    mut left: Node,
+    condition: Node,
     earlier: impl Iterator<Item = (usize, Node)>,
 ) -> Result<Vec<usize>, TooLarge> {
-    let mut takers = Vec::new();
-    for (index, condition) in earlier {
-        let rest = diagrams.without(left, condition)?;
+    let (mut left, mut takers) = (condition, Vec::new());
+    for (index, taken) in earlier {
+        let rest = diagrams.without(left, taken)?;
         if rest != left {
-            takers.push(index);
+            takers.push((index, taken));
         }
         left = rest;
         if left == Node::FALSE {
             break;
         }
     }
-    Ok(takers)
+    if takers.len() <= MOST_SPARED {
+        spare(diagrams, condition, &mut takers)?;
+    }
+    Ok(takers.into_iter().map(|taker| taker.0).collect())
+}
+
+/// Leaves out statements whose packets the others take too.
+fn spare(diagrams: &mut Diagrams, condition: Node, takers: &mut Vec<(usize, Node)>) -> Result<(), TooLarge> {
+    let mut at = 0;
+    while at < takers.len() {
+        let others = takers.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, taker)| taker.1);
+        let others = others.collect::<Vec<_>>();
+        let rest = others.into_iter().try_fold(condition, |rest, taken| diagrams.without(rest, taken))?;
+        match rest {
+            Node::FALSE => drop(takers.remove(at)),
+            _ => at += 1,
+        }
+    }
+    Ok(())
 }
 
 /// The packets that are taken so far, in parts of twice the size each: one large union would be
