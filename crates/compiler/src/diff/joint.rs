@@ -20,7 +20,8 @@ pub(super) struct Joint {
 
 impl Joint {
     /// Joins two policies; or the protocols of which they have different ideas, where that matters.
-    pub(super) fn of(old: &Policy, new: &Policy) -> Result<Joint, Vec<String>> {
+    /// With `counts` the names of all statements tell them apart, else those of limits.
+    pub(super) fn of(old: &Policy, new: &Policy, counts: bool) -> Result<Joint, Vec<String>> {
         let protocols = merged(old, new)?;
         let (sets, new_sets) = merged_sets(old, new);
         let id = |from: &Policy, id: ProtocolId| {
@@ -36,7 +37,7 @@ impl Joint {
         let mut statements = renamed(old, &old_sets);
         let split = statements.len();
         statements.extend(renamed(new, &new_sets));
-        let same = first_of_each(&statements);
+        let same = first_of_each(&statements, counts);
         let policy = Policy { protocols, sets, statements, default: None, tests: Vec::new() };
         Ok(Joint { policy, split, same })
     }
@@ -54,10 +55,10 @@ fn said(names: &Names, statement: &Statement) -> Statement {
     Statement { when: names.pred(&statement.when), action, ..statement.clone() }
 }
 
-fn first_of_each(statements: &[Statement]) -> Vec<usize> {
+fn first_of_each(statements: &[Statement], counts: bool) -> Vec<usize> {
     let mut first = HashMap::new();
     let key = |statement: &Statement| {
-        let named = !matches!(statement.action, Action::Verdict(_)) || statement.shadow;
+        let named = counts || matches!(statement.action, Action::Limit(_));
         let action = format!("{:?}", statement.action);
         (statement.when.clone(), action, statement.shadow, named.then(|| statement.name.clone()))
     };

@@ -141,7 +141,7 @@ const PLAIN: usize = 12;
 /// Compares two policies that are free of errors.
 pub fn diff(old: &Policy, new: &Policy, settings: &Settings) -> Report {
     let mut case = Case::new(old, new, settings);
-    match Joint::of(old, new) {
+    match Joint::of(old, new, settings.counts) {
         Err(names) => {
             case.report.unproven.push(Unproven::Protocols(names));
             case.search_each();
