@@ -5,27 +5,14 @@
 use super::dice::Dice;
 use super::path::Path;
 use super::read::{Reader, value};
+use super::route::{self, Route, fits, routes};
 use crate::notation::{self, chain, write_bits};
-use crate::plan::{Goto, StateId};
 use crate::policy::{HeaderRef, Place, Selector, SetPart, Term};
 use crate::symbolic::{Region, Space, Sum, Variable, shift};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 /// The longest frame that is made.
 const LONGEST: usize = 70_000;
-
-/// So many ways through the protocols are looked at for one class.
-const MOST_ROUTES: usize = 24;
-
-/// So many beginnings of ways are followed to find them.
-const MOST_STEPS: usize = 20_000;
-
-/// A way through the protocols to a class: headers that are there, and whether the last is cut off.
-#[derive(Clone, Debug)]
-pub(super) struct Route {
-    states: Vec<StateId>,
-    cut: bool,
-}
 
 type Steps = Vec<notation::Step>;
 
@@ -172,83 +159,13 @@ fn picked(plain: Option<u128>, range: (u128, u128), taste: Taste, dice: &mut Dic
     }
 }
 
-/// Ways to a class, the shorter ones first.
-fn routes(space: &Space, class: usize) -> Vec<Route> {
-    let mut found = Vec::new();
-    let mut todo: VecDeque<Vec<StateId>> = VecDeque::new();
-    match space.graph.start {
-        Goto::State(start) => todo.push_back(vec![start]),
-        Goto::Class(_) => found.push(Route { states: Vec::new(), cut: false }),
-    }
-    let mut steps = 0;
-    while let Some(states) = todo.pop_front() {
-        steps += 1;
-        if steps > MOST_STEPS || found.len() >= MOST_ROUTES {
-            break;
-        }
-        let Some(last) = states.last() else { continue };
-        let state = &space.graph.states[last.0 as usize];
-        if state.last.0 as usize == class {
-            found.push(Route { states: states.clone(), cut: false });
-        }
-        if state.absent.0 as usize == class {
-            found.push(Route { states: states.clone(), cut: true });
-        }
-        let mut next: Vec<StateId> = Vec::new();
-        for (_, goto) in state.next.iter().flat_map(|edge| &edge.rows) {
-            match goto {
-                Goto::State(id) if !next.contains(id) => next.push(*id),
-                _ => {}
-            }
-        }
-        todo.extend(next.into_iter().map(|id| states.iter().copied().chain([id]).collect()));
-    }
-    found
-}
-
-/// Whether the values that select the headers of a route are allowed.
-fn fits(space: &Space, route: &Route, path: &Path) -> bool {
-    let headers = route_headers(space, route);
-    headers.windows(2).all(|pair| {
-        let definition = &space.protocols()[pair[0].protocol];
-        definition.next.iter().any(|next| {
-            let rows = next.table.iter().filter(|row| row.1 == pair[1].protocol);
-            rows.into_iter().any(|row| match &next.selector {
-                Selector::Term(Term::Field(field)) => {
-                    let place = &definition.fields[field.field as usize];
-                    let Place::Bit(first) = place.place else { return true };
-                    allowed(space, path, pair[0], first, u32::from(place.ty.bits()), row.0)
-                }
-                _ => true,
-            })
-        })
-    })
-}
-
-/// Whether a path lets bits of a header have a value.
-fn allowed(space: &Space, path: &Path, header: HeaderRef, first: u32, width: u32, value: u128) -> bool {
-    path.iter().all(|&(variable, range)| match space.name(variable) {
-        Variable::Bits((of, Region::Header), from, bits)
-            if *of == header && first <= *from && from + bits <= first + width =>
-        {
-            let part = value >> (first + width - from - bits) & (u128::MAX >> (128 - bits));
-            range.0 <= part && part <= range.1
-        }
-        _ => true,
-    })
-}
-
-fn route_headers(space: &Space, route: &Route) -> Vec<HeaderRef> {
-    route.states.iter().map(|id| space.graph.states[id.0 as usize].header).collect()
-}
-
 fn steps(space: &Space, route: &Route) -> Steps {
     let mut level = 0;
     let step = |header: HeaderRef| {
         let inner = header.level > std::mem::replace(&mut level, header.level);
         ((header.protocol, inner), BTreeMap::new())
     };
-    route_headers(space, route).into_iter().map(step).collect()
+    route::headers(space, route).into_iter().map(step).collect()
 }
 
 /// Builds a frame twice: with the fields that must be right for the headers to be there, and then
@@ -256,7 +173,7 @@ fn steps(space: &Space, route: &Route) -> Steps {
 fn build(space: &Space, route: &Route, plain: &[u8], order: &Order, dice: &mut Dice) -> Option<Vec<u8>> {
     let mut steps = steps(space, route);
     let reader = Reader::new(space.protocols(), plain);
-    let names = reader.names(route_headers(space, route).len());
+    let names = reader.names(route::headers(space, route).len());
     for ((_, given), header) in steps.iter_mut().zip(&names) {
         give(space, *header, order, &reader, given);
     }

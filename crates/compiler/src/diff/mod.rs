@@ -17,6 +17,7 @@ mod forge;
 mod joint;
 mod path;
 mod read;
+mod route;
 mod search;
 
 pub use fate::Fate;

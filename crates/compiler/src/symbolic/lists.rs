@@ -139,12 +139,6 @@ impl Rule for Differ<'_> {
         if a == b {
             return Some(Node::FALSE);
         }
-        (a.result().is_some() && b.result().is_some()).then(|| self.pair_of(a, b))
-    }
-}
-
-impl Differ<'_> {
-    fn pair_of(&mut self, a: Node, b: Node) -> Node {
-        self.0.pair_of(a, b)
+        (a.result().is_some() && b.result().is_some()).then(|| self.0.pair_of(a, b))
     }
 }

@@ -17,16 +17,17 @@ mod condition;
 mod diagram;
 mod linear;
 mod lists;
+mod ranges;
 mod rename;
 mod space;
 mod unreachable;
 mod ways;
 
 pub use bits::{Home, Region, Spot, asked_terms, spot};
-pub use condition::shift;
 pub use diagram::{Branch, Diagrams, Node, TooLarge, Way};
 pub use linear::Sum;
 pub use lists::{Outcome, Outcomes};
+pub use ranges::shift;
 pub use rename::Names;
 pub use space::{Segment, Space, Variable};
 pub use unreachable::warn;

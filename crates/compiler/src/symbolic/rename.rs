@@ -6,7 +6,7 @@ use crate::policy::{Compare, FieldRef, HeaderRef, Pred, Protocols, SetPart, Slic
 pub struct Names<'a> {
     /// Headers.
     pub header: &'a dyn Fn(HeaderRef) -> HeaderRef,
-    /// Fields by their header's old name; a protocol may have them in another order.
+    /// Sets.
     pub set: &'a dyn Fn(SetPart) -> SetPart,
 }
 

@@ -21,7 +21,7 @@ pub enum Variable {
     Option(HeaderRef, u32),
     /// The frame's length.
     FrameLen,
-    /// The value of a sum whose parts are taken as independent, see [`super::condition::shift`].
+    /// The value of a sum whose parts are taken as independent, see [`super::shift`].
     Sum(Sum),
     /// Whether these values are in what was added to a live set while running.
     Member(SetPart, Vec<Term>),

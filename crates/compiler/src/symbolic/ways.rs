@@ -187,12 +187,17 @@ impl Walk<'_, '_> {
         let definition = &protocols[state.header.protocol];
         let fixed = u64::from(definition.fixed);
         let longest = interval_of(protocols, &term_about(state.header, &definition.length)).1;
+        // A header that claims more than this is not there, however long the frame is.
+        let claims_too_much = longest > i128::from(MAX_HEADER);
         let longest = longest.clamp(i128::from(definition.fixed), i128::from(MAX_HEADER)) as u64;
         let sound = Pred::And(definition.require.iter().cloned().chain(long_enough(definition)).collect());
         let unsound = Pred::Not(Box::new(sound.clone()));
 
         let mut missing = self.holds(state.header, &unsound)?;
-        let cut = self.frame_ends_before(reached.to + longest)?;
+        let cut = match claims_too_much {
+            true => Node::TRUE,
+            false => self.frame_ends_before(reached.to + longest)?,
+        };
         missing = self.space.diagrams.or(missing, cut)?;
         let absent = self.space.diagrams.and(reached.packets, missing)?;
         self.arrive(Goto::Class(state.absent), absent, 0, 0)?;

@@ -117,9 +117,9 @@ impl Atom {
         match dice.below(10) {
             0 | 1 => {
                 let (at, length) = prefix(dice);
-                Atom::Prefix(dice.pick(SIDES), at, length)
+                Atom::Prefix(SIDES[dice.below(SIDES.len())], at, length)
             }
-            2 if layer == "tcp" => Atom::Flag(dice.pick(FLAGS)),
+            2 if layer == "tcp" => Atom::Flag(FLAGS[dice.below(FLAGS.len())]),
             3 => Atom::Member(dice.below(3)),
             _ => {
                 let of_layer =

@@ -17,7 +17,7 @@ const MOST_OPEN: usize = 12;
 
 #[test]
 fn diff_is_right() {
-    let pairs = setting("WEIR_RANDOM_PAIRS", 300);
+    let pairs = setting("WEIR_RANDOM_PAIRS", 100);
     let seed = setting("WEIR_RANDOM_SEED", 1);
     let next = AtomicU64::new(0);
     let seen = Mutex::new([0usize; 3]);
