@@ -87,11 +87,7 @@ impl<'j> Lists<'j> {
     fn class(&self, space: &mut Space, outcomes: &mut Outcomes, class: usize) -> Result<Node, TooLarge> {
         let packets = space.classes[class].packets;
         let region = match self.old.default == self.new.default {
-            true => {
-                let loose = self.loose.iter().map(|&at| space.statement(at)).collect::<Result<_, _>>()?;
-                let any = space.diagrams.any(loose)?;
-                space.diagrams.and(packets, any)?
-            }
+            true => self.where_loose(space, packets)?,
             false => packets,
         };
         if region == Node::FALSE {
@@ -100,6 +96,50 @@ impl<'j> Lists<'j> {
         let old = self.list(space, outcomes, &self.old, region)?;
         let new = self.list(space, outcomes, &self.new, region)?;
         outcomes.differ(&mut space.diagrams, old, new)
+    }
+
+    /// The packets of a class to which a statement applies that is not in both lists at the same place:
+    /// first by how statements are written, then by what they mean in this class.
+    fn where_loose(&self, space: &mut Space, packets: Node) -> Result<Node, TooLarge> {
+        let mut written = false;
+        for &at in &self.loose {
+            let holds = space.statement(at)?;
+            written |= space.diagrams.and(packets, holds)? != Node::FALSE;
+        }
+        if !written {
+            return Ok(Node::FALSE);
+        }
+        let mut numbers = HashMap::new();
+        let old = self.meaning(space, &self.old, packets, &mut numbers)?;
+        let new = self.meaning(space, &self.new, packets, &mut numbers)?;
+        let names = |list: &[(usize, Node)]| list.iter().map(|statement| statement.0).collect::<Vec<_>>();
+        let (first, second) = unmatched(&names(&old), &names(&new));
+        let first = first.into_iter().map(|at| old[at].1);
+        let loose = first.chain(second.into_iter().map(|at| new[at].1)).collect();
+        space.diagrams.any(loose)
+    }
+
+    /// The statements of a list that apply to any packet of a class: which packets, and a number that is the
+    /// same for statements that do the same to the same packets.
+    fn meaning(
+        &self,
+        space: &mut Space,
+        list: &List,
+        packets: Node,
+        numbers: &mut HashMap<(Node, Option<Verdict>, u32), usize>,
+    ) -> Result<Vec<(usize, Node)>, TooLarge> {
+        let mut meaning = Vec::new();
+        for &at in &list.statements {
+            let holds = space.statement(at)?;
+            let here = space.diagrams.and(packets, holds)?;
+            if here != Node::FALSE {
+                let verdict = self.outcome(at).end.map(|end| end.0);
+                let next = numbers.len();
+                let number = *numbers.entry((here, verdict, self.called[at])).or_insert(next);
+                meaning.push((number, here));
+            }
+        }
+        Ok(meaning)
     }
 
     /// What a list does to the packets of a region.

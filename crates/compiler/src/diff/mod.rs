@@ -48,7 +48,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { counts: false, most: 20, room: 8_000_000, tries: 20_000 }
+        Self { counts: false, most: 20, room: 4_000_000, tries: 20_000 }
     }
 }
 
