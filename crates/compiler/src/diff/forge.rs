@@ -174,6 +174,11 @@ fn build(space: &Space, route: &Route, plain: &[u8], order: &Order, dice: &mut D
     let mut steps = steps(space, route);
     let reader = Reader::new(space.protocols(), plain);
     let names = reader.names(route::headers(space, route).len());
+    // A protocol may be bound so that a plain packet goes another way than the route, or ends before it.
+    let follows = steps.iter().zip(&names).all(|(((protocol, _), _), name)| *protocol == name.protocol);
+    if !follows || names.len() + usize::from(route.cut) < steps.len() {
+        return None;
+    }
     for ((_, given), header) in steps.iter_mut().zip(&names) {
         give(space, *header, order, &reader, given);
     }
