@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Build a small network, attack it, and show what the policy does
     Demo(Demo),
+    /// Write a policy that does what another tool's rules do
+    Import(Import),
     /// Print completions for a shell
     Completions(Completions),
     /// Write the man pages
@@ -471,6 +473,47 @@ pub(crate) struct Demo {
     /// Play the traffic through the interpreter, even with the privileges for a network
     #[arg(long)]
     pub(crate) interpreter: bool,
+}
+
+/// `weir import`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Import {
+    /// What the other tool wrote: `iptables-save`, `nft -j list ruleset`, DE-CIX's ACLs, a list of addresses;
+    /// `-` is standard input
+    pub(crate) file: PathBuf,
+    /// What the file is, instead of guessing by its content
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) from: Option<ImportFormat>,
+    /// A chain that packets enter, as `NAME` or `TABLE/NAME`; may be given several times
+    #[arg(long = "chain", value_name = "NAME")]
+    pub(crate) chains: Vec<String>,
+    /// The interface where the policy will be, to which rules about interfaces are held
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) interface: Option<String>,
+    /// The sets of iptables' rules, as `ipset save` writes them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ipset: Option<PathBuf>,
+    /// Where to write the policy; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+    /// Print what became of the rules as JSON, the policy in it unless it is written to a file
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What can be imported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// What `iptables-save` writes
+    Iptables,
+    /// What `ip6tables-save` writes
+    Ip6tables,
+    /// What `nft -j list ruleset` writes
+    Nft,
+    /// DE-CIX's mined ACLs
+    DeCix,
+    /// Addresses, one a line
+    List,
 }
 
 /// `weir completions`.

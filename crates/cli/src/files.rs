@@ -18,9 +18,19 @@ pub(crate) fn shown(path: &Path) -> String {
     if is_standard(path) { STDIN.to_owned() } else { path.display().to_string() }
 }
 
+/// The whole text of a file that is no policy.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    let bytes = read("", path)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        failed(format!("`{}` is not text: line {line} is not UTF-8", shown(path)))
+    })
+}
+
 /// The whole text of a policy.
 pub(crate) fn read_policy(path: &Path) -> Result<String, Failure> {
-    let bytes = read(path)?;
+    let bytes = read("policy ", path)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let failure = failed(format!("policy `{}` is not text: byte {at} is not UTF-8", shown(path)));
@@ -33,13 +43,13 @@ pub(crate) fn read_policy(path: &Path) -> Result<String, Failure> {
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let result = match is_standard(path) {
         true => io::stdin().lock().read_to_end(&mut bytes).map(drop),
         false => fs::read(path).map(|read| bytes = read),
     };
-    let cannot = |error| failed(format!("cannot read policy `{}`: {}", shown(path), words(&error)));
+    let cannot = |error| failed(format!("cannot read {what}`{}`: {}", shown(path), words(&error)));
     result.map_err(cannot).map(|()| bytes)
 }
 

@@ -22,6 +22,7 @@ pub mod source;
 pub mod state;
 pub mod symbolic;
 pub mod syntax;
+pub mod table;
 
 pub use codegen::Hook;
 pub use load::{Loader, NoFiles};
@@ -92,16 +93,7 @@ pub fn compile(
     loader: &dyn Loader,
     options: &Options,
 ) -> Result<Compilation, Analysis> {
-    let mut analysis = analyse(name, text, loader);
-    let Some(lowered) = analysis.lower(&options.lower, &options.without) else { return Err(analysis) };
-    analysis.note_hook(options.hook);
-    match codegen::generate(&lowered.program, &options.codegen()) {
-        Ok(object) => Ok(Compilation { analysis, lowered, object }),
-        Err(error) => {
-            analysis.refuse(&error);
-            Err(analysis)
-        }
-    }
+    analyse(name, text, loader).compile(options)
 }
 
 /// Reads, checks and plans a policy.
@@ -139,6 +131,19 @@ fn tell_too_many_ways(policy: &Policy, main: SourceId, diagnostics: &mut Diagnos
 }
 
 impl Analysis {
+    /// Compiles what was read; if that cannot be, it comes back with what was found wrong.
+    pub fn compile(mut self, options: &Options) -> Result<Compilation, Analysis> {
+        let Some(lowered) = self.lower(&options.lower, &options.without) else { return Err(self) };
+        self.note_hook(options.hook);
+        match codegen::generate(&lowered.program, &options.codegen()) {
+            Ok(object) => Ok(Compilation { analysis: self, lowered, object }),
+            Err(error) => {
+                self.refuse(&error);
+                Err(self)
+            }
+        }
+    }
+
     /// The program in IR after the passes; `None` if the policy has errors.
     pub fn lower(&self, options: &lower::Options, without: &[String]) -> Option<Lowered> {
         let mut lowered = self.lower_plainly(options)?;

@@ -171,11 +171,18 @@ fn case(file: &Path, kernel: Option<&Target>) -> Vec<String> {
         failures.push(format!("{name}: compiles for XDP and not for tc"));
         return failures;
     };
+    // As if every run of statements were worth a table.
+    let mut options = Options::new(target.clone(), Hook::Xdp);
+    options.lower.shortest_run = Some(1);
+    let Ok(tables) = compile(&name, &text, &Files, &options) else {
+        failures.push(format!("{name}: does not compile with tables"));
+        return failures;
+    };
     let plain = xdp.analysis.lower_plainly(&lower::Options::default()).expect("it compiled");
     if xdp.analysis.cases.is_empty() && expected(file).is_empty() {
         failures.push(format!("{name}: nothing is expected"));
     }
-    let bench = Bench { xdp: &xdp, tc: &tc, plain: &plain, kernel: kernel.is_some() };
+    let bench = Bench { xdp: &xdp, tc: &tc, tables: &tables, plain: &plain, kernel: kernel.is_some() };
     failures.extend(bench.run(&text));
     failures
 }
@@ -260,6 +267,7 @@ fn messages(file: &Path, analysis: &Analysis) -> Vec<String> {
 struct Bench<'a> {
     xdp: &'a Compilation,
     tc: &'a Compilation,
+    tables: &'a Compilation,
     plain: &'a Lowered,
     kernel: bool,
 }
@@ -286,8 +294,10 @@ impl<'a> Bench<'a> {
             ("IR after the passes", Box::new(Ir::new(self.xdp))),
             ("bytecode of XDP", Box::new(Bytecode::new(self.xdp))),
             ("bytecode of tc", Box::new(Bytecode::new(self.tc))),
+            ("IR with tables", Box::new(Ir::new(self.tables))),
+            ("bytecode with tables", Box::new(Bytecode::new(self.tables))),
         ];
-        let hooks = [("kernel, XDP", self.xdp), (KERNEL_TC, self.tc)];
+        let hooks = [("kernel, XDP", self.xdp), (KERNEL_TC, self.tc), ("kernel with tables", self.tables)];
         for (name, compilation) in hooks.into_iter().filter(|_| self.kernel) {
             match Kernel::load(compilation) {
                 Ok(kernel) => engines.push((name, Box::new(kernel))),

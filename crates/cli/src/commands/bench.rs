@@ -30,6 +30,9 @@ struct CaseRow {
     net_ns: f64,
 }
 
+/// More statements than this are not measured each by itself.
+const MOST_WAYS: usize = 64;
+
 /// Frames that take one way through the policy.
 struct Case {
     name: String,
@@ -38,7 +41,8 @@ struct Case {
 
 pub(super) fn run(args: &Bench, printer: &mut Printer) -> Outcome {
     let compilation = compile(&args.policy, &this_kernel(), printer)?;
-    let cases = cases(&compilation, frames(args, &compilation)?)?;
+    let mut cases = cases(&compilation, frames(args, &compilation)?)?;
+    keep_largest(&mut cases, printer);
     let kernel = Kernel::load(&compilation).map_err(|error| told(error, printer))?;
     let options = BenchOptions { rounds: args.rounds, at_least: args.at_least, ..BenchOptions::default() };
     let mut rows = Vec::new();
@@ -123,6 +127,20 @@ fn cases(compilation: &Compilation, frames: Timed) -> Result<Vec<Case>, Failure>
     let names = statements.iter().map(|statement| statement.name.clone()).chain(["default".to_owned()]);
     let taken = names.zip(ways).filter(|(_, frames)| !frames.is_empty());
     Ok(std::iter::once(all).chain(taken.map(|(name, frames)| Case { name, frames })).collect())
+}
+
+/// Thousands of ways would take hours: the first case is all frames, of the others those with the most are kept.
+fn keep_largest(cases: &mut Vec<Case>, printer: &mut Printer) {
+    let mut sizes: Vec<usize> = cases.iter().skip(1).map(|case| case.frames.len()).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    let Some(least) = sizes.get(MOST_WAYS) else { return };
+    let (before, mut kept) = (cases.len(), 0);
+    cases.retain(|case| {
+        kept += usize::from(case.frames.len() > *least);
+        case.frames.len() > *least || kept == 0
+    });
+    let left_out = counted((before - cases.len()) as u64, "statement");
+    printer.warning(format!("{left_out} with few frames are measured only among all"));
 }
 
 fn show(answer: &Answer, printer: &mut Printer) -> Result<(), Failure> {

@@ -12,6 +12,7 @@ mod diff;
 mod doctor;
 mod explain;
 mod fmt;
+mod import;
 mod load;
 mod man;
 mod reload;
@@ -52,6 +53,7 @@ pub(crate) fn run(command: &Command, printer: &mut Printer) -> Outcome {
         Command::Demo(args) => demo::run(args, printer),
         Command::Completions(args) => completions::run(args, printer),
         Command::Man(args) => man::run(args, printer),
+        Command::Import(args) => import::run(args, printer),
         Command::Debug(args) => debug::run(args, printer),
     }
 }

@@ -8,5 +8,6 @@ mod compile;
 mod demo;
 mod diff;
 mod examples;
+mod import;
 mod replay;
 mod terminal;

@@ -26,7 +26,7 @@ impl<'a> Analysis<'a> {
             uses: use_counts(program),
             conditions: conditions(program),
             raw: vec![0; program.values.len()],
-            dominators: Dominators::new(program, &graph),
+            dominators: Dominators::new(&graph),
             graph,
         };
         analysis.find_raw();

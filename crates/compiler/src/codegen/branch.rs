@@ -119,6 +119,7 @@ impl Isel<'_> {
             Terminator::Switch { value, cases, default } => {
                 self.switch(block, *value, cases, default);
             }
+            Terminator::Match { table, key, otherwise } => self.match_table(block, *table, key, otherwise),
             Terminator::Return { verdict, .. } => {
                 let code = return_code(self.options.hook, *verdict);
                 self.emit(Kind::Return(code), &[]);
@@ -186,7 +187,8 @@ impl Isel<'_> {
         for (low, high, target) in cases {
             let edge = self.edge(&mut edges, target);
             let (low, high) = (self.in_order_of(value, *low), self.in_order_of(value, *high));
-            rows.push(Case { low, high, edge });
+            let cold = self.program.blocks[target.block.index()].cold;
+            rows.push(Case { low, high, edge, cold });
         }
         let short = self.options.target.has(Feature::Jmp32);
         if edges.all.len() == 1 {
@@ -250,7 +252,7 @@ impl Edges {
 
 /// XDP: `XDP_PASS`, `XDP_DROP`. tc: `TC_ACT_UNSPEC`, which is also `TCX_NEXT` and lets other programs
 /// go on, and `TC_ACT_SHOT`.
-fn return_code(hook: Hook, verdict: Verdict) -> i32 {
+pub(super) fn return_code(hook: Hook, verdict: Verdict) -> i32 {
     match (hook, verdict) {
         (Hook::Xdp, Verdict::Pass) => 2,
         (Hook::Xdp, Verdict::Drop) => 1,

@@ -16,6 +16,8 @@ use weir_bpf::map::{MapDef, MapKind, MapType};
 pub const SLOTS: u32 = 256;
 /// Room for 4,096 slots at least, so that a policy can grow and keep its map.
 const ENTRIES_MIN: u32 = 16;
+/// Where on the stack the index of a [`Kind::LookupAt`] stands.
+pub(super) const INDEX: i16 = -8;
 /// With more chunks than this each pointer would only crowd the stack.
 pub(super) const SHARED_CHUNKS: usize = 6;
 
@@ -40,7 +42,23 @@ impl Isel<'_> {
         };
         let chunk = counter / SLOTS;
         let base = self.shared(Shared::Chunk(chunk), |isel| isel.lookup(Lookup { map, index: chunk }));
-        let offset = (counter % SLOTS * 16) as i16;
+        self.count_in(base, (counter % SLOTS * 16) as i16);
+    }
+
+    /// Counts for a slot that only a run knows.
+    pub(super) fn count_at(&mut self, map: MapId, counter: VReg) {
+        let chunk = self.alu_imm(Width::W64, AluOp::Rsh, counter, SLOTS.trailing_zeros() as i32);
+        self.builder.reserve(8);
+        self.store_vreg(Size::W, INDEX, chunk);
+        let chunk = self.builder.vreg();
+        self.emit(Kind::LookupAt(map), &[Operand::reg_fixed_def(chunk, physical(Reg::R0))]);
+        let slot = self.alu_imm(Width::W64, AluOp::And, counter, SLOTS as i32 - 1);
+        let offset = self.alu_imm(Width::W64, AluOp::Lsh, slot, 4);
+        let base = self.alu(Width::W64, AluOp::Add, chunk, offset);
+        self.count_in(base, 0);
+    }
+
+    fn count_in(&mut self, base: VReg, offset: i16) {
         let packets = self.load(Size::DW, base, offset);
         let more = self.alu_imm(Width::W64, AluOp::Add, packets, 1);
         self.store(Size::DW, base, offset, more);

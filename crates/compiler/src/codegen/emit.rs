@@ -178,6 +178,12 @@ impl Emitter<'_> {
                 let abort = self.abort();
                 return self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, abort);
             }
+            Kind::LookupAt(map) => {
+                self.lookup(*map, super::counters::INDEX);
+                let abort = self.abort();
+                return self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, abort);
+            }
+            Kind::Walk(site) => return self.find_row(site),
             Kind::InSet(site) => return self.in_set(site),
             Kind::Take(site) => {
                 let take = self.take_label();

@@ -37,6 +37,11 @@ pub enum CodegenError {
         /// Widths of the key's scalars in bits.
         words: Vec<u8>,
     },
+    /// Rows that overlap in too many ways to be cut apart.
+    Table {
+        /// The table.
+        table: crate::ir::TableRef,
+    },
     /// A packet offset beyond what a load or the verifier takes.
     PacketOffset {
         /// Bytes from the nearest cursor that is not constant.
@@ -68,6 +73,7 @@ impl fmt::Display for CodegenError {
             CodegenError::TrieKey { set, words } => {
                 write!(f, "set `{set}`: a prefix key is made of whole bytes, not of {words:?} bits")
             }
+            CodegenError::Table { table } => write!(f, "{table} has rows that no cuts part"),
             CodegenError::PacketOffset { bytes } => {
                 write!(f, "an instruction cannot reach {bytes} bytes into the packet")
             }

@@ -63,7 +63,7 @@ pub(super) struct Isel<'a> {
     at_hand: Vec<[Option<VReg>; SHARED]>,
     /// By loop header: how often it has run.
     turns: Vec<Option<VReg>>,
-    here: [Option<VReg>; SHARED],
+    pub(super) here: [Option<VReg>; SHARED],
     /// A chunk that was looked up in this block, where there are too many to share.
     chunk: Option<(u32, VReg)>,
     pub(super) error: Option<CodegenError>,
@@ -192,6 +192,7 @@ impl<'a> Isel<'a> {
             (Op::Count { counter }, _) => self.count(*counter),
             (Op::Capture { statement, verdict }, _) => self.capture(*statement, *verdict),
             (Op::Stash { slot, value }, _) => self.stash(*slot, *value),
+            (Op::InTable { table, key }, Some(result)) => self.in_table(*table, key, result),
             (Op::InSet { set, key }, _) => self.in_set(inst, *set, key),
             (Op::Take { limit, key, cost }, _) => self.take(inst, *limit, key, *cost),
             (op, Some(result)) => self.pure(block, op, result),

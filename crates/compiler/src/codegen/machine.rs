@@ -8,9 +8,10 @@ use super::capture::CaptureSite;
 use super::counters::Lookup;
 use super::limits::TakeSite;
 use super::sets::SetSite;
+use super::tables::WalkSite;
 use crate::ir::Line;
 use regalloc2::{Allocation, Block, Inst, InstRange, Operand, PReg, PRegSet, RegClass, VReg};
-use weir_bpf::insn::{AluOp, Cond, Reg, Size, Width};
+use weir_bpf::insn::{AluOp, Cond, MapId, Reg, Size, Width};
 
 /// The registers that a call leaves alone come last: each costs the JIT a push and a pop.
 pub(super) const LOST_IN_CALLS: [Reg; 6] = [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
@@ -47,6 +48,10 @@ pub(super) enum Kind {
     Call(u32),
     /// A look-up that cannot fail, by a constant index: the value's address. `def r0`
     Lookup(Lookup),
+    /// A look-up by the index on the stack ([`super::counters::INDEX`]): the value's address. `def r0`
+    LookupAt(MapId),
+    /// The result of a table for the key on the stack. `def r0`
+    Walk(WalkSite),
     /// Whether a set holds the key on the stack. `def r0`
     InSet(SetSite),
     /// Takes from a bucket by the words on the stack. `def r0`
@@ -65,7 +70,16 @@ pub(super) enum Kind {
 
 impl Kind {
     fn calls(&self) -> bool {
-        matches!(self, Kind::Call(_) | Kind::Lookup(_) | Kind::InSet(_) | Kind::Take(_) | Kind::Capture(_))
+        matches!(
+            self,
+            Kind::Call(_)
+                | Kind::Lookup(_)
+                | Kind::LookupAt(_)
+                | Kind::Walk(_)
+                | Kind::InSet(_)
+                | Kind::Take(_)
+                | Kind::Capture(_)
+        )
     }
 
     pub(super) fn ends_block(&self) -> bool {

@@ -35,6 +35,7 @@ mod packet;
 mod scratch;
 pub mod sets;
 mod switch;
+mod tables;
 
 pub use error::CodegenError;
 pub use maps::{Statistic, limit_map_name, set_map_names};

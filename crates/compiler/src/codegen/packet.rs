@@ -138,7 +138,7 @@ impl Isel<'_> {
         self.builder.blocks[ready.index()].params = vec![self.data, self.data_end];
     }
 
-    fn open(&mut self, block: Block) {
+    pub(super) fn open(&mut self, block: Block) {
         self.builder.place(block);
         self.current = block;
     }
@@ -287,7 +287,15 @@ impl Isel<'_> {
 
 /// Whether the operation may call a helper.
 fn may_call(op: &Op) -> bool {
-    matches!(op, Op::Count { .. } | Op::InSet { .. } | Op::Take { .. } | Op::Capture { .. } | Op::FrameLen)
+    matches!(
+        op,
+        Op::Count { .. }
+            | Op::InSet { .. }
+            | Op::InTable { .. }
+            | Op::Take { .. }
+            | Op::Capture { .. }
+            | Op::FrameLen
+    )
 }
 
 impl Emitter<'_> {

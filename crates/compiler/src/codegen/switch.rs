@@ -1,8 +1,9 @@
 //! Switches: a balanced tree of comparisons, since eBPF has no jump tables.
 //!
-//! Ranges that touch and lead to the same place are one. Inner nodes halve the ranges; a leaf is a
-//! chain of equalities, or the comparisons of one range that its path leaves open. A switch is one
-//! instruction to the register allocator, whatever its size, and becomes jumps in emission.
+//! Ranges that touch and lead to the same place are one. Where some cases are cold and few are not, those few
+//! are asked for first. Inner nodes halve the ranges; a leaf is a chain of equalities, or the comparisons of
+//! one range that its path leaves open. A switch is one instruction to the register allocator, whatever its
+//! size, and becomes jumps in emission.
 
 use super::emit::Emitter;
 use weir_bpf::asm::Label;
@@ -14,6 +15,8 @@ pub(super) struct Case {
     pub(super) low: u64,
     pub(super) high: u64,
     pub(super) edge: u32,
+    /// It leads to a block that is not run often.
+    pub(super) cold: bool,
 }
 
 /// Where a step leads.
@@ -41,6 +44,9 @@ pub(super) struct Tree {
 /// Up to so many single values are compared one by one.
 const CHAIN: usize = 4;
 
+/// Up to so many single values that are not cold are asked for before the others.
+const FIRST: usize = 2;
+
 impl Tree {
     /// `bits` is the value's width; `short` says that comparisons of 32 bits are there.
     pub(super) fn new(cases: Vec<Case>, default: u32, bits: u8, short: bool) -> Tree {
@@ -50,7 +56,15 @@ impl Tree {
             width: if bits <= 32 && short { Width::W32 } else { Width::W64 },
         };
         let most = u64::MAX >> (64 - bits.clamp(1, 64));
-        tree.node(&merged(cases, default, most), 0, most);
+        let cases = merged(cases, default, most);
+        let is_first = |case: &Case| !case.cold && case.low == case.high;
+        let (first, rest): (Vec<Case>, Vec<Case>) = cases.iter().partition(|case| is_first(case));
+        if rest.is_empty() || first.len() > FIRST {
+            tree.node(&cases, 0, most);
+        } else {
+            first.iter().for_each(|case| tree.test(Cond::Eq, case.low, case.edge));
+            tree.node(&rest, 0, most);
+        }
         tree
     }
 

@@ -6,8 +6,8 @@ use super::{Block, Op, Program, Value};
 /// The edges of a program and the order in which a walk from the entry meets its blocks.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    starts: Vec<u32>,
-    preds: Vec<Block>,
+    succs: Edges,
+    preds: Edges,
     /// Reachable blocks in reverse postorder: each stands behind all that lead to it, but for back edges.
     pub order: Vec<Block>,
     /// Place of each block in `order`; `u32::MAX` for one that cannot be reached.
@@ -17,18 +17,24 @@ pub struct Graph {
 impl Graph {
     /// The graph of a program.
     pub fn new(program: &Program) -> Self {
-        let order = reverse_postorder(program);
+        let succs = Edges::forward(program);
+        let order = reverse_postorder(&succs);
         let mut place = vec![u32::MAX; program.blocks.len()];
         for (index, block) in order.iter().enumerate() {
             place[block.index()] = index as u32;
         }
-        let (starts, preds) = predecessors(program, &order);
-        Self { starts, preds, order, place }
+        let preds = succs.reversed(&order);
+        Self { succs, preds, order, place }
+    }
+
+    /// The blocks that a block leads to, one entry for each edge.
+    pub fn successors(&self, block: Block) -> &[Block] {
+        self.succs.of(block)
     }
 
     /// The reachable blocks that lead to a block, one entry for each edge.
     pub fn predecessors(&self, block: Block) -> &[Block] {
-        &self.preds[self.starts[block.index()] as usize..self.starts[block.index() + 1] as usize]
+        self.preds.of(block)
     }
 
     /// Whether the entry leads to a block.
@@ -42,48 +48,71 @@ impl Graph {
     }
 }
 
-fn reverse_postorder(program: &Program) -> Vec<Block> {
-    let mut seen = vec![false; program.blocks.len()];
-    let mut order = Vec::with_capacity(program.blocks.len());
-    // Each block with how many of its targets are still to be looked at; they are taken from the
-    // back, so that the first one comes first in the reversed order.
-    let mut stack = vec![(Block(0), program[Block(0)].end.target_count())];
+/// The other ends of each block's edges, in one list: walks over large programs stay in the cache.
+#[derive(Clone, Debug)]
+struct Edges {
+    /// Where each block's begin, and where the last one's end.
+    starts: Vec<u32>,
+    ends: Vec<Block>,
+}
+
+impl Edges {
+    fn of(&self, block: Block) -> &[Block] {
+        &self.ends[self.starts[block.index()] as usize..self.starts[block.index() + 1] as usize]
+    }
+
+    fn forward(program: &Program) -> Self {
+        let mut edges = Self { starts: Vec::with_capacity(program.blocks.len() + 1), ends: Vec::new() };
+        edges.starts.push(0);
+        for block in &program.blocks {
+            block.end.targets(|target| edges.ends.push(target.block));
+            edges.starts.push(edges.ends.len() as u32);
+        }
+        edges
+    }
+
+    /// The edges that leave the given blocks, by where they lead.
+    fn reversed(&self, blocks: &[Block]) -> Self {
+        let mut starts = vec![0; self.starts.len()];
+        for &block in blocks {
+            self.of(block).iter().for_each(|to| starts[to.index() + 1] += 1);
+        }
+        for index in 1..starts.len() {
+            starts[index] += starts[index - 1];
+        }
+        let mut next = starts.clone();
+        let mut ends = vec![Block(0); starts[starts.len() - 1] as usize];
+        for &block in blocks {
+            for to in self.of(block) {
+                ends[next[to.index()] as usize] = block;
+                next[to.index()] += 1;
+            }
+        }
+        Self { starts, ends }
+    }
+}
+
+fn reverse_postorder(succs: &Edges) -> Vec<Block> {
+    let count = succs.starts.len() - 1;
+    let mut seen = vec![false; count];
+    let mut order = Vec::with_capacity(count);
+    // Each block with its targets that are still to be looked at; they are taken from the back, so
+    // that the first one comes first in the reversed order.
+    let mut stack = vec![(Block(0), succs.of(Block(0)))];
     seen[0] = true;
     while let Some((block, left)) = stack.last_mut() {
-        if *left == 0 {
+        let Some((&next, others)) = left.split_last() else {
             order.push(*block);
             stack.pop();
             continue;
-        }
-        *left -= 1;
-        let Some(next) = program[*block].end.target(*left).map(|target| target.block) else {
-            continue;
         };
+        *left = others;
         if !std::mem::replace(&mut seen[next.index()], true) {
-            stack.push((next, program[next].end.target_count()));
+            stack.push((next, succs.of(next)));
         }
     }
     order.reverse();
     order
-}
-
-fn predecessors(program: &Program, order: &[Block]) -> (Vec<u32>, Vec<Block>) {
-    let mut starts = vec![0; program.blocks.len() + 1];
-    for &block in order {
-        program[block].end.targets(|target| starts[target.block.index() + 1] += 1);
-    }
-    for index in 1..starts.len() {
-        starts[index] += starts[index - 1];
-    }
-    let mut next = starts.clone();
-    let mut preds = vec![Block(0); starts[starts.len() - 1] as usize];
-    for &block in order {
-        program[block].end.targets(|target| {
-            preds[next[target.block.index()] as usize] = block;
-            next[target.block.index()] += 1;
-        });
-    }
-    (starts, preds)
 }
 
 /// Which blocks every way to a block goes through (Lengauer and Tarjan's algorithm, with path
@@ -98,8 +127,8 @@ pub struct Dominators {
 
 impl Dominators {
     /// The dominators of a graph.
-    pub fn new(program: &Program, graph: &Graph) -> Self {
-        let idom = LengauerTarjan::new(program).run(graph);
+    pub fn new(graph: &Graph) -> Self {
+        let idom = LengauerTarjan::new(graph).run(graph);
         let (preorder, spans) = number_tree(&idom, graph);
         Self { idom, spans, preorder }
     }
@@ -147,13 +176,15 @@ struct LengauerTarjan {
     semi: Vec<u32>,
     ancestor: Vec<u32>,
     label: Vec<u32>,
+    /// What [`Self::eval`] works in.
+    path: Vec<u32>,
 }
 
 const NONE: u32 = u32::MAX;
 
 impl LengauerTarjan {
-    fn new(program: &Program) -> Self {
-        let mut number = vec![NONE; program.blocks.len()];
+    fn new(graph: &Graph) -> Self {
+        let mut number = vec![NONE; graph.place.len()];
         let (mut vertex, mut parent) = (Vec::new(), Vec::new());
         let mut stack = vec![(Block(0), NONE)];
         while let Some((block, from)) = stack.pop() {
@@ -164,27 +195,31 @@ impl LengauerTarjan {
             number[block.index()] = at;
             vertex.push(block);
             parent.push(from);
-            program[block].end.targets(|target| stack.push((target.block, at)));
+            stack.extend(graph.successors(block).iter().map(|&next| (next, at)));
         }
         let all: Vec<u32> = (0..vertex.len() as u32).collect();
-        Self { number, parent, semi: all.clone(), ancestor: vec![NONE; all.len()], label: all, vertex }
+        let ancestor = vec![NONE; all.len()];
+        Self { number, parent, semi: all.clone(), ancestor, label: all, vertex, path: Vec::new() }
     }
 
     fn run(mut self, graph: &Graph) -> Vec<Option<Block>> {
         let count = self.vertex.len();
-        let mut buckets: Vec<Vec<u32>> = vec![Vec::new(); count];
+        // Lists of the nodes that have the same semidominator: the first of each, and what follows each.
+        let (mut first, mut follows) = (vec![NONE; count], vec![NONE; count]);
         let mut idom = vec![NONE; count];
         for w in (1..count).rev() {
             for pred in graph.predecessors(self.vertex[w]) {
                 let u = self.eval(self.number[pred.index()]);
                 self.semi[w] = self.semi[w].min(self.semi[u as usize]);
             }
-            buckets[self.semi[w] as usize].push(w as u32);
+            follows[w] = std::mem::replace(&mut first[self.semi[w] as usize], w as u32);
             let parent = self.parent[w];
             self.ancestor[w] = parent;
-            for v in std::mem::take(&mut buckets[parent as usize]) {
+            let mut v = std::mem::replace(&mut first[parent as usize], NONE);
+            while v != NONE {
                 let u = self.eval(v);
                 idom[v as usize] = if self.semi[u as usize] < self.semi[v as usize] { u } else { parent };
+                v = follows[v as usize];
             }
         }
         for w in 1..count {
@@ -204,13 +239,12 @@ impl LengauerTarjan {
         if self.ancestor[v as usize] == NONE {
             return v;
         }
-        let mut path = Vec::new();
         let mut at = v;
         while self.ancestor[self.ancestor[at as usize] as usize] != NONE {
-            path.push(at);
+            self.path.push(at);
             at = self.ancestor[at as usize];
         }
-        for &node in path.iter().rev() {
+        while let Some(node) = self.path.pop() {
             let above = self.ancestor[node as usize] as usize;
             if self.semi[self.label[above] as usize] < self.semi[self.label[node as usize] as usize] {
                 self.label[node as usize] = self.label[above];

@@ -5,7 +5,7 @@
 
 use super::{
     BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation, SetDecl,
-    SetRef, StatementId, Target, Terminator, Type, Value, Verdict,
+    SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -55,6 +55,12 @@ impl Builder {
     pub fn limit(&mut self, decl: LimitDecl) -> LimitRef {
         self.program.limits.push(decl);
         LimitRef(self.program.limits.len() as u32 - 1)
+    }
+
+    /// Declares a table.
+    pub fn table(&mut self, decl: TableDecl) -> TableRef {
+        self.program.tables.push(decl);
+        TableRef(self.program.tables.len() as u32 - 1)
     }
 
     /// Names the next statement.
@@ -242,6 +248,11 @@ impl Builder {
     /// Whether a set holds a key.
     pub fn in_set(&mut self, set: SetRef, key: &[Value]) -> Value {
         self.append(Op::InSet { set, key: key.to_vec() }, super::BOOL)
+    }
+
+    /// Whether some row of the table holds the key.
+    pub fn in_table(&mut self, table: TableRef, key: &[Value]) -> Value {
+        self.append(Op::InTable { table, key: key.to_vec() }, super::BOOL)
     }
 
     /// Takes from a bucket; 1 if the packet is within the limit.

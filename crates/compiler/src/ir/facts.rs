@@ -33,8 +33,9 @@ impl Reach {
 
     fn round(&mut self, program: &Program, graph: &Graph) -> bool {
         let mut again = false;
+        let mut facts = Facts::new();
         for &block in &graph.order {
-            let facts = self.facts[block.index()].clone().unwrap_or_default();
+            facts.clone_from(self.facts[block.index()].as_ref().unwrap_or(&Facts::new()));
             each_edge(&program[block].end, |target, fits| {
                 again |= self.flow(program, &facts, target, fits) && graph.goes_back(block, target.block);
             });
@@ -72,8 +73,8 @@ impl Reach {
                 less || known.len() < before
             }
             unknown => {
-                let cursors =
-                    facts.iter().map(|fact| fact.0).chain(fits.map(|fact| fact.0)).chain(params.clone());
+                let inherited = facts.iter().map(|fact| fact.0).chain(fits.map(|fact| fact.0));
+                let cursors = inherited.chain(params.iter().copied());
                 let mut first: Facts = cursors.map(|cursor| (cursor, argument(cursor))).collect();
                 first.retain(|fact| fact.1 > 0);
                 first.sort_unstable();

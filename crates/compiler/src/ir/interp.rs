@@ -7,7 +7,7 @@
 
 mod resolve;
 
-use super::{BinaryOp, LimitDecl, Program, Relation, SetDecl, StatementId, Verdict};
+use super::{BinaryOp, LimitDecl, Program, Relation, SetDecl, StatementId, TableDecl, Verdict};
 use crate::state::State;
 use resolve::{LoopStep, Step};
 use std::fmt;
@@ -98,6 +98,7 @@ pub struct Interpreter {
     keys: Vec<u32>,
     sets: Vec<SetDecl>,
     limits: Vec<LimitDecl>,
+    tables: Vec<TableDecl>,
     registers: Vec<u64>,
     scratch: Vec<u64>,
     turns: Vec<u32>,
@@ -114,6 +115,7 @@ impl Interpreter {
             keys: resolved.keys,
             sets: program.sets.clone(),
             limits: program.limits.clone(),
+            tables: program.tables.clone(),
             registers: vec![0; resolved.registers],
             scratch: vec![0; program.scratch as usize],
             turns: vec![0; resolved.loops],
@@ -144,6 +146,13 @@ impl Interpreter {
                     at = self.find_case(self.read(value), first, count).unwrap_or(default);
                 }
                 Step::Turn { slot, step } => self.turn(slot, step)?,
+                Step::Match { table, key, words } => {
+                    self.read_key(key, words);
+                    if let Some(outcome) = self.tables[table.index()].find(&self.key) {
+                        state.count(outcome.counter, frame.len() as u64);
+                        return Ok(Outcome { verdict: outcome.verdict, by: Some(outcome.by), captured });
+                    }
+                }
                 Step::Return { verdict, by } => {
                     return Ok(Outcome { verdict, by, captured });
                 }
@@ -188,6 +197,11 @@ impl Interpreter {
                 let holds = state.sets[set.index()].holds(&self.sets[set.index()], &self.key, state.now);
                 self.write(to, u64::from(holds));
             }
+            Step::InTable { to, table, key, words } => {
+                self.read_key(key, words);
+                let holds = self.tables[table.index()].table.find(&self.key) != 0;
+                self.write(to, u64::from(holds));
+            }
             Step::Take { to, limit, key, words } => {
                 self.read_key(key, words);
                 // The cost stands behind the key.
@@ -204,6 +218,7 @@ impl Interpreter {
             | Step::Switch { .. }
             | Step::Turn { .. }
             | Step::Capture { .. }
+            | Step::Match { .. }
             | Step::Return { .. } => {}
         }
         Ok(())

@@ -19,6 +19,7 @@ pub mod verify;
 pub mod visit;
 
 use crate::source::Span;
+use crate::table::Table;
 
 macro_rules! entities {
     ($($(#[$doc:meta])* $name:ident $prefix:literal)*) => {$(
@@ -55,6 +56,8 @@ entities! {
     SetRef "set"
     /// A limit: index into [`Program::limits`].
     LimitRef "limit"
+    /// A table of rules: index into [`Program::tables`].
+    TableRef "table"
 }
 
 /// The type of a value.
@@ -146,6 +149,8 @@ pub enum Op {
     /// Whether the set holds the key (and the element has not expired), giving `u1`. One value for
     /// each word of the key, see [`SetDecl::words`].
     InSet { set: SetRef, key: Vec<Value> },
+    /// Whether some row of the table holds the key, giving `u1`.
+    InTable { table: TableRef, key: Vec<Value> },
     /// Takes `cost` from the key's bucket: 1 if it was there, 0 if the packet is over the limit.
     Take { limit: LimitRef, key: Vec<Value>, cost: Value },
     /// Counts the packet and its bytes for a counter slot (see [`Program::counters`]). No result.
@@ -207,6 +212,9 @@ pub enum Terminator {
     Fits { cursor: Value, bytes: u16, then: Target, other: Target },
     /// The case whose range (both ends in it) holds the value; ranges are sorted and disjoint.
     Switch { value: Value, cases: Vec<(u64, u64, Target)>, default: Target },
+    /// The first row of the table that holds the key counts the packet and ends its way; a packet
+    /// that no row holds goes on. One value for each word of the key, see [`Table::words`].
+    Match { table: TableRef, key: Vec<Value>, otherwise: Target },
     /// The packet's way ends; the statement that decided, `None` for the policy's default.
     Return { verdict: Verdict, by: Option<StatementId> },
 }
@@ -272,6 +280,36 @@ pub struct LimitDecl {
     pub max: u32,
 }
 
+/// What a row of a table does with the packets that it holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs)]
+pub struct Rule {
+    pub verdict: Verdict,
+    pub by: StatementId,
+    pub counter: u32,
+}
+
+/// Rules that are matched as one, or the elements of a set.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TableDecl {
+    /// The rows. The result of each is the number of its rule, from 1; elements of a set all have 1.
+    pub table: Table,
+    /// What rows do; of a set nothing.
+    pub rules: Vec<Rule>,
+}
+
+impl TableDecl {
+    /// What the first row that holds the key does.
+    pub fn find(&self, key: &[u64]) -> Option<Rule> {
+        self.rule(self.table.find(key))
+    }
+
+    /// What a row with this result does.
+    pub fn rule(&self, result: u32) -> Option<Rule> {
+        self.rules.get((result as usize).checked_sub(1)?).copied()
+    }
+}
+
 /// A place in the policy for line info.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
@@ -296,6 +334,8 @@ pub struct Program {
     pub sets: Vec<SetDecl>,
     /// Limits.
     pub limits: Vec<LimitDecl>,
+    /// Tables of rules.
+    pub tables: Vec<TableDecl>,
     /// How many counter slots there are.
     pub counters: u32,
     /// How many scratch slots of 8 bytes there are.

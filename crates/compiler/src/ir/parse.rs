@@ -7,10 +7,11 @@ mod scan;
 use super::print::{BINARY, RELATIONS, SET_KINDS, VERDICTS};
 use super::verify::Location;
 use super::{
-    BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation, SetDecl,
-    SetRef, StatementId, Target, Terminator, Type, Value, Verdict,
+    BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation, Rule,
+    SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use crate::source::{SourceId, Span};
+use crate::table::{Row, Table};
 use scan::Scan;
 use std::collections::HashMap;
 use std::fmt;
@@ -116,6 +117,13 @@ impl Parser {
             expect_next(index, self.program().limits.len(), "limit")?;
             let decl = limit(scan)?;
             self.program().limits.push(decl);
+        } else if let Some(index) = scan.entity("table") {
+            expect_next(index, self.program().tables.len(), "table")?;
+            let table = Table { words: words(scan)?, rows: Vec::new() };
+            self.program().tables.push(TableDecl { table, rules: Vec::new() });
+        } else if scan.eat_word("row") {
+            let decl = self.program().tables.last_mut().ok_or("a row stands behind its table")?;
+            row(scan, decl)?;
         } else if let Some(index) = scan.entity("s") {
             expect_next(index, self.program().statements.len(), "statement")?;
             let name = scan.string()?;
@@ -234,6 +242,33 @@ fn set(scan: &mut Scan<'_>) -> Expected<SetDecl> {
     Ok(SetDecl { name, kind, words, expires, max: scan.number()? })
 }
 
+/// `row [1..5, 7] drop by s0 count 3`, of a set `row [1..5, 7]`
+fn row(scan: &mut Scan<'_>, decl: &mut TableDecl) -> Expected<()> {
+    scan.expect("[")?;
+    let ranges = scan.list("]", range)?;
+    let Some(verdict) = lookup(scan, &VERDICTS) else {
+        decl.table.rows.push(Row { ranges, result: 1 });
+        return Ok(());
+    };
+    scan.expect("by")?;
+    let by = statement(scan)?;
+    scan.expect("count")?;
+    let rule = Rule { verdict, by, counter: scan.number()? };
+    let known = decl.rules.iter().rposition(|known| *known == rule);
+    let index = known.unwrap_or_else(|| {
+        decl.rules.push(rule);
+        decl.rules.len() - 1
+    });
+    decl.table.rows.push(Row { ranges, result: index as u32 + 1 });
+    Ok(())
+}
+
+/// `5`, or `1..5`
+fn range(scan: &mut Scan<'_>) -> Expected<(u64, u64)> {
+    let first = scan.number()?;
+    Ok((first, if scan.eat("..") { scan.number()? } else { first }))
+}
+
 fn limit(scan: &mut Scan<'_>) -> Expected<LimitDecl> {
     let name = scan.string()?;
     scan.expect("interval")?;
@@ -342,6 +377,9 @@ fn key(scan: &mut Scan<'_>) -> Expected<Vec<Value>> {
 }
 
 fn in_set(scan: &mut Scan<'_>) -> Expected<Op> {
+    if let Some(table) = scan.entity("table").map(TableRef) {
+        return Ok(Op::InTable { table, key: key(scan)? });
+    }
     let set = scan.entity("set").map(SetRef).ok_or("expected a set")?;
     Ok(Op::InSet { set, key: key(scan)? })
 }
@@ -367,6 +405,11 @@ fn end(scan: &mut Scan<'_>) -> Expected<Option<Terminator>> {
         Terminator::Fits { cursor, bytes, then, other }
     } else if scan.eat_word("switch") {
         switch(scan)?
+    } else if scan.eat_word("match") {
+        let table = scan.entity("table").map(TableRef).ok_or("expected a table")?;
+        let key = key(scan)?;
+        scan.expect("else")?;
+        Terminator::Match { table, key, otherwise: target(scan)? }
     } else if scan.eat_word("return") {
         let verdict = verdict(scan)?;
         let by = if scan.eat_word("by") { Some(statement(scan)?) } else { None };
@@ -394,8 +437,7 @@ fn switch(scan: &mut Scan<'_>) -> Expected<Terminator> {
     let value = value(scan)?;
     scan.expect("{")?;
     let cases = scan.list("}", |scan| {
-        let first = scan.number()?;
-        let last = if scan.eat("..") { scan.number()? } else { first };
+        let (first, last) = range(scan)?;
         scan.expect("=>")?;
         Ok((first, last, target(scan)?))
     })?;

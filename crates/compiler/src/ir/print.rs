@@ -1,8 +1,8 @@
 //! The text form of a program. `parse` reads it back.
 
 use super::{
-    BinaryOp, Block, BlockData, Inst, Line, LineInfo, Op, Program, Relation, SetKind, Target, Terminator,
-    Type, Value, Verdict,
+    BinaryOp, Block, BlockData, Inst, Line, LineInfo, Op, Program, Relation, Rule, SetKind, Target,
+    Terminator, Type, Value, Verdict,
 };
 use std::fmt::{self, Display, Formatter};
 
@@ -61,6 +61,20 @@ impl Program {
                 limit.name, limit.interval, limit.tolerance
             )?;
             writeln!(f, " {:?} max {}", limit.words, limit.max)?;
+        }
+        for (index, decl) in self.tables.iter().enumerate() {
+            writeln!(f, "table{index} {:?}", decl.table.words)?;
+            for row in &decl.table.rows {
+                let ranges: Vec<_> =
+                    row.ranges.iter().map(|&(low, high)| Range(low, high).to_string()).collect();
+                let ranges = ranges.join(", ");
+                match decl.rule(row.result) {
+                    Some(Rule { verdict, by, counter }) => {
+                        writeln!(f, "row [{ranges}] {verdict} by {by} count {counter}")?;
+                    }
+                    None => writeln!(f, "row [{ranges}]")?,
+                }
+            }
         }
         if self.counters > 0 {
             writeln!(f, "counters {}", self.counters)?;
@@ -150,6 +164,15 @@ impl Display for Number {
     }
 }
 
+struct Range(u64, u64);
+
+impl Display for Range {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Number(self.0))?;
+        if self.0 == self.1 { Ok(()) } else { write!(f, "..{}", Number(self.1)) }
+    }
+}
+
 struct List<'a>(&'a [Value]);
 
 impl Display for List<'_> {
@@ -191,6 +214,7 @@ impl Display for Op {
             Op::Offset(cursor) => write!(f, "offset {cursor}"),
             Op::FrameLen => f.write_str("frame_len"),
             Op::InSet { set, key } => write!(f, "in {set} [{}]", List(key)),
+            Op::InTable { table, key } => write!(f, "in {table} [{}]", List(key)),
             Op::Take { limit, key, cost } => write!(f, "take {limit} [{}] cost {cost}", List(key)),
             Op::Count { counter } => write!(f, "count {counter}"),
             Op::Capture { statement, verdict } => write!(f, "capture {statement} {verdict}"),
@@ -224,13 +248,12 @@ impl Display for Terminator {
                 write!(f, "switch {value} {{")?;
                 for (index, (first, last, target)) in cases.iter().enumerate() {
                     let comma = if index == 0 { " " } else { ", " };
-                    write!(f, "{comma}{}", Number(*first))?;
-                    if last != first {
-                        write!(f, "..{}", Number(*last))?;
-                    }
-                    write!(f, " => {target}")?;
+                    write!(f, "{comma}{} => {target}", Range(*first, *last))?;
                 }
                 write!(f, " }} else {default}")
+            }
+            Terminator::Match { table, key, otherwise } => {
+                write!(f, "match {table} [{}] else {otherwise}", List(key))
             }
             Terminator::Return { verdict, by } => {
                 write!(f, "return {verdict}")?;

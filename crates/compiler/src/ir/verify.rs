@@ -11,6 +11,8 @@
 //!   every result that operands of their types (or known constants) can give. `sub` may have any
 //!   width: the interpreter checks it. A shift's amount is below 64.
 //! * A branch's condition is a `u1`. A switch's ranges are not empty, sorted and disjoint.
+//! * A table has up to eight words, rows of one range for each, and a result of each row that is declared. The
+//!   rules' statements and counters are declared.
 //! * A target has one argument for each parameter of its block, of the same type or a narrower
 //!   integer. The words of a key are integers no wider than the declaration's.
 //! * A loop is entered through one block, its header, which has a bound.
@@ -98,7 +100,7 @@ pub fn verify(program: &Program) -> Result<(), Vec<VerifyError>> {
     if errors.0.is_empty() {
         shape::check_types(program, &mut errors);
         let graph = Graph::new(program);
-        let dominators = Dominators::new(program, &graph);
+        let dominators = Dominators::new(&graph);
         dominance::check_loops(program, &graph, &dominators, &mut errors);
         dominance::check_uses(program, &graph, &dominators, &mut errors);
         if errors.0.is_empty() {

@@ -49,7 +49,7 @@ impl Op {
             | Op::Detour { cursor, .. }
             | Op::Load { cursor, .. }
             | Op::Offset(cursor) => f(*cursor),
-            Op::InSet { key, .. } => key.iter().copied().for_each(f),
+            Op::InSet { key, .. } | Op::InTable { key, .. } => key.iter().copied().for_each(f),
             Op::Take { key, cost, .. } => key.iter().chain([cost]).copied().for_each(f),
             Op::Stash { value, .. } => f(*value),
         }
@@ -70,7 +70,7 @@ impl Op {
             | Op::Detour { cursor, .. }
             | Op::Load { cursor, .. }
             | Op::Offset(cursor) => f(cursor),
-            Op::InSet { key, .. } => key.iter_mut().for_each(f),
+            Op::InSet { key, .. } | Op::InTable { key, .. } => key.iter_mut().for_each(f),
             Op::Take { key, cost, .. } => key.iter_mut().chain([cost]).for_each(f),
             Op::Stash { value, .. } => f(value),
         }
@@ -96,7 +96,7 @@ impl Op {
     /// (constants, arithmetic, `unstash`) or has no result.
     pub fn fixed_type(&self) -> Option<Type> {
         Some(match self {
-            Op::Compare(..) | Op::InSet { .. } | Op::Take { .. } => super::BOOL,
+            Op::Compare(..) | Op::InSet { .. } | Op::InTable { .. } | Op::Take { .. } => super::BOOL,
             Op::Start | Op::Advance { .. } | Op::Skip { .. } | Op::Detour { .. } => Type::Cursor,
             Op::Load { bytes, .. } => Type::Int(bytes.saturating_mul(8)),
             Op::Offset(_) => Type::Int(16),
@@ -107,37 +107,39 @@ impl Op {
 }
 
 impl Terminator {
-    /// Calls `f` with the value that decides, then with the arguments of all targets.
+    /// Calls `f` with the values that decide, then with the arguments of all targets.
     pub fn operands(&self, mut f: impl FnMut(Value)) {
-        self.condition().into_iter().for_each(&mut f);
+        self.deciding(&mut f);
         self.targets(|target| target.args.iter().copied().for_each(&mut f));
     }
 
-    /// Calls `f` with the value that decides, then with the arguments of all targets, to change them.
+    /// Calls `f` with the values that decide, then with the arguments of all targets, to change them.
     pub fn operands_mut(&mut self, mut f: impl FnMut(&mut Value)) {
         match self {
             Terminator::Branch { cond: value, .. }
             | Terminator::Fits { cursor: value, .. }
             | Terminator::Switch { value, .. } => f(value),
+            Terminator::Match { key, .. } => key.iter_mut().for_each(&mut f),
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         self.targets_mut(|target| target.args.iter_mut().for_each(&mut f));
     }
 
-    /// The value that decides between the targets.
-    pub fn condition(&self) -> Option<Value> {
+    /// Calls `f` with each value that decides where to go.
+    pub fn deciding(&self, mut f: impl FnMut(Value)) {
         match self {
             Terminator::Branch { cond: value, .. }
             | Terminator::Fits { cursor: value, .. }
-            | Terminator::Switch { value, .. } => Some(*value),
-            Terminator::Jump(_) | Terminator::Return { .. } => None,
+            | Terminator::Switch { value, .. } => f(*value),
+            Terminator::Match { key, .. } => key.iter().copied().for_each(f),
+            Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
     }
 
     /// Calls `f` with each target, in the order in which they are written.
     pub fn targets<'a>(&'a self, mut f: impl FnMut(&'a Target)) {
         match self {
-            Terminator::Jump(target) => f(target),
+            Terminator::Jump(target) | Terminator::Match { otherwise: target, .. } => f(target),
             Terminator::Branch { then, other, .. } | Terminator::Fits { then, other, .. } => {
                 f(then);
                 f(other);
@@ -153,7 +155,7 @@ impl Terminator {
     /// Calls `f` with each target, to change it.
     pub fn targets_mut(&mut self, mut f: impl FnMut(&mut Target)) {
         match self {
-            Terminator::Jump(target) => f(target),
+            Terminator::Jump(target) | Terminator::Match { otherwise: target, .. } => f(target),
             Terminator::Branch { then, other, .. } | Terminator::Fits { then, other, .. } => {
                 f(then);
                 f(other);
@@ -164,38 +166,6 @@ impl Terminator {
             }
             Terminator::Return { .. } => {}
         }
-    }
-
-    /// How many targets there are.
-    pub fn target_count(&self) -> usize {
-        match self {
-            Terminator::Jump(_) => 1,
-            Terminator::Branch { .. } | Terminator::Fits { .. } => 2,
-            Terminator::Switch { cases, .. } => cases.len() + 1,
-            Terminator::Return { .. } => 0,
-        }
-    }
-
-    /// A target by its place in the order in which they are written.
-    pub fn target(&self, index: usize) -> Option<&Target> {
-        match self {
-            Terminator::Jump(target) => Some(target).filter(|_| index == 0),
-            Terminator::Branch { then, other, .. } | Terminator::Fits { then, other, .. } => {
-                [then, other].get(index).copied()
-            }
-            Terminator::Switch { cases, default, .. } => match cases.get(index) {
-                Some((_, _, target)) => Some(target),
-                None => Some(default).filter(|_| index == cases.len()),
-            },
-            Terminator::Return { .. } => None,
-        }
-    }
-
-    /// The blocks that may come next, one for each target.
-    pub fn successors(&self) -> Vec<Block> {
-        let mut blocks = Vec::new();
-        self.targets(|target| blocks.push(target.block));
-        blocks
     }
 }
 

@@ -2,46 +2,120 @@
 
 use super::Lower;
 use super::pred::Values;
-use super::shape::Env;
-use crate::ir::{BinaryOp, Block, Type, Value, Verdict};
-use crate::plan::{ClassId, Presence, base_terms, simplify};
+use super::shape::{Bit, Env};
+use crate::ir::{BinaryOp, Block, Relation, Rule, TableDecl, TableRef, Terminator, Type, Value, Verdict};
+use crate::plan::{Chain, ClassId, Presence, Run, SHORTEST_RUN, Step, Word, base_terms, simplify};
 use crate::policy::{Action, HeaderRef, KeyPart, Limit, LimitUnit, Pred, Statement};
-use std::collections::BTreeSet;
+use crate::table::{Row, Table};
+use std::collections::{BTreeSet, HashMap};
 
 impl Lower<'_> {
-    pub(super) fn class_block(&mut self, id: ClassId) -> Block {
-        if let Some(&block) = self.class_blocks.get(&id) {
+    /// The block of a class for packets of which the statements before `first` are decided.
+    pub(super) fn class_block(&mut self, id: ClassId, first: usize) -> Block {
+        if let Some(&block) = self.class_blocks.get(&(id, first)) {
             return block;
         }
         let headers = &self.plan.classes[id.0 as usize].headers;
         let types: Vec<_> = self.shape.slots(headers).into_iter().map(|(_, ty)| ty).collect();
         let block = self.b.block(&types);
-        self.class_blocks.insert(id, block);
-        self.classes_to_do.push(id);
+        self.class_blocks.insert((id, first), block);
+        self.classes_to_do.push((id, first));
         block
     }
 
-    pub(super) fn class(&mut self, id: ClassId) {
+    pub(super) fn class(&mut self, id: ClassId, first: usize) {
         let plan = self.plan;
         let class = &plan.classes[id.0 as usize];
-        let block = self.class_blocks[&id];
+        let block = self.class_blocks[&(id, first)];
         let mut env = Env::default();
         for (index, (slot, _)) in self.shape.slots(&class.headers).into_iter().enumerate() {
             env.slots.insert(slot, self.b.param(block, index));
         }
         self.b.switch_to(block);
+        self.statements(first, &class.conditions[first..], &class.headers, &env);
+        self.default();
+    }
+
+    /// Statements from `first` on, with what is left of their conditions.
+    pub(super) fn statements(
+        &mut self,
+        first: usize,
+        conditions: &[Pred],
+        found: &BTreeSet<HeaderRef>,
+        env: &Env,
+    ) {
         let policy = self.policy;
-        for (index, (statement, condition)) in policy.statements.iter().zip(&class.conditions).enumerate() {
-            if *condition == Pred::Const(false) {
-                continue;
-            }
+        let captured = |index: usize| self.options.capture.contains(&policy.statements[index].name);
+        let shortest = self.options.shortest_run.unwrap_or(SHORTEST_RUN);
+        let chain = Chain { policy, statics: &self.plan.static_headers, first, conditions };
+        for step in chain.steps(shortest, &captured) {
             let next = self.fresh();
-            self.statement(index, statement, condition, &class.headers, &env, next);
+            match step {
+                Step::One(index) => {
+                    let condition = &conditions[index - first];
+                    self.statement(index, &policy.statements[index], condition, found, env, next);
+                }
+                Step::Run(run) => self.run(&run, env, next),
+            }
             self.b.switch_to(next);
         }
+    }
+
+    /// Statements that are matched as one.
+    fn run(&mut self, run: &Run, env: &Env, next: Block) {
+        let first = run.table.rows.first().map_or(0, |row| row.result as usize - 1);
+        self.at(self.policy.statements[first].span);
+        let key = run.words.iter().map(|word| self.word(word, env)).collect();
+        let table = self.table(&run.table);
+        self.b.end(Terminator::Match { table, key, otherwise: next.into() });
+    }
+
+    /// A word of a table's key.
+    fn word(&mut self, word: &Word, env: &Env) -> Value {
+        let values = Values::Env(env);
+        let bit = match word {
+            Word::Low(term) => return self.value(term, &values).low,
+            Word::High(term) => {
+                return self.value(term, &values).high.unwrap_or_else(|| self.b.constant(0));
+            }
+            Word::Header(header) => self.shape.bit(&mut self.b, env, &Bit::Header(*header)),
+            Word::There(term) => self.presence(term, &values),
+        };
+        match bit {
+            Some(bit) => self.b.compare_const(Relation::Ne, bit, 0),
+            None => self.b.constant(1),
+        }
+    }
+
+    /// Declares a table whose results are statements; classes with the same one share it.
+    fn table(&mut self, table: &Table) -> TableRef {
+        let (mut decl, mut numbers) = (TableDecl::default(), HashMap::new());
+        decl.table.words = table.words.clone();
+        for row in &table.rows {
+            let result = *numbers.entry(row.result).or_insert_with(|| {
+                decl.rules.push(self.rule(row.result as usize - 1));
+                decl.rules.len() as u32
+            });
+            decl.table.rows.push(Row { ranges: row.ranges.clone(), result });
+        }
+        let known = self.b.program().tables.iter().position(|known| *known == decl);
+        known.map_or_else(|| self.b.table(decl), |index| TableRef(index as u32))
+    }
+
+    fn rule(&self, index: usize) -> Rule {
+        let statement = &self.policy.statements[index];
+        let verdict = match statement.action {
+            Action::Verdict(verdict) => verdict,
+            _ => self.policy.default_verdict(),
+        };
+        Rule { verdict, by: self.statement_ids[index], counter: self.slots[&statement.name] }
+    }
+
+    /// No statement decided.
+    pub(super) fn default(&mut self) {
         self.b.at_line(crate::ir::Line(0));
         self.count("default");
-        self.b.ret(policy.default_verdict(), None);
+        self.b.ret(self.policy.default_verdict(), None);
     }
 
     fn statement(

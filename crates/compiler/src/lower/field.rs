@@ -2,9 +2,9 @@
 
 use super::Lower;
 use super::options;
-use super::shape::{Bit, Env, Scalars, optional, width};
+use super::shape::{Bit, Env, Scalars};
 use crate::ir::{BinaryOp, Block, Relation, Target, Type, Value};
-use crate::plan::base_terms;
+use crate::plan::{base_terms, is_optional, width};
 use crate::policy::{
     FieldRef, HeaderRef, MAX_HEADER, Place, Pred, Protocol, Protocols, Selector, SliceRef, Term,
 };
@@ -93,7 +93,7 @@ impl Lower<'_> {
 
     fn demanded(&mut self, protocol: &Protocol, found: &Found, term: &Term, own: &mut Own, env: &mut Env) {
         let protocols = &self.policy.protocols;
-        let may_be_missing = optional(protocols, term);
+        let may_be_missing = is_optional(protocols, term);
         let (there, scalars) = match term {
             Term::Field(f) => {
                 let this = Term::Field(FieldRef { header: Protocols::THIS, field: f.field });

@@ -13,7 +13,9 @@ mod ranges;
 mod shape;
 
 use crate::ir::build::Builder;
-use crate::ir::{self, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId};
+use crate::ir::{
+    self, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId, TableDecl, TableRef,
+};
 use crate::plan::{ClassId, Plan, SetHome, StateId};
 use crate::policy::{Action, HeaderRef, Policy, SetPart};
 use crate::source::{Sources, Span};
@@ -32,6 +34,8 @@ pub struct Options {
     pub slots: Slots,
     /// Names of statements whose packets are copied to the capture ring.
     pub capture: Vec<String>,
+    /// So many statements at least are matched as one; if not said, as many as are worth it.
+    pub shortest_run: Option<usize>,
 }
 
 /// A policy in IR, and what user space must know of it.
@@ -69,12 +73,15 @@ struct Lower<'a> {
     lines: HashMap<Span, Line>,
     statement_ids: Vec<StatementId>,
     set_refs: HashMap<SetPart, SetRef>,
+    /// Sets that live in tables.
+    table_refs: HashMap<SetPart, TableRef>,
     set_parts: Vec<SetPart>,
     limit_refs: HashMap<usize, LimitRef>,
     limit_statements: Vec<usize>,
     slots: Slots,
-    state_blocks: HashMap<StateId, ir::Block>,
-    class_blocks: HashMap<ClassId, ir::Block>,
+    /// Blocks of states and classes, by how many statements were decided before them.
+    state_blocks: HashMap<(StateId, usize), ir::Block>,
+    class_blocks: HashMap<(ClassId, usize), ir::Block>,
     /// Scratch slots that walks over a header's options use, wherever in the parser they stand.
     walk_slots: HashMap<HeaderRef, Vec<u32>>,
     /// The state whose blocks are being made.
@@ -83,10 +90,10 @@ struct Lower<'a> {
     detoured: bool,
     /// How many states share what follows them.
     crossings: HashMap<Crossing, usize>,
-    crossing_blocks: HashMap<Crossing, ir::Block>,
-    crossings_to_do: Vec<(Crossing, ir::Block)>,
-    states_to_do: Vec<StateId>,
-    classes_to_do: Vec<ClassId>,
+    crossing_blocks: HashMap<(Crossing, usize), ir::Block>,
+    crossings_to_do: Vec<((Crossing, usize), ir::Block)>,
+    states_to_do: Vec<(StateId, usize)>,
+    classes_to_do: Vec<(ClassId, usize)>,
 }
 
 impl<'a> Lower<'a> {
@@ -101,6 +108,7 @@ impl<'a> Lower<'a> {
             lines: HashMap::new(),
             statement_ids: Vec::new(),
             set_refs: HashMap::new(),
+            table_refs: HashMap::new(),
             set_parts: Vec::new(),
             limit_refs: HashMap::new(),
             limit_statements: Vec::new(),
@@ -146,11 +154,24 @@ impl<'a> Lower<'a> {
             }
         }
         for (set, homes) in self.plan.sets.iter().enumerate() {
-            for (part, home) in homes.iter().enumerate().filter(|(_, home)| home.is_map()) {
-                self.declare_set(SetPart { set: set as u32, part: part as u32 }, *home);
+            for (part, home) in homes.iter().enumerate() {
+                let name = SetPart { set: set as u32, part: part as u32 };
+                match home {
+                    SetHome::Table => self.declare_table(name),
+                    home if home.is_map() => self.declare_set(name, *home),
+                    _ => {}
+                }
             }
         }
         self.assign_slots();
+    }
+
+    fn declare_table(&mut self, name: SetPart) {
+        let part = &self.policy.sets[name.set as usize].parts[name.part as usize];
+        if let Some(table) = crate::plan::table(part) {
+            let id = self.b.table(TableDecl { table, rules: Vec::new() });
+            self.table_refs.insert(name, id);
+        }
     }
 
     fn declare_set(&mut self, name: SetPart, home: SetHome) {
@@ -215,15 +236,15 @@ impl<'a> Lower<'a> {
         let start = self.b.start();
         let mut env = shape::Env::default();
         self.shape.begin(&mut self.b, &mut env);
-        let target = self.goto(self.plan.graph.start, start, &env);
+        let target = self.goto(self.plan.graph.start, 0, start, &env);
         self.b.jump(target);
         loop {
-            if let Some(state) = self.states_to_do.pop() {
-                self.state(state);
-            } else if let Some((key, block)) = self.crossings_to_do.pop() {
-                self.crossing(&key, block);
-            } else if let Some(class) = self.classes_to_do.pop() {
-                self.class(class);
+            if let Some((state, first)) = self.states_to_do.pop() {
+                self.state(state, first);
+            } else if let Some(((key, first), block)) = self.crossings_to_do.pop() {
+                self.crossing(&key, first, block);
+            } else if let Some((class, first)) = self.classes_to_do.pop() {
+                self.class(class, first);
             } else {
                 break;
             }

@@ -6,8 +6,9 @@
 
 use super::Lower;
 use super::field::Found;
-use super::shape::{Bit, Env, Scalars, option_fields, width};
+use super::shape::{Bit, Env, Scalars, option_fields};
 use crate::ir::{BinaryOp, Block, Relation, Target, Type, Value};
+use crate::plan::width;
 use crate::policy::{HeaderRef, MAX_HEADER, Options, Protocol, Term};
 use std::collections::BTreeSet;
 

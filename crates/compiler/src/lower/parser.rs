@@ -4,7 +4,7 @@ use super::Lower;
 use super::field::{Found, Own};
 use super::shape::{Bit, Env};
 use crate::ir::{Block, Relation, Target, Type, Value};
-use crate::plan::{ClassId, Edge, Goto, State, StateId, base_terms};
+use crate::plan::{ClassId, Edge, Goto, State, StateId, base_terms, ends};
 use crate::policy::{MAX_HEADER, Next, Place, Pred, Protocol, Selector, Term};
 use std::collections::BTreeSet;
 
@@ -23,6 +23,14 @@ pub(super) struct Crossing {
     rows: Vec<Vec<(u128, Goto)>>,
     last: ClassId,
     selector: Term,
+}
+
+/// A way through the parser, up to behind a header.
+struct Way {
+    /// The first statement that is not decided yet.
+    first: usize,
+    /// The values at hand.
+    env: Env,
 }
 
 /// How what follows a header is asked, if it is by one field that is always there.
@@ -44,13 +52,13 @@ pub(super) fn crossing(state: &State, protocol: &Protocol) -> Option<Crossing> {
 }
 
 impl Lower<'_> {
-    /// Where to jump for a way of the parser, with the values at hand.
-    pub(super) fn goto(&mut self, goto: Goto, cursor: Value, env: &Env) -> Target {
+    /// Where to jump for a way of the parser, with the values at hand and the statements before `first` decided.
+    pub(super) fn goto(&mut self, goto: Goto, first: usize, cursor: Value, env: &Env) -> Target {
         match goto {
-            Goto::Class(class) => self.goto_class(class, env),
+            Goto::Class(class) => self.goto_class(class, first, env),
             Goto::State(id) => {
                 let found = self.found_before(id);
-                let block = self.state_block(id);
+                let block = self.state_block(id, first);
                 let cursor = if self.meets_others(id) { self.b.detour(cursor, FARTHEST) } else { cursor };
                 let mut args = vec![cursor];
                 args.extend(self.shape.args(&mut self.b, env, &found));
@@ -71,9 +79,9 @@ impl Lower<'_> {
         !self.detoured && main_way.is_some_and(|main| !exact_main_way || self.current_state != Some(main))
     }
 
-    fn goto_class(&mut self, class: ClassId, env: &Env) -> Target {
+    fn goto_class(&mut self, class: ClassId, first: usize, env: &Env) -> Target {
         let found = self.plan.graph.classes[class.0 as usize].clone();
-        let block = self.class_block(class);
+        let block = self.class_block(class, first);
         let args = self.shape.args(&mut self.b, env, &found);
         Target { block, args }
     }
@@ -83,15 +91,20 @@ impl Lower<'_> {
         self.plan.graph.classes[absent.0 as usize].clone()
     }
 
-    fn state_block(&mut self, id: StateId) -> Block {
-        if let Some(&block) = self.state_blocks.get(&id) {
+    fn state_block(&mut self, id: StateId, first: usize) -> Block {
+        if let Some(&block) = self.state_blocks.get(&(id, first)) {
             return block;
         }
         let mut types = vec![Type::Cursor];
         types.extend(self.shape.slots(&self.found_before(id)).into_iter().map(|(_, ty)| ty));
-        let block = self.b.block(&types);
-        self.state_blocks.insert(id, block);
-        self.states_to_do.push(id);
+        let header = self.plan.graph.states[id.0 as usize].header;
+        // Most packets have no tags, no labels and no extension headers.
+        let block = match self.policy.protocols[header.protocol].depth {
+            0 | 1 => self.b.block(&types),
+            _ => self.b.cold_block(&types),
+        };
+        self.state_blocks.insert((id, first), block);
+        self.states_to_do.push((id, first));
         block
     }
 
@@ -100,11 +113,11 @@ impl Lower<'_> {
         self.b.block(&[])
     }
 
-    /// One state: is the header there, what of it is asked for, what follows.
-    pub(super) fn state(&mut self, id: StateId) {
+    /// One state: is the header there, what of it is asked for, what does that decide, what follows.
+    pub(super) fn state(&mut self, id: StateId, first: usize) {
         let state = self.plan.graph.states[id.0 as usize].clone();
         self.current_state = Some(id);
-        let block = self.state_blocks[&id];
+        let block = self.state_blocks[&(id, first)];
         let slots = self.shape.slots(&self.found_before(id));
         let mut env = Env::default();
         for (index, (slot, _)) in slots.into_iter().enumerate() {
@@ -115,10 +128,20 @@ impl Lower<'_> {
         self.b.switch_to(block);
         self.at(protocol.span);
         let cursor = self.b.param(block, 0);
-        let found = self.header(&state, protocol, cursor, &env);
+        let absent = self.goto_class(state.absent, first, &env);
+        let found = self.header(protocol, cursor, absent);
         let own = self.own_values(protocol, &found);
         self.take_in(&state, protocol, &found, &own, &mut env);
-        self.follow(&state, protocol, &found, &own, &env);
+        let Some(chain) = self.plan.early.get(&(id, first)) else {
+            return self.follow(&state, protocol, &found, &own, &Way { first, env });
+        };
+        let headers = &self.plan.graph.classes[state.last.0 as usize];
+        self.statements(first, &chain.conditions, headers, &env);
+        if ends(policy, chain) {
+            return self.default();
+        }
+        self.at(protocol.span);
+        self.follow(&state, protocol, &found, &own, &Way { first: chain.end(), env });
     }
 
     /// Notes that a header is there and loads what is asked of it. A header whose presence is a bit
@@ -146,8 +169,7 @@ impl Lower<'_> {
     }
 
     /// Goes on only if the header is there; gives its place.
-    fn header(&mut self, state: &State, protocol: &Protocol, cursor: Value, env: &Env) -> Found {
-        let absent = self.goto_class(state.absent, env);
+    fn header(&mut self, protocol: &Protocol, cursor: Value, absent: Target) -> Found {
         let there = self.fresh();
         self.b.fits(cursor, protocol.fixed, there, absent.clone());
         self.b.switch_to(there);
@@ -185,14 +207,14 @@ impl Lower<'_> {
     }
 
     /// Chooses what follows.
-    fn follow(&mut self, state: &State, protocol: &Protocol, found: &Found, own: &Own, env: &Env) {
+    fn follow(&mut self, state: &State, protocol: &Protocol, found: &Found, own: &Own, way: &Way) {
         let leads_on = |edge: &Edge| edge.rows.iter().any(|(_, goto)| matches!(goto, Goto::State(_)));
         if !state.next.iter().any(leads_on) {
-            let last = self.goto_class(state.last, env);
+            let last = self.goto_class(state.last, way.first, &way.env);
             return self.b.jump(last);
         }
         if let Some(carries) = &protocol.carries {
-            let (go, last) = (self.fresh(), self.goto_class(state.last, env));
+            let (go, last) = (self.fresh(), self.goto_class(state.last, way.first, &way.env));
             self.own_cond(carries, own, go.into(), last);
             self.b.switch_to(go);
         }
@@ -200,7 +222,7 @@ impl Lower<'_> {
         if let Some(key) =
             crossing(state, protocol).filter(|key| self.crossings.get(key).is_some_and(|ways| *ways > 1))
         {
-            return self.cross(key, state, end, own, env);
+            return self.cross(key, state, end, own, way);
         }
         let useful = state.next.iter().rposition(leads_on).expect("one leads on");
         for (index, (next, edge)) in protocol.next.iter().zip(&state.next).enumerate().take(useful + 1) {
@@ -210,38 +232,38 @@ impl Lower<'_> {
                 edge,
                 end,
                 own,
-                env,
+                way,
                 otherwise,
                 index == useful && !matches!(next.selector, Selector::Always),
             );
             self.b.switch_to(otherwise);
         }
-        let last = self.goto_class(state.last, env);
+        let last = self.goto_class(state.last, way.first, &way.env);
         self.b.jump(last);
     }
 
     /// Goes to the block where all headers meet that are followed by the same.
-    fn cross(&mut self, key: Crossing, state: &State, end: Value, own: &Own, env: &Env) {
+    fn cross(&mut self, key: Crossing, state: &State, end: Value, own: &Own, way: &Way) {
         let found = self.plan.graph.classes[state.last.0 as usize].clone();
-        let block = match self.crossing_blocks.get(&key) {
+        let block = match self.crossing_blocks.get(&(key.clone(), way.first)) {
             Some(&block) => block,
             None => {
                 let mut types = vec![Type::Cursor, Type::Int(64)];
                 types.extend(self.shape.slots(&found).into_iter().map(|(_, ty)| ty));
                 let block = self.b.block(&types);
-                self.crossing_blocks.insert(key.clone(), block);
-                self.crossings_to_do.push((key.clone(), block));
+                self.crossing_blocks.insert((key.clone(), way.first), block);
+                self.crossings_to_do.push(((key.clone(), way.first), block));
                 block
             }
         };
         let selector = self.own_value(&key.selector, own);
         let mut args = vec![self.b.detour(end, FARTHEST), selector];
-        args.extend(self.shape.args(&mut self.b, env, &found));
+        args.extend(self.shape.args(&mut self.b, &way.env, &found));
         self.b.jump(Target { block, args });
     }
 
     /// A block where several headers meet that are followed by the same.
-    pub(super) fn crossing(&mut self, key: &Crossing, block: Block) {
+    pub(super) fn crossing(&mut self, key: &Crossing, first: usize, block: Block) {
         let found = self.plan.graph.classes[key.last.0 as usize].clone();
         let mut env = Env::default();
         for (index, (slot, _)) in self.shape.slots(&found).into_iter().enumerate() {
@@ -255,8 +277,9 @@ impl Lower<'_> {
             key.rows.iter().rev().flatten().map(|&(asked, goto)| (asked as u64, goto)).collect();
         let last = Goto::Class(key.last);
         let cases = known.into_iter().filter(|(_, goto)| *goto != last);
-        let cases: Vec<_> = cases.map(|(asked, goto)| (asked, asked, self.goto(goto, end, &env))).collect();
-        let last = self.goto(last, end, &env);
+        let cases: Vec<_> =
+            cases.map(|(asked, goto)| (asked, asked, self.goto(goto, first, end, &env))).collect();
+        let last = self.goto(last, first, end, &env);
         self.b.switch(value, cases, last);
         self.detoured = false;
     }
@@ -278,7 +301,7 @@ impl Lower<'_> {
         edge: &Edge,
         end: Value,
         own: &Own,
-        env: &Env,
+        way: &Way,
         otherwise: Block,
         last: bool,
     ) {
@@ -289,7 +312,7 @@ impl Lower<'_> {
         }
         let value = match &next.selector {
             Selector::Always => {
-                let target = self.goto(edge.rows[0].1, end, env);
+                let target = self.goto(edge.rows[0].1, way.first, end, &way.env);
                 return self.b.jump(target);
             }
             Selector::Term(term) => {
@@ -310,7 +333,7 @@ impl Lower<'_> {
         let rows: Vec<(u128, Goto)> = rows.copied().collect();
         let cases = rows
             .into_iter()
-            .map(|(asked, goto)| (asked as u64, asked as u64, self.goto(goto, end, env)))
+            .map(|(asked, goto)| (asked as u64, asked as u64, self.goto(goto, way.first, end, &way.env)))
             .collect();
         self.b.switch(value, cases, otherwise);
     }

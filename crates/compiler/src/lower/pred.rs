@@ -2,10 +2,10 @@
 
 use super::Lower;
 use super::field::Own;
-use super::shape::{Bit, Env, Scalars, optional};
+use super::shape::{Bit, Env, Scalars};
 use crate::check::interval_of;
 use crate::ir::{BinaryOp, Relation as IrRelation, Target, Type, Value};
-use crate::plan::base_terms;
+use crate::plan::{base_terms, is_optional};
 use crate::policy::{Compare, Pred, Relation, Term};
 use crate::syntax::ast::ArithmeticOp;
 use std::collections::BTreeSet;
@@ -67,7 +67,10 @@ impl Lower<'_> {
                     }
                     key.push(self.narrowed(scalars.low, (*width).min(64)));
                 }
-                let held = self.b.in_set(self.set_refs[part], &key);
+                let held = match self.table_refs.get(part) {
+                    Some(table) => self.b.in_table(*table, &key),
+                    None => self.b.in_set(self.set_refs[part], &key),
+                };
                 self.b.branch(held, then, other);
             }
         }
@@ -108,7 +111,7 @@ impl Lower<'_> {
     }
 
     /// Whether a term is there, as a value that is not zero; `None` where it is certain.
-    fn presence(&mut self, term: &Term, values: &Values) -> Option<Value> {
+    pub(super) fn presence(&mut self, term: &Term, values: &Values) -> Option<Value> {
         match values {
             Values::Own(own) => own.there.get(term).copied(),
             Values::Env(env) => {
@@ -117,7 +120,7 @@ impl Lower<'_> {
                     Term::Slice(slice) => slice.header,
                     _ => return None,
                 };
-                let bit = match optional(&self.policy.protocols, term) {
+                let bit = match is_optional(&self.policy.protocols, term) {
                     true => Bit::Term(term.clone()),
                     false => Bit::Header(header),
                 };

@@ -7,8 +7,8 @@
 
 use crate::ir::build::Builder;
 use crate::ir::{BinaryOp, Type, Value};
-use crate::plan::Plan;
-use crate::policy::{HeaderRef, Place, Policy, Protocols, SliceRef, Term};
+use crate::plan::{Plan, is_optional, width};
+use crate::policy::{HeaderRef, Place, Policy, Protocols, Term};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// With more presence bits than this they live in scratch memory: there the kernel's verifier does
@@ -81,7 +81,7 @@ impl Shape {
         let mut room = CARRIED;
         for (header, terms) in &plan.demand.values {
             for term in terms {
-                if optional(&policy.protocols, term) {
+                if is_optional(&policy.protocols, term) {
                     shape.add_bit(Bit::Term(term.clone()));
                 }
                 for (slot, ty) in slots(&policy.protocols, term) {
@@ -212,15 +212,6 @@ impl Shape {
     }
 }
 
-/// The width of a field or slice in bits.
-pub(super) fn width(protocols: &Protocols, term: &Term) -> u8 {
-    match term {
-        Term::Field(f) => protocols[f.header.protocol].fields[f.field as usize].ty.bits(),
-        Term::Slice(slice) => slice.length * 8,
-        _ => 64,
-    }
-}
-
 /// The scalars of a field or slice.
 fn slots(protocols: &Protocols, term: &Term) -> Vec<(Slot, Type)> {
     let slot = |half| Slot::Value(term.clone(), half);
@@ -228,22 +219,6 @@ fn slots(protocols: &Protocols, term: &Term) -> Vec<(Slot, Type)> {
         bits @ 0..=64 => vec![(slot(Half::Low), Type::Int(bits))],
         bits => vec![(slot(Half::High), Type::Int(bits - 64)), (slot(Half::Low), Type::Int(64))],
     }
-}
-
-/// Whether a value may be missing although its header is there.
-pub(super) fn optional(protocols: &Protocols, term: &Term) -> bool {
-    match term {
-        Term::Field(f) => {
-            let field = &protocols[f.header.protocol].fields[f.field as usize];
-            field.when.is_some() || !matches!(field.place, Place::Bit(_))
-        }
-        Term::Slice(slice) => slice.payload || !inside_fixed(protocols, slice),
-        _ => false,
-    }
-}
-
-fn inside_fixed(protocols: &Protocols, slice: &SliceRef) -> bool {
-    slice.offset + u16::from(slice.length) <= protocols[slice.header.protocol].fixed
 }
 
 /// Of an option's kind, the fields that are asked for: term, and bits from the value's start.

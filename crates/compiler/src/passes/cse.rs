@@ -12,7 +12,7 @@ use crate::ir::{BinaryOp, Block, Op, Program, Relation, Value};
 /// The pass.
 pub(super) fn cse(program: &mut Program) -> bool {
     let graph = Graph::new(program);
-    let dominators = Dominators::new(program, &graph);
+    let dominators = Dominators::new(&graph);
     let mut substitution = Substitution::new(program);
     let named = one_name_each(program);
     let mut seen: FastMap<Op, Vec<(Block, Value)>> = FastMap::default();

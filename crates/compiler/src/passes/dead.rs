@@ -125,7 +125,7 @@ fn mark(program: &Program) -> Vec<bool> {
     for block in &program.blocks {
         let effects = block.insts.iter().filter(|inst| inst.op.has_effect());
         effects.for_each(|inst| inst.op.operands(|value| left.push(value)));
-        left.extend(block.end.condition());
+        block.end.deciding(|value| left.push(value));
     }
     while let Some(value) = left.pop() {
         if std::mem::replace(&mut live[value.index()], true) {

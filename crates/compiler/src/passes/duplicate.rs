@@ -35,7 +35,8 @@ pub(super) fn duplicate(program: &mut Program) -> bool {
 
 fn is_short(tail: &BlockData, elsewhere: &[bool]) -> bool {
     let mut defined = tail.params.iter().copied().chain(tail.insts.iter().filter_map(|inst| inst.result));
-    let ends = !matches!(tail.end, Terminator::Switch { .. } | Terminator::Jump(_));
+    let ends =
+        !matches!(tail.end, Terminator::Switch { .. } | Terminator::Match { .. } | Terminator::Jump(_));
     // A value that later blocks use would have two definitions. Copies of copies (whose values are
     // new) are not looked at.
     ends && tail.loop_bound.is_none()

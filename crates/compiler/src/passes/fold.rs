@@ -16,7 +16,7 @@ use crate::ir::{BOOL, BinaryOp, Block, Op, Program, Relation, Target, Terminator
 /// The pass.
 pub(super) fn fold(program: &mut Program) -> bool {
     let graph = Graph::new(program);
-    let dominators = Dominators::new(program, &graph);
+    let dominators = Dominators::new(&graph);
     let mut folder = Folder { known: Knowledge::new(program), changed: false };
     for &block in &dominators.preorder {
         folder.known.enter(program, &graph, &dominators, block);

@@ -14,7 +14,7 @@ const FURTHEST: u16 = i16::MAX as u16;
 /// The pass.
 pub(super) fn rebase(program: &mut Program) -> bool {
     let graph = Graph::new(program);
-    let order = Dominators::new(program, &graph).preorder;
+    let order = Dominators::new(&graph).preorder;
     let reach = furthest_uses(program);
     let mut bases: Vec<Option<(Value, u16)>> = vec![None; program.values.len()];
     // Definitions come before uses in this order, so a base is final when it is asked for.

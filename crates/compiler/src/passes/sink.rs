@@ -8,7 +8,7 @@ use crate::ir::{Block, Inst, Program, Value};
 /// The pass.
 pub(super) fn sink(program: &mut Program) -> bool {
     let graph = Graph::new(program);
-    let dominators = Dominators::new(program, &graph);
+    let dominators = Dominators::new(&graph);
     let loops = enclosing_loops(program, &graph, &dominators);
     let mut users: Vec<Vec<Block>> = vec![Vec::new(); program.values.len()];
     let mut sunk: Vec<Vec<Inst>> = vec![Vec::new(); program.blocks.len()];

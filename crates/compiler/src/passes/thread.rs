@@ -25,7 +25,7 @@ const STEPS: usize = 2_000_000;
 pub(super) fn thread(program: &mut Program) -> bool {
     let graph = Graph::new(program);
     let defs = definitions(program);
-    let dominators = Dominators::new(program, &graph);
+    let dominators = Dominators::new(&graph);
     let mut threader = Threader {
         elsewhere: used_elsewhere(program, &defs),
         reach: Reach::new(program, &graph),
@@ -159,7 +159,7 @@ impl Threader {
         let results = data.insts.iter().filter_map(|inst| inst.result);
         data.loop_bound.is_none()
             && data.insts.len() <= LONGEST
-            && !matches!(data.end, Terminator::Return { .. })
+            && !matches!(data.end, Terminator::Match { .. } | Terminator::Return { .. })
             && data.insts.iter().all(|inst| inst.op.is_pure())
             && data.params.iter().copied().chain(results).all(|value| !self.used_elsewhere(value))
     }
@@ -222,7 +222,7 @@ impl Threader {
                 }
                 known.filter(|fits| !fits.2 && fits.1 <= *bytes).map(|_| other)
             }
-            Terminator::Return { .. } => None,
+            Terminator::Match { .. } | Terminator::Return { .. } => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the statements of a policy ask of a packet.
 
-use crate::policy::{Action, HeaderRef, Policy, Pred, Protocols, Term};
+use crate::policy::{Action, HeaderRef, Place, Policy, Pred, Protocols, SliceRef, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Headers and values that some statement asks for.
@@ -119,4 +119,30 @@ pub fn headers_asked(pred: &Pred) -> BTreeSet<HeaderRef> {
     let mut demand = Demand::default();
     demand.pred(pred);
     demand.headers
+}
+
+/// The width of a value in bits; what is calculated has 64.
+pub fn width(protocols: &Protocols, term: &Term) -> u8 {
+    match term {
+        Term::Field(f) => protocols[f.header.protocol].fields[f.field as usize].ty.bits(),
+        Term::Slice(slice) => slice.length * 8,
+        Term::FrameLen => 32,
+        _ => 64,
+    }
+}
+
+/// Whether a value may be missing although its header is there.
+pub fn is_optional(protocols: &Protocols, term: &Term) -> bool {
+    match term {
+        Term::Field(f) => {
+            let field = &protocols[f.header.protocol].fields[f.field as usize];
+            field.when.is_some() || !matches!(field.place, Place::Bit(_))
+        }
+        Term::Slice(slice) => slice.payload || !inside_fixed(protocols, slice),
+        _ => false,
+    }
+}
+
+fn inside_fixed(protocols: &Protocols, slice: &SliceRef) -> bool {
+    slice.offset + u16::from(slice.length) <= protocols[slice.header.protocol].fixed
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub struct StateId(pub u32);
 
 /// Where the parser goes on.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Goto {
     /// The next header.
     State(StateId),
@@ -57,9 +57,12 @@ pub struct Graph {
 
 type Found = BTreeSet<HeaderRef>;
 
+/// Of each group (true) or protocol (false) how many headers were passed at this level.
+type Passed = BTreeMap<(bool, u32), u8>;
+
 /// What a state is known by: the header, the static headers before it, and of each group (or
 /// protocol) that can still come how many were passed at this level.
-type Key = (HeaderRef, Found, BTreeMap<(bool, u32), u8>);
+type Key = (HeaderRef, Found, Passed);
 
 struct Building<'a> {
     protocols: &'a Protocols,
@@ -68,6 +71,9 @@ struct Building<'a> {
     budget: usize,
     /// Which (protocol, levels up) can be reached from each protocol's end.
     reach: HashMap<ProtocolId, BTreeSet<(ProtocolId, u8)>>,
+    /// What [`Self::useful`] and [`Self::still_relevant`] have said: they are asked for each edge of each state.
+    useful: HashMap<(ProtocolId, u8), bool>,
+    relevant: HashMap<(ProtocolId, Passed), Passed>,
     states: Vec<State>,
     by_key: HashMap<Key, StateId>,
     classes: Vec<Found>,
@@ -87,6 +93,8 @@ pub(super) fn build(
         statics,
         budget,
         reach: HashMap::new(),
+        useful: HashMap::new(),
+        relevant: HashMap::new(),
         states: Vec::new(),
         by_key: HashMap::new(),
         classes: Vec::new(),
@@ -97,7 +105,7 @@ pub(super) fn build(
         building.reach.insert(id, reach);
     }
     let start = match policy.protocols.root {
-        Some(root) => building.enter(root, 0, &Found::new(), &BTreeMap::new())?,
+        Some(root) => building.enter(root, 0, &Found::new(), &Passed::new())?,
         None => None,
     };
     let start = start.unwrap_or_else(|| Goto::Class(building.class(&Found::new())));
@@ -116,7 +124,8 @@ impl Graph {
         let mut todo = std::collections::VecDeque::from([start]);
         seen[start.0 as usize] = true;
         while let Some(from) = todo.pop_front() {
-            for to in self.ways_on(from) {
+            let behind: Vec<_> = self.states[from.0 as usize].states_behind().collect();
+            for to in behind {
                 let index = to.0 as usize;
                 match first[index] {
                     None if to != start => first[index] = Some(from),
@@ -128,15 +137,6 @@ impl Graph {
                 }
             }
         }
-    }
-
-    fn ways_on(&self, from: StateId) -> Vec<StateId> {
-        let rows = self.states[from.0 as usize].next.iter().flat_map(|edge| &edge.rows);
-        rows.filter_map(|(_, goto)| match goto {
-            Goto::State(id) => Some(*id),
-            Goto::Class(_) => None,
-        })
-        .collect()
     }
 }
 
@@ -157,10 +157,13 @@ impl Building<'_> {
     }
 
     /// Whether a header of `protocol` at `level`, or something behind it, may be asked for.
-    fn useful(&self, protocol: ProtocolId, level: u8) -> bool {
-        self.demand.headers.iter().any(|h| {
-            h.level == level && h.protocol == protocol
-                || h.level >= level && self.reach[&protocol].contains(&(h.protocol, h.level - level))
+    fn useful(&mut self, protocol: ProtocolId, level: u8) -> bool {
+        let (demand, reach) = (self.demand, &self.reach[&protocol]);
+        *self.useful.entry((protocol, level)).or_insert_with(|| {
+            demand.headers.iter().any(|h| {
+                h.level == level && h.protocol == protocol
+                    || h.level >= level && reach.contains(&(h.protocol, h.level - level))
+            })
         })
     }
 
@@ -191,7 +194,7 @@ impl Building<'_> {
         protocol: ProtocolId,
         level: u8,
         found: &Found,
-        passed: &BTreeMap<(bool, u32), u8>,
+        passed: &Passed,
     ) -> Option<Option<Goto>> {
         let definition = &self.protocols[protocol];
         let of_group = passed.get(&(true, definition.group)).copied().unwrap_or(0);
@@ -232,7 +235,7 @@ impl Building<'_> {
         header: HeaderRef,
         last: ClassId,
         found: &Found,
-        passed: &BTreeMap<(bool, u32), u8>,
+        passed: &Passed,
     ) -> Option<Vec<Edge>> {
         let definition = &self.protocols[header.protocol];
         let mut edges = Vec::new();
@@ -240,7 +243,7 @@ impl Building<'_> {
             let mut rows = Vec::new();
             for &(value, protocol, inner) in &next.table {
                 let level = header.level + u8::from(inner);
-                let passed = if inner { BTreeMap::new() } else { self.still_relevant(protocol, passed) };
+                let passed = if inner { Passed::new() } else { self.still_relevant(protocol, passed) };
                 let goto = self.enter(protocol, level, found, &passed)?;
                 rows.push((value, goto.unwrap_or(Goto::Class(last))));
             }
@@ -252,22 +255,24 @@ impl Building<'_> {
 
     /// Counts of what can still come at this level, so that ways that differ only in what lies
     /// behind them meet in one state.
-    fn still_relevant(
-        &self,
-        next: ProtocolId,
-        passed: &BTreeMap<(bool, u32), u8>,
-    ) -> BTreeMap<(bool, u32), u8> {
+    fn still_relevant(&mut self, next: ProtocolId, passed: &Passed) -> Passed {
+        let asked = (next, passed.clone());
+        if let Some(known) = self.relevant.get(&asked) {
+            return known.clone();
+        }
         let coming = self.coming(next, passed);
         let relevant = |key: &(bool, u32)| match key {
             (true, group) => coming.iter().any(|id| self.protocols[*id].group == *group),
             (false, protocol) => coming.iter().any(|id| id.0 == *protocol),
         };
-        passed.iter().filter(|(key, _)| relevant(key)).map(|(k, v)| (*k, *v)).collect()
+        let still: Passed = passed.iter().filter(|(key, _)| relevant(key)).map(|(k, v)| (*k, *v)).collect();
+        self.relevant.insert(asked, still.clone());
+        still
     }
 
     /// What can still come at this level once `next` begins: protocols whose stacks are full may be
     /// named by others, but nothing comes by way of them.
-    fn coming(&self, next: ProtocolId, passed: &BTreeMap<(bool, u32), u8>) -> BTreeSet<ProtocolId> {
+    fn coming(&self, next: ProtocolId, passed: &Passed) -> BTreeSet<ProtocolId> {
         let full = |id: ProtocolId| {
             let definition = &self.protocols[id];
             passed.get(&(true, definition.group)).is_some_and(|count| *count >= definition.depth)

@@ -3,30 +3,34 @@
 //! Comes in: a checked policy. Goes out: a [`Plan`], which says
 //! * which headers and values any statement asks for ([`demand`]), and so what is parsed,
 //! * the parser as a graph of states, unrolled where headers stack ([`graph`]),
-//! * the packet classes: sets of headers that a packet can have. The statements are compiled once
+//! * the packet classes: sets of headers that a packet can have. Statements are compiled once
 //!   for each class, where presence is known and whatever asks for an absent header vanishes,
+//! * which statements are decided before that, while the packet is still parsed ([`chains`]),
 //! * where each set lives: in the code as a comparison tree, or in a map ([`sets`]).
 //!
-//! How statements are matched is decided here and nowhere else: today they are a chain inside
-//! each class, and classification structures will stand beside [`Plan::chains`].
+//! How statements are matched is decided here and nowhere else.
 //!
 //! Invariants: a plan depends on the policy and the options only; every header that a statement
 //! asks for is reached by the graph on every path on which the walk of [`crate::eval`] reaches it;
 //! a class's headers are exactly the static headers found on the paths that end in it.
 
+mod chains;
 mod cost;
 mod demand;
 mod graph;
 mod overlap;
 mod sets;
 mod simplify;
+mod tables;
 
+pub use chains::{Early, ends};
 pub use cost::pred_cost;
-pub use demand::{Demand, base_terms, headers_asked};
+pub use demand::{Demand, base_terms, headers_asked, is_optional, width};
 pub use graph::{Edge, Goto, Graph, State, StateId};
 pub use overlap::{Ways, warnings, ways};
-pub use sets::{SetHome, TREE_PREFIXES, TREE_VALUES, ranges_to_prefixes};
+pub use sets::{SetHome, TREE, ranges_to_prefixes, table};
 pub use simplify::{Presence, simplify};
+pub use tables::{Chain, Run, SHORTEST_RUN, Step, Word};
 
 use crate::policy::{HeaderRef, Policy, Pred};
 use std::collections::BTreeSet;
@@ -55,9 +59,11 @@ pub struct Plan {
     pub graph: Graph,
     /// The packet classes, by [`ClassId`].
     pub classes: Vec<Class>,
+    /// What is decided before the parser's end.
+    pub early: Early,
     /// Where each part of each set lives: `[set][part]`.
     pub sets: Vec<Vec<SetHome>>,
-    /// Estimated size of all classes' chains, in comparisons.
+    /// Estimated size of all chains, in comparisons.
     pub cost: u64,
 }
 
@@ -90,10 +96,10 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
             continue;
         }
         let classes = classes(&graph, &static_headers, &conditions);
-        let cost = classes.iter().flat_map(|c| &c.conditions).map(pred_cost).sum();
+        let (early, cost) = chains::early(policy, &graph, &static_headers, &conditions, &classes);
         let fits = cost <= CHAIN_BUDGET;
-        last =
-            Some(Plan { demand: demand.clone(), static_headers, graph, classes, sets: sets.clone(), cost });
+        let (demand, sets) = (demand.clone(), sets.clone());
+        last = Some(Plan { demand, static_headers, graph, classes, early, sets, cost });
         if fits {
             break;
         }

@@ -1,18 +1,20 @@
-//! Where sets live: in the code as a comparison tree, or in a map.
+//! Where sets live: in the code as a comparison tree, in a table, or in a map.
 //!
-//! Measured on a 6.18 kernel with random keys: a tree of 1,024 values costs 15 ns, of 8,192 27 ns,
-//! of 65,536 61 ns; a hash map 28 ns at any size that fits the caches; an LPM trie of 10,000
-//! prefixes 113 ns. So single values move to a hash map at 4,096, prefixes much later.
+//! Measured on a 6.18 kernel with random keys: a comparison tree of 1,024 values costs 15 ns and of 8,192
+//! 27 ns, a table of 1,000 or 10,000 elements 7 to 13 ns; a hash map 28 ns at any size that fits the
+//! caches; an LPM trie of 10,000 prefixes 113 ns. So small sets are code, and others tables, unless they
+//! change while running.
 
 use crate::policy::{Part, Policy, Pred, Set, SetPart, Term};
+use crate::table::{MOST_WORDS, Row, Table, boxes};
 
-/// Up to this many single values are a tree in the code.
-pub const TREE_VALUES: usize = 4_096;
+/// Up to this many values, ranges or prefixes are a tree in the code.
+pub const TREE: usize = 96;
 
-/// Up to this many ranges or prefixes are a tree in the code.
-pub const TREE_PREFIXES: usize = 16_384;
+/// Tuples are compared one by one, up to this many.
+const CHAIN: usize = 8;
 
-/// Tuples with ranges are compared one by one, up to this many.
+/// Tuples of more words than keys of tables have are compared one by one, up to this many.
 pub(super) const CHAIN_TUPLES: usize = 512;
 
 /// Where a part of a set lives.
@@ -22,6 +24,8 @@ pub enum SetHome {
     Tree,
     /// In the code: tuples, compared one by one.
     Chain,
+    /// In a table.
+    Table,
     /// In a hash map.
     Hash,
     /// In an LPM trie.
@@ -33,7 +37,7 @@ pub enum SetHome {
 impl SetHome {
     /// Whether it is a map.
     pub fn is_map(self) -> bool {
-        !matches!(self, SetHome::Tree | SetHome::Chain)
+        matches!(self, SetHome::Hash | SetHome::Lpm | SetHome::HashAndLpm)
     }
 }
 
@@ -50,12 +54,34 @@ fn home(set: &Set, part: &Part) -> SetHome {
             SetHome::HashAndLpm
         }
         (true, _) => SetHome::Hash,
-        (false, 1) if single_values && part.elements.len() > TREE_VALUES => SetHome::Hash,
-        (false, 1) if part.elements.len() > TREE_PREFIXES => SetHome::Lpm,
-        (false, 1) => SetHome::Tree,
-        (false, _) if single_values && part.elements.len() > 8 => SetHome::Hash,
+        (false, 1) if part.elements.len() <= TREE => SetHome::Tree,
+        (false, 2..) if part.elements.len() <= CHAIN => SetHome::Chain,
+        (false, _) if table(part).is_some_and(|table| table.parts()) => SetHome::Table,
+        (false, _) if single_values => SetHome::Hash,
+        (false, 1) => SetHome::Lpm,
         (false, _) => SetHome::Chain,
     }
+}
+
+/// A part of a set as a table, if its elements have few enough words.
+pub fn table(part: &Part) -> Option<Table> {
+    let words: Vec<u8> = part.widths.iter().flat_map(|&width| crate::lower::scalar_widths(width)).collect();
+    if words.len() > MOST_WORDS {
+        return None;
+    }
+    let rows = part.elements.iter().flat_map(|element| element_boxes(&part.widths, element));
+    Some(Table { words, rows: rows.map(|ranges| Row { ranges, result: 1 }).collect() })
+}
+
+/// An element as boxes of words.
+fn element_boxes(widths: &[u8], element: &[(u128, u128)]) -> Vec<Vec<(u64, u64)>> {
+    let mut all: Vec<Vec<(u64, u64)>> = vec![Vec::new()];
+    for (width, range) in widths.iter().zip(element) {
+        let more = boxes(*width, *range);
+        let with = |start: &Vec<(u64, u64)>, end: &Vec<(u64, u64)>| [start.as_slice(), end].concat();
+        all = all.iter().flat_map(|start| more.iter().map(move |end| with(start, end))).collect();
+    }
+    all
 }
 
 /// Tuple sets that can be neither hashed nor, being too many, compared one by one.

@@ -45,7 +45,7 @@ pub(crate) fn build(
         Some(meta) => assign_slots(&slot_names(&analysis.policy), &meta.counting.slots),
         None => Slots::new(),
     };
-    let options = lower::Options { slots, capture: capture.to_vec() };
+    let options = lower::Options { slots, capture: capture.to_vec(), ..lower::Options::default() };
     let Some(lowered) = analysis.lower(&options, &[]) else { return Err(analysis.into()) };
     let mut options = codegen::Options::new(setting.target.clone(), setting.hook.compiled());
     options.name = PROGRAM.into();

@@ -269,7 +269,8 @@ fn pin(
     let program = program.ok_or_else(|| Error::Object("the program is not in it".into()))?.program;
     let pin_all = || -> Result<(), Error> {
         std::fs::create_dir(&path).map_err(|error| Error::io("create", &path, error))?;
-        for (name, map) in &loaded.maps {
+        // Data sections are the program's own, which keeps them; bpffs takes no names with dots.
+        for (name, map) in loaded.maps.iter().filter(|(name, _)| !name.starts_with('.')) {
             map.pin(&path.join(name))?;
         }
         for (name, map) in beside {

@@ -252,11 +252,11 @@ fn options(dice: &mut Dice, protocols: &Protocols, focus: &Focus, frame: &mut Ve
         return;
     }
     // Some field says how long the header is now: the one that makes it so is found by trying.
-    let place = weir_compiler::eval::Header {
-        name: header.name,
-        offset: header.offset,
-        length: usize::from(definition.fixed),
-    };
+    let fixed = usize::from(definition.fixed);
+    if header.offset + fixed > frame.len() {
+        return;
+    }
+    let place = weir_compiler::eval::Header { name: header.name, offset: header.offset, length: fixed };
     let wanted = |frame: &[u8]| {
         weir_compiler::eval::Scope::inside(protocols, frame, &place).term(&definition.length)
             == Some(length as u128)

@@ -254,7 +254,6 @@ impl<'a> Author<'a> {
         let names: Vec<_> = operands.iter().zip(&types).map(|(o, ty)| type_name(dice, o, *ty)).collect();
         let live = dice.one_in(3);
         let address = matches!(types.as_slice(), [ValueType::Ip | ValueType::Ip4 | ValueType::Ip6]);
-        let single = live && !address || types.len() > 1 && dice.percent(70);
         let count = match dice.below(400) {
             // Beyond what the code holds: a hash map.
             0 => 4_200,
@@ -262,6 +261,9 @@ impl<'a> Author<'a> {
             41..=60 => dice.between(100, 600),
             _ => dice.between(0, 6),
         };
+        // So many tuples with ranges are refused: they are compared one by one.
+        let many = count > 500 && types.len() > 1;
+        let single = many || live && !address || types.len() > 1 && dice.percent(70);
         let elements: Vec<_> = match (dice.below(4_000), types.as_slice()) {
             // More prefixes than the code holds: a trie.
             (0, [ValueType::Ip4 | ValueType::Ip]) => {
@@ -278,11 +280,16 @@ impl<'a> Author<'a> {
     }
 
     fn set_element(&self, dice: &mut Dice, operands: &[Operand], first: bool, single: bool) -> String {
-        // One family in an element.
+        // An element is of one family.
         let whole = operands.len() > 1;
+        let address = |o: &&Operand| o.family && matches!(o.ty, ValueType::Ip4 | ValueType::Ip6);
+        let family = operands.iter().find(address).map(|o| o.ty);
         let part = |o: &Operand| {
             // The elements of sets are of the set's type, without the freedom of slices.
-            let operand = Operand { slice: false, ..o.clone() };
+            let mut operand = Operand { slice: false, ..o.clone() };
+            if let Some(ty) = family.filter(|ty| address(&o) && *ty != o.ty) {
+                (operand.ty, operand.value) = (ty, None);
+            }
             self.element(dice, &operand, first || whole, single)
         };
         let parts: Vec<_> = operands.iter().map(part).collect();

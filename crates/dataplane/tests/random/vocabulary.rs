@@ -119,8 +119,11 @@ impl<'a> Vocabulary<'a> {
             (&field.name, field.ty, this(chosen as u32), false)
         } else if chosen < fields + 2 * sides {
             let (name, sides) = &definition.sides[(chosen - fields) / 2];
-            let side = *dice.pick(sides);
-            (name, definition.fields[side as usize].ty, this(side), true)
+            let ty = |side: u32| definition.fields[side as usize].ty;
+            // As the type of a set the name means the first side's.
+            let alike: Vec<u32> = sides.iter().copied().filter(|&side| ty(side) == ty(sides[0])).collect();
+            let side = *dice.pick(&alike);
+            (name, ty(side), this(side), true)
         } else {
             let (name, term) = &definition.derived[chosen - fields - 2 * sides];
             let ty = match term {

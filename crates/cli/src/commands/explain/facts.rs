@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use weir_bpf::map::{MapDef, MapKind};
-use weir_compiler::plan::{Plan, SetHome, TREE_PREFIXES, TREE_VALUES, pred_cost};
+use weir_compiler::plan::{Plan, SetHome, TREE, pred_cost};
 use weir_compiler::policy::{Family46, Policy, Pred, Set, header_text, pred_text};
 use weir_compiler::{Compilation, Options};
 
@@ -165,8 +165,9 @@ fn chosen(set: &Set, home: SetHome, elements: usize) -> (&'static str, String) {
         SetHome::Chain => ("comparison chain", format!("{elements} tuples, compared one by one in the code")),
         SetHome::Hash if set.live.is_some() => ("hash map", "it changes while running".to_owned()),
         SetHome::Hash if tuples => ("hash map", "whole tuples are looked up at once".to_owned()),
-        SetHome::Hash => ("hash map", format!("more than {TREE_VALUES} values: a tree would be slower")),
-        SetHome::Lpm => ("LPM trie", format!("more than {TREE_PREFIXES} prefixes: a tree would be too long")),
+        SetHome::Table => ("table", format!("more than {TREE}: comparisons in the code would be slower")),
+        SetHome::Hash => ("hash map", "single values".to_owned()),
+        SetHome::Lpm => ("LPM trie", "prefixes that no table can part".to_owned()),
         SetHome::HashAndLpm => (
             "hash map and LPM trie",
             "it changes while running: addresses in the map, prefixes in the trie".to_owned(),

@@ -2,8 +2,8 @@
 
 use crate::ir::analysis::Graph;
 use crate::ir::{
-    BinaryOp, Block, Inst, LimitRef, Op, Program, Relation, SetRef, StatementId, Target, Terminator, Value,
-    Verdict,
+    BinaryOp, Block, Inst, LimitRef, Op, Program, Relation, SetRef, StatementId, TableRef, Target,
+    Terminator, Value, Verdict,
 };
 
 /// One step. Registers are the numbers of values; places are indices of steps. A step that may go
@@ -20,6 +20,7 @@ pub(super) enum Step {
     Offset { to: u32, cursor: u32 },
     FrameLen { to: u32 },
     InSet { to: u32, set: SetRef, key: u32, words: u16 },
+    InTable { to: u32, table: TableRef, key: u32, words: u16 },
     Take { to: u32, limit: LimitRef, key: u32, words: u16 },
     Count { counter: u32 },
     Capture { statement: StatementId, verdict: Verdict },
@@ -30,6 +31,7 @@ pub(super) enum Step {
     Branch { cond: u32, other: u32 },
     Fits { cursor: u32, bytes: u16, other: u32 },
     Switch { value: u32, first: u32, count: u32, default: u32 },
+    Match { table: TableRef, key: u32, words: u16 },
     Return { verdict: Verdict, by: Option<StatementId> },
 }
 
@@ -112,6 +114,11 @@ impl Resolver<'_> {
                 self.fork(block, Step::Fits { cursor: cursor.0, bytes: *bytes, other: 0 }, then, other);
             }
             Terminator::Switch { value, cases, default } => self.switch(block, *value, cases, default),
+            Terminator::Match { table, key, otherwise } => {
+                let (first, words) = (self.key(key), key.len() as u16);
+                self.push(Step::Match { table: *table, key: first, words });
+                self.edge(block, otherwise);
+            }
             Terminator::Return { verdict, by } => self.push(Step::Return { verdict: *verdict, by: *by }),
         }
     }
@@ -132,6 +139,9 @@ impl Resolver<'_> {
             Op::Detour { cursor, .. } => Step::Move { to, from: cursor.0 },
             Op::Offset(cursor) => Step::Offset { to, cursor: cursor.0 },
             Op::FrameLen => Step::FrameLen { to },
+            Op::InTable { table, key } => {
+                Step::InTable { to, table: *table, key: self.key(key), words: key.len() as u16 }
+            }
             Op::InSet { set, key } => {
                 Step::InSet { to, set: *set, key: self.key(key), words: key.len() as u16 }
             }

@@ -7,7 +7,7 @@ use crate::ir::{Block, Program, Value};
 /// Holds every back edge to a header that has a bound and that dominates the loop.
 pub(super) fn check_loops(program: &Program, graph: &Graph, dominators: &Dominators, errors: &mut Errors) {
     for &block in &graph.order {
-        for next in program[block].end.successors() {
+        for &next in graph.successors(block) {
             if !graph.goes_back(block, next) {
                 continue;
             }

@@ -14,7 +14,7 @@ type Slots = Vec<u8>;
 
 /// Holds every read of a slot to what the ways there may have kept in it.
 pub(super) fn check_slots(program: &Program, graph: &Graph, errors: &mut Errors) {
-    if program.scratch == 0 {
+    if nothing_too_wide(program) {
         return;
     }
     let mut entries: Vec<Option<Slots>> = vec![None; program.blocks.len()];
@@ -33,6 +33,23 @@ pub(super) fn check_slots(program: &Program, graph: &Graph, errors: &mut Errors)
             apply(program, inst, &mut slots);
         }
     }
+}
+
+/// Whether no slot is ever kept more bits in than each of its reads has room for; then the ways do not matter.
+fn nothing_too_wide(program: &Program) -> bool {
+    let mut kept = vec![0; program.scratch as usize];
+    let mut room = vec![u8::MAX; program.scratch as usize];
+    for inst in program.blocks.iter().flat_map(|block| &block.insts) {
+        if let (Op::Unstash { slot }, Some(result)) = (&inst.op, inst.result) {
+            let room = &mut room[*slot as usize];
+            *room = (*room).min(program.type_of(result).bits().unwrap_or(0));
+        }
+        if let Op::Stash { slot, value } = inst.op {
+            let kept = &mut kept[slot as usize];
+            *kept = (*kept).max(program.type_of(value).bits().unwrap_or(0));
+        }
+    }
+    kept.iter().zip(&room).all(|(kept, room)| kept <= room)
 }
 
 fn round(program: &Program, graph: &Graph, entries: &mut [Option<Slots>]) -> bool {

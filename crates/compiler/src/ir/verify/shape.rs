@@ -3,7 +3,8 @@
 use super::{Errors, Location};
 use crate::ir::analysis::constants;
 use crate::ir::build::upper_bound;
-use crate::ir::{BOOL, BinaryOp, Block, Inst, Op, Program, Target, Terminator, Type, Value};
+use crate::ir::{BOOL, BinaryOp, Block, Inst, Op, Program, Rule, TableDecl, Target, Terminator, Type, Value};
+use crate::table::MOST_WORDS;
 
 /// Holds every index to its table.
 pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
@@ -22,9 +23,32 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
         data.end
             .targets(|target| check_index(target.block, target.block.0, program.blocks.len(), at, errors));
         check_index(data.end_line, data.end_line.0, program.lines.len(), at, errors);
-        if let Terminator::Return { by: Some(by), .. } = data.end {
-            check_index(by, by.0, program.statements.len(), at, errors);
+        match data.end {
+            Terminator::Return { by: Some(by), .. } => {
+                check_index(by, by.0, program.statements.len(), at, errors);
+            }
+            Terminator::Match { table, .. } => {
+                check_index(table, table.0, program.tables.len(), at, errors);
+            }
+            _ => {}
         }
+    }
+    program.tables.iter().for_each(|table| check_table(program, table, errors));
+}
+
+fn check_table(program: &Program, decl: &TableDecl, errors: &mut Errors) {
+    let (at, words) = (Location::Program, &decl.table.words);
+    let fine = words.len() <= MOST_WORDS && words.iter().all(|bits| (1..=64).contains(bits));
+    errors.require(fine, at, || format!("a table of words {words:?}"));
+    let inside = |((low, high), bits): (&(u64, u64), &u8)| low <= high && *high <= Type::Int(*bits).max();
+    for row in &decl.table.rows {
+        let whole = row.ranges.len() == words.len() && row.ranges.iter().zip(words).all(inside);
+        let known = decl.rule(row.result).is_some() || decl.rules.is_empty() && row.result == 1;
+        errors.require(whole && known, at, || format!("a row that does not fit its table: {row:?}"));
+    }
+    for Rule { by, counter, .. } in &decl.rules {
+        check_index(by, by.0, program.statements.len(), at, errors);
+        check_index(format!("counter {counter}"), *counter, program.counters as usize, at, errors);
     }
 }
 
@@ -33,16 +57,17 @@ fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut
     inst.result.into_iter().for_each(|value| check_value(program, value, at, errors));
     check_index(inst.line, inst.line.0, program.lines.len(), at, errors);
     match &inst.op {
+        Op::InTable { table, .. } => check_index(table, table.0, program.tables.len(), at, errors),
         Op::InSet { set, .. } => check_index(set, set.0, program.sets.len(), at, errors),
         Op::Take { limit, .. } => check_index(limit, limit.0, program.limits.len(), at, errors),
         Op::Capture { statement, .. } => {
             check_index(statement, statement.0, program.statements.len(), at, errors)
         }
         Op::Count { counter } => {
-            check_index(format!("counter {counter}"), *counter, program.counters as usize, at, errors);
+            check_index(format_args!("counter {counter}"), *counter, program.counters as usize, at, errors);
         }
         Op::Stash { slot, .. } | Op::Unstash { slot } => {
-            check_index(format!("scratch slot {slot}"), *slot, program.scratch as usize, at, errors);
+            check_index(format_args!("scratch slot {slot}"), *slot, program.scratch as usize, at, errors);
         }
         _ => {}
     }
@@ -144,6 +169,9 @@ impl Types<'_> {
                 let most = self.most(*by);
                 errors.require(most < 64, at, || format!("a shift by up to {most}"));
             }
+            Op::InTable { table, key } => {
+                self.check_key(key, &self.program.tables[table.index()].table.words, at, errors)
+            }
             Op::InSet { set, key } => self.check_key(key, &self.program.sets[set.index()].words, at, errors),
             Op::Take { limit, key, .. } => {
                 self.check_key(key, &self.program.limits[limit.index()].words, at, errors)
@@ -169,6 +197,9 @@ impl Types<'_> {
             Terminator::Switch { value, cases, .. } => {
                 self.require_int(*value, at, errors);
                 check_cases(cases, at, errors);
+            }
+            Terminator::Match { table, key, .. } => {
+                self.check_key(key, &self.program.tables[table.index()].table.words, at, errors);
             }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }

@@ -1,0 +1,207 @@
+//! Where in the program each statement is decided.
+//!
+//! A statement need not wait until the whole packet is parsed: as soon as nothing that is still to
+//! come can be asked for by it or by one before it, it is decided, behind the header that was found
+//! last. What a source address decides costs no look at the transport header then, and such
+//! statements stand in the program once and not in every class.
+
+use super::tables::Chain;
+use super::{Class, Goto, Graph, Presence, State, StateId, headers_asked, simplify};
+use crate::policy::{Action, HeaderRef, Policy, Pred, Statement};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Statements that are decided early, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Decided {
+    /// The first of them; those before it were decided still earlier.
+    pub first: usize,
+    /// What is left of their conditions.
+    pub conditions: Vec<Pred>,
+}
+
+impl Decided {
+    /// The first statement behind the chain.
+    pub fn end(&self) -> usize {
+        self.first + self.conditions.len()
+    }
+}
+
+/// The chains behind parser states, by state and by how many statements were decided before it.
+///
+/// A state without an entry decides nothing. Of a class all statements are decided that were not before.
+pub type Early = BTreeMap<(StateId, usize), Decided>;
+
+/// Finds what is decided before the packet is parsed to its end, and what all chains then cost. Ways that
+/// meet in one state having decided more and fewer statements need what follows twice; where that costs
+/// more than it spares, nothing is decided early.
+pub(super) fn early(
+    policy: &Policy,
+    graph: &Graph,
+    statics: &BTreeSet<HeaderRef>,
+    conditions: &[Pred],
+    classes: &[Class],
+) -> (Early, u64) {
+    let search = Search { policy, graph, statics, conditions, classes, coming: coming(graph) };
+    let late = classes.iter().map(|class| search.cost(0, &class.conditions)).sum();
+    match search.walk() {
+        Some((early, cost)) if cost <= late => (early, cost),
+        _ => (Early::new(), late),
+    }
+}
+
+struct Search<'a> {
+    policy: &'a Policy,
+    graph: &'a Graph,
+    statics: &'a BTreeSet<HeaderRef>,
+    conditions: &'a [Pred],
+    classes: &'a [Class],
+    coming: Vec<BTreeSet<HeaderRef>>,
+}
+
+/// Beyond this many visits for each state the copies cost too much, whatever they spare.
+const MOST_COPIES: usize = 2;
+
+impl Search<'_> {
+    fn cost(&self, first: usize, conditions: &[Pred]) -> u64 {
+        Chain { policy: self.policy, statics: self.statics, first, conditions }.cost()
+    }
+
+    /// Follows all ways; `None` where states would have to be copied too often.
+    fn walk(&self) -> Option<(Early, u64)> {
+        let (mut early, mut total) = (Early::new(), 0);
+        let (mut todo, mut seen) = (vec![(self.graph.start, 0)], BTreeSet::new());
+        while let Some((goto, first)) = todo.pop() {
+            if !seen.insert((goto, first)) {
+                continue;
+            }
+            let id = match goto {
+                Goto::State(id) => id,
+                Goto::Class(id) => {
+                    total += self.cost(first, &self.classes[id.0 as usize].conditions[first..]);
+                    continue;
+                }
+            };
+            if seen.len() > (self.graph.states.len() + self.classes.len()) * MOST_COPIES {
+                return None;
+            }
+            let state = &self.graph.states[id.0 as usize];
+            let chain = self.chain(id, state, first);
+            total += self.cost(first, &chain.conditions);
+            todo.push((Goto::Class(state.absent), first));
+            if !ends(self.policy, &chain) {
+                let ways = state.ways().chain([Goto::Class(state.last)]);
+                todo.extend(ways.map(|goto| (goto, chain.end())));
+            }
+            if !chain.conditions.is_empty() {
+                early.insert((id, first), chain);
+            }
+        }
+        Some((early, total))
+    }
+
+    /// The statements from `first` on that can be decided behind a state's header.
+    fn chain(&self, id: StateId, state: &State, first: usize) -> Decided {
+        let mut chain = Decided { first, conditions: Vec::new() };
+        // What ends here anyway goes on to a class, which others may share.
+        if state.states_behind().next().is_none() {
+            return chain;
+        }
+        let found = &self.graph.classes[state.last.0 as usize];
+        let known = Known { found, coming: &self.coming[id.0 as usize], statics: self.statics };
+        for (statement, condition) in self.policy.statements.iter().zip(self.conditions).skip(first) {
+            let condition = known.simplify(condition);
+            let never = condition == Pred::Const(false);
+            if !(never || known.decides(&condition) && known.has_keys(statement)) {
+                break;
+            }
+            let over = condition == Pred::Const(true) && is_last_word(statement);
+            chain.conditions.push(condition);
+            if over {
+                break;
+            }
+        }
+        chain
+    }
+}
+
+/// Whether no packet gets past a chain.
+pub fn ends(policy: &Policy, chain: &Decided) -> bool {
+    let last = chain.end().checked_sub(1).filter(|_| !chain.conditions.is_empty());
+    let all = chain.conditions.last() == Some(&Pred::Const(true));
+    chain.end() == policy.statements.len()
+        || last.is_some_and(|last| all && is_last_word(&policy.statements[last]))
+}
+
+/// Whether a statement ends the way of the packets that it applies to.
+fn is_last_word(statement: &Statement) -> bool {
+    matches!(statement.action, Action::Verdict(_)) && !statement.shadow
+}
+
+/// What is known behind a state's header.
+struct Known<'a> {
+    found: &'a BTreeSet<HeaderRef>,
+    coming: &'a BTreeSet<HeaderRef>,
+    statics: &'a BTreeSet<HeaderRef>,
+}
+
+impl Known<'_> {
+    fn simplify(&self, pred: &Pred) -> Pred {
+        simplify(pred, &|header| match header {
+            _ if self.found.contains(&header) => Presence::Yes,
+            _ if self.statics.contains(&header) && !self.coming.contains(&header) => Presence::No,
+            _ => Presence::Unknown,
+        })
+    }
+
+    /// Whether nothing that is still to come is asked for.
+    fn decides(&self, pred: &Pred) -> bool {
+        headers_asked(pred).is_disjoint(self.coming)
+    }
+
+    /// Whether all that a limit's keys are made of is known.
+    fn has_keys(&self, statement: &Statement) -> bool {
+        let Action::Limit(limit) = &statement.action else { return true };
+        limit.keys.iter().all(|key| {
+            let there = key.iter().map(|part| Pred::There(part.term.clone())).collect();
+            self.decides(&self.simplify(&Pred::And(there)))
+        })
+    }
+}
+
+/// For each state the headers that may still be found behind its own.
+fn coming(graph: &Graph) -> Vec<BTreeSet<HeaderRef>> {
+    let mut coming: Vec<Option<BTreeSet<HeaderRef>>> = vec![None; graph.states.len()];
+    for id in 0..graph.states.len() {
+        gather(graph, StateId(id as u32), &mut coming);
+    }
+    coming.into_iter().map(Option::unwrap_or_default).collect()
+}
+
+/// Ways never lead back to a state, so this ends.
+fn gather(graph: &Graph, id: StateId, coming: &mut Vec<Option<BTreeSet<HeaderRef>>>) {
+    if coming[id.0 as usize].is_some() {
+        return;
+    }
+    let mut headers = BTreeSet::new();
+    for next in graph.states[id.0 as usize].states_behind() {
+        gather(graph, next, coming);
+        headers.insert(graph.states[next.0 as usize].header);
+        headers.extend(coming[next.0 as usize].iter().flatten().copied());
+    }
+    coming[id.0 as usize] = Some(headers);
+}
+
+impl State {
+    /// All ways on from a state whose header is there, with repetitions.
+    fn ways(&self) -> impl Iterator<Item = Goto> + '_ {
+        self.next.iter().flat_map(|edge| &edge.rows).map(|row| row.1)
+    }
+
+    /// Those that lead to further headers.
+    pub(super) fn states_behind(&self) -> impl Iterator<Item = StateId> + '_ {
+        self.ways().filter_map(|goto| match goto {
+            Goto::State(id) => Some(id),
+            Goto::Class(_) => None,
+        })
+    }
+}

@@ -1,0 +1,97 @@
+use super::*;
+use proptest::prelude::*;
+
+/// Rows of prefixes, ranges, single values and everything, on words of these widths.
+fn tables() -> impl Strategy<Value = Table> {
+    let words = prop::sample::select(vec![
+        vec![32],
+        vec![16],
+        vec![64],
+        vec![1],
+        vec![64, 64],
+        vec![32, 32, 16, 16, 8],
+        vec![48, 16, 1],
+    ]);
+    words.prop_flat_map(|words| {
+        let range = |bits: u8| {
+            let most = u64::MAX >> (64 - bits);
+            let any = (any::<u64>(), 0..=bits, 0..6u8);
+            any.prop_map(move |(value, length, kind)| {
+                let value = value & most;
+                let low_bits = most.checked_shr(u32::from(length)).unwrap_or(0);
+                match kind {
+                    0 => (0, most),
+                    1 => (value, value),
+                    2 => (value.min(value ^ low_bits), value.max(value ^ low_bits)),
+                    // Many near each other.
+                    3 => (value & 0xff, value & 0xff),
+                    _ => (value & !low_bits, value | low_bits),
+                }
+            })
+        };
+        let ranges: Vec<_> = words.iter().map(|bits| range(*bits)).collect();
+        let rows = prop::collection::vec((ranges, 1..1000u32), 0..120);
+        rows.prop_map(move |rows| Table {
+            words: words.clone(),
+            rows: rows.into_iter().map(|(ranges, result)| Row { ranges, result }).collect(),
+        })
+    })
+}
+
+/// Keys at and beside the ends of rows, and others.
+fn keys(table: &Table, random: &[u64]) -> Vec<Vec<u64>> {
+    let most = |word: usize| u64::MAX >> (64 - table.words[word]);
+    let mut keys = Vec::new();
+    for (nth, value) in random.iter().enumerate() {
+        let key = (0..table.words.len()).map(|word| {
+            let of = value.rotate_left(word as u32 * 13);
+            let range =
+                table.rows.get((of % 251) as usize % table.rows.len().max(1)).map(|row| row.ranges[word]);
+            let (low, high) = range.unwrap_or((0, 0));
+            let value = match (of >> 8) % 6 {
+                0 => low,
+                1 => high,
+                2 => low.wrapping_sub(1),
+                3 => high.wrapping_add(1),
+                4 => low + (high - low) / 2,
+                _ => of.rotate_left(nth as u32),
+            };
+            value & most(word)
+        });
+        keys.push(key.collect());
+    }
+    keys
+}
+
+proptest! {
+    #[test]
+    fn an_image_finds_what_its_table_finds(table in tables(), random in prop::collection::vec(any::<u64>(), 200)) {
+        // Rows that overlap too much have no image; the planner keeps them as a chain.
+        if let Some(image) = Image::of(&table, 1 << 24) {
+            for key in keys(&table, &random) {
+                prop_assert_eq!(image.find(&table.words, &key), table.find(&key), "{:?}", key);
+            }
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_prefixes_take_two_steps() {
+    let mut seed = 1u64;
+    let mut random = || {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        seed >> 32
+    };
+    let row = |_| {
+        let (value, length) = (random(), 16 + random() % 17);
+        let low_bits = (1 << (32 - length)) - 1;
+        Row { ranges: vec![(value & !low_bits, value | low_bits)], result: 1 + random() as u32 % 7 }
+    };
+    let table = Table { words: vec![32], rows: (0..10_000).map(row).collect() };
+    let image = Image::of(&table, 1 << 24).unwrap();
+    assert!(image.levels <= 3 && image.bytes.len() < 2 << 20, "{} {}", image.levels, image.bytes.len());
+    for _ in 0..100_000 {
+        let key = [random()];
+        assert_eq!(image.find(&table.words, &key), table.find(&key));
+    }
+}
