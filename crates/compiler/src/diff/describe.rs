@@ -1,13 +1,12 @@
 //! A frame in the one-line notation of packets, where that can say it.
 
-use super::read::Reader;
 use crate::diagnostic::Diagnostics;
 use crate::notation;
 use crate::policy::{
     Action, FieldRef, HeaderRef, Place, Policy, Pred, Protocols, Term, ValueType, value_text,
 };
 use crate::source::Sources;
-use crate::symbolic::{Region, asked_terms, spot};
+use crate::symbolic::{Reader, Region, asked_terms, spot};
 use crate::syntax::{self, ast};
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -4,11 +4,10 @@
 
 use super::dice::Dice;
 use super::path::Path;
-use super::read::{Reader, value};
 use super::route::{self, Route, fits, routes};
 use crate::notation::{self, chain, write_bits};
 use crate::policy::{HeaderRef, Place, Selector, SetPart, Term};
-use crate::symbolic::{Region, Space, Sum, Variable, shift};
+use crate::symbolic::{Reader, Region, Space, Sum, Variable, shift, value};
 use std::collections::{BTreeMap, HashMap};
 
 /// The longest frame that is made.

@@ -16,7 +16,6 @@ mod fate;
 mod forge;
 mod joint;
 mod path;
-mod read;
 mod route;
 mod search;
 

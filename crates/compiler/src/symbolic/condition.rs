@@ -305,7 +305,7 @@ impl Space<'_> {
         }
         let (inner, mask) = masked(term)?;
         let Some(Spot { header, region, first, width }) = spot(self.protocols(), inner) else {
-            return Some(vec![Piece::Fixed(1, 1)]);
+            return Some(vec![Piece::Fixed(mask & 1, 1)]);
         };
         let inside = self.segments(&(header, region)).iter();
         let inside = inside.filter(|s| first <= s.first && s.first < first + width);

@@ -4,6 +4,7 @@
 //! * [`ways`]: the packet classes, and which packets can be in each,
 //! * [`condition`]: from a condition to a diagram over the variables,
 //! * [`diagram`]: interval decision diagrams, in which equal functions are the same node,
+//! * [`frame`]: what variables are in a frame, and so what a function comes to for it,
 //! * [`lists`]: lists of statements, first match first,
 //! * [`unreachable`]: what `weir check` warns of.
 //!
@@ -15,6 +16,7 @@
 mod bits;
 mod condition;
 mod diagram;
+mod frame;
 mod linear;
 mod lists;
 mod ranges;
@@ -25,6 +27,7 @@ mod ways;
 
 pub use bits::{Home, Region, Spot, asked_terms, spot};
 pub use diagram::{Branch, Diagrams, Node, TooLarge, Way};
+pub use frame::{Reader, value};
 pub use linear::Sum;
 pub use lists::{Outcome, Outcomes};
 pub use ranges::shift;

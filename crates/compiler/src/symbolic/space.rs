@@ -148,6 +148,11 @@ impl<'p> Space<'p> {
         }
     }
 
+    /// Whether classes tell if a header is there.
+    pub fn tells(&self, header: HeaderRef) -> bool {
+        self.statics.contains(&header)
+    }
+
     /// The undivided bits of a place that are asked for, in their order.
     pub fn segments(&self, home: &Home) -> &[Segment] {
         self.segments.get(home).map_or(&[], Vec::as_slice)
