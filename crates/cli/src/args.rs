@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Run the tests that policies carry
     Test(Test),
+    /// Say whether two policies judge any packet differently, and show such packets
+    Diff(Diff),
     /// Measure what a policy costs a packet, in the kernel
     Bench(Bench),
     /// Attach a policy, watch it, and detach it on Ctrl-C
@@ -198,6 +200,32 @@ pub(crate) struct Test {
     #[arg(required = true, value_name = "POLICY")]
     pub(crate) policies: Vec<PathBuf>,
     /// Print the results as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `weir diff`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Exit status: 0 equal, which is proven; 1 different; 2 it could not be done; \
+                        3 no difference found, but equality is not proven.")]
+pub(crate) struct Diff {
+    /// The policy to compare with; `-` is standard input
+    pub(crate) old: PathBuf,
+    /// The policy that is compared; `-` is standard input
+    pub(crate) new: PathBuf,
+    /// Also tell where other statements count or decide, even with the same verdict
+    #[arg(long)]
+    pub(crate) counts: bool,
+    /// Write the packets to a capture (pcapng), with what becomes of each as its comment
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// How many differences to show
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) most: usize,
+    /// How many packets to try where nothing can be proven
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(crate) tries: u64,
+    /// Print the answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

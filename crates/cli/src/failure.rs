@@ -1,4 +1,4 @@
-//! How a command ends: fine (0), "your input says no" (1), "I could not" (2).
+//! How a command ends: fine (0), "your input says no" (1), "I could not" (2), "who knows" (3).
 
 use std::fmt;
 use std::io;
@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Fine,
     /// The input was read and says no: failed tests, differences, an attack that got through.
     No,
+    /// Nothing was found, and that there is nothing is not proven.
+    Unproven,
 }
 
 impl From<Exit> for ExitCode {
@@ -18,6 +20,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Fine => ExitCode::SUCCESS,
             Exit::No => ExitCode::from(1),
+            Exit::Unproven => ExitCode::from(3),
         }
     }
 }

@@ -9,6 +9,7 @@
 pub mod check;
 pub mod codegen;
 pub mod diagnostic;
+pub mod diff;
 pub mod eval;
 pub mod ir;
 pub mod load;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod policy;
 pub mod source;
 pub mod state;
+pub mod symbolic;
 pub mod syntax;
 pub mod table;
 

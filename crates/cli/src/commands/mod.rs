@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod debug;
 mod demo;
+mod diff;
 mod doctor;
 mod explain;
 mod fmt;
@@ -36,6 +37,7 @@ pub(crate) fn run(command: &Command, printer: &mut Printer) -> Outcome {
         Command::Build(args) => build::run(args, printer),
         Command::Replay(args) => replay::run(args, printer),
         Command::Test(args) => test::run(args, printer),
+        Command::Diff(args) => diff::run(args, printer),
         Command::Bench(args) => bench::run(args, printer),
         Command::Run(args) => run::run(args, printer),
         Command::Load(args) => load::run(args, printer),

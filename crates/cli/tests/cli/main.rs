@@ -6,6 +6,7 @@ mod attached;
 mod bad_input;
 mod compile;
 mod demo;
+mod diff;
 mod examples;
 mod import;
 mod replay;

@@ -45,6 +45,19 @@ pub(super) fn frame(policy: &Policy, packet: &ast::Packet) -> Result<Vec<u8>, Pr
     Ok(build.finish())
 }
 
+/// A frame of exactly these headers, the root first.
+pub(super) fn chain(protocols: &Protocols, steps: &[super::Step]) -> Vec<u8> {
+    let mut build = Build { protocols, headers: Vec::new(), payload: Vec::new(), frame_len: None };
+    for (step, given) in steps {
+        build.push(*step);
+        if let Some(header) = build.headers.last_mut() {
+            header.given = given.clone();
+            header.give();
+        }
+    }
+    build.finish()
+}
+
 struct Build<'a> {
     protocols: &'a Protocols,
     headers: Vec<Header<'a>>,

@@ -191,7 +191,7 @@ fn granule(length: &Term) -> u64 {
 }
 
 /// Writes the low `width` bits of a number.
-pub(super) fn write_bits(bytes: &mut [u8], first: usize, width: usize, value: u128) {
+pub(crate) fn write_bits(bytes: &mut [u8], first: usize, width: usize, value: u128) {
     for bit in 0..width {
         let at = first + bit;
         let mask = 0x80 >> (at % 8);

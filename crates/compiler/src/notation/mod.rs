@@ -10,11 +10,14 @@ mod header;
 mod route;
 mod solve;
 
+pub(crate) use header::write_bits;
+
 use crate::diagnostic::{Code, Diagnostics};
 use crate::ir::Verdict;
-use crate::policy::Policy;
+use crate::policy::{Policy, ProtocolId, Protocols};
 use crate::source::Span;
 use crate::syntax::ast;
+use std::collections::BTreeMap;
 
 /// Why a packet cannot be built.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +54,14 @@ pub struct Case {
 /// Builds a frame.
 pub fn frame(policy: &Policy, packet: &ast::Packet) -> Result<Vec<u8>, Problem> {
     build::frame(policy, packet)
+}
+
+/// A header of a frame: its protocol, whether a new packet begins with it, and what some fields hold.
+pub(crate) type Step = ((ProtocolId, bool), BTreeMap<u32, u128>);
+
+/// Builds a frame of exactly these headers, the root first.
+pub(crate) fn chain(protocols: &Protocols, steps: &[Step]) -> Vec<u8> {
+    build::chain(protocols, steps)
 }
 
 /// Builds the frames of all tests; what cannot be built is told.

@@ -27,7 +27,7 @@ pub use chains::{Decided, Early, ends};
 pub use cost::pred_cost;
 pub use demand::{Demand, base_terms, headers_asked, is_optional, width};
 pub use graph::{Edge, Goto, Graph, State, StateId};
-pub use overlap::warnings;
+pub use overlap::{Ways, warnings, ways};
 pub use sets::{SetHome, TREE, ranges_to_prefixes, table};
 pub use simplify::{Presence, simplify};
 pub use tables::{Chain, Run, SHORTEST_RUN, Step, Word};

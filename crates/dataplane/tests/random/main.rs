@@ -6,6 +6,7 @@
 //! | `WEIR_RANDOM_POLICIES` | how many policies | 20 |
 //! | `WEIR_RANDOM_SEED` | the first policy's seed; the next ones have the next numbers | 1 |
 //! | `WEIR_RANDOM_KERNEL` | every which of them is loaded into the kernel too, 0 for none | 4 |
+//! | `WEIR_RANDOM_PAIRS` | how many pairs of policies `weir diff` compares | 100 |
 //! | `WEIR_REQUIRE_KERNEL` | `1`: no privileges are a failure | |
 //!
 //! A failure names its seed: the same seed and one policy are the same case. Real frames are spoilt too where the
@@ -13,6 +14,7 @@
 
 mod case;
 mod dice;
+mod diff;
 mod judge;
 mod literal;
 mod packet;

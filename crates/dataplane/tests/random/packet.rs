@@ -248,6 +248,9 @@ fn options(dice: &mut Dice, protocols: &Protocols, focus: &Focus, frame: &mut Ve
     let end = (header.offset + header.length).max(from).min(frame.len());
     let length = usize::from(options.from) + bytes.len();
     frame.splice(from..end, bytes);
+    if frame.len() < header.offset + usize::from(definition.fixed) {
+        return;
+    }
     // Some field says how long the header is now: the one that makes it so is found by trying.
     let fixed = usize::from(definition.fixed);
     if header.offset + fixed > frame.len() {

@@ -1,0 +1,82 @@
+//! What becomes of one frame in one policy, by the evaluator.
+
+use super::Settings;
+use super::compare::same_limit;
+use crate::eval::{Evaluator, LiveElement};
+use crate::ir::Verdict;
+use crate::policy::{Action, Policy, SetPart};
+use std::collections::HashMap;
+
+/// What becomes of a frame while all limits let it go on.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Fate {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The statement that decides; `None` for the default.
+    pub by: Option<usize>,
+    /// The limits that it meets on its way.
+    pub limits: Vec<usize>,
+    /// Statements, the deciding one not among them, that count it.
+    counted: Vec<usize>,
+}
+
+/// Values that are in live sets, by part.
+pub(super) type Live = HashMap<SetPart, Vec<Vec<u128>>>;
+
+/// A policy whose limits let everything pass.
+pub(super) struct Judge<'p> {
+    policy: &'p Policy,
+    open: Policy,
+}
+
+impl<'p> Judge<'p> {
+    /// For a policy.
+    pub(super) fn new(policy: &'p Policy) -> Self {
+        let mut open = policy.clone();
+        for statement in &mut open.statements {
+            if let Action::Limit(limit) = &mut statement.action {
+                // Packets that cost nothing find every bucket full.
+                limit.interval = 0;
+            }
+        }
+        Self { policy, open }
+    }
+
+    /// Judges a frame.
+    pub(super) fn fate(&self, frame: &[u8], live: &Live) -> Fate {
+        let mut evaluator = Evaluator::new(&self.open);
+        for (part, keys) in live {
+            let element = |key: &Vec<u128>| LiveElement {
+                ranges: key.iter().map(|&value| (value, value)).collect(),
+                expires: None,
+            };
+            evaluator.live.insert(*part, keys.iter().map(element).collect());
+        }
+        let outcome = evaluator.judge(frame);
+        let applied: Vec<usize> = (0..self.policy.statements.len())
+            .filter(|&index| evaluator.counters[index].packets > 0 && outcome.by != Some(index))
+            .collect();
+        let limit = |index: &usize| {
+            let statement = &self.policy.statements[*index];
+            matches!(statement.action, Action::Limit(_)) && !statement.shadow
+        };
+        let limits = applied.iter().copied().filter(limit).collect();
+        Fate { verdict: outcome.verdict, by: outcome.by, limits, counted: applied }
+    }
+
+    /// What must be equal for two policies to treat a packet alike.
+    pub(super) fn counts(&self, fate: &Fate, settings: &Settings) -> (Verdict, Vec<String>) {
+        let name = |&index: &usize| {
+            let statement = &self.policy.statements[index];
+            match &statement.action {
+                Action::Limit(limit) => {
+                    format!("{} {} {}", statement.name, same_limit(limit), statement.shadow)
+                }
+                _ => format!("{} {} {}", statement.name, statement.verb(), statement.shadow),
+            }
+        };
+        let met = if settings.counts { &fate.counted } else { &fate.limits };
+        let decider = fate.by.as_ref().filter(|_| settings.counts);
+        (fate.verdict, met.iter().chain(decider).map(name).collect())
+    }
+}
