@@ -40,8 +40,14 @@ pub struct Table {
 /// Keys have at most so many words: an image has three bits for the number of one.
 pub const MOST_WORDS: usize = 8;
 
-/// A range of values of so many bits as ranges of one word, or as boxes of a high and a low one: up to three.
+/// A range of values of so many bits as ranges of one word, or as boxes of a high and a low one: up to three, and
+/// none if it lies beyond them.
 pub fn boxes(bits: u8, (low, high): (u128, u128)) -> Vec<Vec<(u64, u64)>> {
+    let most = u128::MAX >> (128 - u32::from(bits));
+    if low > most {
+        return Vec::new();
+    }
+    let high = high.min(most);
     if bits <= 64 {
         return vec![vec![(low as u64, high as u64)]];
     }
