@@ -132,29 +132,38 @@ impl Space<'_> {
         self.classes.iter().position(|class| class.headers == told)
     }
 
-    /// What a function comes to for a frame, nothing having been added to live sets. Values that the frame
-    /// does not have are 0: whoever asks for them asks whether they are there, too.
-    pub fn result(&self, mut node: Node, frame: &[u8]) -> Node {
-        let reader = Reader::new(self.protocols(), frame);
-        while let Some(branch) = self.diagrams.branch(node) {
-            let value = reader.variable(self.name(branch.variable)).unwrap_or(0);
-            node = branch.ways[branch.ways.partition_point(|way| way.to < value)].node;
+    /// Whether a condition holds for a frame, nothing having been added to live sets. Bits of a header that
+    /// is not there may be any: what a class's packets are known by may speak of the header that they lack.
+    pub fn holds(&self, condition: Node, frame: &[u8]) -> bool {
+        self.any_way(condition, &Reader::new(self.protocols(), frame))
+    }
+
+    fn any_way(&self, node: Node, reader: &Reader) -> bool {
+        let Some(branch) = self.diagrams.branch(node) else { return node == Node::TRUE };
+        match reader.variable(self.name(branch.variable)) {
+            Some(value) => {
+                let way = branch.ways.partition_point(|way| way.to < value);
+                self.any_way(branch.ways[way].node, reader)
+            }
+            None => branch.ways.iter().any(|way| self.any_way(way.node, reader)),
         }
-        node
     }
 }
 
 impl Reader<'_> {
-    /// The value of a variable.
+    /// The value of a variable, if the frame says it.
     fn variable(&self, variable: &Variable) -> Option<u128> {
         match variable {
             Variable::Bits((header, region), first, width) => self.bits(*header, region, *first, *width),
-            Variable::Header(header) => self.find(*header).map(|_| 1),
+            Variable::Header(header) => Some(u128::from(self.find(*header).is_some())),
             Variable::Behind(header) => Some((self.frame.len() - self.end(*header)?) as u128),
-            Variable::Option(header, kind) => Some(self.option(*header, *kind)?.len() as u128 + 1),
+            Variable::Option(header, kind) => {
+                self.find(*header)?;
+                Some(self.option(*header, *kind).map_or(0, |value| value.len() as u128 + 1))
+            }
             Variable::FrameLen => Some(self.frame.len() as u128),
             Variable::Sum(sum) => value(self.protocols, self.frame, sum).map(shift),
-            Variable::Member(..) => None,
+            Variable::Member(..) => Some(0),
         }
     }
 }
