@@ -200,12 +200,8 @@ fn failures_of_http_are_named() {
     server.set_healthy(false);
     // Workers enough that none is late when each waits for its timeout.
     let wait = |timeout, address, path: &str| {
-        let load = HttpLoad {
-            path: path.to_owned(),
-            rate: 10,
-            timeout,
-            ..HttpLoad::new(address, SECOND / 2)
-        };
+        let load =
+            HttpLoad { path: path.to_owned(), rate: 10, timeout, ..HttpLoad::new(address, SECOND / 2) };
         load.run(host(&lab, "client")).expect("asks")
     };
     // A busy machine may be late with an answer; where none comes there is no need to wait long.
