@@ -1,24 +1,27 @@
 //! Two programs on the same frames, measured in turns.
 
 use std::time::Duration;
-use weir_kernel::bench::{BenchOptions, bench};
+use weir_kernel::bench::{BenchOptions, Harness};
 use weir_kernel::program::Program;
 use weir_kernel::run;
 
 use crate::Failure;
-use crate::spread::Spread;
+use crate::spread::{Ratio, Spread};
 
-/// How long one measurement takes.
-const AT_LEAST: Duration = Duration::from_millis(100);
+/// How long one measurement takes: so short that what disturbs one program disturbs the other as well.
+const AT_LEAST: Duration = Duration::from_millis(10);
+
+/// Measurements of each program for one round that is asked for.
+const TURNS: usize = 10;
 
 /// Nanoseconds a frame, net of an empty program.
 pub(crate) struct Beside {
     pub(crate) weir: Spread,
     pub(crate) other: Option<Spread>,
-    pub(crate) ratio: Option<Spread>,
+    pub(crate) ratio: Option<Ratio>,
 }
 
-/// Weir, the other, Weir, the other, …: what disturbs one of them a while disturbs both.
+/// Weir, the other, Weir, the other, …, on the same copies of the frames.
 pub(crate) fn measure(
     weir: &Program,
     other: Option<&Program>,
@@ -26,18 +29,16 @@ pub(crate) fn measure(
     rounds: usize,
 ) -> Result<Beside, Failure> {
     let options = BenchOptions { rounds: 1, at_least: AT_LEAST, max_frames: frames.len() };
-    let net = |program| -> Result<f64, Failure> { Ok(bench(program, frames, &options)?.net.median) };
+    let harness = Harness::new(weir, frames, &options)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        ours.push(net(weir)?);
+    for _ in 0..rounds * TURNS {
+        ours.push(harness.measure(weir)?.net());
         if let Some(other) = other {
-            theirs.push(net(other)?);
+            theirs.push(harness.measure(other)?.net());
         }
     }
-    let weir = Spread::of(ours);
-    let other = other.map(|_| Spread::of(theirs));
-    let ratio = other.map(|other| weir.over(other));
-    Ok(Beside { weir, other, ratio })
+    let ratio = other.map(|_| Ratio::of(&ours, &theirs));
+    Ok(Beside { weir: Spread::of(ours), other: other.map(|_| Spread::of(theirs)), ratio })
 }
 
 /// How many frames both drop; an error if they do not judge alike.

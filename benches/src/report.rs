@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::Failure;
-use crate::spread::Spread;
+use crate::spread::{Ratio, Spread};
 
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
@@ -31,7 +31,7 @@ pub(crate) struct BesideRow {
     pub(crate) dropped: f64,
     pub(crate) weir: Spread,
     pub(crate) c: Option<Spread>,
-    pub(crate) ratio: Option<Spread>,
+    pub(crate) ratio: Option<Ratio>,
     /// Instructions as the kernel translates them.
     pub(crate) weir_instructions: u32,
     pub(crate) c_instructions: Option<u32>,
@@ -41,11 +41,26 @@ pub(crate) struct BesideRow {
 pub(crate) struct VethRow {
     pub(crate) name: String,
     /// Dropped a second, in millions; the receiver on another CPU than the generator.
-    pub(crate) two_cpus: Option<Spread>,
+    pub(crate) two_cpus: Option<Rate>,
     /// The same with both on one CPU.
-    pub(crate) one_cpu: Spread,
+    pub(crate) one_cpu: Rate,
     /// Its program alone, in nanoseconds a packet net of an empty one, on the same frames.
     pub(crate) alone: Option<Spread>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Rate {
+    /// Millions a second.
+    pub(crate) frames: Spread,
+    /// Over what the bare drop did.
+    pub(crate) of_bare: Ratio,
+}
+
+impl Rate {
+    /// From the rates of all turns, and the bare drop's of the same turns.
+    pub(crate) fn of(rates: &[f64], bare: &[f64]) -> Self {
+        Self { frames: Spread::of(rates.to_vec()), of_bare: Ratio::of(rates, bare) }
+    }
 }
 
 #[derive(Serialize)]
@@ -66,7 +81,7 @@ pub(crate) struct RulesRow {
     /// For frames from anywhere.
     pub(crate) random: Spread,
     /// The same over what eight rules cost.
-    pub(crate) over_eight: Option<Spread>,
+    pub(crate) over_eight: Option<Ratio>,
     pub(crate) instructions: u32,
     /// Of data that the program walks.
     pub(crate) bytes: usize,
@@ -109,17 +124,11 @@ pub(crate) fn table(report: &Report) {
         report.rules.iter().for_each(rules);
     }
     if !report.veth.is_empty() {
-        println!("\n| dropped on a veth pair | two CPUs, Mpps | one CPU, Mpps | alone, ns |");
-        println!("|---|---:|---:|---:|");
-        for row in &report.veth {
-            let two = optional(row.two_cpus.map(|spread| shown(spread, 2)));
-            println!(
-                "| {} | {two} | {} | {} |",
-                row.name,
-                shown(row.one_cpu, 2),
-                optional(row.alone.map(|spread| shown(spread, 1)))
-            );
-        }
+        println!(
+            "\n| dropped on a veth pair | two CPUs, Mpps | of bare | one CPU, Mpps | of bare | alone, ns |"
+        );
+        println!("|---|---:|---:|---:|---:|---:|");
+        report.veth.iter().for_each(veth);
     }
     if !report.times.is_empty() {
         println!("\n| time | ms | of them on a CPU | goal |");
@@ -140,7 +149,7 @@ fn rules(row: &RulesRow) {
         row.name,
         shown(row.hits, 1),
         shown(row.random, 1),
-        optional(row.over_eight.map(|spread| format!("**{:.2}**", spread.middle))),
+        optional(row.over_eight.map(ratio)),
         row.instructions,
         row.bytes / 1024,
         row.compile_ms,
@@ -156,10 +165,28 @@ fn beside(row: &BesideRow) {
         row.frames,
         shown(row.weir, 1),
         optional(row.c.map(|spread| shown(spread, 1))),
-        optional(row.ratio.map(|spread| format!("**{:.2}**", spread.middle))),
+        optional(row.ratio.map(ratio)),
         row.weir_instructions,
         optional(row.c_instructions.map(|count| count.to_string())),
     );
+}
+
+fn veth(row: &VethRow) {
+    let frames = |rate: Rate| shown(rate.frames, 2);
+    let of_bare = |rate: Rate| format!("{:.3} ± {:.3}", rate.of_bare.middle, rate.of_bare.error);
+    println!(
+        "| {} | {} | {} | {} | {} | {} |",
+        row.name,
+        optional(row.two_cpus.map(frames)),
+        optional(row.two_cpus.map(of_bare)),
+        frames(row.one_cpu),
+        of_bare(row.one_cpu),
+        optional(row.alone.map(|spread| shown(spread, 1)))
+    );
+}
+
+fn ratio(ratio: Ratio) -> String {
+    format!("**{:.2}** ± {:.2}", ratio.middle, ratio.error)
 }
 
 fn shown(spread: Spread, digits: usize) -> String {

@@ -24,11 +24,27 @@ impl Spread {
         Self { middle, low: low.unwrap_or(middle), high: high.unwrap_or(middle) }
     }
 
-    /// The ratio of two figures that were taken in turns: of the middles, and at the far ends of both quartiles.
-    pub(crate) fn over(self, other: Spread) -> Self {
-        let at_least = |value: f64| value.max(0.1);
-        let middle = self.middle / at_least(other.middle);
-        Self { middle, low: self.low / at_least(other.high), high: self.high / at_least(other.low) }
+    /// The standard error of the middle of so many values, as if they lay like a bell: a quartile is then 0.674
+    /// standard deviations away, and the mean of the middle half 1.09 times less sure than the mean of all.
+    fn error(self, values: usize) -> f64 {
+        1.09 * (self.high - self.low) / (2.0 * 0.674) / (values.max(1) as f64).sqrt()
+    }
+}
+
+/// One figure over another. Both were taken in turns, and turns differ by more than the figures do: so it is their
+/// differences, turn by turn, whose middle counts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Ratio {
+    pub(crate) middle: f64,
+    /// The standard error of that.
+    pub(crate) error: f64,
+}
+
+impl Ratio {
+    pub(crate) fn of(ours: &[f64], theirs: &[f64]) -> Self {
+        let differences = Spread::of(ours.iter().zip(theirs).map(|(ours, theirs)| ours - theirs).collect());
+        let one = Spread::of(theirs.to_vec()).middle.max(0.1);
+        Self { middle: 1.0 + differences.middle / one, error: differences.error(ours.len()) / one }
     }
 }
 
@@ -43,9 +59,17 @@ mod tests {
     }
 
     #[test]
-    fn ratios_of_middles_and_far_ends() {
-        let ours = Spread { middle: 6.0, low: 5.0, high: 8.0 };
-        let theirs = Spread { middle: 3.0, low: 2.0, high: 5.0 };
-        assert_eq!(ours.over(theirs), Spread { middle: 2.0, low: 1.0, high: 4.0 });
+    fn four_times_the_values_halve_the_error() {
+        let spread = Spread { middle: 1.0, low: 0.9, high: 1.1 };
+        assert!((spread.error(100) - 0.0162).abs() < 0.0001);
+        assert!((spread.error(400) - 0.0081).abs() < 0.0001);
+    }
+
+    #[test]
+    fn what_disturbs_both_does_not_count() {
+        let theirs = [5.0, 9.0, 5.0, 20.0, 5.0, 5.0, 7.0, 5.0];
+        let ours = theirs.map(|figure| figure + 1.0);
+        let ratio = Ratio::of(&ours, &theirs);
+        assert_eq!((ratio.middle, ratio.error), (1.0 + 1.0 / 5.5, 0.0));
     }
 }

@@ -7,7 +7,8 @@
 mod generator;
 mod peers;
 
-use std::time::Instant;
+use std::fs::File;
+use std::io::{Read, Seek};
 use weir_dataplane::{Instance, Policy, Request};
 use weir_kernel::attach::{self, Attachment, Hook};
 use weir_kernel::bench::{BenchOptions, bench};
@@ -20,13 +21,19 @@ use weir_lab::{End, Host, HostSpec, Link, Topology};
 use crate::Failure;
 use crate::cases::TEN;
 use crate::frames;
-use crate::report::{Report, VethRow};
+use crate::report::{Rate, Report, VethRow};
 use crate::spread::Spread;
 use generator::Generator;
 use peers::{Absent, Peer};
 
-/// Frames of one measurement: some tenths of a second.
-const BURST: u32 = 2_000_000;
+/// Frames of one measurement: some milliseconds, so that what disturbs a filter disturbs the others of its turn.
+const BURST: u32 = 100_000;
+
+/// Turns for one round of the other cases: differences of a hundredth want many.
+const TURNS: usize = 20;
+
+/// Millions of frames a second: of each pair, in each turn.
+type Rates = Vec<Vec<f64>>;
 
 /// Different frames for the programs alone.
 const ALONE: usize = 4_096;
@@ -65,9 +72,9 @@ struct Pair<'a> {
     name: &'static str,
     host: &'a Host,
     sender: u32,
+    /// `/proc/net/dev` of the filter's namespace, whoever reads it.
+    counters: File,
     running: Option<Running>,
-    one_cpu: Vec<f64>,
-    two_cpus: Vec<f64>,
 }
 
 pub(crate) fn measure(report: &mut Report, rounds: usize) -> Result<(), Failure> {
@@ -79,8 +86,8 @@ pub(crate) fn measure(report: &mut Report, rounds: usize) -> Result<(), Failure>
         match start(host, *filter)? {
             Ok(running) => {
                 let sender = source.interface(&format!("to{index}"))?.index;
-                let (one_cpu, two_cpus) = (Vec::new(), Vec::new());
-                pairs.push(Pair { name, host, sender, running: Some(running), one_cpu, two_cpus });
+                let counters = host.run(|| File::open("/proc/thread-self/net/dev"))??;
+                pairs.push(Pair { name, host, sender, counters, running: Some(running) });
             }
             Err(Absent(why)) => report.absent.push(format!("{name}: {why}")),
         }
@@ -89,13 +96,17 @@ pub(crate) fn measure(report: &mut Report, rounds: usize) -> Result<(), Failure>
     for pair in &pairs {
         pair.check()?;
     }
-    rounds_of(&mut pairs, source, &generator, rounds, |pair| &mut pair.one_cpu)?;
-    match threads(&pairs) {
-        Ok(()) => rounds_of(&mut pairs, source, &generator, rounds, |pair| &mut pair.two_cpus)?,
-        Err(why) => report.absent.push(format!("the veth pairs on two CPUs: {why}")),
-    }
-    for pair in pairs {
-        report.veth.push(pair.row()?);
+    let one_cpu = rounds_of(&pairs, source, &generator, rounds)?;
+    let two_cpus = match threads(&pairs) {
+        Ok(()) => Some(rounds_of(&pairs, source, &generator, rounds)?),
+        Err(why) => {
+            report.absent.push(format!("the veth pairs on two CPUs: {why}"));
+            None
+        }
+    };
+    for (index, pair) in pairs.into_iter().enumerate() {
+        let rate = |rates: &Rates| Rate::of(&rates[index], &rates[0]);
+        report.veth.push(pair.row(rate(&one_cpu), two_cpus.as_ref().map(rate))?);
     }
     Ok(())
 }
@@ -114,7 +125,10 @@ fn start(host: &Host, filter: Filter) -> Result<Result<Running, Absent>, Failure
     let answer = host.run(|| match filter {
         Filter::Bare => bare().map(Ok),
         Filter::Weir(instance, policy) => weir(instance, policy).map(Ok),
-        Filter::Peer(peer) => Ok(peer.start(INTERFACE).map(|()| Running::Peer(peer))),
+        Filter::Peer(peer) => {
+            peer.stop(INTERFACE);
+            Ok(peer.start(INTERFACE).map(|()| Running::Peer(peer)))
+        }
     });
     answer?.map_err(Failure::from)
 }
@@ -130,6 +144,8 @@ fn bare() -> Result<Running, String> {
 fn weir(instance: &str, policy: &str) -> Result<Running, String> {
     let mut request = Request::new(Policy::new("bench.weir", policy), &[INTERFACE]);
     request.instance = instance;
+    // A run that was killed may have left it behind; its namespace is gone.
+    let _ = weir_dataplane::unload(instance);
     let (instance, _) = Instance::load(&request).map_err(told)?;
     Ok(Running::Weir(Some(instance)))
 }
@@ -142,21 +158,25 @@ fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// Every pair in turn, again and again.
-fn rounds_of<'a>(
-    pairs: &mut [Pair<'a>],
+/// Every pair in turn, again and again; each turn begins with another one, so that none is always behind the same.
+fn rounds_of(
+    pairs: &[Pair<'_>],
     source: &Host,
     generator: &Generator,
     rounds: usize,
-    into: for<'b> fn(&'b mut Pair<'a>) -> &'b mut Vec<f64>,
-) -> Result<(), Failure> {
-    for _ in 0..rounds {
-        for pair in &mut *pairs {
-            let rate = pair.burst(source, generator)?;
-            into(pair).push(rate);
+) -> Result<Rates, Failure> {
+    let rates = source.run(|| -> Result<Rates, String> {
+        peers::pin_this_thread()?;
+        let mut rates = vec![Vec::new(); pairs.len()];
+        for turn in 0..rounds * TURNS {
+            for index in 0..pairs.len() {
+                let index = (turn + index) % pairs.len();
+                rates[index].push(pairs[index].burst(generator)?);
+            }
         }
-    }
-    Ok(())
+        Ok(rates)
+    })??;
+    Ok(rates)
 }
 
 /// Moves every receiver to a kernel thread on the last CPU; the sender stays on the first.
@@ -170,24 +190,21 @@ fn threads(pairs: &[Pair<'_>]) -> Result<(), String> {
 
 impl Pair<'_> {
     /// Millions of frames that the filter received a second; all of them are dropped, which [`Pair::check`] has seen.
-    fn burst(&self, source: &Host, generator: &Generator) -> Result<f64, Failure> {
+    /// On a thread of the source's namespace.
+    fn burst(&self, generator: &Generator) -> Result<f64, String> {
         let before = self.received()?;
-        let sender = self.sender;
-        let seconds = source.run(|| -> Result<f64, String> {
-            peers::pin_this_thread()?;
-            let start = Instant::now();
-            generator.send(sender, BURST).map_err(told)?;
-            Ok(start.elapsed().as_secs_f64())
-        })??;
+        let each = generator.send(self.sender, BURST).map_err(told)?;
         let received = self.received()? - before;
-        Ok(received as f64 / seconds / 1e6)
+        Ok(received as f64 / f64::from(BURST) / each.as_secs_f64() / 1e6)
     }
 
-    fn received(&self) -> Result<u64, Failure> {
-        let text = self.host.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))??;
+    fn received(&self) -> Result<u64, String> {
+        let mut text = String::new();
+        let mut counters = &self.counters;
+        counters.rewind().and_then(|()| counters.read_to_string(&mut text)).map_err(told)?;
         let line = text.lines().find_map(|line| line.trim_start().strip_prefix(INTERFACE)?.strip_prefix(':'));
         let packets = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        packets.ok_or_else(|| "the interface is not in /proc/net/dev".into())
+        packets.ok_or_else(|| "the interface is not in /proc/net/dev".to_owned())
     }
 
     /// The program that sits on the interface.
@@ -215,7 +232,7 @@ impl Pair<'_> {
         Ok(())
     }
 
-    fn row(mut self) -> Result<VethRow, Failure> {
+    fn row(mut self, one_cpu: Rate, two_cpus: Option<Rate>) -> Result<VethRow, Failure> {
         let program = self.program()?;
         let measured = bench(&program, &frames(ALONE), &BenchOptions::default());
         let alone = measured.map(|measured| Spread {
@@ -225,13 +242,7 @@ impl Pair<'_> {
         });
         let running = self.running.take();
         self.host.run(|| drop(running))?;
-        let two_cpus = (!self.two_cpus.is_empty()).then(|| Spread::of(std::mem::take(&mut self.two_cpus)));
-        Ok(VethRow {
-            name: self.name.to_owned(),
-            two_cpus,
-            one_cpu: Spread::of(std::mem::take(&mut self.one_cpu)),
-            alone: alone.ok(),
-        })
+        Ok(VethRow { name: self.name.to_owned(), two_cpus, one_cpu, alone: alone.ok() })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The sender: live frames, each from another source.
 
+use std::time::Duration;
 use weir_bpf::asm::Assembler;
 use weir_bpf::helpers;
 use weir_bpf::insn::{AluOp, Cond, Insn, MapId, Reg, Size, Width};
@@ -45,8 +46,8 @@ impl Generator {
         Ok(Self(load::load(&elf(send(), vec![number]), Options::default())?))
     }
 
-    /// Sends so many frames out of an interface of the calling thread's namespace.
-    pub(super) fn send(&self, ingress: u32, count: u32) -> Result<(), KernelError> {
+    /// Sends so many frames out of an interface of the calling thread's namespace. How long each took.
+    pub(super) fn send(&self, ingress: u32, count: u32) -> Result<Duration, KernelError> {
         let program = self.0.program(SEND).expect("loaded under its name");
         let frame = packet(0x7f00_0001, 1).build();
         run::live(program, &LiveRun { frame: &frame, repeat: count, batch: 0, ingress })

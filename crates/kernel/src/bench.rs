@@ -100,33 +100,74 @@ pub enum BenchError {
     Kernel(#[from] KernelError),
 }
 
-/// Measures a program on frames, in their order, round and round.
-///
-/// The program runs for real: its counters count, its buckets empty.
+/// Frames, and the feeder that puts them before programs.
+pub struct Harness {
+    feeder: Feeder,
+    frames: usize,
+    left_out: usize,
+    repeat: u32,
+}
+
+/// One measurement, in nanoseconds a frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// The harness in front of the program.
+    pub raw: f64,
+    /// The harness in front of an empty program, just before.
+    pub baseline: f64,
+}
+
+impl Sample {
+    /// What the program takes.
+    pub fn net(self) -> f64 {
+        self.raw - self.baseline
+    }
+}
+
+impl Harness {
+    /// For this program, and for others of its kind that may be measured beside it on the same copies of the frames.
+    pub fn new<F: AsRef<[u8]>>(
+        program: &Program,
+        frames: &[F],
+        options: &BenchOptions,
+    ) -> Result<Self, BenchError> {
+        let chosen = choose(frames, options.max_frames);
+        if chosen.is_empty() {
+            return Err(BenchError::NoFrames);
+        }
+        let feeder = Feeder::new(program, &chosen)?;
+        let repeat = repeats(&feeder, program, chosen.len(), options.at_least)?;
+        Ok(Self { feeder, frames: chosen.len(), left_out: frames.len() - chosen.len(), repeat })
+    }
+
+    /// Measures a program once, on the frames in their order, round and round.
+    ///
+    /// The program runs for real: its counters count, its buckets empty. It must agree with the one that the harness
+    /// was made for on multi-buffer frames.
+    pub fn measure(&self, program: &Program) -> Result<Sample, BenchError> {
+        let baseline = self.feeder.measure(self.feeder.empty(), self.repeat)?;
+        Ok(Sample { raw: self.feeder.measure(program, self.repeat)?, baseline })
+    }
+}
+
+/// Measures a program on frames several times.
 pub fn bench<F: AsRef<[u8]>>(
     program: &Program,
     frames: &[F],
     options: &BenchOptions,
 ) -> Result<Measured, BenchError> {
-    let chosen = choose(frames, options.max_frames);
-    if chosen.is_empty() {
-        return Err(BenchError::NoFrames);
-    }
-    let feeder = Feeder::new(program, &chosen)?;
-    let repeat = repeats(&feeder, program, chosen.len(), options.at_least)?;
-    let (mut raw, mut baseline) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds.max(1) {
-        baseline.push(feeder.measure(feeder.empty(), repeat)?);
-        raw.push(feeder.measure(program, repeat)?);
-    }
-    let net = raw.iter().zip(&baseline).map(|(raw, baseline)| raw - baseline).collect();
+    let harness = Harness::new(program, frames, options)?;
+    let samples: Result<Vec<Sample>, BenchError> =
+        (0..options.rounds.max(1)).map(|_| harness.measure(program)).collect();
+    let samples = samples?;
+    let spread = |of: fn(&Sample) -> f64| Spread::of(samples.iter().map(of).collect());
     Ok(Measured {
-        raw: Spread::of(raw),
-        baseline: Spread::of(baseline),
-        net: Spread::of(net),
-        frames: chosen.len(),
-        left_out: frames.len() - chosen.len(),
-        repeat,
+        raw: spread(|sample| sample.raw),
+        baseline: spread(|sample| sample.baseline),
+        net: spread(|sample| sample.net()),
+        frames: harness.frames,
+        left_out: harness.left_out,
+        repeat: harness.repeat,
     })
 }
 

@@ -13,14 +13,14 @@ use super::emit::Emitter;
 use super::isel::{Isel, Place};
 use super::machine::{Kind, physical};
 use crate::ir::{self, Program, Rule, TableDecl, TableRef, Target, Value, Verdict};
-use crate::table::image::{COUNT, COUNT_BITS, KIND, LIST, NODE, PLACE, RESULT, RowLayout, SINGLE, WORD};
-use crate::table::{Image, Row, Table};
+use crate::table::Image;
+use crate::table::image::{COUNT, COUNT_BITS, KIND, NODE, PLACE, RESULT, RowLayout, SINGLE, WORD};
 use regalloc2::{Operand, VReg};
 use weir_bpf::asm::Label;
 use weir_bpf::insn::{AluOp, Cond, Insn, MapId, Reg, Size, Width};
 use weir_bpf::map::{MapDef, MapType};
 
-/// Larger images are kept for what nothing else can hold.
+/// All images together; offsets in them stay far below the 2 GiB of an immediate.
 const MOST_BYTES: usize = 256 << 20;
 
 /// The data section of all images.
@@ -60,7 +60,7 @@ pub(super) fn maps(program: &Program, map: MapId) -> Result<(MapDef, Vec<TableMa
         bytes.extend(image.bytes);
         let rows = image.most_rows.max(LEAST_ROWS);
         // The longest list fits behind every place that the program takes for one.
-        let spare = (rows * RowLayout::of(&decl.table.words).bytes) as usize;
+        let spare = (rows * image.layout.bytes) as usize;
         bytes.resize((bytes.len() + spare).next_multiple_of(NODE as usize), 0);
         tables.push(TableMap {
             map,
@@ -78,12 +78,8 @@ pub(super) fn maps(program: &Program, map: MapId) -> Result<(MapDef, Vec<TableMa
 
 /// The image of a table whose results are what the code looks for.
 fn image(decl: &TableDecl) -> Option<Image> {
-    let with_result = |row: &Row| Row {
-        ranges: row.ranges.clone(),
-        result: decl.rule(row.result).map_or(row.result, |rule| result(&rule)),
-    };
-    let rows = decl.table.rows.iter().map(with_result).collect();
-    Image::of(&Table { words: decl.table.words.clone(), rows }, MOST_BYTES)
+    let table = decl.table.map_results(|number| decl.rule(number).map_or(number, |rule| result(&rule)));
+    Image::of(&table, MOST_BYTES)
 }
 
 /// A walk whose key stands on the stack.
@@ -119,7 +115,7 @@ impl Isel<'_> {
 
     /// The result of the row that holds the key, 0 for none.
     fn look_up(&mut self, table: TableRef, key: &[Value]) -> VReg {
-        let words = self.program.tables[table.index()].table.words.clone();
+        let words = self.program.tables[table.index()].table.words().to_vec();
         // The verifier lets a program read what all of its numbers of words could mean.
         let room = words.len().next_power_of_two();
         let at = self.builder.reserve(8 * room as u32 + 8);
@@ -323,7 +319,6 @@ impl Emitter<'_> {
     /// Tries the rows of a list.
     fn list(&mut self, site: &WalkSite, ways: &Ways) {
         let layout = RowLayout::of(&site.words);
-        debug_assert_eq!(LIST, 1);
         self.count_field();
         self.asm.branch(Cond::Gt, Width::W64, Reg::R5, site.table.rows as i32, ways.abort);
         self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, PLACE as i32));

@@ -199,7 +199,7 @@ impl Interpreter {
             }
             Step::InTable { to, table, key, words } => {
                 self.read_key(key, words);
-                let holds = self.tables[table.index()].table.find(&self.key) != 0;
+                let holds = self.tables[table.index()].table.find_fast(&self.key) != 0;
                 self.write(to, u64::from(holds));
             }
             Step::Take { to, limit, key, words } => {

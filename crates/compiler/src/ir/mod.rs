@@ -301,7 +301,7 @@ pub struct TableDecl {
 impl TableDecl {
     /// What the first row that holds the key does.
     pub fn find(&self, key: &[u64]) -> Option<Rule> {
-        self.rule(self.table.find(key))
+        self.rule(self.table.find_fast(key))
     }
 
     /// What a row with this result does.

@@ -11,7 +11,7 @@ use super::{
     SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use crate::source::{SourceId, Span};
-use crate::table::{Row, Table};
+use crate::table::Table;
 use scan::Scan;
 use std::collections::HashMap;
 use std::fmt;
@@ -119,7 +119,7 @@ impl Parser {
             self.program().limits.push(decl);
         } else if let Some(index) = scan.entity("table") {
             expect_next(index, self.program().tables.len(), "table")?;
-            let table = Table { words: words(scan)?, rows: Vec::new() };
+            let table = Table::new(words(scan)?);
             self.program().tables.push(TableDecl { table, rules: Vec::new() });
         } else if scan.eat_word("row") {
             let decl = self.program().tables.last_mut().ok_or("a row stands behind its table")?;
@@ -246,8 +246,11 @@ fn set(scan: &mut Scan<'_>) -> Expected<SetDecl> {
 fn row(scan: &mut Scan<'_>, decl: &mut TableDecl) -> Expected<()> {
     scan.expect("[")?;
     let ranges = scan.list("]", range)?;
+    if ranges.len() != decl.table.words().len() {
+        return Err(format!("{} ranges for a key of {} words", ranges.len(), decl.table.words().len()).into());
+    }
     let Some(verdict) = lookup(scan, &VERDICTS) else {
-        decl.table.rows.push(Row { ranges, result: 1 });
+        decl.table.push(&ranges, 1);
         return Ok(());
     };
     scan.expect("by")?;
@@ -259,7 +262,7 @@ fn row(scan: &mut Scan<'_>, decl: &mut TableDecl) -> Expected<()> {
         decl.rules.push(rule);
         decl.rules.len() - 1
     });
-    decl.table.rows.push(Row { ranges, result: index as u32 + 1 });
+    decl.table.push(&ranges, index as u32 + 1);
     Ok(())
 }
 

@@ -63,8 +63,8 @@ impl Program {
             writeln!(f, " {:?} max {}", limit.words, limit.max)?;
         }
         for (index, decl) in self.tables.iter().enumerate() {
-            writeln!(f, "table{index} {:?}", decl.table.words)?;
-            for row in &decl.table.rows {
+            writeln!(f, "table{index} {:?}", decl.table.words())?;
+            for row in decl.table.rows() {
                 let ranges: Vec<_> =
                     row.ranges.iter().map(|&(low, high)| Range(low, high).to_string()).collect();
                 let ranges = ranges.join(", ");

@@ -6,7 +6,7 @@ use super::shape::{Bit, Env};
 use crate::ir::{BinaryOp, Block, Relation, Rule, TableDecl, TableRef, Terminator, Type, Value, Verdict};
 use crate::plan::{Chain, ClassId, Presence, Run, SHORTEST_RUN, Step, Word, base_terms, simplify};
 use crate::policy::{Action, HeaderRef, KeyPart, Limit, LimitUnit, Pred, Statement};
-use crate::table::{Row, Table};
+use crate::table::Table;
 use std::collections::{BTreeSet, HashMap};
 
 impl Lower<'_> {
@@ -63,7 +63,7 @@ impl Lower<'_> {
 
     /// Statements that are matched as one.
     fn run(&mut self, run: &Run, env: &Env, next: Block) {
-        let first = run.table.rows.first().map_or(0, |row| row.result as usize - 1);
+        let first = run.table.rows().next().map_or(0, |row| row.result as usize - 1);
         self.at(self.policy.statements[first].span);
         let key = run.words.iter().map(|word| self.word(word, env)).collect();
         let table = self.table(&run.table);
@@ -89,22 +89,24 @@ impl Lower<'_> {
 
     /// A table whose results are statements; classes with the same one share it.
     fn table(&mut self, table: &Table) -> TableRef {
-        let (mut decl, mut numbers) = (TableDecl::default(), HashMap::new());
-        decl.table.words = table.words.clone();
-        for row in &table.rows {
-            let result = *numbers.entry(row.result).or_insert_with(|| {
-                decl.rules.push(self.rule(row.result as usize - 1));
-                decl.rules.len() as u32
-            });
-            decl.table.rows.push(Row { ranges: row.ranges.clone(), result });
-        }
-        self.shared_table(decl)
+        let (mut rules, mut numbers) = (Vec::new(), HashMap::new());
+        let table = table.map_results(|statement| {
+            *numbers.entry(statement).or_insert_with(|| {
+                rules.push(self.rule(statement as usize - 1));
+                rules.len() as u32
+            })
+        });
+        let decl = TableDecl { table, rules };
+        self.shared_table(decl).expect("the planner makes runs of what can be cut apart")
     }
 
-    /// A table, which may be there already.
-    pub(super) fn shared_table(&mut self, decl: TableDecl) -> TableRef {
+    /// A table, which may be there already; `None` if its rows cannot be cut apart.
+    pub(super) fn shared_table(&mut self, decl: TableDecl) -> Option<TableRef> {
         let known = self.b.program().tables.iter().position(|known| *known == decl);
-        known.map_or_else(|| self.b.table(decl), |index| TableRef(index as u32))
+        match known {
+            Some(index) => Some(TableRef(index as u32)),
+            None => decl.table.parts().then(|| self.b.table(decl)),
+        }
     }
 
     fn rule(&self, index: usize) -> Rule {

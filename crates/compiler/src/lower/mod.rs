@@ -156,22 +156,16 @@ impl<'a> Lower<'a> {
         for (set, homes) in self.plan.sets.iter().enumerate() {
             for (part, home) in homes.iter().enumerate() {
                 let name = SetPart { set: set as u32, part: part as u32 };
-                match home {
-                    SetHome::Table => self.declare_table(name),
-                    home if home.is_map() => self.declare_set(name, *home),
-                    _ => {}
+                if home.is_map() {
+                    self.declare_set(name, *home);
                 }
             }
         }
-        self.assign_slots();
-    }
-
-    fn declare_table(&mut self, name: SetPart) {
-        let part = &self.policy.sets[name.set as usize].parts[name.part as usize];
-        if let Some(table) = crate::plan::table(part) {
-            let id = self.b.table(TableDecl { table, rules: Vec::new() });
-            self.table_refs.insert(name, id);
+        for (name, table) in &self.plan.set_tables {
+            let id = self.b.table(TableDecl { table: table.clone(), rules: Vec::new() });
+            self.table_refs.insert(*name, id);
         }
+        self.assign_slots();
     }
 
     fn declare_set(&mut self, name: SetPart, home: SetHome) {
@@ -195,7 +189,7 @@ impl<'a> Lower<'a> {
         let words = match part.widths.as_slice() {
             // Tries want whole bytes; a narrower value fills up from the top with zeros.
             [width @ ..=64] => vec![padded(*width)],
-            widths => widths.iter().flat_map(|&w| scalar_widths(w)).collect(),
+            widths => widths.iter().copied().flat_map(crate::table::words).collect(),
         };
         let expires = set.live.is_some();
         let decl = SetDecl { name: format!("{}{family}", set.name), kind, words, expires, max };
@@ -265,15 +259,6 @@ impl<'a> Lower<'a> {
             }
         };
         self.b.at_line(line);
-    }
-}
-
-/// The widths of the scalars that a value takes in a key.
-pub fn scalar_widths(width: u8) -> Vec<u8> {
-    match width {
-        0..=64 => vec![width],
-        // The high half of a 9- to 15-byte value is narrower than the low one.
-        _ => vec![width - 64, 64],
     }
 }
 

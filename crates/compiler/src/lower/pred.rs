@@ -8,7 +8,7 @@ use crate::ir::{BinaryOp, Relation as IrRelation, TableDecl, Target, Type, Value
 use crate::plan::{TREE, base_terms, is_optional, width};
 use crate::policy::{Compare, Pred, Relation, Term};
 use crate::syntax::ast::ArithmeticOp;
-use crate::table::{Row, Table, boxes};
+use crate::table::Table;
 use std::collections::BTreeSet;
 
 /// Where terms get their values: from what travels along, or from the header being parsed.
@@ -65,11 +65,7 @@ impl Lower<'_> {
                 let mut key = Vec::new();
                 for (term, width) in terms.iter().zip(widths) {
                     let scalars = self.value(term, values);
-                    if *width > 64 {
-                        let high = scalars.high.unwrap_or_else(|| self.b.constant(0));
-                        key.push(high);
-                    }
-                    key.push(self.narrowed(scalars.low, (*width).min(64)));
+                    self.key_words(scalars, *width, &mut key);
                 }
                 let held = match self.table_refs.get(part) {
                     Some(table) => self.b.in_table(*table, &key),
@@ -90,20 +86,22 @@ impl Lower<'_> {
         other: Target,
     ) {
         let bits = width(&self.policy.protocols, term);
-        let rows = ranges.iter().flat_map(|range| boxes(bits, *range));
-        let rows = rows.map(|ranges| Row { ranges, result: 1 }).collect();
-        let table = Table { words: super::scalar_widths(bits), rows };
-        if !table.parts() {
+        let table = Table::of_elements(&[bits], ranges.iter().map(std::slice::from_ref));
+        let Some(table) = self.shared_table(TableDecl { table, rules: Vec::new() }) else {
             return self.in_ranges(scalars, ranges, then, other);
-        }
-        let table = self.shared_table(TableDecl { table, rules: Vec::new() });
-        let low = self.narrowed(scalars.low, bits.min(64));
-        let key: Vec<Value> = match bits {
-            0..=64 => vec![low],
-            _ => vec![scalars.high.unwrap_or_else(|| self.b.constant(0)), low],
         };
+        let mut key = Vec::new();
+        self.key_words(scalars, bits, &mut key);
         let held = self.b.in_table(table, &key);
         self.b.branch(held, then, other);
+    }
+
+    /// The words of a key that a value of so many bits takes ([`crate::table::words`]).
+    fn key_words(&mut self, scalars: Scalars, bits: u8, key: &mut Vec<Value>) {
+        if bits > 64 {
+            key.push(scalars.high.unwrap_or_else(|| self.b.constant(0)));
+        }
+        key.push(self.narrowed(scalars.low, bits.min(64)));
     }
 
     /// Conditions one after the other: `early` is where the first that decides leads, `late` where

@@ -6,7 +6,8 @@
 //! * the packet classes: sets of headers that a packet can have. Statements are compiled once
 //!   for each class, where presence is known and whatever asks for an absent header vanishes,
 //! * which statements are decided before that, while the packet is still parsed ([`chains`]),
-//! * where each set lives: in the code as a comparison tree, or in a map ([`sets`]).
+//! * which neighbouring statements are matched as one ([`tables`]),
+//! * where each set lives: in the code as a comparison tree, in a table, or in a map ([`sets`]).
 //!
 //! How statements are matched is decided here and nowhere else.
 //!
@@ -28,12 +29,13 @@ pub use cost::pred_cost;
 pub use demand::{Demand, base_terms, headers_asked, is_optional, width};
 pub use graph::{Edge, Goto, Graph, State, StateId};
 pub use overlap::{Ways, warnings, ways};
-pub use sets::{SetHome, TREE, ranges_to_prefixes, table};
+pub use sets::{SetHome, TREE, ranges_to_prefixes};
 pub use simplify::{Presence, simplify};
 pub use tables::{Chain, Run, SHORTEST_RUN, Step, Word};
 
-use crate::policy::{HeaderRef, Policy, Pred};
-use std::collections::BTreeSet;
+use crate::policy::{HeaderRef, Policy, Pred, SetPart};
+use crate::table::Table;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Index into [`Plan::classes`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -65,6 +67,8 @@ pub struct Plan {
     pub late: BTreeSet<(ClassId, usize)>,
     /// Where each part of each set lives: `[set][part]`.
     pub sets: Vec<Vec<SetHome>>,
+    /// The sets that live in tables.
+    pub set_tables: BTreeMap<SetPart, Table>,
     /// Estimated size of all chains, in comparisons.
     pub cost: u64,
 }
@@ -85,7 +89,7 @@ const CLASS_BUDGET: usize = 96;
 
 /// Plans a program for a policy; `None` if its protocols can follow each other in too many ways.
 pub fn plan(policy: &Policy) -> Option<Plan> {
-    let sets = sets::homes(policy);
+    let (sets, set_tables) = sets::homes(policy);
     let conditions: Vec<Pred> =
         policy.statements.iter().map(|s| sets::inline(policy, &sets, &s.when)).collect();
     let demand = demand::demand(policy, &conditions);
@@ -101,8 +105,8 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
         let chains::Found { early, late, cost } =
             chains::find(policy, &graph, &static_headers, &conditions, &classes);
         let fits = cost <= CHAIN_BUDGET;
-        let (demand, sets) = (demand.clone(), sets.clone());
-        last = Some(Plan { demand, static_headers, graph, classes, early, late, sets, cost });
+        let (demand, sets, set_tables) = (demand.clone(), sets.clone(), set_tables.clone());
+        last = Some(Plan { demand, static_headers, graph, classes, early, late, sets, set_tables, cost });
         if fits {
             break;
         }

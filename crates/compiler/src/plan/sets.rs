@@ -6,7 +6,8 @@
 //! change while running.
 
 use crate::policy::{Part, Policy, Pred, Set, SetPart, Term};
-use crate::table::{MOST_WORDS, Row, Table, boxes};
+use crate::table::{MOST_WORDS, Table, words};
+use std::collections::BTreeMap;
 
 /// Up to this many values, ranges or prefixes are a tree in the code. A longer one would be faster still up to some
 /// hundred, but the kernel's verifier knows in each of its leaves what range the value is in, and goes through what
@@ -43,11 +44,31 @@ impl SetHome {
     }
 }
 
-/// Chooses a home for every part of every set.
-pub(super) fn homes(policy: &Policy) -> Vec<Vec<SetHome>> {
-    policy.sets.iter().map(|set| set.parts.iter().map(|part| home(set, part)).collect()).collect()
+/// Where each part of each set lives: `[set][part]`.
+pub(super) type Homes = Vec<Vec<SetHome>>;
+
+/// Chooses a home for every part of every set, and makes the tables of those that live in one.
+pub(super) fn homes(policy: &Policy) -> (Homes, BTreeMap<SetPart, Table>) {
+    let (mut homes, mut tables) = (Homes::new(), BTreeMap::new());
+    for (number, set) in (0..).zip(&policy.sets) {
+        let mut of_parts = Vec::new();
+        for (nth, part) in (0..).zip(&set.parts) {
+            let table = if wants_table(set, part) { table(part) } else { None };
+            of_parts.push(if table.is_some() { SetHome::Table } else { home(set, part) });
+            tables.extend(table.map(|table| (SetPart { set: number, part: nth }, table)));
+        }
+        homes.push(of_parts);
+    }
+    (homes, tables)
 }
 
+/// Sets that do not change and are too large for the code.
+fn wants_table(set: &Set, part: &Part) -> bool {
+    let most = if part.widths.len() == 1 { TREE } else { CHAIN };
+    set.live.is_none() && part.elements.len() > most
+}
+
+/// The home of a part that is no table.
 fn home(set: &Set, part: &Part) -> SetHome {
     let single_values = part.elements.iter().flatten().all(|(low, high)| low == high);
     let address = part.widths.len() == 1 && matches!(part.widths[0], 32 | 128);
@@ -58,32 +79,17 @@ fn home(set: &Set, part: &Part) -> SetHome {
         (true, _) => SetHome::Hash,
         (false, 1) if part.elements.len() <= TREE => SetHome::Tree,
         (false, 2..) if part.elements.len() <= CHAIN => SetHome::Chain,
-        (false, _) if table(part).is_some_and(|table| table.parts()) => SetHome::Table,
         (false, _) if single_values => SetHome::Hash,
         (false, 1) => SetHome::Lpm,
         (false, _) => SetHome::Chain,
     }
 }
 
-/// A part of a set as a table, if its elements have few enough words.
-pub fn table(part: &Part) -> Option<Table> {
-    let words: Vec<u8> = part.widths.iter().flat_map(|&width| crate::lower::scalar_widths(width)).collect();
-    if words.len() > MOST_WORDS {
-        return None;
-    }
-    let rows = part.elements.iter().flat_map(|element| element_boxes(&part.widths, element));
-    Some(Table { words, rows: rows.map(|ranges| Row { ranges, result: 1 }).collect() })
-}
-
-/// An element as boxes of words.
-fn element_boxes(widths: &[u8], element: &[(u128, u128)]) -> Vec<Vec<(u64, u64)>> {
-    let mut all: Vec<Vec<(u64, u64)>> = vec![Vec::new()];
-    for (width, range) in widths.iter().zip(element) {
-        let more = boxes(*width, *range);
-        let with = |start: &Vec<(u64, u64)>, end: &Vec<(u64, u64)>| [start.as_slice(), end].concat();
-        all = all.iter().flat_map(|start| more.iter().map(move |end| with(start, end))).collect();
-    }
-    all
+/// A part of a set as a table, if keys have enough words and its elements can be cut apart.
+fn table(part: &Part) -> Option<Table> {
+    let words = part.widths.iter().copied().flat_map(words).count();
+    let table = || Table::of_elements(&part.widths, part.elements.iter().map(Vec::as_slice));
+    (words <= MOST_WORDS).then(table).filter(Table::parts)
 }
 
 /// Tuple sets that can be neither hashed nor, being too many, compared one by one.

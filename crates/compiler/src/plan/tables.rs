@@ -8,7 +8,7 @@
 use super::cost::pred_cost;
 use super::demand::{base_terms, is_optional, width};
 use crate::policy::{Action, Compare, HeaderRef, Policy, Pred, Protocols, Relation, Term};
-use crate::table::{MOST_WORDS, Row, Table, boxes};
+use crate::table::{MOST_WORDS, Range, Table, boxes};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Shorter runs are a chain: a table costs a packet about as much as this many comparisons that fail (20 ns
@@ -50,7 +50,7 @@ pub struct Run {
 }
 
 /// A range for each word that a box asks.
-type Cell = BTreeMap<Word, (u64, u64)>;
+type Cell = BTreeMap<Word, Range>;
 
 /// What a condition is made of, where it can be boxes.
 struct Boxes<'a> {
@@ -158,13 +158,15 @@ impl Piece {
         let range = |cell: &Cell, word: &Word, bits: u8| {
             cell.get(word).copied().unwrap_or((0, u64::MAX >> (64 - bits)))
         };
-        let row = |index: usize, cell: &Cell| Row {
-            ranges: words.iter().zip(&bits).map(|(word, bits)| range(cell, word, *bits)).collect(),
-            result: index as u32 + 1,
-        };
-        let cells = self.statements.iter().flat_map(|(index, cells)| cells.iter().map(|cell| (*index, cell)));
-        let rows = cells.map(|(index, cell)| row(index, cell)).collect();
-        Some(Run { words, table: Table { words: bits, rows } })
+        let mut table = Table::new(bits.clone());
+        for (index, cells) in &self.statements {
+            for cell in cells {
+                let ranges: Vec<_> =
+                    words.iter().zip(&bits).map(|(word, bits)| range(cell, word, *bits)).collect();
+                table.push(&ranges, *index as u32 + 1);
+            }
+        }
+        Some(Run { words, table })
     }
 }
 
@@ -283,11 +285,11 @@ impl Boxes<'_> {
         let bits = width(self.protocols, term);
         let (high, low) = (Word::High(term.clone()), Word::Low(term.clone()));
         let words = if bits <= 64 { vec![low] } else { vec![high, low] };
-        let asked = |(word, range): (&Word, (u64, u64))| {
+        let asked = |(word, range): (&Word, Range)| {
             let whole = range == (0, u64::MAX >> (64 - word.bits(self.protocols)));
             (!whole).then(|| (word.clone(), range))
         };
-        let cell = |ranges: Vec<(u64, u64)>| words.iter().zip(ranges).filter_map(asked).collect();
+        let cell = |ranges: Vec<Range>| words.iter().zip(ranges).filter_map(asked).collect();
         boxes(bits, range).into_iter().map(cell).collect()
     }
 }

@@ -8,15 +8,15 @@
 //! A row that covers the cell hides all rows behind it.
 
 use super::image::MOST_ROWS;
-use super::{Row, Table};
+use super::{Range, Table};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A cell of the tree.
 #[derive(Debug)]
 pub(super) enum Node {
     /// Cut along a word: `(word - base) >> shift` is the number of the part, the last child for all others.
-    Inner { word: usize, base: u64, shift: u8, children: Vec<Rc<Node>> },
+    Inner { word: usize, base: u64, shift: u8, children: Vec<Arc<Node>> },
     /// Rows by index, in their order.
     Rows(Vec<u32>),
 }
@@ -39,9 +39,21 @@ const COPIES: usize = 24;
 /// No way is longer.
 const MOST_LEVELS: u32 = 12;
 
+impl Node {
+    /// The first of its rows that holds the key.
+    pub(super) fn find(&self, table: &Table, key: &[u64]) -> Option<u32> {
+        match self {
+            Node::Inner { word, base, shift, children } => {
+                let part = key[*word].wrapping_sub(*base) >> shift;
+                children[part.min(children.len() as u64 - 1) as usize].find(table, key)
+            }
+            Node::Rows(rows) => rows.iter().copied().find(|row| table.row(*row as usize).holds(key)),
+        }
+    }
+}
+
 pub(super) struct Cutter<'a> {
-    rows: &'a [Row],
-    words: &'a [u8],
+    table: &'a Table,
     /// How many more rows may be written.
     left: usize,
 }
@@ -55,25 +67,28 @@ struct Cut {
     cost: f64,
 }
 
-type Cell = Vec<(u64, u64)>;
+type Cell = Vec<Range>;
 
 impl<'a> Cutter<'a> {
     pub(super) fn new(table: &'a Table) -> Self {
-        Self { rows: &table.rows, words: &table.words, left: 4096 + COPIES * table.rows.len() }
+        Self { table, left: 4096 + COPIES * table.len() }
     }
 
     /// The tree of some rows; `None` where they overlap in so many ways that no cuts part them.
     pub(super) fn cut(mut self, rows: Vec<u32>) -> Option<Node> {
-        let cell: Cell = self.words.iter().map(|bits| (0, u64::MAX >> (64 - bits))).collect();
+        let cell: Cell = self.table.words().iter().map(|bits| (0, u64::MAX >> (64 - bits))).collect();
         let rows = self.visible(rows, &cell);
         self.node(rows, &cell, 0)
+    }
+
+    fn ranges(&self, row: u32) -> &'a [Range] {
+        self.table.row(row as usize).ranges
     }
 
     /// Rows up to the first that covers the cell.
     fn visible(&self, mut rows: Vec<u32>, cell: &Cell) -> Vec<u32> {
         let covers = |row: &u32| {
-            let ranges = &self.rows[*row as usize].ranges;
-            ranges.iter().zip(cell).all(|(range, cell)| range.0 <= cell.0 && range.1 >= cell.1)
+            self.ranges(*row).iter().zip(cell).all(|(range, cell)| range.0 <= cell.0 && range.1 >= cell.1)
         };
         if let Some(last) = rows.iter().position(covers) {
             rows.truncate(last + 1);
@@ -99,7 +114,7 @@ impl<'a> Cutter<'a> {
     fn inner(&mut self, rows: &[u32], cell: &Cell, cut: &Cut, level: u32) -> Option<Node> {
         let mut parts: Vec<Vec<u32>> = vec![Vec::new(); cut.parts + 1];
         for row in rows {
-            let (low, high) = self.rows[*row as usize].ranges[cut.word];
+            let (low, high) = self.ranges(*row)[cut.word];
             if low < cut.base || cut.number(high) >= cut.parts {
                 parts[cut.parts].push(*row);
             }
@@ -109,8 +124,8 @@ impl<'a> Cutter<'a> {
                 (first..=last).for_each(|part| parts[part].push(*row));
             }
         }
-        let mut children: Vec<Rc<Node>> = Vec::with_capacity(parts.len());
-        let mut shared: HashMap<Vec<u32>, Rc<Node>> = HashMap::new();
+        let mut children: Vec<Arc<Node>> = Vec::with_capacity(parts.len());
+        let mut shared: HashMap<Vec<u32>, Arc<Node>> = HashMap::new();
         for (number, rows) in parts.into_iter().enumerate() {
             let mut inside = cell.clone();
             if number < cut.parts {
@@ -119,7 +134,7 @@ impl<'a> Cutter<'a> {
             let rows = self.visible(rows, &inside);
             // Rows that all cover the part along this word make the same of it wherever it lies.
             let alike = rows.iter().all(|row| {
-                let range = self.rows[*row as usize].ranges[cut.word];
+                let range = self.ranges(*row)[cut.word];
                 number < cut.parts && range.0 <= inside[cut.word].0 && range.1 >= inside[cut.word].1
             });
             if let Some(node) = alike.then(|| shared.get(&rows)).flatten() {
@@ -127,7 +142,7 @@ impl<'a> Cutter<'a> {
                 continue;
             }
             // Outside lie two ranges; a cut there finds again where.
-            let node = Rc::new(self.node(rows.clone(), &inside, level + 1)?);
+            let node = Arc::new(self.node(rows.clone(), &inside, level + 1)?);
             if alike {
                 shared.insert(rows, node.clone());
             }
@@ -138,7 +153,7 @@ impl<'a> Cutter<'a> {
 
     /// The cut that leaves the fewest rows to try.
     fn best(&self, rows: &[u32], cell: &Cell) -> Option<Cut> {
-        let cuts = (0..self.words.len()).filter_map(|word| self.along(word, rows, cell[word]));
+        let cuts = (0..self.table.words().len()).filter_map(|word| self.along(word, rows, cell[word]));
         let best = cuts.min_by(|a, b| a.cost.total_cmp(&b.cost))?;
         (best.cost + LEVEL < rows.len() as f64 || rows.len() > MOST_ROWS && best.cost < rows.len() as f64)
             .then_some(best)
@@ -146,7 +161,7 @@ impl<'a> Cutter<'a> {
 
     /// The best cut along a word.
     fn along(&self, word: usize, rows: &[u32], cell: (u64, u64)) -> Option<Cut> {
-        let ranges = rows.iter().map(|row| self.rows[*row as usize].ranges[word]);
+        let ranges = rows.iter().map(|row| self.ranges(*row)[word]);
         // Rows meet the cell but may reach beyond it.
         let inside = ranges.map(|(low, high)| (low.max(cell.0), high.min(cell.1)));
         let mut ranges: Vec<(u64, u64)> = inside.filter(|range| *range != cell).collect();

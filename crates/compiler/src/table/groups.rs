@@ -18,11 +18,11 @@ const TELLS: [u32; 2] = [8, 2];
 
 /// The rows of each tree, in their order; trees are in the order of their first rows.
 pub(super) fn groups(table: &Table) -> Vec<Vec<u32>> {
-    let mut left: Vec<u32> = (0..table.rows.len() as u32).collect();
+    let mut left: Vec<u32> = (0..table.len() as u32).collect();
     let mut groups: Vec<Vec<u32>> = Vec::new();
     for bits in TELLS {
         while left.len() > FEW && groups.len() + 1 < MOST_TREES {
-            let words = (0..table.words.len()).map(|word| told(table, &left, word, bits));
+            let words = (0..table.words().len()).map(|word| told(table, &left, word, bits));
             let Some((gain, group)) = words.max_by_key(|(gain, _)| *gain) else { break };
             if gain <= FEW.max(left.len() / 8) {
                 break;
@@ -42,11 +42,11 @@ pub(super) fn groups(table: &Table) -> Vec<Vec<u32>> {
 
 /// The rows that tell of a word, and how many of them a cut along it spares a packet on average.
 fn told(table: &Table, rows: &[u32], word: usize, bits: u32) -> (usize, Vec<u32>) {
-    let width = u32::from(table.words[word]);
+    let width = u32::from(table.words()[word]);
     let mut alike: HashMap<(u64, u64), usize> = HashMap::new();
     let mut group = Vec::new();
     for row in rows {
-        let (low, high) = table.rows[*row as usize].ranges[word];
+        let (low, high) = table.row(*row as usize).ranges[word];
         if width >= bits && high - low <= u64::MAX >> (64 - width) >> bits {
             *alike.entry((low, high)).or_default() += 1;
             group.push(*row);

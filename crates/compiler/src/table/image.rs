@@ -30,9 +30,9 @@
 //! elsewhere and then exchanging its parent, so that each packet sees all of a change or nothing.
 
 use super::Table;
-use super::cuts::{Cutter, Node};
-use super::groups::groups;
+use super::cuts::Node;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Kinds of nodes, in bits 6 and 7 of `meta`.
 pub const INNER: u64 = 0;
@@ -99,25 +99,22 @@ pub struct Image {
     pub levels: u32,
     /// Rows of the longest list.
     pub most_rows: u32,
+    /// Of a row.
+    pub layout: RowLayout,
 }
 
 impl Image {
-    /// Cuts a table; `None` if it takes more than `most` bytes, whatever is cut.
+    /// Writes a table; `None` if its rows cannot be cut apart, or take more than `most` bytes.
     pub fn of(table: &Table, most: usize) -> Option<Image> {
-        let groups = groups(table);
-        let trees: Vec<u32> = groups.iter().map(|rows| rows.first().copied().unwrap_or(0)).collect();
-        let mut writer = Writer {
-            table,
-            numbers: groups.len() > 1,
-            layout: RowLayout::of(&table.words),
-            most,
-            lists: HashMap::new(),
-            image: Image { bytes: vec![0; groups.len() * NODE as usize], trees, levels: 0, most_rows: 0 },
-        };
+        let trees = table.trees()?;
+        let layout = RowLayout::of(table.words());
+        let bytes = vec![0; trees.len() * NODE as usize];
+        let firsts = trees.iter().map(|tree| tree.first).collect();
+        let image = Image { bytes, trees: firsts, levels: 0, most_rows: 0, layout };
+        let mut writer = Writer { table, numbers: trees.len() > 1, most, lists: HashMap::new(), image };
         writer.results()?;
-        for (tree, rows) in groups.into_iter().enumerate() {
-            let tree_of_rows = Cutter::new(table).cut(rows)?;
-            writer.node(tree * NODE as usize, &tree_of_rows, 0)?;
+        for (nth, tree) in trees.iter().enumerate() {
+            writer.node(nth * NODE as usize, &tree.root, 0)?;
         }
         Some(writer.image)
     }
@@ -128,8 +125,8 @@ impl Image {
     }
 
     /// What a program finds for a key.
-    pub fn find(&self, words: &[u8], key: &[u64]) -> u32 {
-        let found = (0..self.trees.len()).map(|tree| self.walk(tree * NODE as usize, words, key));
+    pub fn find(&self, key: &[u64]) -> u32 {
+        let found = (0..self.trees.len()).map(|tree| self.walk(tree * NODE as usize, key));
         let first = found.filter(|result| *result > 0).min().unwrap_or(0);
         match (first, self.trees.len()) {
             (0, _) | (_, 1) => first,
@@ -137,7 +134,7 @@ impl Image {
         }
     }
 
-    fn walk(&self, root: usize, words: &[u8], key: &[u64]) -> u32 {
+    fn walk(&self, root: usize, key: &[u64]) -> u32 {
         let mut node = root;
         loop {
             let (base, meta) = (self.word(node), self.word(node + 8));
@@ -149,13 +146,13 @@ impl Image {
                     node = ((meta >> PLACE) + child) as usize * NODE as usize;
                 }
                 SINGLE => return if step == 0 { (meta >> RESULT) as u32 } else { 0 },
-                _ => return self.list(words, key, meta),
+                _ => return self.list(key, meta),
             }
         }
     }
 
-    fn list(&self, words: &[u8], key: &[u64], meta: u64) -> u32 {
-        let layout = RowLayout::of(words);
+    fn list(&self, key: &[u64], meta: u64) -> u32 {
+        let layout = &self.layout;
         let first = (meta >> PLACE) as usize * NODE as usize;
         for row in 0..(meta >> COUNT & ((1 << COUNT_BITS) - 1)) as usize {
             let at = first + row * layout.bytes as usize;
@@ -185,7 +182,6 @@ struct Writer<'a> {
     table: &'a Table,
     /// Whether rows say their number and not their result.
     numbers: bool,
-    layout: RowLayout,
     most: usize,
     /// Where lists of the same rows stand.
     lists: HashMap<Vec<u32>, usize>,
@@ -196,8 +192,8 @@ impl Writer<'_> {
     /// The list of results, with a place for no row.
     fn results(&mut self) -> Option<()> {
         if self.numbers {
-            let at = self.room(4 * (self.table.rows.len() + 1))?;
-            for (nth, row) in self.table.rows.iter().enumerate() {
+            let at = self.room(4 * (self.table.len() + 1))?;
+            for (nth, row) in self.table.rows().enumerate() {
                 let at = at + 4 * (nth + 1);
                 self.image.bytes[at..at + 4].copy_from_slice(&row.result.to_le_bytes());
             }
@@ -207,7 +203,7 @@ impl Writer<'_> {
 
     /// What a walk gives that ends at a row.
     fn result(&self, row: u32) -> u32 {
-        if self.numbers { row + 1 } else { self.table.rows[row as usize].result }
+        if self.numbers { row + 1 } else { self.table.row(row as usize).result }
     }
 
     /// Writes a node at its place; `None` if it does not fit.
@@ -224,11 +220,11 @@ impl Writer<'_> {
                 for (nth, child) in children.iter().enumerate() {
                     let to = first + nth * NODE as usize;
                     // Neighbours may share what is behind them.
-                    match written.get(&std::rc::Rc::as_ptr(child)) {
+                    match written.get(&Arc::as_ptr(child)) {
                         Some(from) => self.image.bytes.copy_within(*from..*from + NODE as usize, to),
                         None => {
                             self.node(to, child, level + 1)?;
-                            written.insert(std::rc::Rc::as_ptr(child), to);
+                            written.insert(Arc::as_ptr(child), to);
                         }
                     }
                 }
@@ -249,8 +245,8 @@ impl Writer<'_> {
     /// One row that asks of one word only whether it is in a range of a power of two.
     fn single(&self, rows: &[u32]) -> Option<(u64, u64)> {
         let [number] = rows else { return None };
-        let row = &self.table.rows[*number as usize];
-        let most = |word: usize| u64::MAX >> (64 - self.table.words[word]);
+        let row = self.table.row(*number as usize);
+        let most = |word: usize| u64::MAX >> (64 - self.table.words()[word]);
         let mut asked = row.ranges.iter().enumerate().filter(|(word, r)| **r != (0, most(*word)));
         let (word, (low, high)) = asked.next().unwrap_or((0, &row.ranges[0]));
         // A range of all 2^64 values would need a shift by 64.
@@ -266,9 +262,9 @@ impl Writer<'_> {
         let place = match self.lists.get(rows) {
             Some(place) => *place,
             None => {
-                let place = self.room(rows.len() * self.layout.bytes as usize)?;
+                let place = self.room(rows.len() * self.image.layout.bytes as usize)?;
                 for (nth, row) in rows.iter().enumerate() {
-                    self.row(place + nth * self.layout.bytes as usize, *row);
+                    self.row(place + nth * self.image.layout.bytes as usize, *row);
                 }
                 self.lists.insert(rows.to_vec(), place);
                 place
@@ -282,16 +278,16 @@ impl Writer<'_> {
 
     fn row(&mut self, at: usize, row: u32) {
         let result = self.result(row);
-        let row = &self.table.rows[row as usize];
+        let row = self.table.row(row as usize);
         let mut put = |at: usize, number: u64, size: u32| {
             let size = size as usize;
             self.image.bytes[at..at + size].copy_from_slice(&number.to_le_bytes()[..size]);
         };
-        for ((offset, size), (low, high)) in self.layout.words.iter().zip(&row.ranges) {
+        for ((offset, size), (low, high)) in self.image.layout.words.iter().zip(row.ranges) {
             put(at + *offset as usize, *low, *size);
             put(at + (offset + size) as usize, high - low, *size);
         }
-        put(at + self.layout.result as usize, u64::from(result), 4);
+        put(at + self.image.layout.result as usize, u64::from(result), 4);
     }
 
     /// Zeroed room that begins at a multiple of a node.

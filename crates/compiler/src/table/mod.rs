@@ -13,36 +13,60 @@ mod groups;
 
 pub use image::Image;
 
-/// A range for each word, both ends in it, and what a key inside all of them gives.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Row {
+use cuts::{Cutter, Node};
+use std::sync::{Arc, OnceLock};
+
+/// Rows in the order in which they are tried.
+///
+/// A copy is cheap: it shares the rows, and how they are cut.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    words: Vec<u8>,
+    /// Of all rows, one behind the other.
+    ranges: Arc<Vec<Range>>,
+    results: Arc<Vec<u32>>,
+    trees: OnceLock<Option<Arc<[Tree]>>>,
+}
+
+/// Values of a word, from the first to the last.
+pub type Range = (u64, u64);
+
+/// A range for each word, and what a key inside all of them gives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row<'t> {
     /// By word.
-    pub ranges: Vec<(u64, u64)>,
+    pub ranges: &'t [Range],
     /// Not 0, which is for keys that no row holds.
     pub result: u32,
 }
 
-impl Row {
+impl Row<'_> {
     fn holds(&self, key: &[u64]) -> bool {
         self.ranges.iter().zip(key).all(|(range, word)| (range.0..=range.1).contains(word))
     }
 }
 
-/// Rows in the order in which they are tried.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Table {
-    /// Width in bits of each word of the key, up to 64.
-    pub words: Vec<u8>,
-    /// The rows.
-    pub rows: Vec<Row>,
+/// How some of the rows are cut, and the first of them.
+#[derive(Debug)]
+struct Tree {
+    first: u32,
+    root: Node,
 }
 
 /// Keys have at most so many words: an image has three bits for the number of one.
 pub const MOST_WORDS: usize = 8;
 
+/// So few rows are tried one after the other.
+const FEW: usize = 64;
+
+/// The words of a value of so many bits: what is above 64 bits first.
+pub fn words(bits: u8) -> impl Iterator<Item = u8> {
+    bits.checked_sub(64).filter(|high| *high > 0).into_iter().chain([bits.min(64)])
+}
+
 /// A range of values of so many bits as ranges of one word, or as boxes of a high and a low one: up to three, and
 /// none if it lies beyond them.
-pub fn boxes(bits: u8, (low, high): (u128, u128)) -> Vec<Vec<(u64, u64)>> {
+pub fn boxes(bits: u8, (low, high): (u128, u128)) -> Vec<Vec<Range>> {
     let most = u128::MAX >> (128 - u32::from(bits));
     if low > most {
         return Vec::new();
@@ -73,16 +97,112 @@ pub fn boxes(bits: u8, (low, high): (u128, u128)) -> Vec<Vec<(u64, u64)>> {
 }
 
 impl Table {
-    /// Whether the rows can be cut apart, so that there is an [`Image`].
-    pub fn parts(&self) -> bool {
-        groups::groups(self).into_iter().all(|rows| cuts::Cutter::new(self).cut(rows).is_some())
+    /// Without rows; the width in bits of each word of the key, up to 64.
+    pub fn new(words: Vec<u8>) -> Self {
+        Self { words, ..Self::default() }
+    }
+
+    /// What holds tuples of values that lie in the ranges of one of the elements, with 1 as the result. Values have
+    /// these widths in bits; one of more than 64 is two words of the key.
+    pub fn of_elements<'e>(widths: &[u8], elements: impl IntoIterator<Item = &'e [(u128, u128)]>) -> Self {
+        let mut table = Self::new(widths.iter().copied().flat_map(words).collect());
+        let mut ranges = Vec::new();
+        for element in elements {
+            table.push_element(widths, element, &mut ranges);
+        }
+        table
+    }
+
+    /// One row for each way to choose a box of each value.
+    fn push_element(&mut self, widths: &[u8], element: &[(u128, u128)], ranges: &mut Vec<Range>) {
+        let Some((width, rest)) = widths.split_first() else {
+            return self.push(ranges, 1);
+        };
+        for of_value in boxes(*width, element[0]) {
+            let before = ranges.len();
+            ranges.extend(of_value);
+            self.push_element(rest, &element[1..], ranges);
+            ranges.truncate(before);
+        }
+    }
+
+    /// Adds a row behind the others. One range for each word.
+    pub fn push(&mut self, ranges: &[Range], result: u32) {
+        assert_eq!(ranges.len(), self.words.len(), "a range for each word");
+        Arc::make_mut(&mut self.ranges).extend(ranges);
+        Arc::make_mut(&mut self.results).push(result);
+        self.trees.take();
+    }
+
+    /// The same rows with other results.
+    pub fn map_results(&self, result: impl FnMut(u32) -> u32) -> Self {
+        Self { results: Arc::new(self.results.iter().copied().map(result).collect()), ..self.clone() }
+    }
+
+    /// Width in bits of each word of the key.
+    pub fn words(&self) -> &[u8] {
+        &self.words
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.results.len()
+    }
+
+    /// Whether no key is in it.
+    pub fn is_empty(&self) -> bool {
+        self.results.is_empty()
+    }
+
+    /// A row by its number, from 0.
+    pub fn row(&self, number: usize) -> Row<'_> {
+        let first = number * self.words.len();
+        Row { ranges: &self.ranges[first..first + self.words.len()], result: self.results[number] }
+    }
+
+    /// All rows in their order.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..self.len()).map(|number| self.row(number))
     }
 
     /// The result of the first row that holds the key; 0 if none does.
     pub fn find(&self, key: &[u64]) -> u32 {
-        self.rows.iter().find(|row| row.holds(key)).map_or(0, |row| row.result)
+        self.rows().find(|row| row.holds(key)).map_or(0, |row| row.result)
+    }
+
+    /// The same, by the trees if there are many rows.
+    pub fn find_fast(&self, key: &[u64]) -> u32 {
+        let Some(trees) = self.trees().filter(|_| self.len() > FEW) else { return self.find(key) };
+        let first = trees.iter().filter_map(|tree| tree.root.find(self, key)).min();
+        first.map_or(0, |number| self.results[number as usize])
+    }
+
+    /// Whether the rows can be cut apart, so that there is an [`Image`].
+    pub fn parts(&self) -> bool {
+        self.trees().is_some()
+    }
+
+    /// How they are cut; found once.
+    fn trees(&self) -> Option<&[Tree]> {
+        let trees =
+            self.trees.get_or_init(|| groups::groups(self).into_iter().map(|rows| self.tree(rows)).collect());
+        trees.as_deref()
+    }
+
+    fn tree(&self, rows: Vec<u32>) -> Option<Tree> {
+        let first = rows.first().copied().unwrap_or(0);
+        Some(Tree { first, root: Cutter::new(self).cut(rows)? })
     }
 }
+
+impl PartialEq for Table {
+    /// Words, rows and results; the trees follow from them.
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words && self.results == other.results && self.ranges == other.ranges
+    }
+}
+
+impl Eq for Table {}
 
 #[cfg(test)]
 mod tests;

@@ -31,22 +31,23 @@ fn tables() -> impl Strategy<Value = Table> {
         };
         let ranges: Vec<_> = words.iter().map(|bits| range(*bits)).collect();
         let rows = prop::collection::vec((ranges, 1..1000u32), 0..120);
-        rows.prop_map(move |rows| Table {
-            words: words.clone(),
-            rows: rows.into_iter().map(|(ranges, result)| Row { ranges, result }).collect(),
+        rows.prop_map(move |rows| {
+            let mut table = Table::new(words.clone());
+            rows.iter().for_each(|(ranges, result)| table.push(ranges, *result));
+            table
         })
     })
 }
 
 /// Keys at and beside the ends of rows, and others.
 fn keys(table: &Table, random: &[u64]) -> Vec<Vec<u64>> {
-    let most = |word: usize| u64::MAX >> (64 - table.words[word]);
+    let most = |word: usize| u64::MAX >> (64 - table.words()[word]);
     let mut keys = Vec::new();
     for (nth, value) in random.iter().enumerate() {
-        let key = (0..table.words.len()).map(|word| {
+        let key = (0..table.words().len()).map(|word| {
             let of = value.rotate_left(word as u32 * 13);
-            let range =
-                table.rows.get((of % 251) as usize % table.rows.len().max(1)).map(|row| row.ranges[word]);
+            let number = (of % 251) as usize % table.len().max(1);
+            let range = (!table.is_empty()).then(|| table.row(number).ranges[word]);
             let (low, high) = range.unwrap_or((0, 0));
             let value = match (of >> 8) % 6 {
                 0 => low,
@@ -69,7 +70,8 @@ proptest! {
         // Rows that overlap too much have no image; the planner keeps them as a chain.
         if let Some(image) = Image::of(&table, 1 << 24) {
             for key in keys(&table, &random) {
-                prop_assert_eq!(image.find(&table.words, &key), table.find(&key), "{:?}", key);
+                prop_assert_eq!(image.find(&key), table.find(&key), "{:?}", key);
+                prop_assert_eq!(table.find_fast(&key), table.find(&key), "{:?}", key);
             }
         }
     }
@@ -82,16 +84,28 @@ fn ten_thousand_prefixes_take_two_steps() {
         seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         seed >> 32
     };
-    let row = |_| {
+    let mut table = Table::new(vec![32]);
+    for _ in 0..10_000 {
         let (value, length) = (random(), 16 + random() % 17);
         let low_bits = (1 << (32 - length)) - 1;
-        Row { ranges: vec![(value & !low_bits, value | low_bits)], result: 1 + random() as u32 % 7 }
-    };
-    let table = Table { words: vec![32], rows: (0..10_000).map(row).collect() };
+        table.push(&[(value & !low_bits, value | low_bits)], 1 + random() as u32 % 7);
+    }
     let image = Image::of(&table, 1 << 24).unwrap();
     assert!(image.levels <= 3 && image.bytes.len() < 2 << 20, "{} {}", image.levels, image.bytes.len());
     for _ in 0..100_000 {
         let key = [random()];
-        assert_eq!(image.find(&table.words, &key), table.find(&key));
+        assert_eq!(image.find(&key), table.find(&key));
     }
+}
+
+#[test]
+fn other_results_and_more_rows() {
+    let mut table = Table::new(vec![16]);
+    (0..200).for_each(|number| table.push(&[(number, number)], 1));
+    assert_eq!(table.find_fast(&[7]), 1);
+    let doubled = table.map_results(|result| 2 * result);
+    assert_eq!((doubled.find_fast(&[7]), table.find_fast(&[7])), (2, 1));
+    // What was cut before knows nothing of a new row.
+    table.push(&[(500, 600)], 3);
+    assert_eq!((table.find_fast(&[555]), doubled.find_fast(&[555])), (3, 0));
 }

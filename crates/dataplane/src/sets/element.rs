@@ -4,7 +4,7 @@ use super::meta::{PartMeta, SetMeta, type_of};
 use crate::Error;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use weir_compiler::diagnostic::Diagnostics;
-use weir_compiler::lower::{scalar_widths, scalars};
+use weir_compiler::lower::scalars;
 use weir_compiler::plan::ranges_to_prefixes;
 use weir_compiler::policy::ValueType;
 use weir_compiler::source::Sources;
@@ -175,7 +175,7 @@ fn plural(count: usize) -> &'static str {
 pub(crate) fn hash_text(set: &SetMeta, part: &PartMeta, key: &[u8]) -> String {
     let mut scalars = hash_scalars(&part.words, key).into_iter();
     let values = part.widths.iter().map(|&width| {
-        let parts = scalar_widths(width).len();
+        let parts = weir_compiler::table::words(width).count();
         scalars.by_ref().take(parts).fold(0u128, |value, scalar| value << 64 | u128::from(scalar))
     });
     let text: Vec<String> =

@@ -180,7 +180,7 @@ fn tables(policy: &Policy, plan: &Plan) -> Vec<TableFact> {
 }
 
 fn table(policy: &Policy, run: &Run) -> TableFact {
-    let numbers: Vec<usize> = run.table.rows.iter().map(|row| row.result as usize - 1).collect();
+    let numbers: Vec<usize> = run.table.rows().map(|row| row.result as usize - 1).collect();
     let name = |number: Option<&usize>| number.map_or("", |&index| &policy.statements[index].name).to_owned();
     TableFact {
         first: name(numbers.first()),

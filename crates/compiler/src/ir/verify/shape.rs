@@ -37,12 +37,12 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
 }
 
 fn check_table(program: &Program, decl: &TableDecl, errors: &mut Errors) {
-    let (at, words) = (Location::Program, &decl.table.words);
+    let (at, words) = (Location::Program, decl.table.words());
     let fine = words.len() <= MOST_WORDS && words.iter().all(|bits| (1..=64).contains(bits));
     errors.require(fine, at, || format!("a table of words {words:?}"));
     let inside = |((low, high), bits): (&(u64, u64), &u8)| low <= high && *high <= Type::Int(*bits).max();
-    for row in &decl.table.rows {
-        let whole = row.ranges.len() == words.len() && row.ranges.iter().zip(words).all(inside);
+    for row in decl.table.rows() {
+        let whole = row.ranges.iter().zip(words).all(inside);
         let known = decl.rule(row.result).is_some() || decl.rules.is_empty() && row.result == 1;
         errors.require(whole && known, at, || format!("a row that does not fit its table: {row:?}"));
     }
@@ -170,7 +170,7 @@ impl Types<'_> {
                 errors.require(most < 64, at, || format!("a shift by up to {most}"));
             }
             Op::InTable { table, key } => {
-                self.check_key(key, &self.program.tables[table.index()].table.words, at, errors)
+                self.check_key(key, &self.program.tables[table.index()].table.words(), at, errors)
             }
             Op::InSet { set, key } => self.check_key(key, &self.program.sets[set.index()].words, at, errors),
             Op::Take { limit, key, .. } => {
@@ -199,7 +199,7 @@ impl Types<'_> {
                 check_cases(cases, at, errors);
             }
             Terminator::Match { table, key, .. } => {
-                self.check_key(key, &self.program.tables[table.index()].table.words, at, errors);
+                self.check_key(key, &self.program.tables[table.index()].table.words(), at, errors);
             }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
