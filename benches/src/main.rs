@@ -1,7 +1,7 @@
 //! Weir beside C, beside an empty program and beside other filters.
 //!
-//! `cargo run --release -p weir-benches -- [--json] [--rounds N] [CASE…]`, as root; `--list` names the cases, and a
-//! name's beginning chooses all that begin so. See `docs/benchmarks.md`.
+//! `cargo run --release -p weir-benches -- [--json] [--rounds N] [--without PASS]… [CASE…]`, as root; `--list` names
+//! the cases, and a name's beginning chooses all that begin so. See `docs/benchmarks.md`.
 
 mod beside;
 mod cases;
@@ -35,6 +35,8 @@ struct Arguments {
     json: bool,
     list: bool,
     rounds: usize,
+    /// Passes of the compiler that are left out, to see what they earn.
+    without: Vec<String>,
     cases: Vec<String>,
 }
 
@@ -49,16 +51,21 @@ fn main() -> ExitCode {
 }
 
 fn arguments() -> Result<Arguments, Failure> {
-    let mut found = Arguments { json: false, list: false, rounds: ROUNDS, cases: Vec::new() };
+    let mut found =
+        Arguments { json: false, list: false, rounds: ROUNDS, without: Vec::new(), cases: Vec::new() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--json" => found.json = true,
             "--list" => found.list = true,
             "--rounds" => found.rounds = words.next().ok_or("--rounds wants a number")?.parse()?,
+            "--without" => found.without.push(words.next().ok_or("--without wants the name of a pass")?),
             option if option.starts_with('-') => return Err(format!("there is no option `{option}`").into()),
             _ => found.cases.push(word),
         }
+    }
+    if let Some(pass) = found.without.iter().find(|name| weir_compiler::passes::pass(name).is_none()) {
+        return Err(format!("there is no pass `{pass}`").into());
     }
     let unknown = found.cases.iter().find(|word| !names().any(|name| name.starts_with(word.as_str())));
     match unknown {
@@ -89,7 +96,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if report.clang.is_none() {
         report.absent.push("the C programs: there is no `clang`, and $CLANG names none".to_owned());
     }
-    let options = Options::new(weir_kernel::probe::target(), Hook::Xdp);
+    let options = Options {
+        without: arguments.without.clone(),
+        ..Options::new(weir_kernel::probe::target(), Hook::Xdp)
+    };
     for (name, make) in CASES.iter().filter(|(name, _)| wanted(name)) {
         report::progress(name);
         let row = beside(&make(name), &options, report.clang.is_some(), arguments.rounds)?;

@@ -1,13 +1,14 @@
 //! Switches: a balanced tree of comparisons, since eBPF has no jump tables.
 //!
 //! Ranges that touch and lead to the same place are one. Where some cases are cold and few are not, those few
-//! are asked for first. Inner nodes halve the ranges; a leaf is a chain of equalities, or the comparisons of
+//! are asked for first. Three or more small values that lead to the same place are bits of one number, so that
+//! only one jump has to be guessed for all of them. Inner nodes halve the ranges; a leaf is a chain of equalities, or the comparisons of
 //! one range that its path leaves open. A switch is one instruction to the register allocator, whatever its
 //! size, and becomes jumps in emission.
 
 use super::emit::Emitter;
 use weir_bpf::asm::Label;
-use weir_bpf::insn::{Cond, Insn, Operand, Reg, Width};
+use weir_bpf::insn::{AluOp, Cond, Insn, Operand, Reg, Width};
 
 /// A range, both ends in it, and the edge that it leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +31,8 @@ enum To {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     If(Cond, u64, To),
+    /// The value is the number of a bit that is set.
+    In(u64, u32),
     Goto(u32),
 }
 
@@ -39,10 +42,15 @@ pub(super) struct Tree {
     steps: Vec<Step>,
     default: u32,
     width: Width,
+    /// The largest value.
+    most: u64,
 }
 
 /// Up to so many single values are compared one by one.
 const CHAIN: usize = 4;
+
+/// So many values with the same target are asked for at once.
+const BITS: u32 = 3;
 
 /// Up to so many single values that are not cold are asked for before the others.
 const FIRST: usize = 2;
@@ -50,34 +58,38 @@ const FIRST: usize = 2;
 impl Tree {
     /// `bits` is the value's width; `short` says that comparisons of 32 bits are there.
     pub(super) fn new(cases: Vec<Case>, default: u32, bits: u8, short: bool) -> Tree {
-        let mut tree = Tree {
-            steps: Vec::new(),
-            default,
-            width: if bits <= 32 && short { Width::W32 } else { Width::W64 },
-        };
         let most = u64::MAX >> (64 - bits.clamp(1, 64));
+        let width = if bits <= 32 && short { Width::W32 } else { Width::W64 };
+        let mut tree = Tree { steps: Vec::new(), default, width, most };
         let cases = merged(cases, default, most);
         let is_first = |case: &Case| !case.cold && case.low == case.high;
-        let (first, rest): (Vec<Case>, Vec<Case>) = cases.iter().partition(|case| is_first(case));
-        if rest.is_empty() || first.len() > FIRST {
-            tree.node(&cases, 0, most);
-        } else {
-            first.iter().for_each(|case| tree.test(Cond::Eq, case.low, case.edge));
-            tree.node(&rest, 0, most);
+        let (first, mut rest): (Vec<Case>, Vec<Case>) = cases.iter().partition(|case| is_first(case));
+        match rest.is_empty() || first.len() > FIRST {
+            true => rest = cases,
+            false => first.iter().for_each(|case| tree.test(Cond::Eq, case.low, case.edge)),
         }
+        if let Some((bits, edge)) = most_bits(&rest) {
+            tree.steps.push(Step::In(bits, edge));
+            rest.retain(|case| case.edge != edge || case.high >= u64::from(u64::BITS));
+        }
+        tree.node(&rest, 0, most);
         tree
     }
 
-    /// Whether some constant fits no immediate.
+    /// Whether some step needs a register of its own: for bits, or a constant that fits no immediate.
     pub(super) fn needs_temporary(&self) -> bool {
         let mut steps = self.steps.iter();
-        steps.any(|step| matches!(step, Step::If(_, constant, _) if self.immediate(*constant).is_none()))
+        steps.any(|step| match step {
+            Step::If(_, constant, _) => self.immediate(*constant).is_none(),
+            Step::In(..) => true,
+            Step::Goto(_) => false,
+        })
     }
 
     /// The edges that are taken for some value.
     pub(super) fn edges(&self) -> impl Iterator<Item = u32> + '_ {
         self.steps.iter().filter_map(|step| match step {
-            Step::If(_, _, To::Edge(edge)) | Step::Goto(edge) => Some(*edge),
+            Step::If(_, _, To::Edge(edge)) | Step::In(_, edge) | Step::Goto(edge) => Some(*edge),
             Step::If(..) => None,
         })
     }
@@ -133,6 +145,16 @@ impl Tree {
     }
 }
 
+/// Of the cases below 64, the edge that most single values or ranges lead to, and their values as bits.
+fn most_bits(cases: &[Case]) -> Option<(u64, u32)> {
+    let small = || cases.iter().filter(|case| case.high < u64::from(u64::BITS));
+    let count = |edge: u32| small().filter(|case| case.edge == edge).count() as u32;
+    let edge = small().map(|case| case.edge).max_by_key(|edge| (count(*edge), std::cmp::Reverse(*edge)))?;
+    let bits = |case: &Case| u64::MAX >> (63 - (case.high - case.low)) << case.low;
+    let all = small().filter(|case| case.edge == edge).fold(0, |all, case| all | bits(case));
+    (count(edge) >= BITS).then_some((all, edge))
+}
+
 /// Sorted, without what leads to the default or cannot be, neighbours joined.
 fn merged(mut cases: Vec<Case>, default: u32, most: u64) -> Vec<Case> {
     cases.retain(|case| case.edge != default && case.low <= most);
@@ -184,10 +206,24 @@ impl Emitter<'_> {
                     let operand = self.switch_constant(tree, constant, temporary);
                     self.asm.branch(cond, tree.width, value, operand, label);
                 }
+                Step::In(bits, edge) => self.bits(tree, bits, value, temporary, edges[edge as usize]),
                 Step::Goto(edge) if nth == last && falls(edge) => {}
                 Step::Goto(edge) => self.asm.jump(edges[edge as usize]),
             }
         }
+    }
+
+    /// Jumps if the bit of the value's number is set.
+    fn bits(&mut self, tree: &Tree, bits: u64, value: Reg, temporary: Option<Reg>, to: Label) {
+        let temporary = temporary.expect("the tree asked for one");
+        let beyond = self.asm.label();
+        if tree.most >= u64::from(u64::BITS) {
+            self.asm.branch(Cond::Gt, tree.width, value, (u64::BITS - 1) as i32, beyond);
+        }
+        self.asm.emit(Insn::load_constant(temporary, bits));
+        self.asm.emit(Insn::alu(AluOp::Rsh, temporary, value));
+        self.asm.branch(Cond::Set, Width::W64, temporary, 1, to);
+        self.asm.bind(beyond);
     }
 
     fn switch_constant(&mut self, tree: &Tree, constant: u64, temporary: Option<Reg>) -> Operand {

@@ -166,12 +166,12 @@ impl<'j> Lists<'j> {
 
     fn outcome(&self, at: usize) -> Outcome {
         let statement = &self.joint.policy.statements[at];
-        match statement.action {
-            Action::Verdict(verdict) if !statement.shadow => {
+        match statement.decides() {
+            Some(verdict) => {
                 let by = self.joint.same[at] as u32;
                 Outcome { meets: self.name_of_decider(at), end: Some((verdict, by)) }
             }
-            _ => Outcome { meets: vec![self.called[at]], end: None },
+            None => Outcome { meets: vec![self.called[at]], end: None },
         }
     }
 

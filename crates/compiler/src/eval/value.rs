@@ -4,7 +4,6 @@ use super::walk::Header;
 use crate::policy::{
     Compare, FieldRef, HeaderRef, Options, Place, Pred, Protocols, Relation, SetPart, SliceRef, Term,
 };
-use crate::syntax::ast::ArithmeticOp;
 
 /// `count` bits (at most 128) from bit `first` on, as a number; `None` if they are not all inside.
 pub fn bits(bytes: &[u8], first: usize, count: u32) -> Option<u128> {
@@ -60,15 +59,7 @@ impl<'a> Scope<'a> {
             Term::Field(field) => self.field(*field),
             Term::Slice(slice) => self.slice(*slice),
             Term::Truth(pred) => Some(u128::from(self.holds(pred))),
-            Term::Binary(op, a, b) => {
-                let (a, b) = (self.term(a)?, self.term(b)?);
-                Some(match op {
-                    ArithmeticOp::Add => a.wrapping_add(b),
-                    ArithmeticOp::Sub => a.wrapping_sub(b),
-                    ArithmeticOp::Mul => a.wrapping_mul(b),
-                    ArithmeticOp::And => a & b,
-                })
-            }
+            Term::Binary(op, a, b) => Some(op.apply(self.term(a)?, self.term(b)?)),
         }
     }
 

@@ -201,7 +201,7 @@ impl Verdict {
 }
 
 /// How a block ends.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum Terminator {
     /// Goes on elsewhere.

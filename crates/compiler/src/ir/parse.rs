@@ -247,7 +247,7 @@ fn row(scan: &mut Scan<'_>, decl: &mut TableDecl) -> Expected<()> {
     scan.expect("[")?;
     let ranges = scan.list("]", range)?;
     if ranges.len() != decl.table.words().len() {
-        return Err(format!("{} ranges for a key of {} words", ranges.len(), decl.table.words().len()).into());
+        return Err(format!("{} ranges for a key of {} words", ranges.len(), decl.table.words().len()));
     }
     let Some(verdict) = lookup(scan, &VERDICTS) else {
         decl.table.push(&ranges, 1);

@@ -111,10 +111,7 @@ impl Lower<'_> {
 
     fn rule(&self, index: usize) -> Rule {
         let statement = &self.policy.statements[index];
-        let verdict = match statement.action {
-            Action::Verdict(verdict) => verdict,
-            _ => self.policy.default_verdict(),
-        };
+        let verdict = statement.decides().expect("a run is of statements that decide");
         Rule { verdict, by: self.statement_ids[index], counter: self.slots[&statement.name] }
     }
 

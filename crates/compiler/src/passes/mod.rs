@@ -5,6 +5,7 @@
 //! program's size; none recurses. In debug builds the verifier runs after each pass that changed
 //! something.
 
+mod alike;
 mod bounds;
 mod cse;
 mod dead;
@@ -37,6 +38,7 @@ const MERGE: Pass = Pass { name: "merge", run: merge::merge };
 const DEAD: Pass = Pass { name: "dead", run: dead::dead };
 const REBASE: Pass = Pass { name: "rebase", run: rebase::rebase };
 const CSE: Pass = Pass { name: "cse", run: cse::cse };
+const ALIKE: Pass = Pass { name: "alike", run: alike::alike };
 const BOUNDS: Pass = Pass { name: "bounds", run: bounds::bounds };
 const DUPLICATE: Pass = Pass { name: "duplicate", run: duplicate::duplicate };
 const SWITCHES: Pass = Pass { name: "switches", run: switches::switches };
@@ -44,11 +46,11 @@ const SINK: Pass = Pass { name: "sink", run: sink::sink };
 const LAYOUT: Pass = Pass { name: "layout", run: layout::layout };
 
 /// All passes, each once.
-pub const PASSES: [Pass; 11] =
-    [FOLD, THREAD, MERGE, DEAD, REBASE, CSE, BOUNDS, DUPLICATE, SWITCHES, SINK, LAYOUT];
+pub const PASSES: [Pass; 12] =
+    [FOLD, THREAD, MERGE, DEAD, REBASE, CSE, BOUNDS, ALIKE, DUPLICATE, SWITCHES, SINK, LAYOUT];
 
 /// The passes in the order in which they run, with the reasons where it matters.
-pub const PIPELINE: [Pass; 27] = [
+pub const PIPELINE: [Pass; 31] = [
     // What the lowering left over goes first, so that the rest has less to look at.
     DEAD, FOLD, MERGE,
     // Cursors at fixed distances become one cursor; only then do equal loads and wider checks show.
@@ -58,10 +60,11 @@ pub const PIPELINE: [Pass; 27] = [
     // Ways that threading has parted are dominated by more, so there is more to find for the same.
     CSE, FOLD, THREAD, MERGE,
     // Checks are neighbours only once the blocks between them are gone.
-    BOUNDS, MERGE, DEAD,
+    BOUNDS, MERGE, DEAD, // Blocks are as large as they get before some are copied.
+    ALIKE,
     // Copies make parameters known on their edge, which threading and folding then use up. Folding
     // comes behind it: threading leaves branches that are now known, or whose ways are one.
-    DUPLICATE, THREAD, FOLD, CSE, THREAD, FOLD, MERGE, DEAD,
+    DUPLICATE, THREAD, FOLD, CSE, THREAD, FOLD, MERGE, DEAD, ALIKE, FOLD, MERGE,
     // Chains are complete now, and their links hold nothing but the compare once the rest has sunk.
     SINK, SWITCHES, DEAD, // Numbers blocks and values anew, so nothing may come behind it.
     LAYOUT,

@@ -2,11 +2,12 @@
 //!
 //! Earns: a packet pays for a load or a set only on the way that looks at it.
 
-use crate::ir::analysis::{Dominators, Graph};
-use crate::ir::{Block, Inst, Program, Value};
+use crate::ir::analysis::{Def, Dominators, Graph, definitions, use_counts};
+use crate::ir::{Block, BlockData, Inst, Op, Program, Target, Terminator, Value};
 
 /// The pass.
 pub(super) fn sink(program: &mut Program) -> bool {
+    let split = split_edges(program);
     let graph = Graph::new(program);
     let dominators = Dominators::new(&graph);
     let loops = enclosing_loops(program, &graph, &dominators);
@@ -32,7 +33,43 @@ pub(super) fn sink(program: &mut Program) -> bool {
         insts.append(&mut data.insts);
         data.insts = insts;
     }
-    changed
+    changed || split
+}
+
+/// Gives a block of its own to each edge for which alone something is computed, so that there is where to move it.
+fn split_edges(program: &mut Program) -> bool {
+    let (uses, defs) = (use_counts(program), definitions(program));
+    let before = program.blocks.len();
+    for block in program.block_ids() {
+        let mut end = program[block].end.clone();
+        if matches!(end, Terminator::Jump(_)) {
+            continue;
+        }
+        let costs = |value: &Value| match defs[value.index()] {
+            Some(Def::Inst(home, index)) if home == block && uses[value.index()] == 1 => {
+                let op = &program[home].insts[index as usize].op;
+                op.is_pure() && !matches!(op, Op::Const(_) | Op::Skip { .. })
+            }
+            _ => false,
+        };
+        let (line, first, mut edges) = (program[block].end_line, program.blocks.len(), Vec::new());
+        end.targets_mut(|target| {
+            if target.args.iter().any(costs) {
+                let edge = Block((first + edges.len()) as u32);
+                let target = std::mem::replace(target, Target { block: edge, args: Vec::new() });
+                edges.push(target);
+            }
+        });
+        for target in edges {
+            let cold = program[block].cold || program[target.block].cold;
+            let (params, insts, end) = (Vec::new(), Vec::new(), Terminator::Jump(target));
+            program.blocks.push(BlockData { params, insts, end, end_line: line, cold, loop_bound: None });
+        }
+        if program.blocks.len() > first {
+            program[block].end = end;
+        }
+    }
+    program.blocks.len() > before
 }
 
 fn note(users: &mut [Vec<Block>], value: Value, block: Block) {

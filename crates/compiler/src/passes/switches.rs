@@ -1,4 +1,4 @@
-//! Chains of `branch x == c` on one value become one `switch`.
+//! Chains of `branch x == c` and of switches on one value become one `switch`.
 //!
 //! A link is a block with nothing but pure operations that only it uses, so that looking at all
 //! constants at once (the first of two equal ones wins) goes where trying them in turn goes.
@@ -43,8 +43,14 @@ struct Chains<'a> {
     elsewhere: Vec<bool>,
 }
 
-/// A test of one number: the value, the number, where equal values go, where the others go.
-type Test<'a> = (Value, u64, &'a Target, &'a Target);
+/// What a block asks of a value.
+struct Test<'a> {
+    value: Value,
+    /// Ranges and where they go.
+    cases: Vec<(u64, u64, &'a Target)>,
+    /// Where other values go.
+    default: &'a Target,
+}
 
 impl<'a> Chains<'a> {
     fn new(program: &'a Program, graph: &'a Graph) -> Self {
@@ -54,8 +60,13 @@ impl<'a> Chains<'a> {
     }
 
     fn test(&self, block: Block) -> Option<Test<'a>> {
-        let Terminator::Branch { cond, then, other } = &self.program[block].end else {
-            return None;
+        let (cond, then, other) = match &self.program[block].end {
+            Terminator::Branch { cond, then, other } => (cond, then, other),
+            Terminator::Switch { value, cases, default } => {
+                let cases = cases.iter().map(|(low, high, target)| (*low, *high, target)).collect();
+                return Some(Test { value: *value, cases, default });
+            }
+            _ => return None,
         };
         let Some(Def::Inst(home, index)) = self.defs[cond.index()] else {
             return None;
@@ -65,8 +76,8 @@ impl<'a> Chains<'a> {
         };
         let number = self.constants[to.index()]?;
         match relation {
-            Relation::Eq => Some((value, number, then, other)),
-            Relation::Ne => Some((value, number, other, then)),
+            Relation::Eq => Some(Test { value, cases: vec![(number, number, then)], default: other }),
+            Relation::Ne => Some(Test { value, cases: vec![(number, number, other)], default: then }),
             _ => None,
         }
     }
@@ -88,38 +99,62 @@ impl<'a> Chains<'a> {
 
     /// The switch for the chain that begins with a block's test.
     fn follow(&self, start: Block, taken: &mut [bool]) -> Option<Terminator> {
-        let (value, number, target, mut default) = self.test(start)?;
-        let mut cases = BTreeMap::from([(number, target)]);
+        let Test { value, cases, mut default } = self.test(start)?;
+        let is_switch = |block: Block| matches!(self.program[block].end, Terminator::Switch { .. });
+        let mut ranges = Ranges::default();
+        cases.into_iter().for_each(|case| ranges.add(case));
         let mut links = Vec::new();
-        let mut copied = 0;
+        let (mut copied, mut tests) = (0, if is_switch(start) { SHORTEST - 1 } else { 1 });
         while self.is_link(default.block)
-            && let Some((same, number, target, next)) = self.test(default.block)
-            && same == value
+            && let Some(test) = self.test(default.block)
+            && test.value == value
         {
             copied += usize::from(self.graph.predecessors(default.block).len() > 1);
             if copied > COPIED {
                 break;
             }
             links.push(default.block);
-            cases.entry(number).or_insert(target);
-            default = next;
+            tests += if is_switch(default.block) { SHORTEST - 1 } else { 1 };
+            test.cases.into_iter().for_each(|case| ranges.add(case));
+            default = test.default;
         }
-        if links.len() + 1 < SHORTEST {
+        if links.is_empty() || tests < SHORTEST {
             return None;
         }
         links.iter().for_each(|link| taken[link.index()] = true);
-        Some(Terminator::Switch { value, cases: ranges(cases), default: default.clone() })
+        Some(Terminator::Switch { value, cases: ranges.joined(), default: default.clone() })
     }
 }
 
-/// Neighbouring numbers with one target become a range.
-fn ranges(cases: BTreeMap<u64, &Target>) -> Vec<(u64, u64, Target)> {
-    let mut ranges: Vec<(u64, u64, Target)> = Vec::new();
-    for (number, target) in cases {
-        match ranges.last_mut() {
-            Some((_, last, same)) if *last + 1 == number && same == target => *last = number,
-            _ => ranges.push((number, number, target.clone())),
+/// Disjoint ranges of numbers, by their first, each with its last and its target.
+#[derive(Default)]
+struct Ranges<'a>(BTreeMap<u64, (u64, &'a Target)>);
+
+impl<'a> Ranges<'a> {
+    /// Adds what of a range is in none yet.
+    fn add(&mut self, (low, high, target): (u64, u64, &'a Target)) {
+        let mut next = Some(low);
+        while let Some(start) = next.filter(|start| *start <= high) {
+            let before = self.0.range(..=start).next_back().filter(|(_, (last, _))| *last >= start);
+            if let Some((_, (last, _))) = before {
+                next = last.checked_add(1);
+                continue;
+            }
+            let end = self.0.range(start..=high).next().map_or(high, |(first, _)| first - 1);
+            self.0.insert(start, (end, target));
+            next = end.checked_add(1);
         }
     }
-    ranges
+
+    /// Neighbours with one target as one range.
+    fn joined(self) -> Vec<(u64, u64, Target)> {
+        let mut ranges: Vec<(u64, u64, Target)> = Vec::new();
+        for (low, (high, target)) in self.0 {
+            match ranges.last_mut() {
+                Some((_, last, same)) if *last + 1 == low && same == target => *last = high,
+                _ => ranges.push((low, high, target.clone())),
+            }
+        }
+        ranges
+    }
 }

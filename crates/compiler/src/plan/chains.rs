@@ -126,7 +126,7 @@ impl Search<'_> {
             if !(never || known.decides(&condition) && known.has_keys(statement)) {
                 break;
             }
-            let over = condition == Pred::Const(true) && is_last_word(statement);
+            let over = condition == Pred::Const(true) && statement.decides().is_some();
             chain.conditions.push(condition);
             if over {
                 break;
@@ -141,12 +141,7 @@ pub fn ends(policy: &Policy, chain: &Decided) -> bool {
     let last = chain.end().checked_sub(1).filter(|_| !chain.conditions.is_empty());
     let all = chain.conditions.last() == Some(&Pred::Const(true));
     chain.end() == policy.statements.len()
-        || last.is_some_and(|last| all && is_last_word(&policy.statements[last]))
-}
-
-/// Whether a statement ends the way of the packets that it applies to.
-fn is_last_word(statement: &Statement) -> bool {
-    matches!(statement.action, Action::Verdict(_)) && !statement.shadow
+        || last.is_some_and(|last| all && policy.statements[last].decides().is_some())
 }
 
 /// What is known behind a state's header.

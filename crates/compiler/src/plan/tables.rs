@@ -7,7 +7,7 @@
 
 use super::cost::pred_cost;
 use super::demand::{base_terms, is_optional, width};
-use crate::policy::{Action, Compare, HeaderRef, Policy, Pred, Protocols, Relation, Term};
+use crate::policy::{Compare, HeaderRef, Policy, Pred, Protocols, Relation, Term};
 use crate::table::{MOST_WORDS, Range, Table, boxes};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,8 +103,8 @@ impl Chain<'_> {
             if *condition == Pred::Const(false) {
                 continue;
             }
-            let ends = matches!(statement.action, Action::Verdict(_)) && !statement.shadow;
-            let cells = if ends && !alone(index) { boxes.of(condition, true) } else { None };
+            let cells =
+                if statement.decides().is_some() && !alone(index) { boxes.of(condition, true) } else { None };
             match (cells.filter(|cells| Piece::default().takes(cells)), pieces.last_mut()) {
                 (Some(cells), Some(last)) if last.takes(&cells) => last.add(index, cells),
                 (Some(cells), _) => {

@@ -199,6 +199,21 @@ impl ValueType {
     }
 }
 
+/// As policies write it.
+impl std::fmt::Display for ValueType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ValueType::Int(bits) => write!(f, "u{bits}"),
+            ValueType::Bool => f.write_str("bool"),
+            ValueType::Ip4 => f.write_str("ip4"),
+            ValueType::Ip6 => f.write_str("ip6"),
+            ValueType::Ip => f.write_str("ip"),
+            ValueType::Mac => f.write_str("mac"),
+            ValueType::Bytes(bytes) => write!(f, "bytes{bytes}"),
+        }
+    }
+}
+
 /// What a statement does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
@@ -299,6 +314,14 @@ impl Statement {
             Action::Verdict(Verdict::Drop) => "drop",
             Action::Count => "count",
             Action::Limit(_) => "limit",
+        }
+    }
+
+    /// What becomes of every packet that it applies to, if that ends their way.
+    pub fn decides(&self) -> Option<Verdict> {
+        match self.action {
+            Action::Verdict(verdict) if !self.shadow => Some(verdict),
+            _ => None,
         }
     }
 }

@@ -78,7 +78,6 @@ impl<'f> Reader<'f> {
 
     /// The value of a term.
     pub fn term(&self, term: &Term) -> Option<u128> {
-        use crate::syntax::ast::ArithmeticOp;
         match term {
             Term::Const(value) => Some(*value),
             Term::FrameLen => Some(self.frame.len() as u128),
@@ -91,15 +90,7 @@ impl<'f> Reader<'f> {
                 let region = if slice.payload { Region::Payload } else { Region::Header };
                 self.bits(slice.header, &region, u32::from(slice.offset) * 8, u32::from(slice.length) * 8)
             }
-            Term::Binary(op, a, b) => {
-                let (a, b) = (self.term(a)?, self.term(b)?);
-                Some(match op {
-                    ArithmeticOp::Add => a.wrapping_add(b),
-                    ArithmeticOp::Sub => a.wrapping_sub(b),
-                    ArithmeticOp::Mul => a.wrapping_mul(b),
-                    ArithmeticOp::And => a & b,
-                })
-            }
+            Term::Binary(op, a, b) => Some(op.apply(self.term(a)?, self.term(b)?)),
             Term::Truth(pred) => self.truth(pred).map(u128::from),
         }
     }

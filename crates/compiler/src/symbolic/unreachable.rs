@@ -4,7 +4,7 @@ use super::diagram::{Diagrams, Made, Node};
 use super::{Space, TooLarge};
 use crate::diagnostic::{Code, Diagnostics};
 use crate::plan;
-use crate::policy::{Action, Policy, Statement};
+use crate::policy::{Policy, Statement};
 use std::collections::BTreeSet;
 
 /// Parsers of more states than this are looked at with fewer headers told apart.
@@ -111,7 +111,7 @@ impl Seen {
                     Node::FALSE => {}
                     _ => self.left[index] = true,
                 }
-                if ends(&policy.statements[index]) {
+                if policy.statements[index].decides().is_some() {
                     taken.add(diagrams, condition)?;
                 }
             }
@@ -121,7 +121,7 @@ impl Seen {
 }
 
 fn ending<'a>(policy: &'a Policy, conditions: &'a [Node]) -> impl Iterator<Item = (usize, Node)> + 'a {
-    conditions.iter().copied().enumerate().filter(|(index, _)| ends(&policy.statements[*index]))
+    conditions.iter().copied().enumerate().filter(|(index, _)| policy.statements[*index].decides().is_some())
 }
 
 /// Statements that together take all packets of a condition, none of which could be spared.
@@ -185,10 +185,6 @@ impl Taken {
     }
 }
 
-fn ends(statement: &Statement) -> bool {
-    matches!(statement.action, Action::Verdict(_)) && !statement.shadow
-}
-
 fn tell(policy: &Policy, index: usize, found: &Found, diagnostics: &mut Diagnostics) {
     let statement = &policy.statements[index];
     let name = &statement.name;
@@ -218,7 +214,7 @@ fn tell_taken(statement: &Statement, takers: &[&Statement], diagnostics: &mut Di
     for taker in takers.iter().take(MOST_NAMED) {
         told.also(taker.span, if takers.len() == 1 { "takes them" } else { "takes some of them" });
     }
-    if ends(statement) && takers.iter().all(|taker| taker.action != statement.action) {
+    if statement.decides().is_some() && takers.iter().all(|taker| taker.action != statement.action) {
         let verb = statement.verb();
         told.help(format!(
             "what it should {verb} meets the opposite verdict first: move it up, or take it out"

@@ -313,6 +313,18 @@ pub enum ArithmeticOp {
     And,
 }
 
+impl ArithmeticOp {
+    /// The result, modulo 2^128.
+    pub fn apply(self, a: u128, b: u128) -> u128 {
+        match self {
+            ArithmeticOp::Add => a.wrapping_add(b),
+            ArithmeticOp::Sub => a.wrapping_sub(b),
+            ArithmeticOp::Mul => a.wrapping_mul(b),
+            ArithmeticOp::And => a & b,
+        }
+    }
+}
+
 /// `protocol NAME "RFC" [transport] [root] [stack [GROUP] N] { … }`
 #[derive(Clone, Debug)]
 pub struct Protocol {

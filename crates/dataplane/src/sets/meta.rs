@@ -93,7 +93,7 @@ impl Kind {
 pub(crate) fn describe(policy: &Policy, lowered: &Lowered) -> Vec<SetMeta> {
     let describe = |(nth, set): (usize, &weir_compiler::policy::Set)| SetMeta {
         name: set.name.clone(),
-        types: set.types.iter().map(|ty| type_text(*ty)).collect(),
+        types: set.types.iter().map(ToString::to_string).collect(),
         live: set.live.map(|live| LiveMeta { timeout: live.timeout, max: live.max }),
         parts: parts(policy, lowered, nth as u32),
     };
@@ -129,19 +129,7 @@ fn part(policy: &Policy, lowered: &Lowered, index: u32, name: SetPart) -> PartMe
     }
 }
 
-fn type_text(ty: ValueType) -> String {
-    match ty {
-        ValueType::Int(bits) => format!("u{bits}"),
-        ValueType::Bool => "bool".into(),
-        ValueType::Ip4 => "ip4".into(),
-        ValueType::Ip6 => "ip6".into(),
-        ValueType::Ip => "ip".into(),
-        ValueType::Mac => "mac".into(),
-        ValueType::Bytes(bytes) => format!("bytes{bytes}"),
-    }
-}
-
-/// The type that [`type_text`] wrote.
+/// The type that is written so.
 pub(crate) fn type_of(text: &str) -> ValueType {
     match text {
         "bool" => ValueType::Bool,

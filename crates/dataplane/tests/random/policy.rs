@@ -365,12 +365,6 @@ fn type_name(dice: &mut Dice, operand: &Operand, ty: ValueType) -> String {
     }
     match ty {
         ValueType::Int(16) if dice.percent(50) => "port".into(),
-        ValueType::Int(bits) => format!("u{bits}"),
-        ValueType::Bool => "bool".into(),
-        ValueType::Ip4 => "ip4".into(),
-        ValueType::Ip6 => "ip6".into(),
-        ValueType::Ip => "ip".into(),
-        ValueType::Mac => "mac".into(),
-        ValueType::Bytes(n) => format!("bytes{n}"),
+        ty => ty.to_string(),
     }
 }

@@ -170,7 +170,7 @@ impl Types<'_> {
                 errors.require(most < 64, at, || format!("a shift by up to {most}"));
             }
             Op::InTable { table, key } => {
-                self.check_key(key, &self.program.tables[table.index()].table.words(), at, errors)
+                self.check_key(key, self.program.tables[table.index()].table.words(), at, errors)
             }
             Op::InSet { set, key } => self.check_key(key, &self.program.sets[set.index()].words, at, errors),
             Op::Take { limit, key, .. } => {
@@ -199,7 +199,7 @@ impl Types<'_> {
                 check_cases(cases, at, errors);
             }
             Terminator::Match { table, key, .. } => {
-                self.check_key(key, &self.program.tables[table.index()].table.words(), at, errors);
+                self.check_key(key, self.program.tables[table.index()].table.words(), at, errors);
             }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
