@@ -325,10 +325,20 @@ impl Checker<'_> {
         }
         // `ip.len` is narrower in IPv4; `ip.src` is an address of either family.
         let number = |ty: &ValueType| matches!(ty, ValueType::Int(_) | ValueType::Bool);
-        match types.iter().all(number) {
-            true => types.iter().map(|ty| ValueType::Int(ty.bits())).max(),
-            false => Some(ValueType::Ip),
+        let address = |ty: &ValueType| matches!(ty, ValueType::Ip4 | ValueType::Ip6 | ValueType::Ip);
+        if types.iter().all(number) {
+            return types.iter().map(|ty| ValueType::Int(ty.bits())).max();
         }
+        if types.iter().all(address) {
+            return Some(ValueType::Ip);
+        }
+        let other = types.iter().find(|ty| **ty != types[0]).expect("not all are alike");
+        let message = format!("`{text}` is {} or {}", super::describe(types[0]), super::describe(*other));
+        self.diagnostics
+            .report(Code::TypeMismatch, name.path.span, message)
+            .label("a set has one type")
+            .help(format!("write `{}` or `{other}`, and ask for the one field", types[0]));
+        None
     }
 
     fn unknown_type(&mut self, span: Span, text: &str) {

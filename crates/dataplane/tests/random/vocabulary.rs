@@ -120,8 +120,10 @@ impl<'a> Vocabulary<'a> {
         } else if chosen < fields + 2 * sides {
             let (name, sides) = &definition.sides[(chosen - fields) / 2];
             let ty = |side: u32| definition.fields[side as usize].ty;
-            // As the type of a set the name means the first side's.
-            let alike: Vec<u32> = sides.iter().copied().filter(|&side| ty(side) == ty(sides[0])).collect();
+            // As the type of a set the name means the widest side's, and of a number beside a truth value the number's.
+            let rank = |side: u32| (ty(side).bits(), ty(side) != ValueType::Bool);
+            let widest = sides.iter().copied().max_by_key(|side| rank(*side)).expect("there are sides");
+            let alike: Vec<u32> = sides.iter().copied().filter(|&side| ty(side) == ty(widest)).collect();
             let side = *dice.pick(&alike);
             (name, ty(side), this(side), true)
         } else {
@@ -134,7 +136,7 @@ impl<'a> Vocabulary<'a> {
         };
         let family = self
             .family_of(header)
-            .filter(|_| self.all_members_have(header.protocol, name) && dice.percent(60));
+            .filter(|_| self.all_members_have(header.protocol, name, ty) && dice.percent(60));
         let path = format!("{}.{name}", family.clone().unwrap_or_else(|| self.own_name(dice, header)));
         let there = focus.headers.iter().find(|h| h.name == header);
         let value = there.and_then(|there| Scope::inside(self.protocols, &focus.frame, there).term(&term));
@@ -147,12 +149,23 @@ impl<'a> Vocabulary<'a> {
         Some(Operand { path, ty, value, slice: false, either, family, computed, bytes })
     }
 
-    fn all_members_have(&self, protocol: ProtocolId, name: &str) -> bool {
+    /// Whether all members of its families have a value of that name, and of that kind.
+    fn all_members_have(&self, protocol: ProtocolId, name: &str, ty: ValueType) -> bool {
+        let is = |other: ValueType| match (ty, other) {
+            (ValueType::Int(_), ValueType::Int(_)) => true,
+            (ValueType::Ip4 | ValueType::Ip6, ValueType::Ip4 | ValueType::Ip6) => true,
+            (ty, other) => ty == other,
+        };
         let has = |id: &ProtocolId| {
             let member = &self.protocols[*id];
-            member.field(name).is_some()
-                || member.sides.iter().any(|side| side.0 == name)
-                || member.derived.iter().any(|derived| derived.0 == name)
+            let field = |field: u32| is(member.fields[field as usize].ty);
+            match (member.field(name), member.sides.iter().find(|side| side.0 == name)) {
+                (Some(number), _) => field(number),
+                (None, Some((_, sides))) => sides.iter().all(|side| field(*side)),
+                (None, None) => {
+                    member.derived.iter().any(|derived| derived.0 == name) && is(ValueType::Int(64))
+                }
+            }
         };
         self.protocols
             .families
