@@ -183,7 +183,11 @@ impl Emitter<'_> {
                 let abort = self.abort();
                 return self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, abort);
             }
-            Kind::Walk(site) => return self.find_row(site),
+            Kind::Space(site) => return self.space(*site, reg(0)),
+            Kind::Walk(site) => {
+                let space = places.get(1).map(|place| register(*place));
+                return self.find_row(site, space);
+            }
             Kind::InSet(site) => return self.in_set(site),
             Kind::Take(site) => {
                 let take = self.take_label();

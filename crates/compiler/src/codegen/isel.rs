@@ -54,6 +54,8 @@ pub(super) struct Isel<'a> {
     pub(super) data: VReg,
     pub(super) data_end: VReg,
     pub(super) scratch: Option<VReg>,
+    /// Where the space of tables in use begins.
+    pub(super) space: Option<VReg>,
     /// Whether `take` is called.
     pub(super) takes: bool,
     places: Vec<Place>,
@@ -117,6 +119,7 @@ impl<'a> Isel<'a> {
             data,
             data_end,
             scratch: None,
+            space: None,
             takes: false,
             places: vec![Place::None; program.values.len()],
             blocks,

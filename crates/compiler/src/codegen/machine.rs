@@ -8,7 +8,7 @@ use super::capture::CaptureSite;
 use super::counters::Lookup;
 use super::limits::TakeSite;
 use super::sets::SetSite;
-use super::tables::WalkSite;
+use super::tables::{SpaceSite, WalkSite};
 use crate::ir::Line;
 use regalloc2::{Allocation, Block, Inst, InstRange, Operand, PReg, PRegSet, RegClass, VReg};
 use weir_bpf::insn::{AluOp, Cond, MapId, Reg, Size, Width};
@@ -50,7 +50,9 @@ pub(super) enum Kind {
     Lookup(Lookup),
     /// A look-up by the index on the stack ([`super::counters::INDEX`]): the value's address. `def r0`
     LookupAt(MapId),
-    /// The result of a table for the key on the stack. `def r0`
+    /// Where the space of tables in use begins. `def`
+    Space(SpaceSite),
+    /// The result of a table for the key on the stack. `def r0`, and the space where there are two.
     Walk(WalkSite),
     /// Whether a set holds the key on the stack. `def r0`
     InSet(SetSite),

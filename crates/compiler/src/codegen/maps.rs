@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `s_…` | hash or trie | one for each set, see [`super::sets`] |
 //! | `s_…p` | trie | the prefixes of a set that has both |
-//! | `.data.tables` | data section | see [`super::tables`] |
+//! | `.data.tables` | data section | see [`super::rooms`] |
 //! | `l_…` | array | one for each limit, see [`super::limits`] |
 //! | `counters` | per-CPU array | see [`super::counters`] |
 //! | `live` | array | prefixes in each set that has both |
@@ -12,7 +12,8 @@
 //! | `statistics` | per-CPU array of `u64` | [`Statistic`] |
 //! | `scratch` | per-CPU array | see [`super::scratch`] |
 
-use super::tables::{self, TableMap};
+use super::rooms::Room;
+use super::tables::{self, Section};
 use super::{CodegenError, capture, counters, limits, scratch, sets};
 use crate::ir::{LimitRef, Op, Program, SetKind, SetRef};
 use weir_bpf::insn::MapId;
@@ -41,7 +42,7 @@ pub(super) struct Maps {
     pub(super) defs: Vec<MapDef>,
     pub(super) sets: Vec<SetMaps>,
     pub(super) limits: Vec<MapId>,
-    pub(super) tables: Vec<TableMap>,
+    pub(super) tables: Option<Section>,
     pub(super) counters: Option<MapId>,
     pub(super) live: Option<MapId>,
     pub(super) capture: Option<MapId>,
@@ -50,15 +51,15 @@ pub(super) struct Maps {
 }
 
 impl Maps {
-    pub(super) fn of(program: &Program) -> Result<Maps, CodegenError> {
+    pub(super) fn of(program: &Program, rooms: &[Room]) -> Result<Maps, CodegenError> {
         let mut maps = Maps::default();
         for nth in 0..program.sets.len() {
             maps.add_set(program, SetRef(nth as u32))?;
         }
         if !program.tables.is_empty() {
-            let (def, tables) = tables::maps(program, MapId(maps.defs.len() as u32))?;
+            let (def, section) = tables::section(program, MapId(maps.defs.len() as u32), rooms)?;
             maps.add(def)?;
-            maps.tables = tables;
+            maps.tables = Some(section);
         }
         for (nth, limit) in program.limits.iter().enumerate() {
             let name = limit_map_name(program, LimitRef(nth as u32));

@@ -32,6 +32,7 @@ pub mod limits;
 mod machine;
 mod maps;
 mod packet;
+pub mod rooms;
 mod scratch;
 pub mod sets;
 mod switch;
@@ -70,19 +71,22 @@ pub struct Options {
     pub frags: bool,
     /// Of the hash of limits' keys: random, so that nobody can aim at one line of a table.
     pub seed: u64,
+    /// Rooms of the tables of a running program, which this one's are put into if all of them fit.
+    pub rooms: Vec<rooms::Room>,
 }
 
 impl Options {
     /// XDP on a target, frames of one buffer.
     pub fn new(target: Target, hook: Hook) -> Options {
-        Options { target, hook, name: "weir".to_string(), frags: false, seed: 0x9e37_79b9_7f4a_7c15 }
+        let (name, seed) = ("weir".to_string(), 0x9e37_79b9_7f4a_7c15);
+        Options { target, hook, name, frags: false, seed, rooms: Vec::new() }
     }
 }
 
 /// Generates the object of a verified program.
 pub fn generate(program: &Program, options: &Options) -> Result<Object, CodegenError> {
     let analysis = analysis::Analysis::of(program);
-    let maps = maps::Maps::of(program)?;
+    let maps = maps::Maps::of(program, &options.rooms)?;
     let isel::Selected { builder, takes } = isel::select(program, options, &analysis, &maps)?;
     let function = builder.finish();
     let output = allocate(&function)?;

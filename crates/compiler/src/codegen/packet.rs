@@ -51,6 +51,7 @@ impl Isel<'_> {
             Hook::TcIngress | Hook::TcEgress => self.pull(),
         }
         self.open_scratch();
+        self.open_space();
         let first = self.machine_block(crate::ir::Block(0));
         self.jump(first);
     }

@@ -1,7 +1,7 @@
 //! `Match`: a walk through a table's image.
 //!
-//! Images ([`crate::table::image`]) stand one behind the other in a data section, reached by address. A result in it is
-//! `1 + 2 * counter + (1 for drop)` ([`result`]). The key stands on the stack, 8 bytes a word; the
+//! Images ([`crate::table::image`]) stand in a data section ([`super::rooms`]), reached by address. A result in them
+//! is `1 + 2 * counter + (1 for drop)` ([`result`]). The key stands on the stack, 8 bytes a word; the
 //! walk is unrolled level by level, a few more than the image has, so that user space can deepen it.
 //!
 //! The verifier knows nothing of what an image holds, so each place is compared with its end before it
@@ -12,6 +12,7 @@ use super::branch::return_code;
 use super::emit::Emitter;
 use super::isel::{Isel, Place};
 use super::machine::{Kind, physical};
+use super::rooms::{Head, Room, SECTION};
 use crate::ir::{self, Program, Rule, TableDecl, TableRef, Target, Value, Verdict};
 use crate::table::Image;
 use crate::table::image::{COUNT, COUNT_BITS, KIND, NODE, PLACE, RESULT, RowLayout, SINGLE, WORD};
@@ -23,15 +24,6 @@ use weir_bpf::map::{MapDef, MapType};
 /// All images together; offsets in them stay far below the 2 GiB of an immediate.
 const MOST_BYTES: usize = 256 << 20;
 
-/// The data section of all images.
-const SECTION: &str = ".data.tables";
-
-/// Levels beyond those that an image has.
-const SPARE_LEVELS: u32 = 2;
-
-/// Lists may grow to this.
-const LEAST_ROWS: u32 = 8;
-
 /// What a row says: the counter, and whether it drops.
 fn result(rule: &Rule) -> u32 {
     1 + 2 * rule.counter + u32::from(rule.verdict == Verdict::Drop)
@@ -40,46 +32,66 @@ fn result(rule: &Rule) -> u32 {
 /// Where a table's image stands, and what the code must know of it.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct TableMap {
-    pub(super) map: MapId,
-    /// Where in the data section the image begins.
+    map: MapId,
+    /// Where in the data section the image begins, with the first space.
     offset: u32,
-    /// The number of the first row of each tree.
-    trees: Vec<u32>,
-    levels: u32,
-    rows: u32,
-    bytes: u32,
+    room: Room,
 }
 
-/// Makes the images of all tables, in one data section: a program has at most 64 maps.
-pub(super) fn maps(program: &Program, map: MapId) -> Result<(MapDef, Vec<TableMap>), CodegenError> {
-    let (mut bytes, mut tables) = (Vec::new(), Vec::new());
+/// The data section of all tables: a program has at most 64 maps.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Section {
+    map: MapId,
+    /// Where the second space begins, from the first one, if there are two.
+    second: Option<u32>,
+    tables: Vec<TableMap>,
+}
+
+/// Makes the images of all tables. What has `rooms` already is put into them if it fits.
+pub(super) fn section(
+    program: &Program,
+    map: MapId,
+    rooms: &[Room],
+) -> Result<(MapDef, Section), CodegenError> {
+    let (mut images, mut bytes) = (Vec::new(), 0);
     for (nth, decl) in program.tables.iter().enumerate() {
-        let image = image(decl).filter(|image| bytes.len() + image.bytes.len() <= MOST_BYTES);
+        let image = image(decl, rooms.get(nth)).filter(|image| bytes + image.bytes.len() <= MOST_BYTES);
         let image = image.ok_or(CodegenError::Table { table: TableRef(nth as u32) })?;
-        let offset = bytes.len() as u32;
-        bytes.extend(image.bytes);
-        let rows = image.most_rows.max(LEAST_ROWS);
-        // The longest list fits behind every place that the program takes for one.
-        let spare = (rows * image.layout.bytes) as usize;
-        bytes.resize((bytes.len() + spare).next_multiple_of(NODE as usize), 0);
-        tables.push(TableMap {
-            map,
-            offset,
-            trees: image.trees,
-            levels: image.levels + SPARE_LEVELS,
-            rows,
-            bytes: bytes.len() as u32 - offset,
-        });
+        bytes += image.bytes.len();
+        images.push(image);
     }
-    let mut def = MapDef::section(SECTION, MapType::bytes(bytes.len() as u32));
-    def.initial = bytes;
-    Ok((def, tables))
+    let fits =
+        images.len() == rooms.len() && rooms.iter().zip(&images).all(|(room, image)| room.holds(image));
+    let rooms = match fits {
+        true => rooms.to_vec(),
+        false => images.iter().map(|image| Room::around(image, Head::once(bytes))).collect(),
+    };
+    let head = Head::new(rooms);
+    let (mut contents, mut offset) = (head.section(), head.first());
+    let mut tables = Vec::new();
+    for (image, room) in images.iter().zip(&head.rooms) {
+        contents[offset..offset + image.bytes.len()].copy_from_slice(&image.bytes);
+        tables.push(TableMap { map, offset: offset as u32, room: *room });
+        offset += room.bytes as usize;
+    }
+    let mut def = MapDef::section(SECTION, MapType::bytes(contents.len() as u32));
+    def.initial = contents;
+    let second = (head.spaces == 2).then_some(head.space as u32);
+    Ok((def, Section { map, second, tables }))
 }
 
 /// The image of a table whose results are what the code looks for.
-fn image(decl: &TableDecl) -> Option<Image> {
+fn image(decl: &TableDecl, room: Option<&Room>) -> Option<Image> {
     let table = decl.table.map_results(|number| decl.rule(number).map_or(number, |rule| result(&rule)));
-    Image::of(&table, MOST_BYTES)
+    let trees = room.map_or_else(|| Room::trees(table.cut()), |room| room.trees as usize);
+    Image::of(&table, MOST_BYTES, trees)
+}
+
+/// Where the space in use begins, read once for a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct SpaceSite {
+    map: MapId,
+    most: u32,
 }
 
 /// A walk whose key stands on the stack.
@@ -91,6 +103,14 @@ pub(super) struct WalkSite {
 }
 
 impl Isel<'_> {
+    /// Reads which space is in use, if there are two.
+    pub(super) fn open_space(&mut self) {
+        let Some(Section { map, second: Some(most), .. }) = self.maps.tables else { return };
+        let space = self.builder.vreg();
+        self.emit(Kind::Space(SpaceSite { map, most }), &[Operand::reg_def(space)]);
+        self.space = Some(space);
+    }
+
     /// Finds the row; counts and returns by it, or goes on.
     pub(super) fn match_table(
         &mut self,
@@ -126,8 +146,12 @@ impl Isel<'_> {
             self.emit(Kind::StoreStackImm(Size::DW, at + 8 * nth as i16, 0), &[]);
         }
         let found = self.builder.vreg();
-        let site = WalkSite { table: self.maps.tables[table.index()].clone(), words, key: at };
-        self.emit(Kind::Walk(site), &[Operand::reg_fixed_def(found, physical(Reg::R0))]);
+        let section = self.maps.tables.as_ref().expect("there are tables");
+        let site = WalkSite { table: section.tables[table.index()].clone(), words, key: at };
+        let mut operands = vec![Operand::reg_fixed_def(found, physical(Reg::R0))];
+        // Needed at the start of each tree's walk, so not in a register that walks lose.
+        operands.extend(self.space.map(Operand::reg_use_at_end));
+        self.emit(Kind::Walk(site), &operands);
         found
     }
 
@@ -155,13 +179,6 @@ impl Isel<'_> {
     }
 }
 
-impl WalkSite {
-    /// Where the results of rows begin.
-    fn results(&self) -> u32 {
-        self.table.trees.len() as u32 * NODE
-    }
-}
-
 /// Where on the stack the best row so far stands; the key lies below it.
 const BEST: i16 = -8;
 
@@ -174,52 +191,69 @@ struct Ways {
 }
 
 impl Emitter<'_> {
-    /// `r0` = the result for the key, 0 for none. Loses `r1`–`r5`.
-    pub(super) fn find_row(&mut self, site: &WalkSite) {
-        let (first, rest) = site.table.trees.split_first().expect("there is a tree");
+    /// `dst` = where the space in use begins, from the first one.
+    pub(super) fn space(&mut self, site: SpaceSite, dst: Reg) {
+        let abort = self.abort();
+        self.asm.emit(Insn::LdMapValue { dst, map: site.map, off: 0 });
+        self.asm.emit(Insn::load(Size::DW, dst, dst, 0));
+        self.asm.branch(Cond::Gt, Width::W64, dst, site.most as i32, abort);
+    }
+
+    /// `r0` = the result for the key, 0 for none; `space` is where the space in use begins. Loses `r1`–`r5`.
+    pub(super) fn find_row(&mut self, site: &WalkSite, space: Option<Reg>) {
+        let trees = site.table.room.trees;
+        self.image(site, space);
         self.walk(site, 0);
-        if rest.is_empty() {
+        if trees == 1 {
             return;
         }
-        debug_assert!(first <= &rest[0], "trees are in the order of their first rows");
         // One less than the number of the row, so that no row is the largest number of all.
         self.asm.emit(Insn::alu(AluOp::Sub, Reg::R0, 1));
         self.asm.emit(Insn::store(Size::DW, Reg::R10, BEST, Reg::R0));
-        for (nth, least) in rest.iter().enumerate() {
+        for nth in 1..trees {
             let not_better = self.asm.label();
+            self.image(site, space);
             self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, BEST));
-            self.asm.branch(Cond::Lt, Width::W64, Reg::R1, *least as i32, not_better);
-            self.walk(site, nth as u32 + 1);
+            self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R0, (Image::firsts(trees) + 4 * nth) as i16));
+            self.asm.branch(Cond::Le, Width::W64, Reg::R1, Reg::R2, not_better);
+            self.walk(site, nth);
             self.asm.emit(Insn::alu(AluOp::Sub, Reg::R0, 1));
             self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, BEST));
             self.asm.branch(Cond::Ge, Width::W64, Reg::R0, Reg::R1, not_better);
             self.asm.emit(Insn::store(Size::DW, Reg::R10, BEST, Reg::R0));
             self.asm.bind(not_better);
         }
-        self.result_of_row(site);
+        self.result_of_row(site, space);
+    }
+
+    /// `r0` = the image.
+    fn image(&mut self, site: &WalkSite, space: Option<Reg>) {
+        self.asm.emit(Insn::LdMapValue { dst: Reg::R0, map: site.table.map, off: site.table.offset });
+        if let Some(space) = space {
+            self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, space));
+        }
     }
 
     /// `r0` = the result of the best row, 0 for none.
-    fn result_of_row(&mut self, site: &WalkSite) {
+    fn result_of_row(&mut self, site: &WalkSite, space: Option<Reg>) {
+        let Room { bytes, trees, .. } = site.table.room;
         let (none, done, abort) = (self.asm.label(), self.asm.label(), self.abort());
+        // Of no row, by its number.
+        let results = Image::results(trees) + 4;
         self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, BEST));
         self.asm.branch(Cond::Eq, Width::W64, Reg::R1, -1, none);
         self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R1, 2));
-        self.asm.branch(Cond::Gt, Width::W64, Reg::R1, (site.table.bytes - site.results() - 8) as i32, abort);
-        self.asm.emit(Insn::LdMapValue {
-            dst: Reg::R0,
-            map: site.table.map,
-            off: site.table.offset + site.results() + 4,
-        });
+        self.asm.branch(Cond::Gt, Width::W64, Reg::R1, (bytes - results - 4) as i32, abort);
+        self.image(site, space);
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, Reg::R1));
-        self.asm.emit(Insn::load(Size::W, Reg::R0, Reg::R0, 0));
+        self.asm.emit(Insn::load(Size::W, Reg::R0, Reg::R0, results as i16));
         self.asm.jump(done);
         self.asm.bind(none);
         self.asm.emit(Insn::mov(Reg::R0, 0));
         self.asm.bind(done);
     }
 
-    /// `r0` = what the walk from a root finds, 0 for nothing.
+    /// `r0` = what the walk from a root of the image in `r0` finds, 0 for nothing.
     ///
     /// | register | holds |
     /// |---|---|
@@ -233,7 +267,6 @@ impl Emitter<'_> {
         let abort = self.abort();
         let label = |emitter: &mut Self| emitter.asm.label();
         let ways = Ways { ends: label(self), miss: label(self), done: label(self), abort };
-        self.asm.emit(Insn::LdMapValue { dst: Reg::R0, map: site.table.map, off: site.table.offset });
         if site.words.len() == 1 {
             self.asm.emit(Insn::load(Size::DW, Reg::R3, Reg::R10, site.key));
         }
@@ -241,9 +274,9 @@ impl Emitter<'_> {
         if tree > 0 {
             self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, (tree * NODE) as i32));
         }
-        for level in 0..=site.table.levels {
+        for level in 0..=site.table.room.levels {
             self.node(site, &ways);
-            if level == site.table.levels {
+            if level == site.table.room.levels {
                 self.asm.jump(ways.abort);
             } else {
                 self.descend(site, &ways);
@@ -299,7 +332,7 @@ impl Emitter<'_> {
         self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, PLACE as i32));
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R4, Reg::R2));
         self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R4, NODE.trailing_zeros() as i32));
-        self.at(Reg::R4, site.table.bytes - NODE, ways);
+        self.at(Reg::R4, site.table.room.bytes - NODE, ways);
     }
 
     /// `r5` = the count of a node's `meta`.
@@ -320,10 +353,10 @@ impl Emitter<'_> {
     fn list(&mut self, site: &WalkSite, ways: &Ways) {
         let layout = RowLayout::of(&site.words);
         self.count_field();
-        self.asm.branch(Cond::Gt, Width::W64, Reg::R5, site.table.rows as i32, ways.abort);
+        self.asm.branch(Cond::Gt, Width::W64, Reg::R5, site.table.room.rows as i32, ways.abort);
         self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, PLACE as i32));
         self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R2, NODE.trailing_zeros() as i32));
-        self.at(Reg::R2, site.table.bytes - site.table.rows * layout.bytes, ways);
+        self.at(Reg::R2, site.table.room.bytes - site.table.room.rows * layout.bytes, ways);
         let (row, next) = (self.asm.label(), self.asm.label());
         self.asm.bind(row);
         self.asm.branch(Cond::Eq, Width::W64, Reg::R5, 0, ways.miss);

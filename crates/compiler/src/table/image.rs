@@ -19,8 +19,9 @@
 //! key that gets nowhere has the result 0; so has an empty list.
 //!
 //! With one tree results are the rows' own. With several a result is the number of the row, from 1; the
-//! smallest that is not 0 counts, and is the index of the row's own result in a list of `u32` behind
-//! the roots.
+//! smallest that is not 0 counts. Behind the roots stand then, as `u32`, the number of each tree's first row, from
+//! 0, so that a tree need not be asked that has nothing better; and the rows' own results by their numbers, with a
+//! place for no row.
 //!
 //! A row is, for each word in the order of falling width, its lowest value and how far its highest
 //! is above it, each in the 1, 2, 4 or 8 bytes that the word takes; then the result as a `u32`.
@@ -104,14 +105,18 @@ pub struct Image {
 }
 
 impl Image {
-    /// Writes a table; `None` if its rows cannot be cut apart, or take more than `most` bytes.
-    pub fn of(table: &Table, most: usize) -> Option<Image> {
+    /// Writes a table; `None` if its rows cannot be cut apart, or take more than `most` bytes. Where it is cut into
+    /// fewer trees than `least`, the others are empty.
+    pub fn of(table: &Table, most: usize, least: usize) -> Option<Image> {
         let trees = table.trees()?;
+        let count = trees.len().max(least);
         let layout = RowLayout::of(table.words());
-        let bytes = vec![0; trees.len() * NODE as usize];
-        let firsts = trees.iter().map(|tree| tree.first).collect();
-        let image = Image { bytes, trees: firsts, levels: 0, most_rows: 0, layout };
-        let mut writer = Writer { table, numbers: trees.len() > 1, most, lists: HashMap::new(), image };
+        // Zeros are inner nodes; an empty list gets nowhere.
+        let root = [0, LIST << KIND].map(u64::to_le_bytes).concat();
+        let mut firsts: Vec<u32> = trees.iter().map(|tree| tree.first).collect();
+        firsts.resize(count, u32::MAX);
+        let image = Image { bytes: root.repeat(count), trees: firsts, levels: 0, most_rows: 0, layout };
+        let mut writer = Writer { table, numbers: count > 1, most, lists: HashMap::new(), image };
         writer.results()?;
         for (nth, tree) in trees.iter().enumerate() {
             writer.node(nth * NODE as usize, &tree.root, 0)?;
@@ -119,9 +124,14 @@ impl Image {
         Some(writer.image)
     }
 
-    /// Where the results begin, if there are several trees.
-    pub fn results(&self) -> u32 {
-        self.trees.len() as u32 * NODE
+    /// Where the numbers of the first rows begin, if there are so many trees and not one.
+    pub fn firsts(trees: u32) -> u32 {
+        trees * NODE
+    }
+
+    /// Where the results begin.
+    pub fn results(trees: u32) -> u32 {
+        Self::firsts(trees) + trees * 4
     }
 
     /// What a program finds for a key.
@@ -130,7 +140,7 @@ impl Image {
         let first = found.filter(|result| *result > 0).min().unwrap_or(0);
         match (first, self.trees.len()) {
             (0, _) | (_, 1) => first,
-            _ => self.number(self.results() as usize + 4 * first as usize, 4) as u32,
+            (_, trees) => self.number(Self::results(trees as u32) as usize + 4 * first as usize, 4) as u32,
         }
     }
 
@@ -189,10 +199,16 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// The list of results, with a place for no row.
+    /// The numbers of the first rows, and the results with a place for no row.
     fn results(&mut self) -> Option<()> {
         if self.numbers {
-            let at = self.room(4 * (self.table.len() + 1))?;
+            let trees = self.image.trees.clone();
+            let firsts = self.room(4 * (trees.len() + self.table.len() + 1))?;
+            for (nth, first) in trees.iter().enumerate() {
+                let at = firsts + 4 * nth;
+                self.image.bytes[at..at + 4].copy_from_slice(&first.to_le_bytes());
+            }
+            let at = firsts + 4 * trees.len();
             for (nth, row) in self.table.rows().enumerate() {
                 let at = at + 4 * (nth + 1);
                 self.image.bytes[at..at + 4].copy_from_slice(&row.result.to_le_bytes());

@@ -182,6 +182,11 @@ impl Table {
         self.trees().is_some()
     }
 
+    /// Into how many trees they are cut, 0 if they cannot be.
+    pub fn cut(&self) -> usize {
+        self.trees().map_or(0, <[Tree]>::len)
+    }
+
     /// How they are cut; found once.
     fn trees(&self) -> Option<&[Tree]> {
         let trees =

@@ -68,9 +68,11 @@ proptest! {
     #[test]
     fn an_image_finds_what_its_table_finds(table in tables(), random in prop::collection::vec(any::<u64>(), 200)) {
         // Rows that overlap too much have no image; the planner keeps them as a chain.
-        if let Some(image) = Image::of(&table, 1 << 24) {
+        if let Some(image) = Image::of(&table, 1 << 24, 1) {
+            let spare = Image::of(&table, 1 << 24, image.trees.len() + 1).unwrap();
             for key in keys(&table, &random) {
                 prop_assert_eq!(image.find(&key), table.find(&key), "{:?}", key);
+                prop_assert_eq!(spare.find(&key), table.find(&key), "{:?}", key);
                 prop_assert_eq!(table.find_fast(&key), table.find(&key), "{:?}", key);
             }
         }
@@ -90,7 +92,7 @@ fn ten_thousand_prefixes_take_two_steps() {
         let low_bits = (1 << (32 - length)) - 1;
         table.push(&[(value & !low_bits, value | low_bits)], 1 + random() as u32 % 7);
     }
-    let image = Image::of(&table, 1 << 24).unwrap();
+    let image = Image::of(&table, 1 << 24, 1).unwrap();
     assert!(image.levels <= 3 && image.bytes.len() < 2 << 20, "{} {}", image.levels, image.bytes.len());
     for _ in 0..100_000 {
         let key = [random()];

@@ -1,0 +1,148 @@
+//! The data section of all tables, and the room that each has in it.
+//!
+//! | bytes | |
+//! |---|---|
+//! | 0–7 | where the space in use begins, counted from the first one |
+//! | 8–15 | bytes of a space |
+//! | 16–19 | spaces: 2, or 1 where the tables are too large to stand there twice |
+//! | 20–23 | how many tables |
+//! | 24–… | for each table its [`Room`], four `u32` |
+//! | … | the spaces, at a multiple of 16 |
+//!
+//! All numbers are in the machine's order. A space holds the image of each table one behind the other, each in its
+//! room, so that a program need only know where the space begins. It reads that once for a packet: user space
+//! writes other images into the space that is not in use and then stores where it begins, and every packet is
+//! judged by the tables before or by those after.
+
+use crate::table::Image;
+use crate::table::image::NODE;
+
+/// The section.
+pub const SECTION: &str = ".data.tables";
+
+/// Images that stand in a section twice have so many bytes at most, all together.
+const MOST_TWICE: usize = 32 << 20;
+
+/// Levels beyond those that an image has.
+const SPARE_LEVELS: u32 = 2;
+
+/// Lists may grow to this.
+const LEAST_ROWS: u32 = 8;
+
+/// Trees that may be added.
+const SPARE_TREES: usize = 1;
+
+/// What a program takes for granted of a table's image.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Room {
+    /// Bytes, with those behind the last list that the program may touch.
+    pub bytes: u32,
+    /// Trees.
+    pub trees: u32,
+    /// Inner nodes on the longest way.
+    pub levels: u32,
+    /// Rows of the longest list.
+    pub rows: u32,
+}
+
+/// What the head of a section says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// Where the space in use begins, from the first one.
+    pub now: u64,
+    /// Bytes of a space.
+    pub space: u64,
+    /// How many spaces there are.
+    pub spaces: u32,
+    /// By table.
+    pub rooms: Vec<Room>,
+}
+
+/// Bytes before the rooms.
+const FIXED: usize = 24;
+
+impl Room {
+    /// For an image and what may be added to it; nothing to spare if it has to be `tight`.
+    pub(super) fn around(image: &Image, tight: bool) -> Room {
+        let rows = image.most_rows.max(LEAST_ROWS);
+        let spare = if tight { 0 } else { image.bytes.len() / 4 + 4096 };
+        let bytes = (image.bytes.len() + spare) as u32 + Self::behind(rows, image);
+        Room {
+            bytes: bytes.next_multiple_of(NODE),
+            trees: image.trees.len() as u32,
+            levels: image.levels + SPARE_LEVELS,
+            rows,
+        }
+    }
+
+    /// How many trees a table of so many gets. One more costs a packet little where there are several.
+    pub(super) fn trees(trees: usize) -> usize {
+        if trees > 1 { trees + SPARE_TREES } else { 1 }
+    }
+
+    /// Whether the image can stand there. It was made for as many trees.
+    pub(super) fn holds(&self, image: &Image) -> bool {
+        image.bytes.len() as u32 + Self::behind(self.rows, image) <= self.bytes
+            && image.trees.len() as u32 == self.trees
+            && image.levels <= self.levels
+            && image.most_rows <= self.rows
+    }
+
+    /// The longest list fits behind every place that the program takes for one.
+    fn behind(rows: u32, image: &Image) -> u32 {
+        rows * image.layout.bytes
+    }
+}
+
+impl Head {
+    /// For tables with these rooms.
+    pub(super) fn new(rooms: Vec<Room>) -> Head {
+        let space: u64 = rooms.iter().map(|room| u64::from(room.bytes)).sum();
+        let spaces = if space as usize <= MOST_TWICE { 2 } else { 1 };
+        Head { now: 0, space, spaces, rooms }
+    }
+
+    /// Whether images of so many bytes stand there once only.
+    pub(super) fn once(bytes: usize) -> bool {
+        bytes > MOST_TWICE
+    }
+
+    /// Reads the head of a section; nothing if it is none.
+    pub fn read(section: &[u8]) -> Option<Head> {
+        let word = |at: usize| Some(u32::from_ne_bytes(section.get(at..at + 4)?.try_into().ok()?));
+        let long = |at: usize| Some(u64::from_ne_bytes(section.get(at..at + 8)?.try_into().ok()?));
+        let room = |nth: u32| {
+            let at = FIXED + 16 * nth as usize;
+            let [bytes, trees] = [word(at)?, word(at + 4)?];
+            Some(Room { bytes, trees, levels: word(at + 8)?, rows: word(at + 12)? })
+        };
+        let rooms: Option<Vec<Room>> = (0..word(20)?).map(room).collect();
+        Some(Head { now: long(0)?, space: long(8)?, spaces: word(16)?, rooms: rooms? })
+    }
+
+    /// Where the first space begins.
+    pub fn first(&self) -> usize {
+        (FIXED + 16 * self.rooms.len()).next_multiple_of(NODE as usize)
+    }
+
+    /// Bytes of the whole section.
+    pub(super) fn bytes(&self) -> usize {
+        self.first() + self.space as usize * self.spaces as usize
+    }
+
+    /// The section with all spaces empty.
+    pub(super) fn section(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.bytes());
+        bytes.extend(self.now.to_ne_bytes());
+        bytes.extend(self.space.to_ne_bytes());
+        bytes.extend(self.spaces.to_ne_bytes());
+        bytes.extend((self.rooms.len() as u32).to_ne_bytes());
+        for room in &self.rooms {
+            [room.bytes, room.trees, room.levels, room.rows]
+                .iter()
+                .for_each(|word| bytes.extend(word.to_ne_bytes()));
+        }
+        bytes.resize(self.bytes(), 0);
+        bytes
+    }
+}
