@@ -59,7 +59,7 @@ impl Capture {
         }
         let source = plain.source(&place)?;
         let policy = Policy { name: &source.name, text: &source.text, loader: &source };
-        let built = build(&policy, &plain.meta.setting, Some(&plain.meta), &statements)?;
+        let built = build(&policy, &plain.meta.setting, Some((&plain.meta, Vec::new())), &statements)?;
         let ids = built.lowered.program.statements.clone();
         let capture = CaptureMeta { of: plain.number, statements, ids: ids.clone() };
         let lost_before = lost(&plain)?;

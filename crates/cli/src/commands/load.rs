@@ -21,13 +21,13 @@ pub(super) fn run(args: &Load, printer: &mut Printer) -> Outcome {
 
 /// How large the program is, and how long it took.
 pub(super) fn size(report: &Report) -> String {
+    format!("{}, {}", counted(report.instructions as u64, "instruction"), times(report, "loaded"))
+}
+
+/// How long it took until it was compiled, and loaded or written.
+pub(super) fn times(report: &Report, verb: &str) -> String {
     let time = |us: u64| duration(Duration::from_micros(us));
-    format!(
-        "{}, compiled in {}, loaded in {}",
-        counted(report.instructions as u64, "instruction"),
-        time(report.compile_us),
-        time(report.load_us)
-    )
+    format!("compiled in {}, {verb} in {}", time(report.compile_us), time(report.load_us))
 }
 
 /// What a reload kept, made anew and took away; nothing is said of what there is none of.

@@ -1,12 +1,13 @@
 //! `weir reload`: another policy in the place of the running one, at once or not at all.
 
-use super::load::{changes, size};
+use super::load::{changes, size, times};
 use crate::args::Reload;
 use crate::failure::{Exit, Outcome};
 use crate::printer::Printer;
 use crate::running;
 use crate::units::duration;
 use std::time::Duration;
+use weir_dataplane::Change;
 
 pub(super) fn run(args: &Reload, printer: &mut Printer) -> Outcome {
     let mut instance = running::open(&args.which, printer)?;
@@ -16,10 +17,11 @@ pub(super) fn run(args: &Reload, printer: &mut Printer) -> Outcome {
     } else {
         let swapped = duration(Duration::from_micros(report.swap_us));
         let (name, generation) = (&report.instance, report.generation);
-        printer.line(format!(
-            "`{name}` runs generation {generation}: {}, swapped in {swapped}",
-            size(&report)
-        ))?;
+        let what = match report.change {
+            Change::Program => format!("another program, {}", size(&report)),
+            Change::Tables => format!("the same program with other tables, {}", times(&report, "written")),
+        };
+        printer.line(format!("`{name}` runs generation {generation}: {what}, swapped in {swapped}"))?;
         changes(&report, printer)?;
     }
     Ok(Exit::Fine)

@@ -4,7 +4,7 @@ use super::Lower;
 use super::pred::Values;
 use super::shape::{Bit, Env};
 use crate::ir::{BinaryOp, Block, Relation, Rule, TableDecl, TableRef, Terminator, Type, Value, Verdict};
-use crate::plan::{Chain, ClassId, Presence, Run, SHORTEST_RUN, Step, Word, base_terms, simplify};
+use crate::plan::{Chain, ClassId, Presence, Run, Step, Word, base_terms, simplify};
 use crate::policy::{Action, HeaderRef, KeyPart, Limit, LimitUnit, Pred, Statement};
 use crate::table::Table;
 use std::collections::{BTreeSet, HashMap};
@@ -46,7 +46,7 @@ impl Lower<'_> {
     ) {
         let policy = self.policy;
         let captured = |index: usize| self.options.capture.contains(&policy.statements[index].name);
-        let shortest = self.options.shortest_run.unwrap_or(SHORTEST_RUN);
+        let shortest = self.options.shortest_run.unwrap_or(self.plan.shortest_run);
         let chain = Chain { policy, statics: &self.plan.static_headers, first, conditions };
         for step in chain.steps(shortest, &captured) {
             let next = self.fresh();

@@ -37,6 +37,15 @@ pub(super) struct Found {
     pub(super) early: Early,
     pub(super) late: BTreeSet<(ClassId, usize)>,
     pub(super) cost: u64,
+    /// Statements of the longest run.
+    pub(super) longest: usize,
+}
+
+impl Found {
+    fn add(&mut self, (cost, longest): (u64, usize)) {
+        self.cost += cost;
+        self.longest = self.longest.max(longest);
+    }
 }
 
 /// Finds what is decided before the packet is parsed to its end. Ways that meet in one state having
@@ -50,12 +59,13 @@ pub(super) fn find(
     classes: &[Class],
 ) -> Found {
     let search = Search { policy, graph, statics, conditions, classes, coming: coming(graph) };
-    let late = classes.iter().map(|class| search.cost(0, &class.conditions)).sum();
+    let mut late = Found::default();
+    classes.iter().for_each(|class| late.add(search.cost(0, &class.conditions)));
     match search.walk() {
-        Some(found) if found.cost <= late => found,
+        Some(found) if found.cost <= late.cost => found,
         _ => {
-            let all = (0..classes.len()).map(|class| (ClassId(class as u32), 0));
-            Found { late: all.collect(), cost: late, ..Found::default() }
+            late.late = (0..classes.len()).map(|class| (ClassId(class as u32), 0)).collect();
+            late
         }
     }
 }
@@ -73,7 +83,7 @@ struct Search<'a> {
 const MOST_COPIES: usize = 2;
 
 impl Search<'_> {
-    fn cost(&self, first: usize, conditions: &[Pred]) -> u64 {
+    fn cost(&self, first: usize, conditions: &[Pred]) -> (u64, usize) {
         Chain { policy: self.policy, statics: self.statics, first, conditions }.cost()
     }
 
@@ -88,7 +98,7 @@ impl Search<'_> {
             let id = match goto {
                 Goto::State(id) => id,
                 Goto::Class(id) => {
-                    all.cost += self.cost(first, &self.classes[id.0 as usize].conditions[first..]);
+                    all.add(self.cost(first, &self.classes[id.0 as usize].conditions[first..]));
                     all.late.insert((id, first));
                     continue;
                 }
@@ -98,7 +108,7 @@ impl Search<'_> {
             }
             let state = &self.graph.states[id.0 as usize];
             let chain = self.chain(id, state, first);
-            all.cost += self.cost(first, &chain.conditions);
+            all.add(self.cost(first, &chain.conditions));
             todo.push((Goto::Class(state.absent), first));
             if !ends(self.policy, &chain) {
                 let ways = state.ways().chain([Goto::Class(state.last)]);

@@ -31,7 +31,7 @@ pub use graph::{Edge, Goto, Graph, State, StateId};
 pub use overlap::{Ways, warnings, ways};
 pub use sets::{SetHome, TREE, ranges_to_prefixes};
 pub use simplify::{Presence, simplify};
-pub use tables::{Chain, Run, SHORTEST_RUN, Step, Word};
+pub use tables::{Chain, Run, Step, Word};
 
 use crate::policy::{HeaderRef, Policy, Pred, SetPart};
 use crate::table::Table;
@@ -69,6 +69,8 @@ pub struct Plan {
     pub sets: Vec<Vec<SetHome>>,
     /// The sets that live in tables.
     pub set_tables: BTreeMap<SetPart, Table>,
+    /// Runs of so many statements are matched as one.
+    pub shortest_run: usize,
     /// Estimated size of all chains, in comparisons.
     pub cost: u64,
 }
@@ -102,11 +104,23 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
             continue;
         }
         let classes = classes(&graph, &static_headers, &conditions);
-        let chains::Found { early, late, cost } =
+        let chains::Found { early, late, cost, longest } =
             chains::find(policy, &graph, &static_headers, &conditions, &classes);
         let fits = cost <= CHAIN_BUDGET;
         let (demand, sets, set_tables) = (demand.clone(), sets.clone(), set_tables.clone());
-        last = Some(Plan { demand, static_headers, graph, classes, early, late, sets, set_tables, cost });
+        let shortest_run = tables::shortest_run(longest);
+        last = Some(Plan {
+            demand,
+            static_headers,
+            graph,
+            classes,
+            early,
+            late,
+            sets,
+            set_tables,
+            shortest_run,
+            cost,
+        });
         if fits {
             break;
         }

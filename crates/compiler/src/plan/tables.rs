@@ -13,7 +13,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Shorter runs are a chain: a table costs a packet about as much as this many comparisons that fail (20 ns
 /// to 0.3 ns each, with some that need two).
-pub const SHORTEST_RUN: usize = 48;
+const SHORTEST_RUN: usize = 48;
+
+/// Where a policy has a run of that length, shorter ones from this on are tables as well. They cost a few nanoseconds
+/// more than chains, but statements that come and go in the long run, whose other ways through the program the short
+/// ones are, then need no other program.
+const SHORTEST_BESIDE: usize = 16;
+
+/// How long a run is at least in a policy whose longest has so many statements.
+pub(super) fn shortest_run(longest: usize) -> usize {
+    if longest >= SHORTEST_RUN { SHORTEST_BESIDE } else { SHORTEST_RUN }
+}
 
 /// A condition of more boxes than this is asked by itself: as a tree in the code it costs less.
 const MOST_BOXES: usize = 256;
@@ -83,15 +93,17 @@ impl Chain<'_> {
         steps
     }
 
-    /// What it adds to a program's size, in comparisons.
-    pub fn cost(&self) -> u64 {
+    /// What it adds to a program's size, in comparisons, and how many statements its longest run has.
+    pub(super) fn cost(&self) -> (u64, usize) {
         let one = |index: usize| pred_cost(&self.conditions[index - self.first]);
         let piece = |piece: &Piece| match piece.is_run(SHORTEST_RUN) {
             // Rows are data, which costs less than code.
             true => piece.statements.iter().map(|(_, cells)| cells.len() as u64).sum::<u64>() / 4,
             false => piece.statements.iter().map(|(index, _)| one(*index)).sum(),
         };
-        self.pieces(&|_| false).iter().map(piece).sum()
+        let pieces = self.pieces(&|_| false);
+        let runs = pieces.iter().filter(|piece| !piece.closed).map(|piece| piece.statements.len());
+        (pieces.iter().map(piece).sum(), runs.max().unwrap_or(0))
     }
 
     /// Neighbours that may be a run, and others by themselves.

@@ -4,9 +4,13 @@ use super::Policy;
 use super::meta::{Meta, Recorder, Setting, Source};
 use crate::Error;
 use crate::counters::slot_names;
+use crate::sets::content;
+use crate::sets::meta::describe;
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 use weir_bpf::object::Object;
+use weir_compiler::codegen::rooms::Room;
 use weir_compiler::lower::{self, Lowered, Slots};
 use weir_compiler::{Analysis, codegen};
 
@@ -20,6 +24,8 @@ pub(crate) struct Built {
     pub(crate) lowered: Lowered,
     pub(crate) object: Object,
     pub(crate) elf: Vec<u8>,
+    /// What the running program would have to be, so that only tables differ: see [`shape`].
+    pub(crate) shape: u64,
     pub(crate) microseconds: u64,
 }
 
@@ -30,30 +36,51 @@ impl Built {
     }
 }
 
-/// Compiles a policy for an instance; statements of `capture` copy their frames.
+/// Compiles a policy for an instance, its tables for the rooms of those that run; statements of `capture` copy their
+/// frames.
 pub(crate) fn build(
     policy: &Policy<'_>,
     setting: &Setting,
-    running: Option<&Meta>,
+    running: Option<(&Meta, Vec<Room>)>,
     capture: &[String],
 ) -> Result<Built, Error> {
     let start = Instant::now();
     let recorder = Recorder::new(policy.loader);
     let analysis = weir_compiler::analyse(policy.name, policy.text, &recorder);
     let source = Source { name: policy.name.into(), text: policy.text.into(), files: recorder.into_files() };
-    let slots = match running {
-        Some(meta) => assign_slots(&slot_names(&analysis.policy), &meta.counting.slots),
-        None => Slots::new(),
+    let (slots, rooms) = match running {
+        Some((meta, rooms)) => (assign_slots(&slot_names(&analysis.policy), &meta.counting.slots), rooms),
+        None => (Slots::new(), Vec::new()),
     };
     let options = lower::Options { slots, capture: capture.to_vec(), ..lower::Options::default() };
     let Some(lowered) = analysis.lower(&options, &[]) else { return Err(analysis.into()) };
     let mut options = codegen::Options::new(setting.target.clone(), setting.hook.compiled());
     options.name = PROGRAM.into();
     options.frags = setting.frags;
+    options.rooms = rooms;
     let object = codegen::generate(&lowered.program, &options)?;
     let elf = object.to_elf().map_err(|error| Error::Object(error.to_string()))?;
+    let shape = shape(&analysis, &lowered, &object);
     let microseconds = start.elapsed().as_micros() as u64;
-    Ok(Built { source, analysis, lowered, object, elf, microseconds })
+    Ok(Built { source, analysis, lowered, object, elf, shape, microseconds })
+}
+
+/// A number of all that a generation is made of but the contents of its tables, what its counters are called and the
+/// lines of its policy: the code, the other maps, what they begin with, limits and sets.
+fn shape(analysis: &Analysis, lowered: &Lowered, object: &Object) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for program in &object.programs {
+        (&program.name, &program.section, &program.insns).hash(&mut hasher);
+    }
+    for map in &object.maps {
+        // Counters have room to grow, which is looked at by itself.
+        let entries = if map.name == "counters" { 0 } else { map.max_entries };
+        (&map.name, format!("{:?}", map.kind), &map.key, &map.value, entries, map.flags).hash(&mut hasher);
+    }
+    content::entries(&analysis.policy, lowered).hash(&mut hasher);
+    format!("{:?}", lowered.program.limits).hash(&mut hasher);
+    format!("{:?}", describe(&analysis.policy, lowered)).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Names keep their slots. New names get none that the running program still counts into, also if its name goes

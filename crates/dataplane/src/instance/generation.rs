@@ -1,5 +1,6 @@
 //! A generation: a loaded policy with its maps, as a directory of pins.
 
+use super::live;
 use super::meta::{Meta, Source};
 use super::place::{self, Place};
 use super::root;
@@ -120,6 +121,7 @@ pub(crate) fn settle(place: &Place) -> Result<Generation, Error> {
             place::remove_dir(&place.generation(number))?;
         }
     }
+    live::take_up(&running, running.meta.space)?;
     crate::sets::mend(&running)?;
     Ok(running)
 }

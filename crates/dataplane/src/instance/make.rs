@@ -1,7 +1,9 @@
 //! Makes a generation beside the running one: everything but the swap. All of it can fail without a trace.
 
+use super::Change;
 use super::build::Built;
 use super::generation::Generation;
+use super::live;
 use super::meta::{CaptureMeta, Carried, Counting, LimitMeta, Meta, Setting, Source};
 use super::place::{self, Place};
 use crate::Error;
@@ -11,9 +13,11 @@ use crate::error::refusal;
 use crate::sets::carry::{self, Carry};
 use crate::sets::meta::describe;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use weir_bpf::map::MapDef;
 use weir_compiler::codegen::limit_map_name;
+use weir_compiler::codegen::rooms::SECTION;
 use weir_compiler::ir::LimitRef;
 use weir_compiler::lower::Slots;
 use weir_compiler::policy::Action;
@@ -24,6 +28,9 @@ use weir_kernel::program::Program;
 /// A generation that is pinned and could run.
 pub(crate) struct Made {
     pub(crate) number: u64,
+    pub(crate) change: Change,
+    /// Where its tables begin.
+    pub(crate) space: u64,
     pub(crate) program: Program,
     pub(crate) kept: Vec<String>,
     pub(crate) fresh: Vec<String>,
@@ -61,6 +68,8 @@ pub(crate) fn successor(
     plan.beside.extend(fill(built, &meta, &carries, &loaded)?);
     pin(place, &meta, &built.source, &mut loaded, &plan.beside).map(|program| Made {
         number: meta.generation,
+        change: Change::Program,
+        space: 0,
         program,
         kept: plan.kept,
         fresh: plan.fresh,
@@ -101,7 +110,86 @@ pub(crate) fn variant(
     };
     let mut loaded = load(built, options)?;
     let program = pin(place, &meta, &built.source, &mut loaded, &beside)?;
-    Ok(Made { number: meta.generation, program, kept: vec![], fresh: vec![], gone: vec![] })
+    let change = Change::Program;
+    Ok(Made { number: meta.generation, change, space: 0, program, kept: vec![], fresh: vec![], gone: vec![] })
+}
+
+/// Makes a successor that differs from the running generation in its tables alone: the program and its maps are
+/// shared, and its tables are written beside those in use. Nothing if that cannot be.
+pub(crate) fn tables_alone(
+    place: &Place,
+    built: &Built,
+    setting: &Setting,
+    running: &Generation,
+) -> Result<Option<Made>, Error> {
+    if running.meta.capture.is_some() || running.meta.shape != built.shape {
+        return Ok(None);
+    }
+    let mut plan = Plan::default();
+    let sets = describe(&built.analysis.policy, &built.lowered);
+    let room = running.map("counters")?.info().max_entries;
+    let counting = counting(&mut plan, built, Some(running))?;
+    let limits = limits(&mut plan, built, Some(running))?;
+    let carries = carry::plan(&sets, Some(running), &mut plan.options.reuse)?;
+    let grown = wanted(built, "counters").is_some_and(|wanted| wanted.max_entries > room);
+    let limited = plan.fresh.iter().chain(&plan.gone).any(|name| name.starts_with("limit "));
+    if grown || limited || !carry::all_go_on(&sets, &carries) {
+        return Ok(None);
+    }
+    carry::report(&sets, &carries, Some(running), (&mut plan.kept, &mut plan.fresh, &mut plan.gone));
+    let Some(space) = live::write(built, running)? else { return Ok(None) };
+    let meta = Meta { sets, limits, counting, space, ..meta(built, setting, Some(running), None) };
+    let program = share(place, &meta, &built.source, running, &plan.beside)?;
+    Ok(Some(Made {
+        number: meta.generation,
+        change: Change::Tables,
+        space,
+        program,
+        kept: plan.kept,
+        fresh: plan.fresh,
+        gone: plan.gone,
+    }))
+}
+
+/// Pins what the running generation has once more, with another meta and source; the program last.
+fn share(
+    place: &Place,
+    meta: &Meta,
+    source: &Source,
+    running: &Generation,
+    beside: &[(String, Map)],
+) -> Result<Program, Error> {
+    let path = place.generation(meta.generation);
+    let own = |name: &str| matches!(name, "meta" | "source" | "program") || name.starts_with("carried-");
+    complete(&path, || {
+        let entries =
+            std::fs::read_dir(running.path()).map_err(|error| Error::io("list", running.path(), error))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if !own(&name.to_string_lossy()) {
+                let to = path.join(&name);
+                std::fs::hard_link(entry.path(), &to).map_err(|error| Error::io("link", to, error))?;
+            }
+        }
+        beside.iter().try_for_each(|(name, map)| map.pin(&path.join(name)))?;
+        source.to_map()?.pin(&path.join("source"))?;
+        meta.to_map()?.pin(&path.join("meta"))?;
+        let program = running.program()?;
+        program.pin(&path.join("program"))?;
+        Ok(program)
+    })
+}
+
+/// Makes a generation's directory and fills it, or leaves none.
+fn complete<T>(path: &Path, fill: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    place::remove_dir(path)?;
+    let made = std::fs::create_dir(path).map_err(|error| Error::io("create", path, error));
+    let filled = made.and_then(|()| fill());
+    if filled.is_err() {
+        // The next command would remove it as well.
+        let _ = place::remove_dir(path);
+    }
+    filled
 }
 
 fn meta(
@@ -118,6 +206,8 @@ fn meta(
         policy: built.source.name.clone(),
         files: built.source.names(),
         program: built.object.programs[0].name.clone(),
+        shape: built.shape,
+        space: 0,
         statements: counted(&built.analysis.policy),
         counting: Counting::default(),
         sets: Vec::new(),
@@ -255,6 +345,11 @@ fn fill(
     Ok(beside)
 }
 
+/// The name of a map's pin: bpffs takes none with dots, which data sections have.
+fn pin_name(map: &str) -> &str {
+    if map == SECTION { live::PIN } else { map }
+}
+
 /// Pins everything, the program last: a directory with a program is complete.
 fn pin(
     place: &Place,
@@ -264,26 +359,16 @@ fn pin(
     beside: &[(String, Map)],
 ) -> Result<Program, Error> {
     let path = place.generation(meta.generation);
-    place::remove_dir(&path)?;
     let program = loaded.programs.remove(&meta.program);
     let program = program.ok_or_else(|| Error::Object("the program is not in it".into()))?.program;
-    let pin_all = || -> Result<(), Error> {
-        std::fs::create_dir(&path).map_err(|error| Error::io("create", &path, error))?;
-        // Data sections are the program's own, which keeps them; bpffs takes no names with dots.
-        for (name, map) in loaded.maps.iter().filter(|(name, _)| !name.starts_with('.')) {
-            map.pin(&path.join(name))?;
+    complete(&path, || {
+        for (name, map) in &loaded.maps {
+            map.pin(&path.join(pin_name(name)))?;
         }
-        for (name, map) in beside {
-            map.pin(&path.join(name))?;
-        }
+        beside.iter().try_for_each(|(name, map)| map.pin(&path.join(name)))?;
         source.to_map()?.pin(&path.join("source"))?;
         meta.to_map()?.pin(&path.join("meta"))?;
-        Ok(program.pin(&path.join("program"))?)
-    };
-    if let Err(error) = pin_all() {
-        // The next command would remove it as well.
-        let _ = place::remove_dir(&path);
-        return Err(error);
-    }
-    Ok(program)
+        program.pin(&path.join("program"))?;
+        Ok(program)
+    })
 }

@@ -19,7 +19,7 @@ use weir_kernel::maps::{Map, MapKind, MapSpec, Update};
 const CHUNK: usize = 4096;
 
 /// Changes with the meaning of the fields: an instance of another version can only be unloaded.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Meta {
@@ -34,6 +34,10 @@ pub(crate) struct Meta {
     pub(crate) files: Vec<String>,
     /// The program's name in the object.
     pub(crate) program: String,
+    /// What a policy must compile to so that only tables differ ([`super::build`]).
+    pub(crate) shape: u64,
+    /// Where in the tables' section those of this policy begin ([`super::live`]).
+    pub(crate) space: u64,
     pub(crate) statements: Vec<Counted>,
     pub(crate) counting: Counting,
     pub(crate) sets: Vec<SetMeta>,

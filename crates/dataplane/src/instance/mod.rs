@@ -25,6 +25,7 @@
 pub(crate) mod build;
 pub(crate) mod generation;
 mod holders;
+mod live;
 mod make;
 mod meta;
 mod place;
@@ -101,6 +102,16 @@ impl<'a> Request<'a> {
     }
 }
 
+/// What a load or reload put in place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// A program, which the kernel verified.
+    Program,
+    /// Tables of the program that runs on.
+    Tables,
+}
+
 /// What a load or reload did.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -108,6 +119,8 @@ pub struct Report {
     pub instance: String,
     /// Its generation: 1 after a load, one more for each swap.
     pub generation: u64,
+    /// What was put in place.
+    pub change: Change,
     /// What goes on with its contents: `counters`, `set blocked`, `limit syn_flood`.
     pub kept: Vec<String>,
     /// What begins anew.
@@ -214,20 +227,29 @@ impl Instance {
         Ok(Self { place })
     }
 
-    /// Replaces the policy: all of it or, on any error, nothing.
+    /// Replaces the policy: all of it or, on any error, nothing. If it compiles to the program that runs, only its
+    /// tables are exchanged.
     pub fn reload(&mut self, policy: &Policy<'_>) -> Result<Report, Error> {
         let _lock = self.place.lock()?;
         let running = settle(&self.place)?;
         let setting = &running.meta.setting;
-        let built = build(policy, setting, Some(&running.meta), &[])?;
+        let built = build(policy, setting, Some((&running.meta, live::rooms(&running)?)), &[])?;
         let start = Instant::now();
-        let made = make::successor(&self.place, &built, setting, Some(&running))?;
+        let alone = make::tables_alone(&self.place, &built, setting, &running)?;
+        let made = match alone {
+            Some(made) => made,
+            None => make::successor(&self.place, &built, setting, Some(&running))?,
+        };
         let slots = self.slots()?;
         let load_us = microseconds(start);
         let start = Instant::now();
-        if let Err(error) = slots.set_program(root::POLICY, &made.program) {
+        let swapped = match made.change {
+            Change::Program => slots.set_program(root::POLICY, &made.program).map_err(Error::from),
+            Change::Tables => live::take_up(&running, made.space),
+        };
+        if let Err(error) = swapped {
             place::remove_dir(&self.place.generation(made.number))?;
-            return Err(error.into());
+            return Err(error);
         }
         let swap_us = microseconds(start);
         for number in self.place.generations()?.into_iter().filter(|number| *number != made.number) {
@@ -376,6 +398,7 @@ fn report(instance: &str, built: Built, made: make::Made, load_us: u64, swap_us:
     Report {
         instance: instance.to_owned(),
         generation: made.number,
+        change: made.change,
         kept: made.kept,
         fresh: made.fresh,
         gone: made.gone,

@@ -56,6 +56,12 @@ pub(crate) fn plan(
     sets.iter().map(one).collect()
 }
 
+/// Whether every set that changes while running goes on in its maps.
+pub(crate) fn all_go_on(sets: &[SetMeta], carries: &[Vec<Carry>]) -> bool {
+    let live = sets.iter().zip(carries).filter(|(set, _)| set.live.is_some());
+    live.flat_map(|(_, carries)| carries).all(|carry| matches!(carry, Carry::Shared { .. }))
+}
+
 fn plan_part(
     set: &SetMeta,
     part: &PartMeta,

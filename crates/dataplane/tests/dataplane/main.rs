@@ -9,3 +9,4 @@ mod limits;
 mod reloads;
 mod sets;
 mod support;
+mod tables;

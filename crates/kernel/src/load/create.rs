@@ -1,6 +1,7 @@
 //! The maps of an object: reused or made.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use aya_obj::{EbpfSectionKind, Object};
@@ -13,6 +14,8 @@ use crate::sys::{self, Command};
 
 /// `BPF_F_NO_COMMON_LRU`: an LRU list for each CPU, and room rounded up to a multiple of them.
 const NO_COMMON_LRU: u32 = 1 << 1;
+/// `BPF_F_MMAPABLE`: user space writes into data sections while programs run (Linux 5.5).
+const MMAPABLE: u32 = 1 << 10;
 /// `BPF_F_RDONLY_PROG`: device maps get it from the kernel itself.
 const RDONLY_PROG: u32 = 1 << 7;
 
@@ -152,9 +155,14 @@ fn create(
         arguments.btf_key_type_id = typed.def.btf_key_type_id;
         arguments.btf_value_type_id = typed.def.btf_value_type_id;
     }
-    let fd =
-        sys::bpf_fd(Command::MapCreate, &mut arguments).map_err(|error| refusal(name, definition, error))?;
-    Ok(Map::from_fd(fd)?)
+    let mut made = Err(io::Error::from_raw_os_error(libc::EINVAL));
+    if definition.section_kind() == EbpfSectionKind::Data {
+        arguments.flags |= MMAPABLE;
+        made = sys::bpf_fd(Command::MapCreate, &mut arguments);
+        arguments.flags &= !MMAPABLE;
+    }
+    let made = made.or_else(|_| sys::bpf_fd(Command::MapCreate, &mut arguments));
+    Ok(Map::from_fd(made.map_err(|error| refusal(name, definition, error))?)?)
 }
 
 fn refusal(name: &str, definition: &aya_obj::Map, error: std::io::Error) -> LoadError {

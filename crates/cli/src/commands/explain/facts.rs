@@ -2,9 +2,7 @@
 
 use serde::Serialize;
 use weir_bpf::map::{MapDef, MapKind};
-use weir_compiler::plan::{
-    Decided, Plan, Run, SHORTEST_RUN, SetHome, StateId, Step, TREE, Word, pred_cost, width,
-};
+use weir_compiler::plan::{Decided, Plan, Run, SetHome, StateId, Step, TREE, Word, pred_cost, width};
 use weir_compiler::policy::{Family46, Policy, Pred, Protocols, Set, header_text, pred_text, term_text};
 use weir_compiler::{Compilation, Options};
 
@@ -168,7 +166,7 @@ fn early(policy: &Policy, plan: &Plan) -> Vec<EarlyFact> {
 fn tables(policy: &Policy, plan: &Plan) -> Vec<TableFact> {
     let mut facts = Vec::new();
     for place in plan.places() {
-        for step in place.chain(policy, plan).steps(SHORTEST_RUN, &|_| false) {
+        for step in place.chain(policy, plan).steps(plan.shortest_run, &|_| false) {
             let Step::Run(run) = step else { continue };
             let fact = table(policy, &run);
             if !facts.contains(&fact) {
