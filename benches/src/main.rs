@@ -7,6 +7,7 @@ mod beside;
 mod cases;
 mod clang;
 mod frames;
+mod live;
 mod report;
 mod rules;
 mod spread;
@@ -29,6 +30,7 @@ const ROUNDS: usize = 15;
 
 /// The cases that are not in [`CASES`].
 const TIMES: &str = "times";
+const LIVE: &str = "live";
 const VETH: &str = "veth";
 
 struct Arguments {
@@ -76,7 +78,7 @@ fn arguments() -> Result<Arguments, Failure> {
 
 fn names() -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().map(|(name, _)| *name);
-    CASES.iter().map(|(name, _)| *name).chain(rules).chain([VETH, TIMES])
+    CASES.iter().map(|(name, _)| *name).chain(rules).chain([VETH, TIMES, LIVE])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -116,6 +118,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(TIMES) {
         report::progress(TIMES);
         report.times = times::measure(&options, arguments.rounds)?;
+    }
+    if wanted(LIVE) {
+        report::progress(LIVE);
+        report.times.extend(live::measure(arguments.rounds)?);
     }
     match arguments.json {
         true => report::json(&report)?,

@@ -67,8 +67,8 @@ impl Rate {
 pub(crate) struct TimeRow {
     pub(crate) name: &'static str,
     pub(crate) wall: Spread,
-    /// Of them on a CPU.
-    pub(crate) cpu: Spread,
+    /// Of them on a CPU, where that was asked.
+    pub(crate) cpu: Option<Spread>,
     pub(crate) goal: f64,
 }
 
@@ -134,7 +134,8 @@ pub(crate) fn table(report: &Report) {
         println!("\n| time | ms | of them on a CPU | goal |");
         println!("|---|---:|---:|---:|");
         for row in &report.times {
-            println!("| {} | {} | {} | {} |", row.name, shown(row.wall, 1), shown(row.cpu, 1), row.goal);
+            let cpu = optional(row.cpu.map(|cpu| shown(cpu, 1)));
+            println!("| {} | {} | {cpu} | {} |", row.name, shown(row.wall, 2), row.goal);
         }
     }
     if !report.absent.is_empty() {

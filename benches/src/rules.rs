@@ -20,7 +20,7 @@ const EIGHT: &str = "rules-8";
 
 /// What a case asks, and frames of which some are met (hits) or that come from anywhere (random).
 pub(crate) struct Rules {
-    policy: String,
+    pub(crate) policy: String,
     files: Box<dyn Loader>,
     hits: Frames,
     random: Frames,
@@ -109,7 +109,7 @@ fn network(random: &mut Random, length: u32) -> (u32, String) {
 }
 
 /// Rules of eight kinds in turns, with a frame that each of them meets.
-fn shapes(count: usize) -> Rules {
+pub(crate) fn shapes(count: usize) -> Rules {
     let mut random = Random::new(7);
     let (mut policy, mut met) = (String::new(), Vec::new());
     for number in 0..count {

@@ -55,7 +55,7 @@ fn row(name: &'static str, goal: Duration, rounds: usize, work: impl Fn()) -> Ti
         (start.elapsed().as_secs_f64() * 1000.0, self::on_cpu() - on_cpu)
     };
     let (wall, cpu) = (0..rounds).map(|_| once()).unzip();
-    TimeRow { name, wall: Spread::of(wall), cpu: Spread::of(cpu), goal: goal.as_secs_f64() * 1000.0 }
+    TimeRow { name, wall: Spread::of(wall), cpu: Some(Spread::of(cpu)), goal: goal.as_secs_f64() * 1000.0 }
 }
 
 /// Milliseconds that this thread has had a CPU, in the kernel too: what a busy neighbour does not lengthen.

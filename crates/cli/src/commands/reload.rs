@@ -20,6 +20,7 @@ pub(super) fn run(args: &Reload, printer: &mut Printer) -> Outcome {
         let what = match report.change {
             Change::Program => format!("another program, {}", size(&report)),
             Change::Tables => format!("the same program with other tables, {}", times(&report, "written")),
+            Change::Text => format!("the same program, {}", times(&report, "noted")),
         };
         printer.line(format!("`{name}` runs generation {generation}: {what}, swapped in {swapped}"))?;
         changes(&report, printer)?;

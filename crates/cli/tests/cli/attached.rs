@@ -96,7 +96,8 @@ fn loaded_counted_reloaded_unloaded() {
         (Some("xdp-native"), Some(true))
     );
     scene.place.file("next.weir", format!("{POLICY}# and a comment\n").as_bytes());
-    scene.weir(&["reload", "next.weir"]).exits(0).answers("generation 2").answers("kept:");
+    let reloaded = scene.weir(&["reload", "next.weir"]).exits(0).answers("generation 2").answers("kept:");
+    reloaded.answers("the same program");
     assert_eq!(scene.statement("big")["packets"], 1, "counters are kept");
     scene.place.file("bad.weir", b"drop when nonsense\n");
     scene.weir(&["reload", "bad.weir"]).exits(1).says("E0101");

@@ -142,7 +142,7 @@ pub(crate) fn tables_alone(
     let program = share(place, &meta, &built.source, running, &plan.beside)?;
     Ok(Some(Made {
         number: meta.generation,
-        change: Change::Tables,
+        change: if space == running.meta.space { Change::Text } else { Change::Tables },
         space,
         program,
         kept: plan.kept,

@@ -110,6 +110,8 @@ pub enum Change {
     Program,
     /// Tables of the program that runs on.
     Tables,
+    /// Nothing that packets meet: the policy is only written otherwise.
+    Text,
 }
 
 /// What a load or reload did.
@@ -246,6 +248,7 @@ impl Instance {
         let swapped = match made.change {
             Change::Program => slots.set_program(root::POLICY, &made.program).map_err(Error::from),
             Change::Tables => live::take_up(&running, made.space),
+            Change::Text => Ok(()),
         };
         if let Err(error) = swapped {
             place::remove_dir(&self.place.generation(made.number))?;
