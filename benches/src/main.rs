@@ -6,6 +6,7 @@
 mod beside;
 mod cases;
 mod clang;
+mod classbench;
 mod frames;
 mod live;
 mod report;

@@ -12,6 +12,7 @@ use weir_packet::build::{Ipv4, Packet, Tcp, Udp};
 
 use crate::Failure;
 use crate::beside;
+use crate::classbench::{self, Kind};
 use crate::frames::{self, FRAMES, Frames, link};
 use crate::report::RulesRow;
 
@@ -40,6 +41,12 @@ pub(crate) const RULES: &[(&str, Make)] = &[
     ("networks-10k", || one_field(10_000, Field::Prefix)),
     ("ports-1k", || one_field(1_000, Field::Port)),
     ("ports-10k", || one_field(10_000, Field::Port)),
+    ("acl-1k", || classbench(Kind::Acl, 1_000)),
+    ("acl-10k", || classbench(Kind::Acl, 10_000)),
+    ("fw-1k", || classbench(Kind::Firewall, 1_000)),
+    ("fw-10k", || classbench(Kind::Firewall, 10_000)),
+    ("ipc-1k", || classbench(Kind::Chain, 1_000)),
+    ("ipc-10k", || classbench(Kind::Chain, 10_000)),
     ("set-1M-addresses", || set(1_000_000, Element::Address)),
     ("set-1M-prefixes", || set(1_000_000, Element::Prefix)),
     ("set-1M-prefixes6", || set(1_000_000, Element::Prefix6)),
@@ -186,6 +193,17 @@ fn one_field(count: usize, field: Field) -> Rules {
         met.push(frame(&mut random, source, target, Transport::Udp(from, to)));
     }
     let hits = frames::draw(FRAMES, |random| met[random.below(met.len() as u32) as usize].clone());
+    Rules { policy, files: Box::new(NoFiles), hits, random: frames::draw(FRAMES, anywhere) }
+}
+
+/// Frames of rules, one after the other; and from anywhere.
+fn classbench(kind: Kind, count: usize) -> Rules {
+    let rules = classbench::rules(kind, count);
+    let policy = classbench::policy(&rules);
+    let hits = frames::draw(FRAMES, |random| {
+        let rule = &rules[random.below(rules.len() as u32) as usize];
+        classbench::met(rule, random)
+    });
     Rules { policy, files: Box::new(NoFiles), hits, random: frames::draw(FRAMES, anywhere) }
 }
 

@@ -33,8 +33,8 @@ const MOST_PARTS: usize = 1 << 20;
 /// What a level costs in rows that are tried.
 const LEVEL: f64 = 2.5;
 
-/// Cuts may make so many copies of each row of the table in all.
-const COPIES: usize = 24;
+/// Cuts may make so many copies of each row in all.
+const COPIES: usize = 6;
 
 /// No way is longer.
 const MOST_LEVELS: u32 = 12;
@@ -70,8 +70,9 @@ struct Cut {
 type Cell = Vec<Range>;
 
 impl<'a> Cutter<'a> {
-    pub(super) fn new(table: &'a Table) -> Self {
-        Self { table, left: 4096 + COPIES * table.len() }
+    /// For so many of a table's rows.
+    pub(super) fn new(table: &'a Table, rows: usize) -> Self {
+        Self { table, left: 4096 + COPIES * rows }
     }
 
     /// The tree of some rows; `None` where they overlap in so many ways that no cuts part them.

@@ -55,3 +55,18 @@ fn told(table: &Table, rows: &[u32], word: usize, bits: u32) -> (usize, Vec<u32>
     let squares: usize = alike.values().map(|count| count * count).sum();
     (group.len() - squares.checked_div(group.len()).unwrap_or(0), group)
 }
+
+/// Wide rows and narrow ones, by the word that tells them apart most evenly; `None` if none does.
+pub(super) fn split(table: &Table, rows: &[u32]) -> Option<[Vec<u32>; 2]> {
+    let parts = |word: usize, bits: u32| -> [Vec<u32>; 2] {
+        let most = u64::MAX >> (64 - table.words()[word]);
+        let (wide, narrow) = rows.iter().partition(|row| {
+            let (low, high) = table.row(**row as usize).ranges[word];
+            high - low > most >> bits
+        });
+        [wide, narrow]
+    };
+    let all = TELLS.iter().flat_map(|bits| (0..table.words().len()).map(|word| parts(word, *bits)));
+    let least = |[wide, narrow]: &[Vec<u32>; 2]| wide.len().min(narrow.len());
+    all.max_by_key(least).filter(|parts| least(parts) > 0)
+}

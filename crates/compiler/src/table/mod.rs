@@ -56,6 +56,9 @@ struct Tree {
 /// Keys have at most so many words: an image has three bits for the number of one.
 pub const MOST_WORDS: usize = 8;
 
+/// With more trees a table costs a packet more than people wait for.
+const MOST_TREES: usize = 16;
+
 /// So few rows are tried one after the other.
 const FEW: usize = 64;
 
@@ -187,16 +190,26 @@ impl Table {
         self.trees().map_or(0, <[Tree]>::len)
     }
 
-    /// How they are cut; found once.
+    /// How they are cut, in the order of their first rows; found once.
     fn trees(&self) -> Option<&[Tree]> {
-        let trees =
-            self.trees.get_or_init(|| groups::groups(self).into_iter().map(|rows| self.tree(rows)).collect());
-        trees.as_deref()
+        self.trees.get_or_init(|| self.cut_apart()).as_deref()
     }
 
-    fn tree(&self, rows: Vec<u32>) -> Option<Tree> {
-        let first = rows.first().copied().unwrap_or(0);
-        Some(Tree { first, root: Cutter::new(self).cut(rows)? })
+    fn cut_apart(&self) -> Option<Arc<[Tree]>> {
+        let (mut left, mut trees) = (groups::groups(self), Vec::new());
+        while let Some(rows) = left.pop() {
+            let first = rows.first().copied().unwrap_or(0);
+            match Cutter::new(self, rows.len()).cut(rows.clone()) {
+                Some(root) => trees.push(Tree { first, root }),
+                // Wide rows and narrow ones cost too many copies together.
+                None if trees.len() + left.len() + 2 <= MOST_TREES => {
+                    left.extend(groups::split(self, &rows)?)
+                }
+                None => return None,
+            }
+        }
+        trees.sort_by_key(|tree| tree.first);
+        Some(trees.into())
     }
 }
 

@@ -111,3 +111,41 @@ fn other_results_and_more_rows() {
     table.push(&[(500, 600)], 3);
     assert_eq!((table.find_fast(&[555]), doubled.find_fast(&[555])), (3, 0));
 }
+
+#[test]
+fn wide_rows_and_narrow_ones_get_trees_of_their_own() {
+    let mut seed = 7u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (seed >> 33) % below
+    };
+    let mut table = Table::new(vec![32, 32, 16, 16, 8]);
+    for number in 0..4_000 {
+        let mut prefix = |wide: bool| {
+            let length = if wide { random(9) } else { 16 + random(17) };
+            let (value, low_bits) = (random(1 << 31) << 1, (1u64 << (32 - length)) - 1);
+            (value & !low_bits, value | low_bits)
+        };
+        let (source, target) = (prefix(number % 3 == 0), prefix(number % 5 == 0));
+        let port = if number % 7 == 0 {
+            (0, 65535)
+        } else {
+            let low = random(60_000);
+            (low, low + random(1000))
+        };
+        let transport = if number % 2 == 0 { (6, 6) } else { (0, 255) };
+        table.push(&[source, target, (0, 65535), port, transport], number + 1);
+    }
+    let image = Image::of(&table, 64 << 20, 1).expect("parted");
+    assert!(
+        image.trees.len() <= MOST_TREES && image.bytes.len() < 4 << 20,
+        "{} {}",
+        image.trees.len(),
+        image.bytes.len()
+    );
+    for row in 0..4_000 {
+        let near = table.row(row).ranges.iter().map(|(low, high)| low + random(high - low + 1));
+        let key: Vec<u64> = near.collect();
+        assert_eq!((image.find(&key), table.find_fast(&key)), (table.find(&key), table.find(&key)));
+    }
+}
