@@ -2,10 +2,13 @@
 //!
 //! A state is "a header of this protocol begins here, and these static headers were found before".
 //! Only ways that can still lead to something that is asked for are followed; where nothing more
-//! can be found the graph ends in a class.
+//! can be found the graph ends in a class. Into a tunnel it goes only if what is known there leaves a
+//! statement open that asks for what the tunnel carries: of `vxlan.vni == 7 and inner.tcp` nothing is
+//! open behind GRE.
 
-use super::{ClassId, Demand};
-use crate::policy::{HeaderRef, LEVELS, Policy, ProtocolId, Protocols};
+use super::demand::headers_asked;
+use super::{ClassId, Demand, Presence, simplify};
+use crate::policy::{Action, HeaderRef, LEVELS, Policy, Pred, ProtocolId, Protocols};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Index into [`Graph::states`].
@@ -74,6 +77,9 @@ struct Building<'a> {
     /// What [`Self::useful`] and [`Self::still_relevant`] have said: they are asked for each edge of each state.
     useful: HashMap<(ProtocolId, u8), bool>,
     relevant: HashMap<(ProtocolId, Passed), Passed>,
+    /// The conditions that ask for what tunnels carry, and what the keys of their limits ask for.
+    carried: Vec<(&'a Pred, BTreeSet<HeaderRef>)>,
+    open: HashMap<(ProtocolId, u8, Found), bool>,
     states: Vec<State>,
     by_key: HashMap<Key, StateId>,
     classes: Vec<Found>,
@@ -84,10 +90,13 @@ struct Building<'a> {
 pub(super) fn build(
     policy: &Policy,
     demand: &Demand,
+    conditions: &[Pred],
     statics: &BTreeSet<HeaderRef>,
     budget: usize,
 ) -> Option<Graph> {
     let mut building = Building {
+        carried: carried(policy, conditions),
+        open: HashMap::new(),
         protocols: &policy.protocols,
         demand,
         statics,
@@ -112,6 +121,19 @@ pub(super) fn build(
     let mut graph = Graph { states: building.states, classes: building.classes, start };
     graph.find_meeting_ways();
     Some(graph)
+}
+
+/// The conditions that ask for a header in a tunnel, themselves or by a key of their limit.
+fn carried<'a>(policy: &Policy, conditions: &'a [Pred]) -> Vec<(&'a Pred, BTreeSet<HeaderRef>)> {
+    let keys = |action: &Action| -> BTreeSet<HeaderRef> {
+        let Action::Limit(limit) = action else { return BTreeSet::new() };
+        let terms = limit.keys.iter().flatten().map(|part| Pred::There(part.term.clone()));
+        terms.flat_map(|there| headers_asked(&there)).collect()
+    };
+    let all = policy.statements.iter().zip(conditions);
+    let asked = all.map(|(statement, condition)| (condition, keys(&statement.action)));
+    let inside = |header: &HeaderRef| header.level > 0;
+    asked.filter(|(condition, keys)| headers_asked(condition).iter().chain(keys).any(inside)).collect()
 }
 
 impl Graph {
@@ -158,13 +180,40 @@ impl Building<'_> {
 
     /// Whether a header of `protocol` at `level`, or something behind it, may be asked for.
     fn useful(&mut self, protocol: ProtocolId, level: u8) -> bool {
-        let (demand, reach) = (self.demand, &self.reach[&protocol]);
-        *self.useful.entry((protocol, level)).or_insert_with(|| {
-            demand.headers.iter().any(|h| {
-                h.level == level && h.protocol == protocol
-                    || h.level >= level && reach.contains(&(h.protocol, h.level - level))
-            })
-        })
+        if let Some(known) = self.useful.get(&(protocol, level)) {
+            return *known;
+        }
+        let useful = self.demand.headers.iter().any(|header| self.comes(*header, protocol, level));
+        self.useful.insert((protocol, level), useful);
+        useful
+    }
+
+    /// Whether a header may be found where one of `protocol` at `level` begins.
+    fn comes(&self, header: HeaderRef, protocol: ProtocolId, level: u8) -> bool {
+        header.level == level && header.protocol == protocol
+            || header.level >= level
+                && self.reach[&protocol].contains(&(header.protocol, header.level - level))
+    }
+
+    /// Whether a statement is still open that asks for what comes when a packet begins inside a tunnel, `found` being
+    /// the static headers before it.
+    fn open(&mut self, protocol: ProtocolId, level: u8, found: &Found) -> bool {
+        let key = (protocol, level, found.clone());
+        if let Some(known) = self.open.get(&key) {
+            return *known;
+        }
+        let comes = |header: &HeaderRef| self.comes(*header, protocol, level);
+        let presence = |header: HeaderRef| match header {
+            _ if found.contains(&header) => Presence::Yes,
+            _ if self.statics.contains(&header) && !comes(&header) => Presence::No,
+            _ => Presence::Unknown,
+        };
+        let open = self.carried.iter().any(|(condition, keys)| {
+            let left = simplify(condition, &presence);
+            left != Pred::Const(false) && headers_asked(&left).iter().chain(keys).any(comes)
+        });
+        self.open.insert(key, open);
+        open
     }
 
     /// How many headers of a protocol at a level are told apart: one more than are asked for. Where
@@ -244,7 +293,10 @@ impl Building<'_> {
             for &(value, protocol, inner) in &next.table {
                 let level = header.level + u8::from(inner);
                 let passed = if inner { Passed::new() } else { self.still_relevant(protocol, passed) };
-                let goto = self.enter(protocol, level, found, &passed)?;
+                let goto = match inner && !self.open(protocol, level, found) {
+                    true => None,
+                    false => self.enter(protocol, level, found, &passed)?,
+                };
                 rows.push((value, goto.unwrap_or(Goto::Class(last))));
             }
             rows.sort_by_key(|row| row.0);

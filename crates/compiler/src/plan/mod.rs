@@ -12,7 +12,8 @@
 //! How statements are matched is decided here and nowhere else.
 //!
 //! Invariants: a plan depends on the policy and the options only; every header that a statement
-//! asks for is reached by the graph on every path on which the walk of [`crate::eval`] reaches it;
+//! asks for is reached by the graph on every path on which the walk of [`crate::eval`] reaches it and
+//! the statement is still open;
 //! a class's headers are exactly the static headers found on the paths that end in it.
 
 mod chains;
@@ -98,7 +99,7 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
     let mut last = None;
     for static_headers in demand.static_choices(&policy.protocols) {
         let budget = if static_headers.is_empty() { MOST_STATES } else { STATE_BUDGET };
-        let graph = graph::build(policy, &demand, &static_headers, budget);
+        let graph = graph::build(policy, &demand, &conditions, &static_headers, budget);
         let Some(graph) = graph else { continue };
         if graph.classes.len() > CLASS_BUDGET && !static_headers.is_empty() {
             continue;

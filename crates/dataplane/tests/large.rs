@@ -1,0 +1,211 @@
+//! Policies of up to ten thousand statements with overlapping ranges, prefixes and negations: first match is the law,
+//! the evaluator that tries one statement after the other is the oracle, and all engines agree with it.
+#![allow(clippy::print_stderr, reason = "what was tried is told")]
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use weir_bpf::target::Target;
+use weir_compiler::{Hook, NoFiles, Options, compile};
+use weir_dataplane::engines::{Kernel, unprivileged};
+use weir_lab::traffic::Random;
+use weir_packet::build::{Ethernet, Ipv4, Ipv6, Packet, Tcp, Udp, Vlan};
+
+/// Frames for each policy.
+const FRAMES: usize = 400;
+
+/// What a condition asks, by value, so that frames can be made that are near it.
+struct Rule {
+    six: bool,
+    source: (u128, u32),
+    target: (u128, u32),
+    from: (u16, u16),
+    to: (u16, u16),
+    tcp: bool,
+}
+
+fn rule(random: &mut Random) -> Rule {
+    let six = random.below(5) == 0;
+    let ports = |random: &mut Random| match random.below(4) {
+        0 => (0, 65535),
+        1 => {
+            let low = random.below(60_000) as u16;
+            (low, low + random.below(5_000) as u16)
+        }
+        _ => {
+            let port = [22, 53, 80, 443, 8080][random.below(5) as usize] + random.below(40) as u16;
+            (port, port)
+        }
+    };
+    let (from, to) = (ports(random), ports(random));
+    let (source, target) = (prefix(six, random), prefix(six, random));
+    Rule { six, source, target, from, to, tcp: random.below(2) == 0 }
+}
+
+/// From a few networks, so that they overlap.
+fn prefix(six: bool, random: &mut Random) -> (u128, u32) {
+    let (width, start) = if six { (128, 0x2001_0db8 << 96) } else { (32, 0x0a00_0000) };
+    let low = u128::from(random.bits()) & if six { 0xffff_ffff_ffff } else { 0x000f_ffff };
+    let address = start | (low << if six { 60 } else { 0 });
+    let length = match random.below(6) {
+        0 => 0,
+        1 | 2 => width,
+        _ => width - random.below(if six { 70 } else { 22 }),
+    };
+    (address >> (width - length).min(127) << (width - length).min(127), length)
+}
+
+/// A statement; some deny what they ask, some only count, some only say what they would do.
+fn statement(number: usize, rule: &Rule, random: &mut Random) -> String {
+    let (ip, transport) = (if rule.six { "ip6" } else { "ip4" }, if rule.tcp { "tcp" } else { "udp" });
+    let mut asked = Vec::new();
+    for (name, (address, length)) in [("src", rule.source), ("dst", rule.target)] {
+        let address = match rule.six {
+            true => Ipv6Addr::from(address).to_string(),
+            false => Ipv4Addr::from(address as u32).to_string(),
+        };
+        match (length, random.below(40)) {
+            (0, _) => {}
+            (_, 0) => asked.push(format!("{ip}.{name} != {address}/{length}")),
+            (_, 1) => asked.push(format!("not {ip}.{name} == {address}/{length}")),
+            _ => asked.push(format!("{ip}.{name} == {address}/{length}")),
+        }
+    }
+    for (name, (low, high)) in [("srcport", rule.from), ("dstport", rule.to)] {
+        let port = format!("{transport}.{name}");
+        match (low == high, random.below(30)) {
+            _ if (low, high) == (0, 65535) => {}
+            (true, 0) => asked.push(format!("{port} != {low}")),
+            (true, _) => asked.push(format!("{port} == {low}")),
+            (false, 0) => asked.push(format!("not ({port} >= {low} and {port} <= {high})")),
+            (false, 1) => asked.push(format!("({port} < {low} or {port} == {high})")),
+            (false, _) => asked.push(format!("{port} in {{ {low}..{high} }}")),
+        }
+    }
+    // A statement that is all negations would hide the rest.
+    if asked.len() < 2 {
+        asked.push(format!("{ip}.src == {}", if rule.six { "2001:db8::7" } else { "10.0.0.7" }));
+    }
+    // What decides nothing parts what is matched as one.
+    let verb = match number {
+        77 => "count",
+        1234 => "shadow drop",
+        n if n % 2 == 0 => "pass",
+        _ => "drop",
+    };
+    format!("{verb} r{number} when {}\n", asked.join(" and "))
+}
+
+/// Of a rule, at its ends or beside them; or of nothing.
+fn frame(rules: &[Rule], random: &mut Random) -> Vec<u8> {
+    let rule = &rules[random.below(rules.len() as u32) as usize];
+    let width = if rule.six { 128 } else { 32 };
+    let address = |(address, length): (u128, u32), random: &mut Random| {
+        let host = if length == 0 { u128::MAX >> (128 - width) } else { (1u128 << (width - length)) - 1 };
+        match random.below(4) {
+            0 => address | host,
+            1 => (address | host).wrapping_add(1) & (u128::MAX >> (128 - width)),
+            _ => address | u128::from(random.bits()) & host,
+        }
+    };
+    let port = |(low, high): (u16, u16), random: &mut Random| match random.below(4) {
+        0 => low,
+        1 => high.wrapping_add(1),
+        _ => low + (random.below(u32::from(high - low) + 1)) as u16,
+    };
+    let (source, target) = (address(rule.source, random), address(rule.target, random));
+    let (from, to) = (port(rule.from, random), port(rule.to, random));
+    let mut packet = Packet::new().push(Ethernet::default());
+    if random.below(8) == 0 {
+        packet = packet.push(Vlan::new(7));
+    }
+    packet = match rule.six {
+        true => packet.push(Ipv6::new(Ipv6Addr::from(source), Ipv6Addr::from(target))),
+        false => packet.push(Ipv4::new(source as u32, Ipv4Addr::from(target as u32))),
+    };
+    let packet = match rule.tcp != (random.below(20) == 0) {
+        true => packet.push(Tcp::new(from, to)),
+        false => packet.push(Udp::new(from, to)),
+    };
+    packet.build()
+}
+
+fn agree(seed: u64, count: usize, kernel: bool) {
+    let mut random = Random::new(seed);
+    let rules: Vec<Rule> = (0..count).map(|_| rule(&mut random)).collect();
+    let mut text = String::new();
+    for (number, rule) in rules.iter().enumerate() {
+        let _ = write!(text, "{}", statement(number, rule, &mut random));
+    }
+    let target = if kernel { weir_kernel::probe::target() } else { Target::newest() };
+    let compiled = compile("large.weir", &text, &NoFiles, &Options::new(target, Hook::Xdp));
+    let compilation = compiled.unwrap_or_else(|analysis| {
+        let errors = analysis.diagnostics.iter().map(|message| message.message.clone());
+        panic!("seed {seed}, {count} statements: {:?}", errors.take(3).collect::<Vec<_>>())
+    });
+    let mut engines = unprivileged(&compilation);
+    if kernel {
+        let loaded = Kernel::load(&compilation);
+        engines.push(Box::new(
+            loaded.unwrap_or_else(|error| panic!("seed {seed}, {count} statements: {error}")),
+        ));
+    }
+    let mut decided = std::collections::BTreeSet::new();
+    for _ in 0..FRAMES {
+        let frame = frame(&rules, &mut random);
+        let meant = engines[0].judge(&frame, 0).unwrap();
+        decided.insert(format!("{:?}", meant.by));
+        for engine in &mut engines[1..] {
+            let judged = engine.judge(&frame, 0).unwrap();
+            let name = engine.name();
+            assert!(
+                judged.agrees(meant),
+                "seed {seed}, {count} statements, {name}: {judged:?} for {meant:?}, {frame:x?}"
+            );
+        }
+    }
+    let counters = engines[0].counters().unwrap();
+    for engine in &mut engines[1..] {
+        assert_eq!(
+            engine.counters().unwrap(),
+            counters,
+            "seed {seed}, {count} statements, {}",
+            engine.name()
+        );
+    }
+    let size = compilation.object.programs[0].slots();
+    eprintln!(
+        "seed {seed}: {count} statements, {size} instructions, {} statements decided {FRAMES} frames",
+        decided.len()
+    );
+    assert!(decided.len() > 10, "{decided:?}");
+}
+
+/// Whether the kernel can be asked as well.
+fn kernel() -> bool {
+    let options = Options::new(weir_kernel::probe::target(), Hook::Xdp);
+    let smallest = compile("smallest.weir", "default pass\n", &NoFiles, &options);
+    let Err(error) = Kernel::load(&smallest.unwrap_or_else(|_| panic!("a good policy"))) else { return true };
+    let required = std::env::var("WEIR_REQUIRE_KERNEL").as_deref() == Ok("1");
+    assert!(!required, "the kernel is required (WEIR_REQUIRE_KERNEL=1), but: {error}");
+    eprintln!("skipped the kernel: {error}");
+    false
+}
+
+#[test]
+fn hundreds() {
+    let kernel = kernel();
+    (1..=6).for_each(|seed| agree(seed, 150 * seed as usize, kernel));
+}
+
+#[test]
+fn thousands() {
+    let kernel = kernel();
+    (11..=13).for_each(|seed| agree(seed, 2_000, kernel));
+}
+
+#[test]
+fn ten_thousand() {
+    let kernel = kernel();
+    agree(21, 10_000, kernel);
+    agree(22, 10_000, kernel);
+}
