@@ -179,8 +179,10 @@ impl Isel<'_> {
     }
 }
 
-/// Where on the stack the best row so far stands; the key lies below it.
-const BEST: i16 = -8;
+/// Where on the stack the best row so far stands, in 4 bytes; the key lies below it. Of what stands at no multiple of
+/// eight the verifier remembers nothing, so that it goes through each tree once and not once for all that the trees
+/// before may have found.
+const BEST: i16 = -4;
 
 /// Where a walk goes on.
 struct Ways {
@@ -207,20 +209,20 @@ impl Emitter<'_> {
         if trees == 1 {
             return;
         }
-        // One less than the number of the row, so that no row is the largest number of all.
-        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R0, 1));
-        self.asm.emit(Insn::store(Size::DW, Reg::R10, BEST, Reg::R0));
+        // One less than the number of the row, so that no row is the largest number of 32 bits.
+        self.asm.emit(Insn::alu32(AluOp::Sub, Reg::R0, 1));
+        self.asm.emit(Insn::store(Size::W, Reg::R10, BEST, Reg::R0));
         for nth in 1..trees {
             let not_better = self.asm.label();
             self.image(site, space);
-            self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, BEST));
+            self.asm.emit(Insn::load(Size::W, Reg::R1, Reg::R10, BEST));
             self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R0, (Image::firsts(trees) + 4 * nth) as i16));
             self.asm.branch(Cond::Le, Width::W64, Reg::R1, Reg::R2, not_better);
             self.walk(site, nth);
-            self.asm.emit(Insn::alu(AluOp::Sub, Reg::R0, 1));
-            self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, BEST));
+            self.asm.emit(Insn::alu32(AluOp::Sub, Reg::R0, 1));
+            self.asm.emit(Insn::load(Size::W, Reg::R1, Reg::R10, BEST));
             self.asm.branch(Cond::Ge, Width::W64, Reg::R0, Reg::R1, not_better);
-            self.asm.emit(Insn::store(Size::DW, Reg::R10, BEST, Reg::R0));
+            self.asm.emit(Insn::store(Size::W, Reg::R10, BEST, Reg::R0));
             self.asm.bind(not_better);
         }
         self.result_of_row(site, space);
@@ -238,10 +240,10 @@ impl Emitter<'_> {
     fn result_of_row(&mut self, site: &WalkSite, space: Option<Reg>) {
         let Room { bytes, trees, .. } = site.table.room;
         let (none, done, abort) = (self.asm.label(), self.asm.label(), self.abort());
-        // Of no row, by its number.
-        let results = Image::results(trees) + 4;
-        self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, BEST));
-        self.asm.branch(Cond::Eq, Width::W64, Reg::R1, -1, none);
+        let results = Image::results(trees);
+        self.asm.emit(Insn::load(Size::W, Reg::R1, Reg::R10, BEST));
+        self.asm.emit(Insn::alu32(AluOp::Add, Reg::R1, 1));
+        self.asm.branch(Cond::Eq, Width::W64, Reg::R1, 0, none);
         self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R1, 2));
         self.asm.branch(Cond::Gt, Width::W64, Reg::R1, (bytes - results - 4) as i32, abort);
         self.image(site, space);

@@ -77,8 +77,9 @@ struct Building<'a> {
     /// What [`Self::useful`] and [`Self::still_relevant`] have said: they are asked for each edge of each state.
     useful: HashMap<(ProtocolId, u8), bool>,
     relevant: HashMap<(ProtocolId, Passed), Passed>,
-    /// The conditions that ask for what tunnels carry, and what the keys of their limits ask for.
-    carried: Vec<(&'a Pred, BTreeSet<HeaderRef>)>,
+    /// The conditions that ask for what tunnels carry, and what the keys of their limits ask for; nothing where
+    /// every tunnel is to be followed.
+    carried: Option<Vec<(&'a Pred, BTreeSet<HeaderRef>)>>,
     open: HashMap<(ProtocolId, u8, Found), bool>,
     states: Vec<State>,
     by_key: HashMap<Key, StateId>,
@@ -86,16 +87,17 @@ struct Building<'a> {
     class_ids: HashMap<Found, ClassId>,
 }
 
-/// Builds the parser, or gives up beyond `budget` states.
+/// Builds the parser, or gives up beyond `budget` states. Without conditions it follows every way to what is asked
+/// for, whatever is open there.
 pub(super) fn build(
     policy: &Policy,
     demand: &Demand,
-    conditions: &[Pred],
+    conditions: Option<&[Pred]>,
     statics: &BTreeSet<HeaderRef>,
     budget: usize,
 ) -> Option<Graph> {
     let mut building = Building {
-        carried: carried(policy, conditions),
+        carried: conditions.map(|conditions| carried(policy, conditions)),
         open: HashMap::new(),
         protocols: &policy.protocols,
         demand,
@@ -198,6 +200,7 @@ impl Building<'_> {
     /// Whether a statement is still open that asks for what comes when a packet begins inside a tunnel, `found` being
     /// the static headers before it.
     fn open(&mut self, protocol: ProtocolId, level: u8, found: &Found) -> bool {
+        let Some(carried) = &self.carried else { return true };
         let key = (protocol, level, found.clone());
         if let Some(known) = self.open.get(&key) {
             return *known;
@@ -208,7 +211,7 @@ impl Building<'_> {
             _ if self.statics.contains(&header) && !comes(&header) => Presence::No,
             _ => Presence::Unknown,
         };
-        let open = self.carried.iter().any(|(condition, keys)| {
+        let open = carried.iter().any(|(condition, keys)| {
             let left = simplify(condition, &presence);
             left != Pred::Const(false) && headers_asked(&left).iter().chain(keys).any(comes)
         });

@@ -99,7 +99,7 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
     let mut last = None;
     for static_headers in demand.static_choices(&policy.protocols) {
         let budget = if static_headers.is_empty() { MOST_STATES } else { STATE_BUDGET };
-        let graph = graph::build(policy, &demand, &conditions, &static_headers, budget);
+        let graph = graph::build(policy, &demand, Some(&conditions), &static_headers, budget);
         let Some(graph) = graph else { continue };
         if graph.classes.len() > CLASS_BUDGET && !static_headers.is_empty() {
             continue;

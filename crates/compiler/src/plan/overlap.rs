@@ -37,7 +37,7 @@ pub fn ways(policy: &Policy, states: usize, most: usize) -> Option<Ways> {
     let mut choices = demand.static_choices(&policy.protocols).into_iter();
     choices.find_map(|statics| {
         let budget = if statics.is_empty() { most } else { states };
-        let graph = graph::build(policy, &demand, &conditions, &statics, budget)?;
+        let graph = graph::build(policy, &demand, None, &statics, budget)?;
         Some(Ways { graph, statics })
     })
 }
