@@ -68,7 +68,7 @@ const MIX: [Way; 8] = [
 ];
 
 /// The one file that a policy names.
-struct Text(String);
+pub(crate) struct Text(pub(crate) String);
 
 impl Loader for Text {
     fn load(&self, _: &str, path: &str) -> Result<(String, String), String> {

@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use weir_compiler::load::Loader;
-use weir_compiler::{NoFiles, Options};
+use weir_compiler::{Loader, NoFiles, Options};
 use weir_dataplane::engines::Kernel;
 use weir_lab::traffic::Random;
 use weir_packet::build::{Ipv4, Packet, Tcp, Udp};
 
 use crate::Failure;
 use crate::beside;
+use crate::cases::Text;
 use crate::classbench::{self, Kind};
 use crate::frames::{self, FRAMES, Frames, link};
 use crate::report::RulesRow;
@@ -212,15 +212,6 @@ enum Element {
     Address,
     Prefix,
     Prefix6,
-}
-
-/// The one file that a policy names.
-struct Text(String);
-
-impl Loader for Text {
-    fn load(&self, _: &str, path: &str) -> Result<(String, String), String> {
-        Ok((path.to_owned(), self.0.clone()))
-    }
 }
 
 /// Frames are many, so that the elements that they meet do not fit the caches either.

@@ -77,7 +77,7 @@ impl<'a> Cutter<'a> {
 
     /// The tree of some rows; `None` where they overlap in so many ways that no cuts part them.
     pub(super) fn cut(mut self, rows: Vec<u32>) -> Option<Node> {
-        let cell: Cell = self.table.words().iter().map(|bits| (0, u64::MAX >> (64 - bits))).collect();
+        let cell: Cell = (0..self.table.words().len()).map(|word| (0, self.table.most(word))).collect();
         let rows = self.visible(rows, &cell);
         self.node(rows, &cell, 0)
     }

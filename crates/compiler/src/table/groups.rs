@@ -47,7 +47,7 @@ fn told(table: &Table, rows: &[u32], word: usize, bits: u32) -> (usize, Vec<u32>
     let mut group = Vec::new();
     for row in rows {
         let (low, high) = table.row(*row as usize).ranges[word];
-        if width >= bits && high - low <= u64::MAX >> (64 - width) >> bits {
+        if width >= bits && high - low <= table.most(word) >> bits {
             *alike.entry((low, high)).or_default() += 1;
             group.push(*row);
         }
@@ -59,10 +59,9 @@ fn told(table: &Table, rows: &[u32], word: usize, bits: u32) -> (usize, Vec<u32>
 /// Wide rows and narrow ones, by the word that tells them apart most evenly; `None` if none does.
 pub(super) fn split(table: &Table, rows: &[u32]) -> Option<[Vec<u32>; 2]> {
     let parts = |word: usize, bits: u32| -> [Vec<u32>; 2] {
-        let most = u64::MAX >> (64 - table.words()[word]);
         let (wide, narrow) = rows.iter().partition(|row| {
             let (low, high) = table.row(**row as usize).ranges[word];
-            high - low > most >> bits
+            high - low > table.most(word) >> bits
         });
         [wide, narrow]
     };

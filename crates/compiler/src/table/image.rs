@@ -262,8 +262,7 @@ impl Writer<'_> {
     fn single(&self, rows: &[u32]) -> Option<(u64, u64)> {
         let [number] = rows else { return None };
         let row = self.table.row(*number as usize);
-        let most = |word: usize| u64::MAX >> (64 - self.table.words()[word]);
-        let mut asked = row.ranges.iter().enumerate().filter(|(word, r)| **r != (0, most(*word)));
+        let mut asked = row.ranges.iter().enumerate().filter(|(word, r)| **r != (0, self.table.most(*word)));
         let (word, (low, high)) = asked.next().unwrap_or((0, &row.ranges[0]));
         // A range of all 2^64 values would need a shift by 64.
         let span = (high - low).checked_add(1).filter(|span| span.is_power_of_two())?;

@@ -147,6 +147,11 @@ impl Table {
         &self.words
     }
 
+    /// The largest value of a word.
+    fn most(&self, word: usize) -> u64 {
+        u64::MAX >> (64 - self.words[word])
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.results.len()

@@ -41,7 +41,6 @@ fn tables() -> impl Strategy<Value = Table> {
 
 /// Keys at and beside the ends of rows, and others.
 fn keys(table: &Table, random: &[u64]) -> Vec<Vec<u64>> {
-    let most = |word: usize| u64::MAX >> (64 - table.words()[word]);
     let mut keys = Vec::new();
     for (nth, value) in random.iter().enumerate() {
         let key = (0..table.words().len()).map(|word| {
@@ -57,7 +56,7 @@ fn keys(table: &Table, random: &[u64]) -> Vec<Vec<u64>> {
                 4 => low + (high - low) / 2,
                 _ => of.rotate_left(nth as u32),
             };
-            value & most(word)
+            value & table.most(word)
         });
         keys.push(key.collect());
     }

@@ -5,7 +5,7 @@ use super::meta::{Meta, Recorder, Setting, Source};
 use crate::Error;
 use crate::counters::slot_names;
 use crate::sets::content;
-use crate::sets::meta::describe;
+use crate::sets::meta::{SetMeta, describe};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
@@ -24,6 +24,8 @@ pub(crate) struct Built {
     pub(crate) lowered: Lowered,
     pub(crate) object: Object,
     pub(crate) elf: Vec<u8>,
+    /// What user space must know of the sets in maps.
+    pub(crate) sets: Vec<SetMeta>,
     /// What the running program would have to be, so that only tables differ: see [`shape`].
     pub(crate) shape: u64,
     pub(crate) microseconds: u64,
@@ -60,14 +62,15 @@ pub(crate) fn build(
     options.rooms = rooms;
     let object = codegen::generate(&lowered.program, &options)?;
     let elf = object.to_elf().map_err(|error| Error::Object(error.to_string()))?;
-    let shape = shape(&analysis, &lowered, &object);
+    let sets = describe(&analysis.policy, &lowered);
+    let shape = shape(&analysis, &lowered, &object, &sets);
     let microseconds = start.elapsed().as_micros() as u64;
-    Ok(Built { source, analysis, lowered, object, elf, shape, microseconds })
+    Ok(Built { source, analysis, lowered, object, elf, sets, shape, microseconds })
 }
 
 /// A number of all that a generation is made of but the contents of its tables, what its counters are called and the
 /// lines of its policy: the code, the other maps, what they begin with, limits and sets.
-fn shape(analysis: &Analysis, lowered: &Lowered, object: &Object) -> u64 {
+fn shape(analysis: &Analysis, lowered: &Lowered, object: &Object, sets: &[SetMeta]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for program in &object.programs {
         (&program.name, &program.section, &program.insns).hash(&mut hasher);
@@ -79,7 +82,7 @@ fn shape(analysis: &Analysis, lowered: &Lowered, object: &Object) -> u64 {
     }
     content::entries(&analysis.policy, lowered).hash(&mut hasher);
     format!("{:?}", lowered.program.limits).hash(&mut hasher);
-    format!("{:?}", describe(&analysis.policy, lowered)).hash(&mut hasher);
+    format!("{sets:?}").hash(&mut hasher);
     hasher.finish()
 }
 

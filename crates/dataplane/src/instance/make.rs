@@ -11,7 +11,6 @@ use crate::counters::counted;
 use crate::engines::totals_of;
 use crate::error::refusal;
 use crate::sets::carry::{self, Carry};
-use crate::sets::meta::describe;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -56,7 +55,7 @@ pub(crate) fn successor(
     running: Option<&Generation>,
 ) -> Result<Made, Error> {
     let mut plan = Plan::default();
-    let sets = describe(&built.analysis.policy, &built.lowered);
+    let sets = built.sets.clone();
     let counting = counting(&mut plan, built, running)?;
     let limits = limits(&mut plan, built, running)?;
     statistics(&mut plan, built, running)?;
@@ -126,7 +125,7 @@ pub(crate) fn tables_alone(
         return Ok(None);
     }
     let mut plan = Plan::default();
-    let sets = describe(&built.analysis.policy, &built.lowered);
+    let sets = built.sets.clone();
     let room = running.map("counters")?.info().max_entries;
     let counting = counting(&mut plan, built, Some(running))?;
     let limits = limits(&mut plan, built, Some(running))?;

@@ -1,18 +1,17 @@
 //! Choices, the same for the same seed.
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): neighbouring seeds give unrelated choices.
-pub(crate) struct Dice(u64);
+use weir_lab::traffic::Random;
+
+/// Neighbouring seeds give unrelated choices.
+pub(crate) struct Dice(Random);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Random::new(seed))
     }
 
     pub(crate) fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
+        self.0.bits()
     }
 
     pub(crate) fn wide(&mut self) -> u128 {

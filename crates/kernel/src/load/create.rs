@@ -1,7 +1,6 @@
 //! The maps of an object: reused or made.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use aya_obj::{EbpfSectionKind, Object};
@@ -142,7 +141,6 @@ fn create(
         key_size: definition.key_size(),
         value_size: definition.value_size(),
         max_entries: definition.max_entries(),
-        flags: definition.map_flags(),
         name: sys::object_name(name),
         inner_map_fd: inner.map_or(0, |map| map.raw_fd() as u32),
         map_extra: definition.map_extra(),
@@ -155,13 +153,15 @@ fn create(
         arguments.btf_key_type_id = typed.def.btf_key_type_id;
         arguments.btf_value_type_id = typed.def.btf_value_type_id;
     }
-    let mut made = Err(io::Error::from_raw_os_error(libc::EINVAL));
-    if definition.section_kind() == EbpfSectionKind::Data {
-        arguments.flags |= MMAPABLE;
-        made = sys::bpf_fd(Command::MapCreate, &mut arguments);
-        arguments.flags &= !MMAPABLE;
-    }
-    let made = made.or_else(|_| sys::bpf_fd(Command::MapCreate, &mut arguments));
+    let mut create = |flags| {
+        arguments.flags = flags;
+        sys::bpf_fd(Command::MapCreate, &mut arguments)
+    };
+    let flags = definition.map_flags();
+    let made = match definition.section_kind() {
+        EbpfSectionKind::Data => create(flags | MMAPABLE).or_else(|_| create(flags)),
+        _ => create(flags),
+    };
     Ok(Map::from_fd(made.map_err(|error| refusal(name, definition, error))?)?)
 }
 
