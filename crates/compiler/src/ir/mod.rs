@@ -11,6 +11,7 @@
 
 pub mod analysis;
 pub mod build;
+pub mod effort;
 pub mod facts;
 pub mod interp;
 pub mod parse;

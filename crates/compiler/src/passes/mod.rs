@@ -12,6 +12,7 @@ mod dead;
 mod duplicate;
 mod edit;
 mod fold;
+mod forget;
 mod knowledge;
 mod layout;
 mod merge;
@@ -43,14 +44,15 @@ const BOUNDS: Pass = Pass { name: "bounds", run: bounds::bounds };
 const DUPLICATE: Pass = Pass { name: "duplicate", run: duplicate::duplicate };
 const SWITCHES: Pass = Pass { name: "switches", run: switches::switches };
 const SINK: Pass = Pass { name: "sink", run: sink::sink };
+const FORGET: Pass = Pass { name: "forget", run: forget::forget };
 const LAYOUT: Pass = Pass { name: "layout", run: layout::layout };
 
 /// All passes, each once.
-pub const PASSES: [Pass; 12] =
-    [FOLD, THREAD, MERGE, DEAD, REBASE, CSE, BOUNDS, ALIKE, DUPLICATE, SWITCHES, SINK, LAYOUT];
+pub const PASSES: [Pass; 13] =
+    [FOLD, THREAD, MERGE, DEAD, REBASE, CSE, BOUNDS, ALIKE, DUPLICATE, SWITCHES, SINK, FORGET, LAYOUT];
 
 /// The passes in the order in which they run, with the reasons where it matters.
-pub const PIPELINE: [Pass; 31] = [
+pub const PIPELINE: [Pass; 32] = [
     // What the lowering left over goes first, so that the rest has less to look at.
     DEAD, FOLD, MERGE,
     // Cursors at fixed distances become one cursor; only then do equal loads and wider checks show.
@@ -66,7 +68,9 @@ pub const PIPELINE: [Pass; 31] = [
     // comes behind it: threading leaves branches that are now known, or whose ways are one.
     DUPLICATE, THREAD, FOLD, CSE, THREAD, FOLD, MERGE, DEAD, ALIKE, FOLD, MERGE,
     // Chains are complete now, and their links hold nothing but the compare once the rest has sunk.
-    SINK, SWITCHES, DEAD, // Numbers blocks and values anew, so nothing may come behind it.
+    SINK, SWITCHES,
+    DEAD,   // Looks at what the verifier will see, so it comes behind all that changes that.
+    FORGET, // Numbers blocks and values anew, so nothing may come behind it.
     LAYOUT,
 ];
 

@@ -1,0 +1,102 @@
+//! Values that many tests look at go through scratch memory, where that would tell the kernel's verifier too much.
+//!
+//! Each test tells the verifier a range of the value on either way behind it. Where ways meet again and later
+//! tests ask for the same few values, it goes through what follows once for each combination of ranges: sixty
+//! statements that only count, by four fields, took it a million steps. Of what lies in a map it knows nothing.
+//! So the values that are to blame are kept there, and each block that asks for one reads it anew.
+//!
+//! Earns: such policies load. Costs a read from the first cache for each test, and is left alone where the verifier
+//! has little to do.
+
+use crate::ir::analysis::definitions;
+use crate::ir::effort::Effort;
+use crate::ir::{BinaryOp, Block, Inst, Line, Op, Program, Terminator, Type, Value};
+
+/// So many instructions the kernel goes through in some ten milliseconds.
+const ENOUGH: u64 = 100_000;
+
+/// First the values that are most to blame are forgotten, then all that foretold a test.
+const ROUNDS: usize = 40;
+
+/// The pass.
+pub(super) fn forget(program: &mut Program) -> bool {
+    let mut changed = false;
+    for round in 0..ROUNDS {
+        let effort = Effort::up_to(program, ENOUGH);
+        let most = effort.blame.iter().copied().max().unwrap_or(0);
+        if effort.again() < ENOUGH {
+            break;
+        }
+        let defs = definitions(program);
+        let chosen = |value: &usize| match round {
+            0 => effort.blame[*value] > most / 8,
+            _ => effort.foretold[*value],
+        };
+        for value in (0..effort.blame.len()).filter(chosen) {
+            if let Some(def) = defs[value] {
+                changed |= keep_in_memory(program, Value(value as u32), def.block());
+            }
+        }
+    }
+    changed
+}
+
+/// Keeps a value in a slot of its own where it is defined, and lets the tests of other blocks read it there.
+fn keep_in_memory(program: &mut Program, value: Value, home: Block) -> bool {
+    let Type::Int(_) = program.type_of(value) else { return false };
+    let slot = program.scratch;
+    let readers: Vec<Block> =
+        program.block_ids().filter(|block| *block != home && tests(program, *block, value)).collect();
+    for &block in &readers {
+        let read = Value(program.values.len() as u32);
+        program.values.push(program.type_of(value));
+        let data = &mut program[block];
+        for inst in data.insts.iter_mut().filter(|inst| is_test(&inst.op)) {
+            inst.op.operands_mut(|operand| replace(operand, value, read));
+        }
+        match &mut data.end {
+            Terminator::Branch { cond: asked, .. } | Terminator::Switch { value: asked, .. } => {
+                replace(asked, value, read);
+            }
+            _ => {}
+        }
+        let line = data.insts.first().map_or(data.end_line, |inst| inst.line);
+        data.insts.insert(0, Inst { result: Some(read), op: Op::Unstash { slot }, line });
+    }
+    if readers.is_empty() {
+        return false;
+    }
+    program.scratch += 1;
+    let insts = &mut program[home].insts;
+    let (at, line) = match insts.iter().position(|inst| inst.result == Some(value)) {
+        Some(nth) => (nth + 1, insts[nth].line),
+        None => (0, Line(0)),
+    };
+    insts.insert(at, Inst { result: None, op: Op::Stash { slot, value }, line });
+    true
+}
+
+fn replace(operand: &mut Value, old: Value, new: Value) {
+    if *operand == old {
+        *operand = new;
+    }
+}
+
+/// What the verifier learns from, or by way of.
+fn is_test(op: &Op) -> bool {
+    matches!(op, Op::Compare(..) | Op::Binary(BinaryOp::And, ..))
+}
+
+/// Whether a block looks at a value in a test.
+fn tests(program: &Program, block: Block, value: Value) -> bool {
+    let data = &program[block];
+    let end = match &data.end {
+        Terminator::Branch { cond: asked, .. } | Terminator::Switch { value: asked, .. } => *asked == value,
+        _ => false,
+    };
+    let mut inside = false;
+    for inst in data.insts.iter().filter(|inst| is_test(&inst.op)) {
+        inst.op.operands(|operand| inside |= operand == value);
+    }
+    end || inside
+}
