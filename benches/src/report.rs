@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::Failure;
+use crate::beside::Other;
 use crate::spread::{Ratio, Spread};
 
 #[derive(Default, Serialize)]
@@ -81,12 +82,21 @@ pub(crate) struct RulesRow {
     /// For frames from anywhere.
     pub(crate) random: Spread,
     /// The same over what eight rules cost.
-    pub(crate) over_eight: Option<Ratio>,
+    pub(crate) over_eight: Ratio,
     pub(crate) instructions: u32,
     /// Of data that the program walks.
     pub(crate) bytes: usize,
     pub(crate) compile_ms: f64,
     pub(crate) load_ms: f64,
+    /// What others would build, in the same turns.
+    pub(crate) rivals: Vec<RivalRow>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct RivalRow {
+    pub(crate) name: &'static str,
+    pub(crate) hits: Other,
+    pub(crate) random: Other,
 }
 
 /// What is under way, for whoever watches.
@@ -122,6 +132,7 @@ pub(crate) fn table(report: &Report) {
         );
         println!("|---|---:|---:|---:|---:|---:|---:|---:|");
         report.rules.iter().for_each(rules);
+        rivals(&report.rules);
     }
     if !report.veth.is_empty() {
         println!(
@@ -150,11 +161,51 @@ fn rules(row: &RulesRow) {
         row.name,
         shown(row.hits, 1),
         shown(row.random, 1),
-        optional(row.over_eight.map(ratio)),
+        ratio(row.over_eight),
         row.instructions,
         row.bytes / 1024,
         row.compile_ms,
         row.load_ms,
+    );
+}
+
+/// Each rival, and Weir over the best of them.
+fn rivals(rows: &[RulesRow]) {
+    let mut names: Vec<&str> = Vec::new();
+    for rival in rows.iter().flat_map(|row| &row.rivals) {
+        if !names.contains(&rival.name) {
+            names.push(rival.name);
+        }
+    }
+    if names.is_empty() {
+        return;
+    }
+    println!("\n| case | frames | Weir, ns | {} | Weir / best |", names.join(" | "));
+    println!("|---|---|---:|{}---:|", "---:|".repeat(names.len()));
+    for row in rows {
+        rival(row, "met", row.hits, &names, |rival| rival.hits);
+        rival(row, "random", row.random, &names, |rival| rival.random);
+    }
+}
+
+fn rival(row: &RulesRow, frames: &str, weir: Spread, names: &[&str], of: fn(&RivalRow) -> Other) {
+    let middle = |rival: &&RivalRow| of(rival).spread.middle;
+    // With how many times as long as Weir it takes.
+    let cell = |rival: &RivalRow| {
+        let theirs = middle(&rival);
+        format!("{theirs:.0} (× {:.1})", theirs / weir.middle.max(0.1))
+    };
+    let cells = names.iter().map(|name| {
+        let rival = row.rivals.iter().find(|rival| rival.name == *name);
+        optional(rival.map(cell))
+    });
+    let best = row.rivals.iter().min_by(|one, other| middle(one).total_cmp(&middle(other)));
+    println!(
+        "| {} | {frames} | {} | {} | {} |",
+        row.name,
+        shown(weir, 1),
+        cells.collect::<Vec<_>>().join(" | "),
+        optional(best.map(|rival| ratio(of(rival).ratio)))
     );
 }
 
