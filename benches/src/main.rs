@@ -9,6 +9,7 @@ mod clang;
 mod classbench;
 mod frames;
 mod live;
+mod passes;
 mod report;
 mod rivals;
 mod rule;
@@ -35,6 +36,7 @@ const ROUNDS: usize = 15;
 const TIMES: &str = "times";
 const LIVE: &str = "live";
 const VETH: &str = "veth";
+const PASSES: &str = "passes";
 
 struct Arguments {
     json: bool,
@@ -81,7 +83,7 @@ fn arguments() -> Result<Arguments, Failure> {
 
 fn names() -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().map(|(name, _)| *name);
-    CASES.iter().map(|(name, _)| *name).chain(rules).chain([VETH, TIMES, LIVE])
+    CASES.iter().map(|(name, _)| *name).chain(rules).chain([VETH, TIMES, LIVE, PASSES])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -125,6 +127,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(LIVE) {
         report::progress(LIVE);
         report.times.extend(live::measure(arguments.rounds)?);
+    }
+    if wanted(PASSES) {
+        report::progress(PASSES);
+        report.passes = passes::measure(&options, arguments.rounds)?;
     }
     match arguments.json {
         true => report::json(&report)?,

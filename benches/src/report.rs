@@ -20,6 +20,8 @@ pub(crate) struct Report {
     pub(crate) rules: Vec<RulesRow>,
     /// Milliseconds.
     pub(crate) times: Vec<TimeRow>,
+    /// What each pass of the compiler earns.
+    pub(crate) passes: Vec<PassRow>,
     /// What was not measured, and why.
     pub(crate) absent: Vec<String>,
 }
@@ -99,6 +101,25 @@ pub(crate) struct RivalRow {
     pub(crate) random: Other,
 }
 
+/// A pass and a case.
+#[derive(Serialize)]
+pub(crate) struct PassRow {
+    pub(crate) pass: &'static str,
+    pub(crate) case: &'static str,
+    pub(crate) earned: Earned,
+}
+
+/// The program with a pass over the one without it.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) enum Earned {
+    /// Both are the same.
+    Nothing,
+    /// One over the other; the verifier's are the instructions that it walked.
+    Something { instructions: f64, verified: f64, nanoseconds: Ratio },
+    /// The kernel takes none without the pass.
+    Everything,
+}
+
 /// What is under way, for whoever watches.
 pub(crate) fn progress(what: &str) {
     eprintln!("{what} …");
@@ -149,6 +170,11 @@ pub(crate) fn table(report: &Report) {
             println!("| {} | {} | {cpu} | {} |", row.name, shown(row.wall, 2), row.goal);
         }
     }
+    if !report.passes.is_empty() {
+        passes(&report.passes, "instructions", |instructions, _, _| format!("{instructions:.3}"));
+        passes(&report.passes, "verified", |_, verified, _| format!("{verified:.3}"));
+        passes(&report.passes, "ns", |_, _, nanoseconds| ratio(nanoseconds));
+    }
     if !report.absent.is_empty() {
         println!();
         report.absent.iter().for_each(|absent| println!("not measured: {absent}"));
@@ -167,6 +193,25 @@ fn rules(row: &RulesRow) {
         row.compile_ms,
         row.load_ms,
     );
+}
+
+/// One quantity: a row for each pass and a column for each case.
+fn passes(rows: &[PassRow], quantity: &str, shown: fn(f64, f64, Ratio) -> String) {
+    let first = rows.first().map_or("", |row| row.pass);
+    let cases: Vec<&str> = rows.iter().filter(|row| row.pass == first).map(|row| row.case).collect();
+    println!("\n| {quantity} | {} |", cases.join(" | "));
+    println!("|---|{}", "---:|".repeat(cases.len()));
+    for pass in rows.iter().filter(|row| row.case == cases[0]).map(|row| row.pass) {
+        let of_pass = rows.iter().filter(|row| row.pass == pass);
+        let cells = of_pass.map(|row| match row.earned {
+            Earned::Nothing => "=".to_owned(),
+            Earned::Something { instructions, verified, nanoseconds } => {
+                shown(instructions, verified, nanoseconds)
+            }
+            Earned::Everything => "refused".to_owned(),
+        });
+        println!("| {pass} | {} |", cells.collect::<Vec<_>>().join(" | "));
+    }
 }
 
 /// Each rival, and Weir over the best of them.
