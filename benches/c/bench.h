@@ -16,12 +16,13 @@ struct xdp_md {
 };
 
 enum { XDP_DROP = 1, XDP_PASS = 2 };
-enum { HASH = 1, PERCPU_ARRAY = 6, LRU_HASH = 9, LPM_TRIE = 11 };
+enum { HASH = 1, ARRAY = 2, PERCPU_ARRAY = 6, LRU_HASH = 9, LPM_TRIE = 11 };
 enum { NO_PREALLOC = 1 };
 
 static void *(*map_lookup)(void *map, const void *key) = (void *)1;
 static long (*map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static u64 (*ktime_get_ns)(void) = (void *)5;
+static long (*loop)(u32 count, void *step, void *state, u64 flags) = (void *)181;
 
 #define SEC(name) __attribute__((section(name), used))
 #define __uint(name, value) int(*name)[value]

@@ -1,5 +1,6 @@
-//! Two programs on the same frames, measured in turns.
+//! Programs on the same frames, measured in turns.
 
+use serde::Serialize;
 use std::time::Duration;
 use weir_kernel::bench::{BenchOptions, Harness};
 use weir_kernel::program::Program;
@@ -14,43 +15,68 @@ const AT_LEAST: Duration = Duration::from_millis(10);
 /// Measurements of each program for one round that is asked for.
 const TURNS: usize = 10;
 
+/// A program that takes so many times longer than Weir is measured in one turn of a round only: its ratio is plain
+/// enough, and it would take nearly all the time.
+const SLOW: f64 = 20.0;
+
+/// Packets and bytes of each statement, in the policy's order.
+pub(crate) type Counts = Vec<(u64, u64)>;
+
 /// Nanoseconds a frame, net of an empty program.
 pub(crate) struct Beside {
     pub(crate) weir: Spread,
-    pub(crate) other: Option<Spread>,
-    pub(crate) ratio: Option<Ratio>,
+    /// In the order in which they were given.
+    pub(crate) others: Vec<Other>,
 }
 
-/// Weir, the other, Weir, the other, …, on the same copies of the frames.
+/// What another program took in the same turns.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Other {
+    pub(crate) spread: Spread,
+    /// Weir over it.
+    pub(crate) ratio: Ratio,
+}
+
+/// Weir, the others, Weir, the others, …, on the same copies of the frames.
 pub(crate) fn measure(
     weir: &Program,
-    other: Option<&Program>,
+    others: &[&Program],
     frames: &[Vec<u8>],
     rounds: usize,
 ) -> Result<Beside, Failure> {
     let options = BenchOptions { rounds: 1, at_least: AT_LEAST, max_frames: frames.len() };
     let harness = Harness::new(weir, frames, &options)?;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..rounds * TURNS {
-        ours.push(harness.measure(weir)?.net());
-        if let Some(other) = other {
-            theirs.push(harness.measure(other)?.net());
+    let mut ours = Vec::new();
+    // With what Weir took in the same turn.
+    let mut pairs = vec![Vec::new(); others.len()];
+    for turn in 0..rounds * TURNS {
+        let weir = harness.measure(weir)?.net();
+        ours.push(weir);
+        for (other, pairs) in others.iter().zip(&mut pairs) {
+            let slow = pairs.first().is_some_and(|(ours, theirs)| *theirs > SLOW * f64::max(*ours, 1.0));
+            if !slow || turn % TURNS == 0 {
+                pairs.push((weir, harness.measure(other)?.net()));
+            }
         }
     }
-    let ratio = other.map(|_| Ratio::of(&ours, &theirs));
-    Ok(Beside { weir: Spread::of(ours), other: other.map(|_| Spread::of(theirs)), ratio })
+    let others = pairs.into_iter().map(|pairs| {
+        let (ours, theirs): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+        Other { ratio: Ratio::of(&ours, &theirs), spread: Spread::of(theirs) }
+    });
+    Ok(Beside { weir: Spread::of(ours), others: others.collect() })
 }
 
-/// How many frames both drop; an error if they do not judge alike.
-pub(crate) fn agree(weir: &Program, other: Option<&Program>, frames: &[Vec<u8>]) -> Result<usize, Failure> {
+/// How many frames all drop; an error if one does not judge as Weir does.
+pub(crate) fn agree(weir: &Program, others: &[&Program], frames: &[Vec<u8>]) -> Result<usize, Failure> {
     let mut dropped = 0;
     for (index, frame) in frames.iter().enumerate() {
         let code = run::once(weir, frame)?.code;
         dropped += usize::from(code == 1);
-        let Some(other) = other else { continue };
-        let theirs = run::once(other, frame)?.code;
-        if code != theirs {
-            return Err(format!("frame {index}: Weir answers {code}, the C program {theirs}").into());
+        for (nth, other) in others.iter().enumerate() {
+            let theirs = run::once(other, frame)?.code;
+            if code != theirs {
+                return Err(format!("frame {index}: Weir answers {code}, C program {nth} {theirs}").into());
+            }
         }
     }
     Ok(dropped)

@@ -88,9 +88,9 @@ fn prefixes(name: &'static str, count: usize, frames: usize) -> Case {
         policy: "set sources : ip4 from \"sources.txt\"\ndrop listed when ip4.src in sources\n".to_owned(),
         files: Box::new(Text(prefixes.iter().map(line).collect())),
         source: Source {
-            file: "prefix.c",
             defines: vec![format!("ENTRIES={count}")],
-            fill: Some(("sources", prefixes.iter().map(key).collect())),
+            fill: vec![("sources", prefixes.iter().map(key).collect())],
+            ..Source::plain("prefix.c")
         },
         frames: frames::sources(frames, &prefixes),
     }

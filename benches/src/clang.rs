@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use weir_kernel::load::{self, Loaded, Options};
-use weir_kernel::maps::{Entries, Map, Update};
+use weir_kernel::maps::Entries;
 use weir_kernel::program::Program;
 
 use crate::Failure;
+use crate::beside::Counts;
 
 /// All of them, with the header that they share.
 const SOURCES: &[(&str, &str)] = &[
@@ -16,6 +17,13 @@ const SOURCES: &[(&str, &str)] = &[
     ("five.c", include_str!("../c/five.c")),
     ("extensions.c", include_str!("../c/extensions.c")),
     ("vxlan.c", include_str!("../c/vxlan.c")),
+    ("address.c", include_str!("../c/address.c")),
+    ("prefix6.c", include_str!("../c/prefix6.c")),
+    ("rules.h", include_str!("../c/rules.h")),
+    ("linear.c", include_str!("../c/linear.c")),
+    ("chain.c", include_str!("../c/chain.c")),
+    ("tuples.c", include_str!("../c/tuples.c")),
+    ("vectors.c", include_str!("../c/vectors.c")),
 ];
 
 /// The function in each of them.
@@ -25,13 +33,15 @@ const PROGRAM: &str = "policy";
 pub(crate) struct Source {
     pub(crate) file: &'static str,
     pub(crate) defines: Vec<String>,
-    /// Map, keys and values.
-    pub(crate) fill: Option<(&'static str, Entries)>,
+    /// Maps with their keys and values.
+    pub(crate) fill: Vec<(&'static str, Entries)>,
+    /// A file that it includes, and which is made for the case.
+    pub(crate) header: Option<(&'static str, String)>,
 }
 
 impl Source {
     pub(crate) fn plain(file: &'static str) -> Self {
-        Self { file, defines: Vec::new(), fill: None }
+        Self { file, defines: Vec::new(), fill: Vec::new(), header: None }
     }
 }
 
@@ -47,6 +57,18 @@ impl Compiled {
     pub(crate) fn instructions(&self) -> Result<u32, Failure> {
         Ok(self.program().info()?.translated_bytes / 8)
     }
+
+    /// What each of its statements has counted on all CPUs.
+    pub(crate) fn counts(&self) -> Result<Counts, Failure> {
+        let map = self.0.map("counters").expect("every C file counts");
+        let word = |value: &[u8], at| u64::from_ne_bytes(value[at..at + 8].try_into().expect("eight bytes"));
+        let sum = |(_, values): (Vec<u8>, Vec<u8>)| {
+            let values = map.split_per_cpu(&values);
+            let of = |at| values.iter().map(|value| word(value, at)).sum();
+            (of(0), of(8))
+        };
+        Ok(map.entries()?.into_iter().map(sum).collect())
+    }
 }
 
 /// The compiler: `$CLANG`, or `clang`. Its first line, or nothing where there is none.
@@ -59,13 +81,14 @@ pub(crate) fn version() -> Option<String> {
 /// Compiles, loads and fills.
 pub(crate) fn compile(source: &Source) -> Result<Compiled, Failure> {
     let directory = tempfile::tempdir()?;
-    for (name, text) in SOURCES {
+    let made = source.header.as_ref().map(|(name, text)| (*name, text.as_str()));
+    for (name, text) in SOURCES.iter().copied().chain(made) {
         std::fs::write(directory.path().join(name), text)?;
     }
     let object = object(directory.path(), source)?;
     let loaded = load::load(&std::fs::read(object)?, Options::default())?;
-    if let Some((map, entries)) = &source.fill {
-        fill(loaded.map(map).expect("a map of the C file"), entries)?;
+    for (map, entries) in &source.fill {
+        loaded.map(map).expect("a map of the C file").update_batch(entries)?;
     }
     Ok(Compiled(loaded))
 }
@@ -81,13 +104,6 @@ fn object(directory: &Path, source: &Source) -> Result<PathBuf, Failure> {
         .arg(&object)
         .status()?;
     if status.success() { Ok(object) } else { Err(format!("clang refuses {}", source.file).into()) }
-}
-
-fn fill(map: &Map, entries: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Failure> {
-    for (key, value) in entries {
-        map.update(key, value, Update::Any)?;
-    }
-    Ok(())
 }
 
 fn command() -> String {

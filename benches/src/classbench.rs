@@ -4,12 +4,12 @@
 //! range and each pair of prefix lengths stands in such a set, and that addresses share their higher bits (the
 //! trees of its section 4.2), so that prefixes nest. Frames of rules come from inside them.
 
-use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use weir_lab::traffic::Random;
 use weir_packet::build::{Ipv4, Packet, Tcp, Udp};
 
 use crate::frames::link;
+use crate::rule::{ANY_PORT, Ports, Prefix, Rule, Transport};
 
 /// Which kind of set.
 #[derive(Clone, Copy)]
@@ -82,15 +82,6 @@ impl Kind {
     }
 }
 
-/// A rule as values: prefixes, ranges, and the transport's number, 0 for any.
-pub(crate) struct Rule {
-    source: (u32, u32),
-    target: (u32, u32),
-    from: (u16, u16),
-    to: (u16, u16),
-    transport: u8,
-}
-
 /// A set of different rules, the narrower ones first, as people write them.
 pub(crate) fn rules(kind: Kind, count: usize) -> Vec<Rule> {
     let (shares, mut random) = (kind.shares(), Random::new(0xc1a5_5be4));
@@ -98,7 +89,7 @@ pub(crate) fn rules(kind: Kind, count: usize) -> Vec<Rule> {
     let mut rules = Vec::new();
     while rules.len() < count {
         let rule = rule(&shares, &mut random);
-        if seen.insert((rule.source, rule.target, rule.from, rule.to, rule.transport)) {
+        if seen.insert(rule) {
             rules.push(rule);
         }
     }
@@ -107,8 +98,9 @@ pub(crate) fn rules(kind: Kind, count: usize) -> Vec<Rule> {
 }
 
 fn rule(shares: &Shares, random: &mut Random) -> Rule {
-    let transport = [6, 17, 1, 0][choose(&shares.transports, random)];
-    let has_ports = matches!(transport, 6 | 17);
+    let header = Transport::Header;
+    let transport = [header(6), header(17), header(1), Transport::Any][choose(&shares.transports, random)];
+    let has_ports = matches!(transport.number(), Some(6 | 17));
     let mut ports = |shares: &[u32; 5]| {
         let kinds = [Port::Wildcard, Port::High, Port::Low, Port::Range, Port::Exact];
         let kind = if has_ports { kinds[choose(shares, random)] } else { Port::Wildcard };
@@ -120,11 +112,11 @@ fn rule(shares: &Shares, random: &mut Random) -> Rule {
     Rule { source, target, from, to, transport }
 }
 
-fn port(kind: Port, random: &mut Random) -> (u16, u16) {
+fn port(kind: Port, random: &mut Random) -> Ports {
     // Services of which there are some dozens.
     const KNOWN: [u16; 16] = [22, 23, 25, 53, 80, 110, 123, 135, 139, 161, 389, 443, 445, 1521, 3306, 8080];
     match kind {
-        Port::Wildcard => (0, 65535),
+        Port::Wildcard => ANY_PORT,
         Port::High => (1024, 65535),
         Port::Low => (0, 1023),
         Port::Range => {
@@ -144,7 +136,7 @@ fn port(kind: Port, random: &mut Random) -> (u16, u16) {
 }
 
 /// An address whose bits go the common way by `skew`, more so at the top; its network and its length.
-fn prefix(shares: &[u32; 5], skew: u32, common: u8, random: &mut Random) -> (u32, u32) {
+fn prefix(shares: &[u32; 5], skew: u32, common: u8, random: &mut Random) -> Prefix {
     let length = match choose(shares, random) {
         0 => return (0, 0),
         1 => 8 + random.below(8),
@@ -173,44 +165,9 @@ fn choose(shares: &[u32], random: &mut Random) -> usize {
     shares.len() - 1
 }
 
-/// As a policy.
-pub(crate) fn policy(rules: &[Rule]) -> String {
-    let mut text = String::new();
-    for (number, rule) in rules.iter().enumerate() {
-        let mut asked = Vec::new();
-        for (name, (address, length)) in [("src", rule.source), ("dst", rule.target)] {
-            if length > 0 {
-                asked.push(format!("ip4.{name} == {}/{length}", Ipv4Addr::from(address)));
-            }
-        }
-        let transport = match rule.transport {
-            6 => "tcp",
-            17 => "udp",
-            1 => "icmp",
-            _ => "",
-        };
-        let ports = [("srcport", rule.from), ("dstport", rule.to)];
-        let asks = ports.iter().filter(|(_, range)| *range != (0, 65535));
-        let before = asked.len();
-        asked.extend(asks.map(|(name, (low, high))| match low == high {
-            true => format!("{transport}.{name} == {low}"),
-            false => format!("{transport}.{name} in {{ {low}..{high} }}"),
-        }));
-        if asked.len() == before && !transport.is_empty() {
-            asked.push(transport.to_owned());
-        }
-        if asked.is_empty() {
-            asked.push("ip4".to_owned());
-        }
-        let verb = if number % 3 == 0 { "pass" } else { "drop" };
-        let _ = writeln!(text, "{verb} r{number} when {}", asked.join(" and "));
-    }
-    text
-}
-
 /// A packet that the rule takes, if none before it does.
 pub(crate) fn met(rule: &Rule, random: &mut Random) -> Packet {
-    let mut inside = |(address, length): (u32, u32)| {
+    let mut inside = |(address, length): Prefix| {
         address
             | if length == 0 {
                 random.bits() as u32
@@ -219,10 +176,10 @@ pub(crate) fn met(rule: &Rule, random: &mut Random) -> Packet {
             }
     };
     let header = Ipv4::new(inside(rule.source), Ipv4Addr::from(inside(rule.target)));
-    let mut port = |(low, high): (u16, u16)| low + random.below(u32::from(high - low) + 1) as u16;
+    let mut port = |(low, high): Ports| low + random.below(u32::from(high - low) + 1) as u16;
     let (from, to) = (port(rule.from), port(rule.to));
-    match rule.transport {
-        17 => link(random).push(header).push(Udp::new(from, to)),
+    match rule.transport.number() {
+        Some(17) => link(random).push(header).push(Udp::new(from, to)),
         _ => link(random).push(header).push(Tcp::new(from, to)),
     }
 }

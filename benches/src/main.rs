@@ -9,14 +9,17 @@ mod clang;
 mod classbench;
 mod frames;
 mod live;
+mod passes;
 mod report;
+mod rivals;
+mod rule;
 mod rules;
 mod spread;
 mod times;
 mod veth;
 
 use std::process::ExitCode;
-use weir_compiler::{Compilation, Hook, Options};
+use weir_compiler::{Compilation, Hook, Loader, Options};
 use weir_dataplane::engines::Kernel;
 
 use cases::{CASES, Case};
@@ -33,6 +36,7 @@ const ROUNDS: usize = 15;
 const TIMES: &str = "times";
 const LIVE: &str = "live";
 const VETH: &str = "veth";
+const PASSES: &str = "passes";
 
 struct Arguments {
     json: bool,
@@ -79,7 +83,7 @@ fn arguments() -> Result<Arguments, Failure> {
 
 fn names() -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().map(|(name, _)| *name);
-    CASES.iter().map(|(name, _)| *name).chain(rules).chain([VETH, TIMES, LIVE])
+    CASES.iter().map(|(name, _)| *name).chain(rules).chain([VETH, TIMES, LIVE, PASSES])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -110,7 +114,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     for (name, make) in RULES.iter().filter(|(name, _)| wanted(name)) {
         report::progress(name);
-        report.rules.push(rules::measure(name, *make, &options, arguments.rounds)?);
+        report.rules.push(rules::measure(name, *make, &options, report.clang.is_some(), arguments.rounds)?);
     }
     if wanted(VETH) {
         report::progress(VETH);
@@ -124,6 +128,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         report::progress(LIVE);
         report.times.extend(live::measure(arguments.rounds)?);
     }
+    if wanted(PASSES) {
+        report::progress(PASSES);
+        report.passes = passes::measure(&options, arguments.rounds)?;
+    }
     match arguments.json {
         true => report::json(&report)?,
         false => report::table(&report),
@@ -132,32 +140,31 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn beside(case: &Case, options: &Options, with_c: bool, rounds: usize) -> Result<BesideRow, Failure> {
-    let compilation = compile(case, options)?;
+    let compilation = compile(case.name, &case.policy, case.files.as_ref(), options)?;
     let kernel = Kernel::load(&compilation)?;
     let c = if with_c { Some(clang::compile(&case.source)?) } else { None };
-    let program = c.as_ref().map(|compiled| compiled.program());
-    let dropped = beside::agree(kernel.program(), program, &case.frames)
+    let others = Vec::from_iter(c.as_ref().map(|compiled| compiled.program()));
+    let dropped = beside::agree(kernel.program(), &others, &case.frames)
         .map_err(|failure| format!("case `{}`: {failure}", case.name))?;
-    let measured = beside::measure(kernel.program(), program, &case.frames, rounds)?;
+    let measured = beside::measure(kernel.program(), &others, &case.frames, rounds)?;
+    let other = measured.others.first();
     Ok(BesideRow {
         name: case.name.to_owned(),
         frames: case.frames.len(),
         dropped: dropped as f64 / case.frames.len() as f64,
         weir: measured.weir,
-        c: measured.other,
-        ratio: measured.ratio,
+        c: other.map(|other| other.spread),
+        ratio: other.map(|other| other.ratio),
         weir_instructions: kernel.program().info()?.translated_bytes / 8,
         c_instructions: c.as_ref().map(|compiled| compiled.instructions()).transpose()?,
     })
 }
 
-fn compile(case: &Case, options: &Options) -> Result<Compilation, Failure> {
-    let compiled = weir_compiler::compile("bench.weir", &case.policy, case.files.as_ref(), options);
-    let compilation = compiled.map_err(|analysis| {
+fn compile(case: &str, policy: &str, files: &dyn Loader, options: &Options) -> Result<Compilation, Failure> {
+    weir_compiler::compile("bench.weir", policy, files, options).map_err(|analysis| {
         let first = analysis.diagnostics.iter().next().map(|diagnostic| diagnostic.message.clone());
-        format!("case `{}`: {}", case.name, first.unwrap_or_default())
-    })?;
-    Ok(compilation)
+        format!("case `{case}`: {}", first.unwrap_or_default()).into()
+    })
 }
 
 /// In the kernel's words.

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::Failure;
+use crate::beside::Other;
 use crate::spread::{Ratio, Spread};
 
 #[derive(Default, Serialize)]
@@ -19,6 +20,8 @@ pub(crate) struct Report {
     pub(crate) rules: Vec<RulesRow>,
     /// Milliseconds.
     pub(crate) times: Vec<TimeRow>,
+    /// What each pass of the compiler earns.
+    pub(crate) passes: Vec<PassRow>,
     /// What was not measured, and why.
     pub(crate) absent: Vec<String>,
 }
@@ -81,12 +84,40 @@ pub(crate) struct RulesRow {
     /// For frames from anywhere.
     pub(crate) random: Spread,
     /// The same over what eight rules cost.
-    pub(crate) over_eight: Option<Ratio>,
+    pub(crate) over_eight: Ratio,
     pub(crate) instructions: u32,
     /// Of data that the program walks.
     pub(crate) bytes: usize,
     pub(crate) compile_ms: f64,
     pub(crate) load_ms: f64,
+    /// What others would build, in the same turns.
+    pub(crate) rivals: Vec<RivalRow>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct RivalRow {
+    pub(crate) name: &'static str,
+    pub(crate) hits: Other,
+    pub(crate) random: Other,
+}
+
+/// A pass and a case.
+#[derive(Serialize)]
+pub(crate) struct PassRow {
+    pub(crate) pass: &'static str,
+    pub(crate) case: &'static str,
+    pub(crate) earned: Earned,
+}
+
+/// The program with a pass over the one without it.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) enum Earned {
+    /// Both are the same.
+    Nothing,
+    /// One over the other; the verifier's are the instructions that it walked.
+    Something { instructions: f64, verified: f64, nanoseconds: Ratio },
+    /// The kernel takes none without the pass.
+    Everything,
 }
 
 /// What is under way, for whoever watches.
@@ -122,6 +153,7 @@ pub(crate) fn table(report: &Report) {
         );
         println!("|---|---:|---:|---:|---:|---:|---:|---:|");
         report.rules.iter().for_each(rules);
+        rivals(&report.rules);
     }
     if !report.veth.is_empty() {
         println!(
@@ -138,6 +170,11 @@ pub(crate) fn table(report: &Report) {
             println!("| {} | {} | {cpu} | {} |", row.name, shown(row.wall, 2), row.goal);
         }
     }
+    if !report.passes.is_empty() {
+        passes(&report.passes, "instructions", |instructions, _, _| format!("{instructions:.3}"));
+        passes(&report.passes, "verified", |_, verified, _| format!("{verified:.3}"));
+        passes(&report.passes, "ns", |_, _, nanoseconds| ratio(nanoseconds));
+    }
     if !report.absent.is_empty() {
         println!();
         report.absent.iter().for_each(|absent| println!("not measured: {absent}"));
@@ -150,11 +187,70 @@ fn rules(row: &RulesRow) {
         row.name,
         shown(row.hits, 1),
         shown(row.random, 1),
-        optional(row.over_eight.map(ratio)),
+        ratio(row.over_eight),
         row.instructions,
         row.bytes / 1024,
         row.compile_ms,
         row.load_ms,
+    );
+}
+
+/// One quantity: a row for each pass and a column for each case.
+fn passes(rows: &[PassRow], quantity: &str, shown: fn(f64, f64, Ratio) -> String) {
+    let first = rows.first().map_or("", |row| row.pass);
+    let cases: Vec<&str> = rows.iter().filter(|row| row.pass == first).map(|row| row.case).collect();
+    println!("\n| {quantity} | {} |", cases.join(" | "));
+    println!("|---|{}", "---:|".repeat(cases.len()));
+    for pass in rows.iter().filter(|row| row.case == cases[0]).map(|row| row.pass) {
+        let of_pass = rows.iter().filter(|row| row.pass == pass);
+        let cells = of_pass.map(|row| match row.earned {
+            Earned::Nothing => "=".to_owned(),
+            Earned::Something { instructions, verified, nanoseconds } => {
+                shown(instructions, verified, nanoseconds)
+            }
+            Earned::Everything => "refused".to_owned(),
+        });
+        println!("| {pass} | {} |", cells.collect::<Vec<_>>().join(" | "));
+    }
+}
+
+/// Each rival, and Weir over the best of them.
+fn rivals(rows: &[RulesRow]) {
+    let mut names: Vec<&str> = Vec::new();
+    for rival in rows.iter().flat_map(|row| &row.rivals) {
+        if !names.contains(&rival.name) {
+            names.push(rival.name);
+        }
+    }
+    if names.is_empty() {
+        return;
+    }
+    println!("\n| case | frames | Weir, ns | {} | Weir / best |", names.join(" | "));
+    println!("|---|---|---:|{}---:|", "---:|".repeat(names.len()));
+    for row in rows {
+        rival(row, "met", row.hits, &names, |rival| rival.hits);
+        rival(row, "random", row.random, &names, |rival| rival.random);
+    }
+}
+
+fn rival(row: &RulesRow, frames: &str, weir: Spread, names: &[&str], of: fn(&RivalRow) -> Other) {
+    let middle = |rival: &&RivalRow| of(rival).spread.middle;
+    // With how many times as long as Weir it takes.
+    let cell = |rival: &RivalRow| {
+        let theirs = middle(&rival);
+        format!("{theirs:.0} (× {:.1})", theirs / weir.middle.max(0.1))
+    };
+    let cells = names.iter().map(|name| {
+        let rival = row.rivals.iter().find(|rival| rival.name == *name);
+        optional(rival.map(cell))
+    });
+    let best = row.rivals.iter().min_by(|one, other| middle(one).total_cmp(&middle(other)));
+    println!(
+        "| {} | {frames} | {} | {} | {} |",
+        row.name,
+        shown(weir, 1),
+        cells.collect::<Vec<_>>().join(" | "),
+        optional(best.map(|rival| ratio(of(rival).ratio)))
     );
 }
 

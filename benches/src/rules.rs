@@ -4,17 +4,22 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use weir_compiler::{Loader, NoFiles, Options};
-use weir_dataplane::engines::Kernel;
+use weir_compiler::{Compilation, Loader, NoFiles, Options};
+use weir_dataplane::engines::{Engine, Kernel};
+use weir_kernel::maps;
+use weir_kernel::program::Program;
 use weir_lab::traffic::Random;
 use weir_packet::build::{Ipv4, Packet, Tcp, Udp};
 
 use crate::Failure;
-use crate::beside;
+use crate::beside::{self, Beside, Counts, Other};
 use crate::cases::Text;
+use crate::clang::{self, Compiled, Source};
 use crate::classbench::{self, Kind};
 use crate::frames::{self, FRAMES, Frames, link};
-use crate::report::RulesRow;
+use crate::report::{RivalRow, RulesRow};
+use crate::rivals;
+use crate::rule::{self, Prefix, Rule, Transport, prefix_text};
 
 /// The reference of `rules-10k`, which asks the same eight kinds of question.
 const EIGHT: &str = "rules-8";
@@ -22,12 +27,14 @@ const EIGHT: &str = "rules-8";
 /// What a case asks, and frames of which some are met (hits) or that come from anywhere (random).
 pub(crate) struct Rules {
     pub(crate) policy: String,
-    files: Box<dyn Loader>,
-    hits: Frames,
+    pub(crate) files: Box<dyn Loader>,
+    pub(crate) hits: Frames,
     random: Frames,
+    /// Makes what others would build for it.
+    rivals: Box<dyn Fn() -> Vec<(&'static str, Source)>>,
 }
 
-type Make = fn() -> Rules;
+pub(crate) type Make = fn() -> Rules;
 
 /// In this order.
 pub(crate) const RULES: &[(&str, Make)] = &[
@@ -52,30 +59,35 @@ pub(crate) const RULES: &[(&str, Make)] = &[
     ("set-1M-prefixes6", || set(1_000_000, Element::Prefix6)),
 ];
 
-pub(crate) fn measure(name: &str, make: Make, options: &Options, rounds: usize) -> Result<RulesRow, Failure> {
+pub(crate) fn measure(
+    name: &str,
+    make: Make,
+    options: &Options,
+    with_c: bool,
+    rounds: usize,
+) -> Result<RulesRow, Failure> {
     let case = make();
     let start = Instant::now();
-    let compiled = weir_compiler::compile("bench.weir", &case.policy, case.files.as_ref(), options);
-    let compilation = compiled.map_err(|analysis| {
-        let first = analysis.diagnostics.iter().next().map(|diagnostic| diagnostic.message.clone());
-        format!("case `{name}`: {}", first.unwrap_or_default())
-    })?;
+    let compilation = compile(name, &case, options)?;
     let compile_ms = start.elapsed().as_secs_f64() * 1000.0;
     let start = Instant::now();
-    let kernel = Kernel::load(&compilation)?;
+    let mut kernel = Kernel::load(&compilation)?;
     let load_ms = start.elapsed().as_secs_f64() * 1000.0;
-    let eight = shapes(8);
-    let reference = weir_compiler::compile("eight.weir", &eight.policy, &NoFiles, options);
-    let reference = reference.map_err(|_| "eight rules compile")?;
-    let reference = Kernel::load(&reference)?;
-    // The eight rules on the same frames.
-    let hits = beside::measure(kernel.program(), Some(reference.program()), &case.hits, rounds)?;
-    let random = beside::measure(kernel.program(), Some(reference.program()), &case.random, rounds)?;
+    let eight = compile(EIGHT, &shapes(8), options)?;
+    let eight = Kernel::load(&eight)?;
+    let rivals = if with_c { compiled(&(case.rivals)())? } else { Vec::new() };
+    agree(&mut kernel, &rivals, &case).map_err(|failure| format!("case `{name}`: {failure}"))?;
+    // The eight rules on the same frames come first.
+    let others = std::iter::once(eight.program()).chain(rivals.iter().map(|(_, rival)| rival.program()));
+    let others: Vec<&Program> = others.collect();
+    let hits = beside::measure(kernel.program(), &others, &case.hits, rounds)?;
+    let random = beside::measure(kernel.program(), &others, &case.random, rounds)?;
     Ok(RulesRow {
         name: name.to_owned(),
+        rivals: rival_rows(&rivals, &hits, &random),
         hits: hits.weir,
         random: random.weir,
-        over_eight: random.ratio,
+        over_eight: random.others[0].ratio,
         instructions: kernel.program().info()?.translated_bytes / 8,
         bytes: compilation.object.maps.iter().map(|map| map.initial.len()).sum(),
         compile_ms,
@@ -83,87 +95,118 @@ pub(crate) fn measure(name: &str, make: Make, options: &Options, rounds: usize) 
     })
 }
 
+fn compile(name: &str, case: &Rules, options: &Options) -> Result<Compilation, Failure> {
+    crate::compile(name, &case.policy, case.files.as_ref(), options)
+}
+
+fn compiled(rivals: &[(&'static str, Source)]) -> Result<Vec<(&'static str, Compiled)>, Failure> {
+    let one = |(name, source): &(&'static str, Source)| match clang::compile(source) {
+        Ok(compiled) => Ok((*name, compiled)),
+        Err(failure) => Err(format!("{name}: {failure}").into()),
+    };
+    rivals.iter().map(one).collect()
+}
+
+/// An error if a rival does not judge every frame as Weir does, or counts it for another rule.
+fn agree(kernel: &mut Kernel<'_>, rivals: &[(&str, Compiled)], case: &Rules) -> Result<(), Failure> {
+    let programs: Vec<&Program> = rivals.iter().map(|(_, rival)| rival.program()).collect();
+    for frames in [&case.hits, &case.random] {
+        beside::agree(kernel.program(), &programs, frames)?;
+    }
+    let counts: Counts = kernel.counters()?.iter().map(|counter| (counter.packets, counter.bytes)).collect();
+    for (name, rival) in rivals {
+        let differs = rival.counts()?.iter().zip(&counts).position(|(theirs, ours)| theirs != ours);
+        if let Some(number) = differs {
+            return Err(format!("Weir and `{name}` count differently for rule {number}").into());
+        }
+    }
+    Ok(())
+}
+
+fn rival_rows(rivals: &[(&'static str, Compiled)], hits: &Beside, random: &Beside) -> Vec<RivalRow> {
+    let both = hits.others[1..].iter().zip(&random.others[1..]);
+    let row = |((name, _), (hits, random)): (&(&'static str, Compiled), (&Other, &Other))| RivalRow {
+        name,
+        hits: *hits,
+        random: *random,
+    };
+    rivals.iter().zip(both).map(row).collect()
+}
+
 /// Transports with ports, at the ends of rules.
 #[derive(Clone, Copy)]
-enum Transport {
+enum Ends {
     Tcp(u16, u16),
     Udp(u16, u16),
 }
 
-fn frame(random: &mut Random, source: u32, target: u32, transport: Transport) -> Packet {
+fn frame(random: &mut Random, source: u32, target: u32, ends: Ends) -> Packet {
     let packet = link(random).push(Ipv4::new(source, Ipv4Addr::from(target)));
-    match transport {
-        Transport::Tcp(from, to) => packet.push(Tcp::new(from, to)),
-        Transport::Udp(from, to) => packet.push(Udp::new(from, to)),
+    match ends {
+        Ends::Tcp(from, to) => packet.push(Tcp::new(from, to)),
+        Ends::Udp(from, to) => packet.push(Udp::new(from, to)),
     }
 }
 
 fn anywhere(random: &mut Random) -> Packet {
     let (source, target) = (address(random), address(random));
     let (from, to) = (random.port(), random.port());
-    let transport =
-        if frames::once_in(random, 2) { Transport::Tcp(from, to) } else { Transport::Udp(from, to) };
-    frame(random, source, target, transport)
+    let ends = if frames::once_in(random, 2) { Ends::Tcp(from, to) } else { Ends::Udp(from, to) };
+    frame(random, source, target, ends)
 }
 
 fn address(random: &mut Random) -> u32 {
     0x0100_0000 + random.bits() as u32 % 0xdf00_0000
 }
 
-fn network(random: &mut Random, length: u32) -> (u32, String) {
-    let low = address(random) >> (32 - length) << (32 - length);
-    (low, format!("{}/{length}", Ipv4Addr::from(low)))
+fn network(random: &mut Random, length: u32) -> Prefix {
+    (address(random) & rule::mask(length), length)
 }
 
-/// Rules of eight kinds in turns, with a frame that each of them meets.
+/// Rules with a frame that each of them meets, and frames from anywhere.
+fn of(rules: Vec<Rule>, met: &[Packet]) -> Rules {
+    let hits = frames::draw(FRAMES, |random| met[random.below(met.len() as u32) as usize].clone());
+    with_hits(rules, hits)
+}
+
+fn with_hits(rules: Vec<Rule>, hits: Frames) -> Rules {
+    Rules {
+        policy: rule::policy(&rules),
+        files: Box::new(NoFiles),
+        hits,
+        random: frames::draw(FRAMES, anywhere),
+        rivals: Box::new(move || rivals::of_rules(&rules)),
+    }
+}
+
+/// Rules of eight kinds in turns.
 pub(crate) fn shapes(count: usize) -> Rules {
     let mut random = Random::new(7);
-    let (mut policy, mut met) = (String::new(), Vec::new());
-    for number in 0..count {
-        let (condition, packet) = shape(&mut random, number % 8);
-        let verb = if number % 3 == 0 { "pass" } else { "drop" };
-        let _ = writeln!(policy, "{verb} r{number} when {condition}");
-        met.push(packet);
-    }
-    let hits = frames::draw(FRAMES, |random| met[random.below(met.len() as u32) as usize].clone());
-    Rules { policy, files: Box::new(NoFiles), hits, random: frames::draw(FRAMES, anywhere) }
+    let (rules, met): (Vec<Rule>, Vec<Packet>) =
+        (0..count).map(|number| shape(&mut random, number % 8)).unzip();
+    of(rules, &met)
 }
 
-fn shape(random: &mut Random, kind: usize) -> (String, Packet) {
+fn shape(random: &mut Random, kind: usize) -> (Rule, Packet) {
     let (src, dst) = (address(random), address(random));
     let (from, to) = (random.port(), random.port());
-    let ip = Ipv4Addr::from;
     let length = 16 + random.below(13);
-    let (wide, wide_text) = network(random, length);
-    let (near, near_text) = network(random, 24);
-    match kind {
-        0 => (format!("ip4.src == {}", ip(src)), frame(random, src, dst, Transport::Tcp(from, to))),
-        1 => (format!("ip4.src == {wide_text}"), frame(random, wide, dst, Transport::Udp(from, to))),
-        2 => (
-            format!("ip4.dst == {} and tcp.dstport == {to}", ip(dst)),
-            frame(random, src, dst, Transport::Tcp(from, to)),
-        ),
-        3 => (
-            format!("ip4.dst == {near_text} and udp.dstport in {{ {}..{to} }}", to / 2),
-            frame(random, src, near, Transport::Udp(from, to)),
-        ),
-        4 => (
-            format!("ip4.src == {wide_text} and ip4.dst == {near_text}"),
-            frame(random, wide, near, Transport::Tcp(from, to)),
-        ),
-        5 => (
-            format!("ip4.src == {} and ip4.dst == {} and udp.srcport == {from}", ip(src), ip(dst)),
-            frame(random, src, dst, Transport::Udp(from, to)),
-        ),
-        6 => (
-            format!("tcp.srcport == {from} and ip4.dst == {near_text}"),
-            frame(random, src, near, Transport::Tcp(from, to)),
-        ),
-        _ => (
-            format!("ip4.proto == 17 and ip4.src == {near_text}"),
-            frame(random, near, dst, Transport::Udp(from, to)),
-        ),
-    }
+    let (wide, near) = (network(random, length), network(random, 24));
+    let tcp = Rule { transport: Transport::Header(6), ..Rule::ANY };
+    let udp = Rule { transport: Transport::Header(17), ..Rule::ANY };
+    let rule = match kind {
+        0 => Rule { source: (src, 32), ..Rule::ANY },
+        1 => Rule { source: wide, ..Rule::ANY },
+        2 => Rule { target: (dst, 32), to: (to, to), ..tcp },
+        3 => Rule { target: near, to: (to / 2, to), ..udp },
+        4 => Rule { source: wide, target: near, ..Rule::ANY },
+        5 => Rule { source: (src, 32), target: (dst, 32), from: (from, from), ..udp },
+        6 => Rule { target: near, from: (from, from), ..tcp },
+        _ => Rule { source: near, transport: Transport::Number(17), ..Rule::ANY },
+    };
+    let at = |(low, length): Prefix, other| if length > 0 { low } else { other };
+    let ends = if kind.is_multiple_of(2) { Ends::Tcp(from, to) } else { Ends::Udp(from, to) };
+    (rule, frame(random, at(rule.source, src), at(rule.target, dst), ends))
 }
 
 #[derive(Clone, Copy)]
@@ -175,36 +218,34 @@ enum Field {
 
 fn one_field(count: usize, field: Field) -> Rules {
     let mut random = Random::new(11);
-    let (mut policy, mut met) = (String::new(), Vec::new());
-    for number in 0..count {
-        let (mut source, target) = (address(&mut random), address(&mut random));
-        let (from, to) = (random.port(), random.port());
-        let condition = match field {
-            Field::Address => format!("ip4.src == {}", Ipv4Addr::from(source)),
-            Field::Prefix => {
-                let length = 12 + random.below(17);
-                let (low, text) = network(&mut random, length);
-                source = low;
-                format!("ip4.src == {text}")
-            }
-            Field::Port => format!("udp.dstport == {to}"),
-        };
-        let _ = writeln!(policy, "drop r{number} when {condition}");
-        met.push(frame(&mut random, source, target, Transport::Udp(from, to)));
-    }
-    let hits = frames::draw(FRAMES, |random| met[random.below(met.len() as u32) as usize].clone());
-    Rules { policy, files: Box::new(NoFiles), hits, random: frames::draw(FRAMES, anywhere) }
+    let (rules, met): (Vec<Rule>, Vec<Packet>) = (0..count).map(|_| one(&mut random, field)).unzip();
+    of(rules, &met)
+}
+
+fn one(random: &mut Random, field: Field) -> (Rule, Packet) {
+    let (mut source, target) = (address(random), address(random));
+    let (from, to) = (random.port(), random.port());
+    let rule = match field {
+        Field::Address => Rule { source: (source, 32), ..Rule::ANY },
+        Field::Prefix => {
+            let length = 12 + random.below(17);
+            let network = network(random, length);
+            source = network.0;
+            Rule { source: network, ..Rule::ANY }
+        }
+        Field::Port => Rule { to: (to, to), transport: Transport::Header(17), ..Rule::ANY },
+    };
+    (rule, frame(random, source, target, Ends::Udp(from, to)))
 }
 
 /// Frames of rules, one after the other; and from anywhere.
 fn classbench(kind: Kind, count: usize) -> Rules {
     let rules = classbench::rules(kind, count);
-    let policy = classbench::policy(&rules);
     let hits = frames::draw(FRAMES, |random| {
         let rule = &rules[random.below(rules.len() as u32) as usize];
         classbench::met(rule, random)
     });
-    Rules { policy, files: Box::new(NoFiles), hits, random: frames::draw(FRAMES, anywhere) }
+    with_hits(rules, hits)
 }
 
 #[derive(Clone, Copy)]
@@ -221,24 +262,28 @@ fn set(count: usize, element: Element) -> Rules {
     let mut random = Random::new(13);
     let mut text = String::new();
     let mut met: Vec<u128> = Vec::with_capacity(count);
+    let mut keys = Vec::with_capacity(count);
     for _ in 0..count {
         match element {
             Element::Address => {
                 let address = address(&mut random);
                 met.push(u128::from(address));
+                keys.push(address.to_be_bytes().to_vec());
                 let _ = writeln!(text, "{}", Ipv4Addr::from(address));
             }
             Element::Prefix => {
                 let length = 16 + random.below(17);
-                let (low, prefix) = network(&mut random, length);
+                let (low, _) = network(&mut random, length);
                 met.push(u128::from(low));
-                let _ = writeln!(text, "{prefix}");
+                keys.push(maps::lpm_key(length, &low.to_be_bytes()));
+                let _ = writeln!(text, "{}", prefix_text((low, length)));
             }
             Element::Prefix6 => {
                 let length = 32 + random.below(33);
                 let address = u128::from(frames::any_ip6(&mut random));
                 let low = address >> (128 - length) << (128 - length);
                 met.push(low);
+                keys.push(maps::lpm_key(length, &low.to_be_bytes()));
                 let _ = writeln!(text, "{}/{length}", Ipv6Addr::from(low));
             }
         }
@@ -262,5 +307,11 @@ fn set(count: usize, element: Element) -> Rules {
     let family = if six { "ip6" } else { "ip4" };
     let policy =
         format!("set listed : {family} from \"listed.txt\"\ndrop listed when {family}.src in listed\n");
-    Rules { policy, files: Box::new(Text(text)), hits, random: anywhere }
+    let file = match element {
+        Element::Address => "address.c",
+        Element::Prefix => "prefix.c",
+        Element::Prefix6 => "prefix6.c",
+    };
+    let rivals = Box::new(move || vec![rivals::of_set(file, &keys)]);
+    Rules { policy, files: Box::new(Text(text)), hits, random: anywhere, rivals }
 }
