@@ -74,6 +74,7 @@ features! {
     BoundedLoops "bounded loops" 5 . 3 "unrolling"
     DevMapHash "hashed device maps" 5 . 4 "device maps"
     BatchOps "batched map operations" 5 . 6 "one call for each entry"
+    GlobalFunctions "functions verified by themselves" 5 . 6 "one function"
     BootClock "ktime_get_boot_ns" 5 . 8 "ktime_get_ns"
     RingBuf "ring buffers" 5 . 8 "perf event arrays"
     XdpLink "XDP links" 5 . 9 "attachment by netlink"

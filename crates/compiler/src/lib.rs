@@ -50,13 +50,16 @@ pub struct Options {
     pub lower: lower::Options,
     /// Passes that are left out, by name; for `weir debug` and the tests.
     pub without: Vec<String>,
+    /// Cuts the program into functions of so many branches, whether the kernel's verifier needs that or not; for the
+    /// tests and benches.
+    pub part: Option<u32>,
 }
 
 impl Options {
     /// XDP on a target.
     pub fn new(target: Target, hook: Hook) -> Self {
         let lower = lower::Options::default();
-        Self { target, hook, name: "weir".into(), frags: false, lower, without: Vec::new() }
+        Self { target, hook, name: "weir".into(), frags: false, lower, without: Vec::new(), part: None }
     }
 }
 
@@ -196,6 +199,7 @@ impl Options {
         let mut options = codegen::Options::new(self.target.clone(), self.hook);
         options.name = self.name.clone();
         options.frags = self.frags;
+        options.part = self.part;
         options
     }
 }

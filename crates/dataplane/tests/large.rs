@@ -152,6 +152,11 @@ fn frame(rules: &[Rule], random: &mut Random) -> Vec<u8> {
 }
 
 fn agree(shape: Shape, seed: u64, count: usize, kernel: bool) {
+    agree_in_parts(shape, seed, count, kernel, None);
+}
+
+/// The same, cut into functions of so many branches.
+fn agree_in_parts(shape: Shape, seed: u64, count: usize, kernel: bool, parts: Option<u32>) {
     let mut random = Random::new(seed);
     let rules: Vec<Rule> = (0..count).map(|_| rule(&mut random)).collect();
     let mut text = String::new();
@@ -159,7 +164,9 @@ fn agree(shape: Shape, seed: u64, count: usize, kernel: bool) {
         let _ = write!(text, "{}", statement(shape, number, rule, &mut random));
     }
     let target = if kernel { weir_kernel::probe::target() } else { Target::newest() };
-    let compiled = compile("large.weir", &text, &NoFiles, &Options::new(target, Hook::Xdp));
+    let mut options = Options::new(target, Hook::Xdp);
+    options.part = parts;
+    let compiled = compile("large.weir", &text, &NoFiles, &options);
     let compilation = compiled.unwrap_or_else(|analysis| {
         let errors = analysis.diagnostics.iter().map(|message| message.message.clone());
         panic!("seed {seed}, {count} statements: {:?}", errors.take(3).collect::<Vec<_>>())
@@ -194,9 +201,13 @@ fn agree(shape: Shape, seed: u64, count: usize, kernel: bool) {
             engine.name()
         );
     }
-    let size = compilation.object.programs[0].slots();
+    let program = &compilation.object.programs[0];
+    let (size, functions) = (program.slots(), program.functions.len());
+    assert!(parts.is_none() || functions > 3, "{functions} functions");
     let met = counters.iter().filter(|statement| statement.packets > 0).count();
-    eprintln!("seed {seed}: {count} statements, {size} instructions, {met} statements met {FRAMES} frames");
+    eprintln!(
+        "seed {seed}: {count} statements, {size} instructions in {functions} functions, {met} statements met {FRAMES} frames"
+    );
     assert!(met > 10 && (shape == Shape::Chain || decided.len() > 10), "{decided:?}");
 }
 
@@ -223,6 +234,15 @@ fn kernel() -> bool {
 fn hundreds_that_go_on() {
     let kernel = kernel();
     (1..=4).for_each(|seed| agree(Shape::Chain, seed, 60 * seed as usize, kernel));
+}
+
+#[test]
+fn several_functions() {
+    let kernel = kernel();
+    agree_in_parts(Shape::Chain, 1, 100, kernel, Some(20));
+    agree_in_parts(Shape::Filter, 2, 150, kernel, Some(50));
+    // By itself, as the verifier would give up.
+    agree(Shape::Chain, 3, 2_500, kernel);
 }
 
 #[test]

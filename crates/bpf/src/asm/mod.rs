@@ -44,7 +44,7 @@ pub struct Assembler {
 impl Assembler {
     /// An empty program; its entry function has the program's name.
     pub fn new(name: &str, section: &str) -> Assembler {
-        let entry = Function { name: name.to_string(), start: 0, args: 1 };
+        let entry = Function { name: name.to_string(), start: 0, args: 1, global: false };
         Assembler {
             name: name.to_string(),
             section: section.to_string(),
@@ -118,7 +118,23 @@ impl Assembler {
     /// Starts a subprogram and binds `label` to it; the code before must not run into it.
     pub fn function(&mut self, name: &str, args: u8, label: Label) {
         self.bind(label);
-        self.functions.push(Function { name: name.to_string(), start: self.items.len(), args });
+        self.functions.push(Function {
+            name: name.to_string(),
+            start: self.items.len(),
+            args,
+            global: false,
+        });
+    }
+
+    /// The same, of a subprogram that takes the context and is verified by itself.
+    pub fn global_function(&mut self, name: &str, label: Label) {
+        self.bind(label);
+        self.functions.push(Function {
+            name: name.to_string(),
+            start: self.items.len(),
+            args: 1,
+            global: true,
+        });
     }
 
     /// Makes a source line known.

@@ -6,9 +6,9 @@ use object::{
     SymbolScope,
 };
 
-use super::types;
+use super::types::{self, Caller};
 use super::{Object, ObjectError};
-use crate::btf::{self, Btf, FuncRecord, LineRecord, Linkage, SectionRecords};
+use crate::btf::{self, Btf, FuncRecord, LineRecord, SectionRecords};
 use crate::insn::{Insn, Slot};
 use crate::program::{LineInfo, Program};
 
@@ -168,6 +168,7 @@ impl Writer {
         let insns = function.start..next.map_or(program.insns.len(), |f| f.start);
         let (name, scope) = match nth {
             0 => (program.section.as_str(), SymbolScope::Dynamic),
+            _ if function.global => (TEXT, SymbolScope::Dynamic),
             _ => (TEXT, SymbolScope::Compilation),
         };
         let section = self.code_section(name);
@@ -183,11 +184,12 @@ impl Writer {
     /// Writes the function's record and those of its lines.
     fn function(&mut self, program: &Program, nth: usize, placed: &Placed) {
         let function = &program.functions[nth];
-        let linkage = match nth {
-            0 => Linkage::Global,
-            _ => Linkage::Static,
+        let caller = match nth {
+            0 => Caller::Kernel,
+            _ if function.global => Caller::Program(context(&program.section)),
+            _ => Caller::Object(function.args),
         };
-        let func = types::function(&mut self.btf, &function.name, function.args, linkage);
+        let func = types::function(&mut self.btf, &function.name, caller);
         let offset = placed.offset as u32;
         let lines = line_records(&mut self.btf, program, placed);
         let records = &mut self.code[placed.section].2;
@@ -258,6 +260,11 @@ impl Writer {
         let ext = btf::ext_bytes(&records);
         self.data(".BTF.ext", SectionKind::Debug, &ext, 8);
     }
+}
+
+/// The structure that programs of a section get.
+fn context(section: &str) -> &'static str {
+    if section.starts_with("xdp") { "xdp_md" } else { "__sk_buff" }
 }
 
 /// The subprogram that starts at a slot.

@@ -130,20 +130,36 @@ pub(super) fn variable_name(section: &str) -> String {
     section.trim_start_matches('.').replace('.', "_")
 }
 
-/// The type of a function: the entry takes its context, others numbers.
-pub(super) fn function(btf: &mut Btf, name: &str, args: u8, linkage: Linkage) -> TypeId {
+/// Who calls a function.
+pub(super) enum Caller<'a> {
+    /// The kernel, with a context.
+    Kernel,
+    /// The program, with its context, the structure of this name.
+    Program(&'a str),
+    /// Functions of the object, with so many numbers.
+    Object(u8),
+}
+
+/// The type of a function.
+pub(super) fn function(btf: &mut Btf, name: &str, caller: Caller<'_>) -> TypeId {
     let result = btf.int("int", 4, Encoding::Signed);
-    let proto = match linkage {
-        Linkage::Global => {
+    let (linkage, proto) = match caller {
+        Caller::Kernel => {
             let context = btf.ptr(TypeId::VOID);
-            btf.func_proto(result, &[("ctx", context)])
+            (Linkage::Global, btf.func_proto(result, &[("ctx", context)]))
         }
-        Linkage::Static => {
+        Caller::Program(context) => {
+            // The verifier knows it by its name (`btf_is_prog_ctx_type`, kernel/bpf/btf.c).
+            let context = btf.structure(context, 0, &[]);
+            let context = btf.ptr(context);
+            (Linkage::Global, btf.func_proto(result, &[("ctx", context)]))
+        }
+        Caller::Object(args) => {
             let number = int(btf, 8);
             let names = ["a1", "a2", "a3", "a4", "a5"];
             let count = usize::from(args).min(names.len());
             let params: Vec<_> = names[..count].iter().map(|n| (*n, number)).collect();
-            btf.func_proto(result, &params)
+            (Linkage::Static, btf.func_proto(result, &params))
         }
     };
     btf.func(name, proto, linkage)

@@ -109,14 +109,15 @@ impl Reader {
         }
         self.program.name = name.to_string();
         self.program.section = section.to_string();
-        self.program.functions.push(Function { name: name.to_string(), start: 0, args: 1 });
+        self.program.functions.push(Function { name: name.to_string(), start: 0, args: 1, global: false });
         Ok(())
     }
 
     fn function(&mut self, rest: &str) -> Result<(), String> {
-        let form = "`.function`, a name and a count of arguments";
+        let form = "`.function`, a name and a count of arguments or `global`";
         let (name, args) = rest.split_once(' ').filter(|(name, _)| is_identifier(name)).ok_or(form)?;
-        let args = args.parse().map_err(|_| form)?;
+        let global = args == "global";
+        let args = if global { 1 } else { args.parse().map_err(|_| form)? };
         if self.program.functions.is_empty() {
             return Err("`.program` before the functions".into());
         }
@@ -124,6 +125,7 @@ impl Reader {
             name: name.to_string(),
             start: self.program.insns.len(),
             args,
+            global,
         });
         match super::print::is_label(name) {
             true => Ok(()),
@@ -221,11 +223,12 @@ mod tests {
             insns in proptest::collection::vec(insn(), 1..40),
             marks in proptest::collection::btree_map(0usize..40, 0u32..4, 0..5),
             second in 1usize..40,
+            global in any::<bool>(),
         ) {
             let mut program = Program {
                 name: "edge".into(),
                 section: "xdp".into(),
-                functions: vec![Function { name: "edge".into(), start: 0, args: 1 }],
+                functions: vec![Function { name: "edge".into(), start: 0, args: 1, global: false }],
                 ..Program::default()
             };
             // Near jumps, so that some of them meet the start of an instruction.
@@ -234,7 +237,8 @@ mod tests {
                 None => *insn,
             }).collect();
             if second < program.insns.len() {
-                program.functions.push(Function { name: "sub".into(), start: second, args: 2 });
+                let args = if global { 1 } else { 2 };
+                program.functions.push(Function { name: "sub".into(), start: second, args, global });
             }
             for (at, line) in marks.into_iter().filter(|(at, _)| *at < program.insns.len()) {
                 let info = LineInfo {

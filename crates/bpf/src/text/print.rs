@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::insn::write_insn;
 use crate::helpers;
 use crate::insn::Insn;
-use crate::program::{LineInfo, Program};
+use crate::program::{Function, LineInfo, Program};
 
 /// The whole program in the form that [`super::parse_program`] reads:
 ///
@@ -67,7 +67,7 @@ impl<'a> Printer<'a> {
             (self.program.functions.iter().skip(1).peekable(), self.program.marks.iter().peekable());
         for (nth, insn) in self.program.insns.iter().enumerate() {
             while let Some(function) = functions.next_if(|f| f.start == nth) {
-                self.function(&function.name, function.args)?;
+                self.function(function)?;
             }
             while let Some(mark) = marks.next_if(|mark| mark.insn == nth) {
                 if let Some(line) = self.program.lines.get(mark.line.0 as usize) {
@@ -79,8 +79,9 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    fn function(&mut self, name: &str, args: u8) -> std::fmt::Result {
+    fn function(&mut self, Function { name, args, global, .. }: &Function) -> std::fmt::Result {
         match self.detail {
+            Detail::Exact if *global => writeln!(self.text, ".function {name} global"),
             Detail::Exact => writeln!(self.text, ".function {name} {args}"),
             Detail::Readable(_) => writeln!(self.text, "\n{name}:"),
         }

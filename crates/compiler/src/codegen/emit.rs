@@ -33,56 +33,73 @@ pub(super) struct Emitter<'a> {
     labels: Vec<Label>,
     abort: Option<Label>,
     take: Option<Label>,
+    /// Of the functions, by number.
+    functions: &'a [Label],
     source: &'a [ir::LineInfo],
     lines: HashMap<u32, LineId>,
 }
 
-/// Emits a whole program.
+/// A function whose values have their registers.
+pub(super) struct Allocated {
+    pub(super) function: Function,
+    pub(super) output: Output,
+    /// Whether it calls `take`.
+    pub(super) takes: bool,
+}
+
+/// Emits a whole program; the first function is the main one.
 pub(super) fn emit(
     program: &ir::Program,
     options: &Options,
     maps: &Maps,
-    function: &Function,
-    output: &Output,
-    takes: bool,
+    functions: &[Allocated],
 ) -> Result<Program, CodegenError> {
-    check_stack(options, function, output, takes)?;
+    check_stack(options, functions)?;
     let mut asm = Assembler::new(&options.name, options.section());
-    let labels = (0..function.num_blocks()).map(|_| asm.label()).collect();
-    let mut emitter = Emitter {
-        asm,
-        target: &options.target,
-        hook: options.hook,
-        frags: options.multi_buffer(),
-        maps,
-        function,
-        output,
-        layout: Layout::of(function, output),
-        labels,
-        abort: None,
-        take: None,
-        source: &program.lines,
-        lines: HashMap::new(),
-    };
-    emitter.blocks();
-    emitter.tail();
-    let asm = emitter.asm;
+    let starts: Vec<Label> = functions.iter().map(|_| asm.label()).collect();
+    let (mut take, mut lines) = (None, HashMap::new());
+    for (nth, Allocated { function, output, .. }) in functions.iter().enumerate() {
+        if nth > 0 {
+            asm.global_function(&format!("part_{nth}"), starts[nth]);
+        }
+        let labels = (0..function.num_blocks()).map(|_| asm.label()).collect();
+        let mut emitter = Emitter {
+            asm,
+            target: &options.target,
+            hook: options.hook,
+            frags: options.multi_buffer(),
+            maps,
+            function,
+            output,
+            layout: Layout::of(function, output),
+            labels,
+            abort: None,
+            take,
+            functions: &starts,
+            source: &program.lines,
+            lines,
+        };
+        emitter.blocks();
+        emitter.end_function();
+        if nth + 1 == functions.len() {
+            emitter.end_program();
+        }
+        Emitter { asm, take, lines, .. } = emitter;
+    }
     asm.finish(&options.target).map_err(CodegenError::Assembler)
 }
 
-fn check_stack(
-    options: &Options,
-    function: &Function,
-    output: &Output,
-    takes: bool,
-) -> Result<(), CodegenError> {
-    let bytes = function.buffer + 8 * output.num_spillslots as u32;
-    let max = match takes {
-        true => options.target.stack.saturating_sub(FRAME) / FRAME * FRAME,
-        false => options.target.stack,
-    };
-    if bytes > max {
-        return Err(CodegenError::StackTooLarge { bytes, max });
+/// The main function, a part that it calls, and `take` stand on one stack.
+fn check_stack(options: &Options, functions: &[Allocated]) -> Result<(), CodegenError> {
+    let own = |f: &Allocated| f.function.buffer + 8 * f.output.num_spillslots as u32;
+    let below = |f: &Allocated| if f.takes { FRAME } else { 0 };
+    let round = |bytes: u32| bytes.next_multiple_of(FRAME).max(FRAME);
+    let (main, parts) = functions.split_first().map_or((0, functions), |(main, parts)| (own(main), parts));
+    let deepest = parts.iter().map(|part| round(own(part)) + below(part)).max().unwrap_or(0);
+    let called = functions.first().map_or(0, below).max(deepest);
+    let bytes = if called == 0 { main } else { round(main) + called };
+    if bytes > options.target.stack {
+        return Err(CodegenError::StackTooLarge { bytes, max: options.target.stack });
     }
     Ok(())
 }
@@ -194,7 +211,8 @@ impl Emitter<'_> {
                 return self.take(*site, take);
             }
             Kind::Capture(site) => return self.capture(*site, reg(0)),
-            Kind::Jump | Kind::Branch(..) | Kind::Switch(_) | Kind::Return(_) => return,
+            Kind::CallPart(nth) => return self.asm.call(self.functions[*nth as usize]),
+            Kind::Jump | Kind::Branch(..) | Kind::Switch(_) | Kind::Return(_) | Kind::ReturnValue => return,
         };
         self.asm.emit(insn);
     }
@@ -213,6 +231,7 @@ impl Emitter<'_> {
         let real: Vec<Block> = successors.iter().map(|b| self.layout.real(*b)).collect();
         match kind {
             Kind::Return(code) => self.leave(*code),
+            Kind::ReturnValue => self.asm.emit(Insn::Exit),
             Kind::Jump => self.go(real[0], next),
             Kind::Branch(cond, width, imm) => {
                 let right = imm.map_or(Operand::Reg(reg(1)), Operand::Imm);
@@ -267,7 +286,7 @@ impl Emitter<'_> {
     }
 
     /// Code behind the blocks.
-    fn tail(&mut self) {
+    fn end_function(&mut self) {
         if let Some(abort) = self.abort {
             self.asm.bind(abort);
             // `XDP_ABORTED`, which is traced; for tc nothing says more than letting it go.
@@ -276,6 +295,10 @@ impl Emitter<'_> {
                 Hook::TcIngress | Hook::TcEgress => -1,
             });
         }
+    }
+
+    /// What all functions share.
+    fn end_program(&mut self) {
         if let Some(take) = self.take {
             self.take_function(take);
         }

@@ -11,6 +11,7 @@
 use super::analysis::Analysis;
 use super::machine::{Builder, Kind};
 use super::maps::Maps;
+use super::parts::Parts;
 use super::{CodegenError, Options, counters};
 use crate::ir::{self, BinaryOp, Inst, Line, Op, Program, Type, Value};
 use regalloc2::{Block, Operand, VReg};
@@ -24,6 +25,8 @@ pub(super) enum Place {
     Register(VReg),
     /// `base` and so many bytes.
     Cursor(VReg, i32),
+    /// In scratch memory: another function defines it.
+    Elsewhere,
 }
 
 /// A value that serves all blocks below.
@@ -45,6 +48,9 @@ pub(super) struct Isel<'a> {
     pub(super) options: &'a Options,
     pub(super) analysis: &'a Analysis<'a>,
     pub(super) maps: &'a Maps,
+    pub(super) parts: &'a Parts,
+    /// Which of the functions this is.
+    pub(super) function: u32,
     pub(super) builder: Builder,
     /// The machine block that instructions go to.
     pub(super) current: Block,
@@ -71,24 +77,30 @@ pub(super) struct Isel<'a> {
     pub(super) error: Option<CodegenError>,
 }
 
-/// A program in machine IR.
+/// A function in machine IR.
 pub(super) struct Selected {
     pub(super) builder: Builder,
     pub(super) takes: bool,
 }
 
-/// Selects instructions for a whole program.
+/// Selects instructions for one of a program's functions.
 pub(super) fn select(
     program: &Program,
     options: &Options,
     analysis: &Analysis<'_>,
     maps: &Maps,
+    parts: &Parts,
+    function: u32,
 ) -> Result<Selected, CodegenError> {
-    let mut isel = Isel::new(program, options, analysis, maps);
+    let mut isel = Isel::new(program, options, analysis, maps, parts, function);
     isel.check_capture()?;
     isel.prologue();
     for block in &analysis.graph.order {
-        isel.block(*block);
+        if parts.function(*block) == function {
+            isel.block(*block);
+        } else if parts.leads_to(function, *block) {
+            isel.stub(*block);
+        }
     }
     match isel.error {
         Some(error) => Err(error),
@@ -102,6 +114,8 @@ impl<'a> Isel<'a> {
         options: &'a Options,
         analysis: &'a Analysis<'a>,
         maps: &'a Maps,
+        parts: &'a Parts,
+        function: u32,
     ) -> Isel<'a> {
         let mut builder = Builder::default();
         let current = builder.block(false);
@@ -112,6 +126,8 @@ impl<'a> Isel<'a> {
             options,
             analysis,
             maps,
+            parts,
+            function,
             builder,
             current,
             line: Line(0),
@@ -135,7 +151,8 @@ impl<'a> Isel<'a> {
         let data = &self.program.blocks[block.index()];
         self.current = self.machine_block(block);
         self.builder.place(self.current);
-        self.here = match self.analysis.dominators.immediate(block) {
+        let above = self.analysis.dominators.immediate(block);
+        self.here = match above.filter(|above| self.parts.function(*above) == self.function) {
             None => [None; SHARED],
             Some(dominator) => self.at_hand[dominator.index()],
         };
@@ -148,12 +165,14 @@ impl<'a> Isel<'a> {
                 Type::Int(_) => Place::Register(vreg),
             };
         }
+        data.params.iter().for_each(|param| self.keep_for_others(*param));
         if let Some(bound) = data.loop_bound {
             self.count_turns(block, bound);
         }
         for inst in &data.insts {
             self.line = inst.line;
             self.inst(block, inst);
+            inst.result.into_iter().for_each(|result| self.keep_for_others(result));
         }
         self.line = data.end_line;
         self.end(block, &data.end);
@@ -290,6 +309,7 @@ impl<'a> Isel<'a> {
             Place::Register(vreg) => vreg,
             Place::Cursor(base, 0) => base,
             Place::Cursor(base, delta) => self.alu_imm(Width::W64, AluOp::Add, base, delta),
+            Place::Elsewhere => self.read_slot(value),
             Place::None => {
                 let constant = self.analysis.constant(value).unwrap_or(0);
                 self.constant(constant)
@@ -302,7 +322,7 @@ impl<'a> Isel<'a> {
         match self.places[value.index()] {
             Place::Cursor(base, delta) => (base, delta),
             Place::Register(vreg) => (vreg, 0),
-            Place::None => (self.data, 0),
+            Place::None | Place::Elsewhere => (self.data, 0),
         }
     }
 

@@ -66,8 +66,12 @@ pub(super) enum Kind {
     Branch(Cond, Width, Option<i32>),
     /// A comparison tree, see [`super::switch`]. `value`, and a temporary where constants are wide.
     Switch(Box<super::switch::Tree>),
+    /// Calls another function: what it returns. `def r0, context in r1`
+    CallPart(u32),
     /// `return`.
     Return(i32),
+    /// Returns what is in `r0`.
+    ReturnValue,
 }
 
 impl Kind {
@@ -81,11 +85,12 @@ impl Kind {
                 | Kind::InSet(_)
                 | Kind::Take(_)
                 | Kind::Capture(_)
+                | Kind::CallPart(_)
         )
     }
 
     pub(super) fn ends_block(&self) -> bool {
-        matches!(self, Kind::Jump | Kind::Branch(..) | Kind::Switch(_) | Kind::Return(_))
+        matches!(self, Kind::Jump | Kind::Branch(..) | Kind::Switch(_) | Kind::Return(_) | Kind::ReturnValue)
     }
 }
 
@@ -249,12 +254,12 @@ impl regalloc2::Function for Function {
     }
 
     fn is_ret(&self, inst: Inst) -> bool {
-        matches!(self.insts[inst.index()].kind, Kind::Return(_))
+        matches!(self.insts[inst.index()].kind, Kind::Return(_) | Kind::ReturnValue)
     }
 
     fn is_branch(&self, inst: Inst) -> bool {
         let kind = &self.insts[inst.index()].kind;
-        kind.ends_block() && !matches!(kind, Kind::Return(_))
+        kind.ends_block() && !matches!(kind, Kind::Return(_) | Kind::ReturnValue)
     }
 
     fn branch_blockparams(&self, block: Block, _: Inst, _: usize) -> &[VReg] {

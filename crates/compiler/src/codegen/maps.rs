@@ -13,8 +13,9 @@
 //! | `scratch` | per-CPU array | see [`super::scratch`] |
 
 use super::rooms::Room;
+use super::scratch::map as scratch_map;
 use super::tables::{self, Section};
-use super::{CodegenError, capture, counters, limits, scratch, sets};
+use super::{CodegenError, capture, counters, limits, sets};
 use crate::ir::{LimitRef, Op, Program, SetKind, SetRef};
 use weir_bpf::insn::MapId;
 use weir_bpf::map::{MapDef, MapKind, MapType, NAME_MAX};
@@ -51,7 +52,8 @@ pub(super) struct Maps {
 }
 
 impl Maps {
-    pub(super) fn of(program: &Program, rooms: &[Room]) -> Result<Maps, CodegenError> {
+    /// With so many slots of scratch memory.
+    pub(super) fn of(program: &Program, rooms: &[Room], scratch: u32) -> Result<Maps, CodegenError> {
         let mut maps = Maps::default();
         for nth in 0..program.sets.len() {
             maps.add_set(program, SetRef(nth as u32))?;
@@ -83,8 +85,8 @@ impl Maps {
             let def = MapDef::new("statistics", kind, MapType::U32, MapType::U64, 2);
             maps.statistics = Some(maps.add(def)?);
         }
-        if program.scratch > 0 {
-            maps.scratch = Some(maps.add(scratch::map(program.scratch)?)?);
+        if scratch > 0 {
+            maps.scratch = Some(maps.add(scratch_map(scratch)?)?);
         }
         Ok(maps)
     }

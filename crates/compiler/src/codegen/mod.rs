@@ -1,7 +1,7 @@
 //! Code generation: typed IR → eBPF.
 //!
 //! ```text
-//! ir::Program ─analysis─▶ facts ─isel─▶ machine IR ─regalloc2─▶ registers ─layout, emit─▶ assembler ─▶ Object
+//! ir::Program ─analysis, parts─▶ facts ─isel─▶ machine IR ─regalloc2─▶ registers ─layout, emit─▶ assembler ─▶ Object
 //! ```
 //!
 //! # Conventions
@@ -32,6 +32,7 @@ pub mod limits;
 mod machine;
 mod maps;
 mod packet;
+mod parts;
 pub mod rooms;
 mod scratch;
 pub mod sets;
@@ -73,24 +74,32 @@ pub struct Options {
     pub seed: u64,
     /// Rooms of the tables of a running program, which this one's are put into if all of them fit.
     pub rooms: Vec<rooms::Room>,
+    /// Cuts the program into parts of so many branches, whether the kernel's verifier needs that or not: for tests.
+    pub part: Option<u32>,
 }
 
 impl Options {
     /// XDP on a target, frames of one buffer.
     pub fn new(target: Target, hook: Hook) -> Options {
         let (name, seed) = ("weir".to_string(), 0x9e37_79b9_7f4a_7c15);
-        Options { target, hook, name, frags: false, seed, rooms: Vec::new() }
+        Options { target, hook, name, frags: false, seed, rooms: Vec::new(), part: None }
     }
 }
 
 /// Generates the object of a verified program.
 pub fn generate(program: &Program, options: &Options) -> Result<Object, CodegenError> {
     let analysis = analysis::Analysis::of(program);
-    let maps = maps::Maps::of(program, &options.rooms)?;
-    let isel::Selected { builder, takes } = isel::select(program, options, &analysis, &maps)?;
-    let function = builder.finish();
-    let output = allocate(&function)?;
-    let code = emit::emit(program, options, &maps, &function, &output, takes)?;
+    let parts = parts::Parts::of(program, &analysis.graph, &analysis.dominators, options);
+    let maps = maps::Maps::of(program, &options.rooms, parts.scratch)?;
+    let mut functions = Vec::new();
+    for nth in 0..=parts.list.len() as u32 {
+        let isel::Selected { builder, takes } =
+            isel::select(program, options, &analysis, &maps, &parts, nth)?;
+        let function = builder.finish();
+        let output = allocate(&function)?;
+        functions.push(emit::Allocated { function, output, takes });
+    }
+    let code = emit::emit(program, options, &maps, &functions)?;
     Ok(Object { programs: vec![code], maps: maps.defs, license: "Dual MIT/GPL".to_string() })
 }
 

@@ -47,11 +47,15 @@ impl Isel<'_> {
         self.builder.place(self.current);
         self.keep_context();
         match self.options.hook {
-            Hook::Xdp => self.load_ends(self.data, self.data_end),
-            Hook::TcIngress | Hook::TcEgress => self.pull(),
+            Hook::TcIngress | Hook::TcEgress if self.function == 0 => self.pull(),
+            _ => self.load_ends(self.data, self.data_end),
         }
         self.open_scratch();
         self.open_space();
+        self.place_foreign();
+        if let Some(part) = (self.function as usize).checked_sub(1).map(|nth| &self.parts.list[nth]) {
+            return self.enter_part(part);
+        }
         let first = self.machine_block(crate::ir::Block(0));
         self.jump(first);
     }
@@ -60,7 +64,8 @@ impl Isel<'_> {
     /// itself the allocator does so on each way to a call.
     fn keep_context(&mut self) {
         let blocks = self.program.blocks.iter();
-        let calls = blocks.flat_map(|block| &block.insts).any(|inst| may_call(&inst.op));
+        let calls = !self.parts.list.is_empty()
+            || blocks.flat_map(|block| &block.insts).any(|inst| may_call(&inst.op));
         let first = if calls { self.builder.vreg() } else { self.context };
         let operand = Operand::reg_fixed_def(first, physical(Reg::R1));
         self.emit(Kind::Context, &[operand]);

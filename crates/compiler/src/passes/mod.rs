@@ -74,10 +74,16 @@ pub const PIPELINE: [Pass; 32] = [
     LAYOUT,
 ];
 
+/// Programs of more blocks may have to be cut into functions, between blocks that every way goes through. These two passes
+/// part ways that meet, down a whole chain.
+const MOST_BLOCKS: usize = 12_000;
+const PARTING: [&str; 2] = [THREAD.name, DUPLICATE.name];
+
 /// Runs all passes but those of the names in `without`.
 pub fn optimise(program: &mut Program, without: &[String]) {
+    let large = program.blocks.len() > MOST_BLOCKS;
     for pass in &PIPELINE {
-        if without.iter().any(|name| name == pass.name) {
+        if without.iter().any(|name| name == pass.name) || large && PARTING.contains(&pass.name) {
             continue;
         }
         let changed = (pass.run)(program);

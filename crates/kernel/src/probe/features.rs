@@ -55,6 +55,7 @@ const PROBES: &[(Feature, Probe)] = &[
     (Feature::DevMapHash, Table(MapKind::DevMapHash, 4, 4, 1, 0)),
     (Feature::BatchOps, Special(batches)),
     (Feature::XdpLink, Special(|| super::interface::try_link(ProgramKind::Xdp))),
+    (Feature::GlobalFunctions, Special(global_function)),
     (Feature::BootClock, Helper(helpers::KTIME_GET_BOOT_NS)),
     (Feature::RingBuf, Table(MapKind::RingBuf, 0, 0, 4096, 0)),
     (Feature::TailCallsInSubprograms, Special(tail_call_in_subprogram)),
@@ -211,6 +212,18 @@ fn tail_call_in_subprogram() -> Option<bool> {
     let mut asm = calls(Some(MapId(0)));
     asm.emit(Insn::Exit);
     Some(load_object(asm, vec![MapDef::programs("slots", 1)])?.is_ok())
+}
+
+/// Of such functions the kernel wants to see the types.
+fn global_function() -> Option<bool> {
+    let mut asm = Assembler::new("probe", "xdp");
+    let function = asm.label();
+    asm.call(function);
+    asm.emit(Insn::Exit);
+    asm.global_function("callee", function);
+    asm.emit(Insn::mov(Reg::R0, 2));
+    asm.emit(Insn::Exit);
+    Some(load_object(asm, Vec::new())?.is_ok())
 }
 
 fn map_in_map() -> Option<bool> {
