@@ -132,7 +132,8 @@ fn order(function: &Function, real: &[Block], entries: &[u32]) -> Vec<Block> {
             let likely = likely(function, block).into_iter().map(|b| real[b.index()]);
             let open = likely.filter(|b| !placed[b.index()] && (!cold(*b) || cold(block)));
             // Where many ways meet, one of them is as good as another: go on with this one's own.
-            next = open.min_by_key(|b| entries[b.index()] > 1);
+            let expected = |b: &Block| function.blocks[b.index()].likely;
+            next = open.min_by_key(|b| (!expected(b), entries[b.index()] > 1));
         }
     }
     order
