@@ -10,6 +10,7 @@ mod classbench;
 mod frames;
 mod live;
 mod passes;
+mod profile;
 mod report;
 mod rivals;
 mod rule;
@@ -23,6 +24,7 @@ use weir_compiler::{Compilation, Hook, Loader, Options};
 use weir_dataplane::engines::Kernel;
 
 use cases::{CASES, Case};
+use profile::PROFILES;
 use report::{BesideRow, Report};
 use rules::RULES;
 
@@ -83,7 +85,8 @@ fn arguments() -> Result<Arguments, Failure> {
 
 fn names() -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().map(|(name, _)| *name);
-    CASES.iter().map(|(name, _)| *name).chain(rules).chain([VETH, TIMES, LIVE, PASSES])
+    let profiles = PROFILES.iter().map(|(name, _)| *name);
+    CASES.iter().map(|(name, _)| *name).chain(rules).chain(profiles).chain([VETH, TIMES, LIVE, PASSES])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -115,6 +118,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     for (name, make) in RULES.iter().filter(|(name, _)| wanted(name)) {
         report::progress(name);
         report.rules.push(rules::measure(name, *make, &options, report.clang.is_some(), arguments.rounds)?);
+    }
+    for (name, make) in PROFILES.iter().filter(|(name, _)| wanted(name)) {
+        report::progress(name);
+        report.profiles.push(profile::measure(name, *make, &options, arguments.rounds)?);
     }
     if wanted(VETH) {
         report::progress(VETH);

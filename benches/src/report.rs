@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) veth: Vec<VethRow>,
     /// Many rules and large sets.
     pub(crate) rules: Vec<RulesRow>,
+    /// Laid out for the frames, and without knowing them.
+    pub(crate) profiles: Vec<ProfileRow>,
     /// Milliseconds.
     pub(crate) times: Vec<TimeRow>,
     /// What each pass of the compiler earns.
@@ -120,6 +122,16 @@ pub(crate) enum Earned {
     Everything,
 }
 
+/// A policy with and without a profile, in nanoseconds net of an empty program.
+#[derive(Serialize)]
+pub(crate) struct ProfileRow {
+    pub(crate) name: String,
+    pub(crate) with: Spread,
+    pub(crate) without: Option<Other>,
+    pub(crate) instructions: u32,
+    pub(crate) instructions_without: u32,
+}
+
 /// What is under way, for whoever watches.
 pub(crate) fn progress(what: &str) {
     eprintln!("{what} …");
@@ -154,6 +166,11 @@ pub(crate) fn table(report: &Report) {
         println!("|---|---:|---:|---:|---:|---:|---:|---:|");
         report.rules.iter().for_each(rules);
         rivals(&report.rules);
+    }
+    if !report.profiles.is_empty() {
+        println!("\n| case | profile, ns | none, ns | profile / none | instructions |");
+        println!("|---|---:|---:|---:|---:|");
+        report.profiles.iter().for_each(profile);
     }
     if !report.veth.is_empty() {
         println!(
@@ -251,6 +268,18 @@ fn rival(row: &RulesRow, frames: &str, weir: Spread, names: &[&str], of: fn(&Riv
         shown(weir, 1),
         cells.collect::<Vec<_>>().join(" | "),
         optional(best.map(|rival| ratio(of(rival).ratio)))
+    );
+}
+
+fn profile(row: &ProfileRow) {
+    println!(
+        "| {} | {} | {} | {} | {} / {} |",
+        row.name,
+        shown(row.with, 1),
+        optional(row.without.map(|without| shown(without.spread, 1))),
+        optional(row.without.map(|without| ratio(without.ratio))),
+        row.instructions,
+        row.instructions_without,
     );
 }
 

@@ -303,6 +303,9 @@ pub(crate) struct Load {
 pub(crate) struct Reload {
     /// The policy
     pub(crate) policy: PathBuf,
+    /// Lay the program out for the packets that were counted since it was loaded, or since the last profile
+    #[arg(long)]
+    pub(crate) profile: bool,
     #[command(flatten)]
     pub(crate) which: Which,
     /// Print what was loaded as JSON

@@ -1,6 +1,6 @@
 //! Policies that run in the kernel, as the commands meet them.
 
-use crate::args::{Attach, Mode, Which};
+use crate::args::{Attach, Mode, Reload, Which};
 use crate::failure::{Failure, failed, words};
 use crate::files::{read_policy, shown};
 use crate::judge::StatementRow;
@@ -52,11 +52,18 @@ pub(crate) fn load(args: &Attach, name: &str, printer: &mut Printer) -> Result<(
 }
 
 /// Replaces a running policy.
-pub(crate) fn reload(instance: &mut Instance, path: &Path, printer: &mut Printer) -> Result<Report, Failure> {
-    let text = read_policy(path)?;
-    let policy = Policy { name: &shown(path), text: &text, loader: &Files };
+pub(crate) fn reload(
+    instance: &mut Instance,
+    args: &Reload,
+    printer: &mut Printer,
+) -> Result<Report, Failure> {
+    let text = read_policy(&args.policy)?;
+    let policy = Policy { name: &shown(&args.policy), text: &text, loader: &Files };
     let waiting = printer.waiting("loading");
-    let reloaded = instance.reload(&policy);
+    let reloaded = match args.profile {
+        true => instance.reload_with_profile(&policy),
+        false => instance.reload(&policy),
+    };
     drop(waiting);
     let report = reloaded.map_err(|error| told(error, printer))?;
     printer.diagnostics(&report.warnings, &report.sources);

@@ -74,6 +74,8 @@ const TOKENS: &[&str] = &[
     "drop",
     "count",
     "limit",
+    "likely",
+    "unlikely",
     "shadow",
     "set",
     "protocol",
@@ -245,7 +247,7 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn statement() -> impl Strategy<Value = String> {
-    let verb = prop::sample::select(vec!["pass", "drop", "shadow drop", "count"]);
+    let verb = prop::sample::select(vec!["pass", "likely drop", "unlikely  shadow drop", "count"]);
     let keys = prop::sample::select(vec!["", " per ip.src/24", " per (ip.src/24/56, (tcp.port + 1) * 2)"]);
     prop_oneof![
         (verb, name(), condition()).prop_map(|(v, n, c)| format!("{v}  {n} when {c}")),

@@ -91,7 +91,8 @@ pub(crate) fn by_statement(statements: &[Counted], of: impl Fn(&str) -> Counter)
     statements.iter().map(one).collect()
 }
 
-fn over(name: &str) -> String {
+/// The name of a limit's second slot.
+pub(crate) fn over(name: &str) -> String {
     format!("{name}/over")
 }
 

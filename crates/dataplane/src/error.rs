@@ -150,6 +150,18 @@ pub enum Error {
         /// On what.
         interface: String,
     },
+    /// A profile was asked for, and too few packets came.
+    #[error(
+        "instance `{name}` has counted {packets} of the {wanted} packets that a profile takes, since it was loaded or profiled"
+    )]
+    FewPackets {
+        /// The instance.
+        name: String,
+        /// How many it has.
+        packets: u64,
+        /// How many it takes.
+        wanted: u64,
+    },
     /// A file or directory.
     #[error("cannot {action} `{}`: {source}", path.display())]
     Io {
@@ -194,6 +206,7 @@ impl Error {
             Self::Locked { .. } => {
                 Some("wait for it, or end it: the kernel gives the lock back when it ends")
             }
+            Self::FewPackets { .. } => Some("wait until traffic has come, or reload without a profile"),
             _ => None,
         }
     }

@@ -27,7 +27,8 @@ pub use error::{Error, Refused};
 pub use files::Files;
 pub use hook::Hook;
 pub use instance::{
-    Attached, Change, DEFAULT_INSTANCE, Instance, Policy, Report, Request, Status, list_instances, unload,
+    Attached, Change, DEFAULT_INSTANCE, Frequent, Instance, Policy, Profiled, Report, Request, Status,
+    list_instances, unload,
 };
 pub use sets::{Lifetime, LiveElement, LiveSet, SetStatus};
 pub use weir_kernel::attach::TcDoor;

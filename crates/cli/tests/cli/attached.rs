@@ -57,7 +57,13 @@ impl Scene {
     }
 
     fn send(&self) {
-        let mut once = Once(frames().into_iter());
+        self.send_times(1);
+    }
+
+    /// All frames so many times.
+    fn send_times(&self, times: usize) {
+        let all = vec![frames(); times].concat();
+        let mut once = Once(all.into_iter());
         let options = SendOptions::new(Pace::Fastest, Duration::from_secs(5));
         send(self.lab.host("a").unwrap(), "eth0", &mut once, &options).expect("sent");
         sleep(Duration::from_millis(100));
@@ -104,6 +110,28 @@ fn loaded_counted_reloaded_unloaded() {
     scene.weir(&["status"]).exits(0).answers("generation 2").answers("on eth0");
     scene.weir(&["unload"]).exits(0);
     scene.weir(&["status"]).exits(2).says("cli-load");
+}
+
+#[test]
+fn a_reload_is_laid_out_for_what_was_counted() {
+    let Some(scene) = Scene::new("cli-profile") else { return };
+    scene.load().exits(0);
+    scene.send();
+    let refused = scene.weir(&["reload", "p.weir", "--profile"]).exits(2);
+    refused.says("of the 1000 packets that a profile takes").says("wait until traffic has come");
+    scene.weir(&["status"]).exits(0).answers("generation 1");
+    scene.send_times(300);
+    let counted = scene.statement("big");
+    let reloaded = scene.weir(&["reload", "p.weir", "--profile"]).exits(0);
+    reloaded.answers("generation 2").answers("profile: 1").answers("frequent: syns 50 %");
+    assert_eq!(scene.statement("big"), counted, "counters are kept");
+    scene.weir(&["reload", "p.weir", "--profile"]).exits(2).says("since it was loaded or profiled");
+    scene.send_times(300);
+    let json = scene.weir(&["reload", "p.weir", "--profile", "--json"]).exits(0).json();
+    assert!(json["profile"]["packets"].as_u64() >= Some(1800), "{json}");
+    assert_eq!(json["profile"]["frequent"][0]["statement"], "syns");
+    let json = scene.weir(&["reload", "p.weir", "--json"]).exits(0).json();
+    assert_eq!((json["change"].as_str(), json.get("profile")), (Some("text"), None));
 }
 
 #[test]

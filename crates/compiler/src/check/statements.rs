@@ -56,6 +56,7 @@ impl Checker<'_> {
         self.policy.statements.push(Statement {
             name,
             span: ast.span,
+            likelihood: ast.likelihood,
             shadow: ast.shadow,
             action: action.unwrap_or(Action::Count),
             when: when.unwrap_or(Pred::Const(true)),

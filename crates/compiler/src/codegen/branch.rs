@@ -214,8 +214,7 @@ impl Isel<'_> {
         let block = if only && self.program[target.block].params.is_empty() {
             self.machine_block(target.block)
         } else {
-            let cold = self.program.blocks[target.block.index()].cold;
-            let block = self.builder.block(cold);
+            let block = self.builder.block_like(&self.program[target.block]);
             edges.open.push((block, target.clone()));
             block
         };

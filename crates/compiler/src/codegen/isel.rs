@@ -119,7 +119,7 @@ impl<'a> Isel<'a> {
     ) -> Isel<'a> {
         let mut builder = Builder::default();
         let current = builder.block(false);
-        let blocks = program.blocks.iter().map(|data| builder.block(data.cold)).collect();
+        let blocks = program.blocks.iter().map(|data| builder.block_like(data)).collect();
         let (context, data, data_end) = (builder.vreg(), builder.vreg(), builder.vreg());
         Isel {
             program,

@@ -5,6 +5,7 @@
 
 use super::machine::{Function, Kind};
 use regalloc2::{Block, Function as _, InstOrEdit, Output};
+use weir_bpf::insn::Cond;
 
 /// What becomes of each block.
 pub(super) struct Layout {
@@ -132,7 +133,10 @@ fn order(function: &Function, real: &[Block], entries: &[u32]) -> Vec<Block> {
             let likely = likely(function, block).into_iter().map(|b| real[b.index()]);
             let open = likely.filter(|b| !placed[b.index()] && (!cold(*b) || cold(block)));
             // Where many ways meet, one of them is as good as another: go on with this one's own.
-            next = open.min_by_key(|b| entries[b.index()] > 1);
+            // A test of bits has no opposite that could fall through.
+            let bits = matches!(end(function, block), Kind::Branch(Cond::Set, ..));
+            let expected = |b: &Block| !bits && function.blocks[b.index()].likely;
+            next = open.min_by_key(|b| (!expected(b), entries[b.index()] > 1));
         }
     }
     order

@@ -9,7 +9,7 @@ use super::counters::Lookup;
 use super::limits::TakeSite;
 use super::sets::SetSite;
 use super::tables::{SpaceSite, WalkSite};
-use crate::ir::Line;
+use crate::ir::{BlockData, Line};
 use regalloc2::{Allocation, Block, Inst, InstRange, Operand, PReg, PRegSet, RegClass, VReg};
 use weir_bpf::insn::{AluOp, Cond, MapId, Reg, Size, Width};
 
@@ -111,6 +111,7 @@ pub(super) struct MachineBlock {
     /// Values of the successor's parameters; only blocks with one successor have any.
     pub(super) args: Vec<VReg>,
     pub(super) cold: bool,
+    pub(super) likely: bool,
 }
 
 /// A function under construction.
@@ -133,6 +134,12 @@ impl Builder {
 
     pub(super) fn block(&mut self, cold: bool) -> Block {
         self.blocks.push(MachineBlock { cold, ..MachineBlock::default() });
+        Block::new(self.blocks.len() - 1)
+    }
+
+    /// A block that is expected to run as often as one of the IR.
+    pub(super) fn block_like(&mut self, data: &BlockData) -> Block {
+        self.blocks.push(MachineBlock { cold: data.cold, likely: data.likely, ..MachineBlock::default() });
         Block::new(self.blocks.len() - 1)
     }
 

@@ -4,8 +4,8 @@
 //! operands' definitions; so `(x & 15) << 2` of a `u8` is a `u6`.
 
 use super::{
-    BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation, SetDecl,
-    SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
+    BinaryOp, Block, BlockData, Frequency, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation,
+    SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -75,6 +75,11 @@ impl Builder {
         self.program.counters - 1
     }
 
+    /// Says how often a counter is expected to count.
+    pub fn frequency(&mut self, counter: u32, frequency: Frequency) {
+        self.program.frequencies.insert(counter, frequency);
+    }
+
     /// Declares one more scratch slot.
     pub fn scratch(&mut self) -> u32 {
         self.program.scratch += 1;
@@ -115,7 +120,8 @@ impl Builder {
         let params = params.iter().map(|&ty| self.program.new_value(ty)).collect();
         let end = Terminator::Return { verdict: Verdict::Pass, by: None };
         let (insts, end_line) = (Vec::new(), Line(0));
-        self.program.blocks.push(BlockData { params, insts, end, end_line, cold: false, loop_bound: None });
+        let (cold, likely) = (false, false);
+        self.program.blocks.push(BlockData { params, insts, end, end_line, cold, likely, loop_bound: None });
         self.ends.push(false);
         Block(self.program.blocks.len() as u32 - 1)
     }

@@ -21,6 +21,7 @@ pub mod visit;
 
 use crate::source::Span;
 use crate::table::Table;
+use std::collections::BTreeMap;
 
 macro_rules! entities {
     ($($(#[$doc:meta])* $name:ident $prefix:literal)*) => {$(
@@ -230,6 +231,8 @@ pub struct BlockData {
     pub end_line: Line,
     /// Expected to be taken rarely: laid out behind the others.
     pub cold: bool,
+    /// Where the one block before it is expected to go rather than elsewhere: laid out right behind it.
+    pub likely: bool,
     /// A loop's header: how often the block runs at most each time the loop is entered. Only such
     /// a block may be the target of a back edge; the loop's own test must end it within the bound.
     pub loop_bound: Option<u32>,
@@ -311,6 +314,18 @@ impl TableDecl {
     }
 }
 
+/// Frequencies are parts of this.
+pub const MILLION: u32 = 1_000_000;
+
+/// How often a counter is expected to count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Frequency {
+    /// Of a million packets in all, at most.
+    pub all: u32,
+    /// Of a million packets that come to the question whether they are counted, if there is one.
+    pub met: Option<u32>,
+}
+
 /// A place in the policy for line info.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
@@ -339,6 +354,8 @@ pub struct Program {
     pub tables: Vec<TableDecl>,
     /// How many counter slots there are.
     pub counters: u32,
+    /// How often counters count, where that is known: nothing but the layout depends on it.
+    pub frequencies: BTreeMap<u32, Frequency>,
     /// How many scratch slots of 8 bytes there are.
     pub scratch: u32,
     /// Places; `@0` is always "no particular line".

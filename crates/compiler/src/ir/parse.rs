@@ -7,8 +7,8 @@ mod scan;
 use super::print::{BINARY, RELATIONS, SET_KINDS, VERDICTS};
 use super::verify::Location;
 use super::{
-    BinaryOp, Block, BlockData, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation, Rule,
-    SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
+    BinaryOp, Block, BlockData, Frequency, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation,
+    Rule, SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use crate::source::{SourceId, Span};
 use crate::table::Table;
@@ -103,6 +103,10 @@ impl Parser {
     fn declaration(&mut self, scan: &mut Scan<'_>) -> Expected<()> {
         if scan.eat_word("counters") {
             self.program().counters = scan.number()?;
+        } else if scan.eat_word("frequency") {
+            let counter = scan.number()?;
+            let frequency = frequency(scan)?;
+            self.program().frequencies.insert(counter, frequency);
         } else if scan.eat_word("scratch") {
             self.program().scratch = scan.number()?;
         } else if scan.eat("@") {
@@ -143,11 +147,11 @@ impl Parser {
             params = scan.list(")", |scan| self.defined(scan))?;
         }
         let loop_bound = if scan.eat_word("loop") { Some(scan.number()?) } else { None };
-        let cold = scan.eat_word("cold");
+        let (cold, likely) = (scan.eat_word("cold"), scan.eat_word("likely"));
         scan.expect(":")?;
         let end = Terminator::Return { verdict: Verdict::Pass, by: None };
         let (insts, end_line) = (Vec::new(), Line(0));
-        self.program().blocks.push(BlockData { params, insts, end, end_line, cold, loop_bound });
+        self.program().blocks.push(BlockData { params, insts, end, end_line, cold, likely, loop_bound });
         self.open = true;
         self.note(Location::Block(self.current()));
         Ok(())
@@ -281,6 +285,13 @@ fn limit(scan: &mut Scan<'_>) -> Expected<LimitDecl> {
     let words = words(scan)?;
     scan.expect("max")?;
     Ok(LimitDecl { name, interval, tolerance, words, max: scan.number()? })
+}
+
+fn frequency(scan: &mut Scan<'_>) -> Expected<Frequency> {
+    scan.expect("all")?;
+    let all = scan.number()?;
+    let met = if scan.eat_word("met") { Some(scan.number()?) } else { None };
+    Ok(Frequency { all, met })
 }
 
 fn ty(scan: &mut Scan<'_>) -> Expected<Type> {

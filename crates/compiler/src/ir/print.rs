@@ -1,8 +1,8 @@
 //! The text form of a program. `parse` reads it back.
 
 use super::{
-    BinaryOp, Block, BlockData, Inst, Line, LineInfo, Op, Program, Relation, Rule, SetKind, Target,
-    Terminator, Type, Value, Verdict,
+    BinaryOp, Block, BlockData, Frequency, Inst, Line, LineInfo, Op, Program, Relation, Rule, SetKind,
+    Target, Terminator, Type, Value, Verdict,
 };
 use std::fmt::{self, Display, Formatter};
 
@@ -79,6 +79,10 @@ impl Program {
         if self.counters > 0 {
             writeln!(f, "counters {}", self.counters)?;
         }
+        for (counter, Frequency { all, met }) in &self.frequencies {
+            let met = met.map_or(String::new(), |met| format!(" met {met}"));
+            writeln!(f, "frequency {counter} all {all}{met}")?;
+        }
         if self.scratch > 0 {
             writeln!(f, "scratch {}", self.scratch)?;
         }
@@ -143,7 +147,10 @@ impl Display for Marks<'_> {
         if let Some(bound) = self.0.loop_bound {
             write!(f, " loop {bound}")?;
         }
-        if self.0.cold { f.write_str(" cold") } else { Ok(()) }
+        if self.0.cold {
+            f.write_str(" cold")?;
+        }
+        if self.0.likely { f.write_str(" likely") } else { Ok(()) }
     }
 }
 

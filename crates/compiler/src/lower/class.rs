@@ -49,6 +49,12 @@ impl Lower<'_> {
         let shortest = self.options.shortest_run.unwrap_or(self.plan.shortest_run);
         let chain = Chain { policy, statics: &self.plan.static_headers, first, conditions };
         for step in chain.steps(shortest, &captured) {
+            for index in self.hot(&step) {
+                let next = self.fresh();
+                let condition = &conditions[index - first];
+                self.statement(index, &policy.statements[index], condition, found, env, next);
+                self.b.switch_to(next);
+            }
             let next = self.fresh();
             match step {
                 Step::One(index) => {

@@ -6,11 +6,14 @@
 
 mod class;
 mod field;
+mod frequency;
 mod options;
 mod parser;
 mod pred;
 mod ranges;
 mod shape;
+
+pub use frequency::Frequencies;
 
 use crate::ir::build::Builder;
 use crate::ir::{
@@ -34,6 +37,8 @@ pub struct Options {
     pub slots: Slots,
     /// Names of statements whose packets are copied to the capture ring.
     pub capture: Vec<String>,
+    /// How often statements are met, by what was counted.
+    pub frequencies: Frequencies,
     /// So many statements at least are matched as one; if not said, as many as are worth it.
     pub shortest_run: Option<usize>,
 }
@@ -166,6 +171,7 @@ impl<'a> Lower<'a> {
             self.table_refs.insert(*name, id);
         }
         self.assign_slots();
+        self.expect();
     }
 
     fn declare_set(&mut self, name: SetPart, home: SetHome) {

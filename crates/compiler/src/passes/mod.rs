@@ -11,6 +11,7 @@ mod cse;
 mod dead;
 mod duplicate;
 mod edit;
+mod expect;
 mod fold;
 mod forget;
 mod knowledge;
@@ -44,15 +45,17 @@ const BOUNDS: Pass = Pass { name: "bounds", run: bounds::bounds };
 const DUPLICATE: Pass = Pass { name: "duplicate", run: duplicate::duplicate };
 const SWITCHES: Pass = Pass { name: "switches", run: switches::switches };
 const SINK: Pass = Pass { name: "sink", run: sink::sink };
+const EXPECT: Pass = Pass { name: "expect", run: expect::expect };
 const FORGET: Pass = Pass { name: "forget", run: forget::forget };
 const LAYOUT: Pass = Pass { name: "layout", run: layout::layout };
 
 /// All passes, each once.
-pub const PASSES: [Pass; 13] =
-    [FOLD, THREAD, MERGE, DEAD, REBASE, CSE, BOUNDS, ALIKE, DUPLICATE, SWITCHES, SINK, FORGET, LAYOUT];
+pub const PASSES: [Pass; 14] = [
+    FOLD, THREAD, MERGE, DEAD, REBASE, CSE, BOUNDS, ALIKE, DUPLICATE, SWITCHES, SINK, EXPECT, FORGET, LAYOUT,
+];
 
 /// The passes in the order in which they run, with the reasons where it matters.
-pub const PIPELINE: [Pass; 32] = [
+pub const PIPELINE: [Pass; 33] = [
     // What the lowering left over goes first, so that the rest has less to look at.
     DEAD, FOLD, MERGE,
     // Cursors at fixed distances become one cursor; only then do equal loads and wider checks show.
@@ -69,7 +72,8 @@ pub const PIPELINE: [Pass; 32] = [
     DUPLICATE, THREAD, FOLD, CSE, THREAD, FOLD, MERGE, DEAD, ALIKE, FOLD, MERGE,
     // Chains are complete now, and their links hold nothing but the compare once the rest has sunk.
     SINK, SWITCHES,
-    DEAD,   // Looks at what the verifier will see, so it comes behind all that changes that.
+    DEAD,   // Takes hot values out of switches again, and marks what only the layout looks at.
+    EXPECT, // Looks at what the verifier will see, so it comes behind all that changes that.
     FORGET, // Numbers blocks and values anew, so nothing may come behind it.
     LAYOUT,
 ];

@@ -63,7 +63,16 @@ fn split_edges(program: &mut Program) -> bool {
         for target in edges {
             let cold = program[block].cold || program[target.block].cold;
             let (params, insts, end) = (Vec::new(), Vec::new(), Terminator::Jump(target));
-            program.blocks.push(BlockData { params, insts, end, end_line: line, cold, loop_bound: None });
+            let likely = false;
+            program.blocks.push(BlockData {
+                params,
+                insts,
+                end,
+                end_line: line,
+                cold,
+                likely,
+                loop_bound: None,
+            });
         }
         if program.blocks.len() > first {
             program[block].end = end;

@@ -298,6 +298,8 @@ pub struct Statement {
     pub name: String,
     /// Where it stands.
     pub span: Span,
+    /// How often it is expected to apply, if the policy says so.
+    pub likelihood: Option<ast::Likelihood>,
     /// Counts what it would have done, and does nothing.
     pub shadow: bool,
     /// What it does.

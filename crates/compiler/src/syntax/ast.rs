@@ -35,7 +35,7 @@ pub enum Item {
     Protocol(Protocol),
     /// `family NAME = A, B`
     Family(Family),
-    /// `pass`, `drop`, `count`, `limit`, with or without `shadow`
+    /// `pass`, `drop`, `count`, `limit`, with or without `likely`, `unlikely` and `shadow`
     Statement(Statement),
     /// `default VERDICT`
     Default(Default_),
@@ -173,9 +173,11 @@ pub struct Segment {
     pub index: Option<(u32, Span)>,
 }
 
-/// `[shadow] ACTION [NAME] [when EXPR] [clauses]`
+/// `[likely | unlikely] [shadow] ACTION [NAME] [when EXPR] [clauses]`
 #[derive(Clone, Debug)]
 pub struct Statement {
+    /// How often it is expected to apply, if that was said.
+    pub likelihood: Option<Likelihood>,
     /// `shadow` was said.
     pub shadow: bool,
     /// The verb.
@@ -188,6 +190,34 @@ pub struct Statement {
     pub when: Option<Expr>,
     /// The whole statement.
     pub span: Span,
+}
+
+/// How often a statement is expected to apply to the packets that come by. It never changes what they mean.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Likelihood {
+    /// `likely`
+    Likely,
+    /// `unlikely`
+    Unlikely,
+}
+
+impl Likelihood {
+    /// The likelihood that policies call by this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "likely" => Some(Self::Likely),
+            "unlikely" => Some(Self::Unlikely),
+            _ => None,
+        }
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Likely => "likely",
+            Self::Unlikely => "unlikely",
+        }
+    }
 }
 
 /// The verbs of version 1.

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use weir_compiler::ir::build::Builder;
 use weir_compiler::ir::{
-    BinaryOp, Block, LimitDecl, LimitRef, LineInfo, Program, Relation, SetDecl, SetKind, SetRef, StatementId,
-    Target, Type, Value, Verdict,
+    BinaryOp, Block, Frequency, LimitDecl, LimitRef, LineInfo, Program, Relation, SetDecl, SetKind, SetRef,
+    StatementId, Target, Type, Value, Verdict,
 };
 use weir_compiler::source::{SourceId, Span};
 use weir_compiler::state::State;
@@ -102,7 +102,13 @@ impl Generator<'_> {
             self.builder.limit(LimitDecl { name, interval: 1 << 30, tolerance: 1 << 18, words, max: 4 });
         }
         for name in ["first", "second", "third\n"] {
-            self.builder.counter();
+            let counter = self.builder.counter();
+            if self.tape.one_in(2) {
+                let met = self.tape.below(101) as u32 * 10_000;
+                let all = met / (1 + self.tape.below(60) as u32);
+                let met = self.tape.one_in(2).then_some(met);
+                self.builder.frequency(counter, Frequency { all, met });
+            }
             self.builder.scratch();
             self.builder.statement(name);
             let span = (name != "first").then(|| Span::new(SourceId(1), 2, 7));

@@ -50,11 +50,13 @@ pub(crate) fn build(
     let recorder = Recorder::new(policy.loader);
     let analysis = weir_compiler::analyse(policy.name, policy.text, &recorder);
     let source = Source { name: policy.name.into(), text: policy.text.into(), files: recorder.into_files() };
-    let (slots, rooms) = match running {
-        Some((meta, rooms)) => (assign_slots(&slot_names(&analysis.policy), &meta.counting.slots), rooms),
-        None => (Slots::new(), Vec::new()),
-    };
-    let options = lower::Options { slots, capture: capture.to_vec(), ..lower::Options::default() };
+    let mut options = lower::Options { capture: capture.to_vec(), ..lower::Options::default() };
+    let mut rooms = Vec::new();
+    if let Some((meta, there)) = running {
+        options.slots = assign_slots(&slot_names(&analysis.policy), &meta.counting.slots);
+        options.frequencies = meta.profile.frequencies.clone();
+        rooms = there;
+    }
     let Some(lowered) = analysis.lower(&options, &[]) else { return Err(analysis.into()) };
     let mut options = codegen::Options::new(setting.target.clone(), setting.hook.compiled());
     options.name = PROGRAM.into();

@@ -6,6 +6,7 @@ use super::generation::Generation;
 use super::live;
 use super::meta::{CaptureMeta, Carried, Counting, LimitMeta, Meta, Setting, Source};
 use super::place::{self, Place};
+use super::profile::Profile;
 use crate::Error;
 use crate::counters::counted;
 use crate::engines::totals_of;
@@ -211,6 +212,7 @@ fn meta(
         counting: Counting::default(),
         sets: Vec::new(),
         limits: Vec::new(),
+        profile: running.map_or_else(Profile::default, |running| running.meta.profile.clone()),
         capture,
     }
 }

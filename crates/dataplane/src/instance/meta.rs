@@ -3,6 +3,7 @@
 //! The policy's whole source is in a second one, so a capture can compile a variant of what runs even if the
 //! files have changed. It may be large, and is read only then.
 
+use super::profile::Profile;
 use crate::counters::Counted;
 use crate::sets::meta::SetMeta;
 use crate::{Error, Hook};
@@ -42,6 +43,9 @@ pub(crate) struct Meta {
     pub(crate) counting: Counting,
     pub(crate) sets: Vec<SetMeta>,
     pub(crate) limits: Vec<LimitMeta>,
+    /// What its program was laid out for.
+    #[serde(default)]
+    pub(crate) profile: Profile,
     /// Present if this is a variant of another generation that captures.
     pub(crate) capture: Option<CaptureMeta>,
 }

@@ -29,6 +29,7 @@ mod live;
 mod make;
 mod meta;
 mod place;
+mod profile;
 mod root;
 mod status;
 
@@ -114,6 +115,24 @@ pub enum Change {
     Text,
 }
 
+/// What a profile says.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Profiled {
+    /// The packets that it rests on.
+    pub packets: u64,
+    /// The statements that many of them met, the most frequent first.
+    pub frequent: Vec<Frequent>,
+}
+
+/// A statement that many packets met.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Frequent {
+    /// Its name.
+    pub statement: String,
+    /// The part of all packets that it applied to.
+    pub share: f64,
+}
+
 /// What a load or reload did.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -129,6 +148,9 @@ pub struct Report {
     pub fresh: Vec<String>,
     /// What is no longer there.
     pub gone: Vec<String>,
+    /// The profile that was taken for it, if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profiled>,
     /// Instructions of the program.
     pub instructions: usize,
     /// Reading, checking, compiling.
@@ -233,7 +255,19 @@ impl Instance {
     /// tables are exchanged.
     pub fn reload(&mut self, policy: &Policy<'_>) -> Result<Report, Error> {
         let _lock = self.place.lock()?;
-        let running = settle(&self.place)?;
+        self.replace(policy, settle(&self.place)?)
+    }
+
+    /// The same, with a program that is laid out for what was counted since the last profile. Later reloads keep to it.
+    pub fn reload_with_profile(&mut self, policy: &Policy<'_>) -> Result<Report, Error> {
+        let _lock = self.place.lock()?;
+        let mut running = settle(&self.place)?;
+        let profile = Some(profile::take(self.name(), &mut running)?);
+        Ok(Report { profile, ..self.replace(policy, running)? })
+    }
+
+    /// Under the lock.
+    fn replace(&self, policy: &Policy<'_>, running: Generation) -> Result<Report, Error> {
         let setting = &running.meta.setting;
         let built = build(policy, setting, Some((&running.meta, live::rooms(&running)?)), &[])?;
         let start = Instant::now();
@@ -405,6 +439,7 @@ fn report(instance: &str, built: Built, made: make::Made, load_us: u64, swap_us:
         kept: made.kept,
         fresh: made.fresh,
         gone: made.gone,
+        profile: None,
         instructions: built.instructions(),
         compile_us: built.microseconds,
         load_us,

@@ -74,7 +74,7 @@ impl Instance {
     }
 }
 
-fn counters(running: &Generation) -> Result<Vec<StatementCounters>, KernelError> {
+pub(super) fn counters(running: &Generation) -> Result<Vec<StatementCounters>, KernelError> {
     let counting = &running.meta.counting;
     let mut maps = vec![(totals_of(&running.map("counters")?)?, &counting.slots)];
     for carried in &counting.carried {

@@ -6,6 +6,7 @@ mod filters;
 mod instances;
 mod kills;
 mod limits;
+mod profiles;
 mod reloads;
 mod sets;
 mod support;

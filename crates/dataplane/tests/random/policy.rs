@@ -44,13 +44,14 @@ impl<'a> Author<'a> {
         let frames = self.frames;
         let focus = dice.pick(frames);
         let shadow = if dice.one_in(10) { "shadow " } else { "" };
+        let expected = ["likely ", "unlikely "].get(dice.below(6)).copied().unwrap_or_default();
         let name = if dice.percent(60) { format!(" s{number}") } else { String::new() };
         let verb = *dice.pick(&["drop", "drop", "drop", "pass", "pass", "count", "count", "limit"]);
         // Statements that end every packet's way leave nothing for those behind them.
         let always = if matches!(verb, "drop" | "pass") && shadow.is_empty() { 60 } else { 12 };
         let when = (!dice.one_in(always)).then(|| self.condition(dice, focus, 3));
         let tail = if verb == "limit" { self.limit(dice, focus) } else { String::new() };
-        Statement { head: format!("{shadow}{verb}{name}"), when, tail }
+        Statement { head: format!("{expected}{shadow}{verb}{name}"), when, tail }
     }
 
     fn condition(&mut self, dice: &mut Dice, focus: &Focus, depth: usize) -> Condition {

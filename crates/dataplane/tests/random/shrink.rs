@@ -45,7 +45,9 @@ fn candidates(case: &Case) -> Vec<Case> {
         for when in when {
             change(Statement { when: Some(when), ..statement.clone() });
         }
-        if let Some(head) = statement.head.strip_prefix("shadow ") {
+        for head in
+            ["likely ", "unlikely ", "shadow "].iter().filter_map(|word| statement.head.strip_prefix(word))
+        {
             change(Statement { head: head.to_owned(), ..statement.clone() });
         }
         if statement.head.contains("limit") {

@@ -3,7 +3,10 @@
 use super::{Errors, Location};
 use crate::ir::analysis::constants;
 use crate::ir::build::upper_bound;
-use crate::ir::{BOOL, BinaryOp, Block, Inst, Op, Program, Rule, TableDecl, Target, Terminator, Type, Value};
+use crate::ir::{
+    BOOL, BinaryOp, Block, Frequency, Inst, MILLION, Op, Program, Rule, TableDecl, Target, Terminator, Type,
+    Value,
+};
 use crate::table::MOST_WORDS;
 
 /// Holds every index to its table.
@@ -19,6 +22,9 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
             check_inst_indices(program, inst, Location::Inst(block, index), errors);
         }
         let at = Location::End(block);
+        errors.require(!(data.cold && data.likely), Location::Block(block), || {
+            "a block is cold or likely, not both".into()
+        });
         data.end.operands(|value| check_value(program, value, at, errors));
         data.end
             .targets(|target| check_index(target.block, target.block.0, program.blocks.len(), at, errors));
@@ -34,6 +40,11 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
         }
     }
     program.tables.iter().for_each(|table| check_table(program, table, errors));
+    for (counter, Frequency { all, met }) in &program.frequencies {
+        let (at, met) = (Location::Program, met.unwrap_or(MILLION));
+        check_index(format!("counter {counter}"), *counter, program.counters as usize, at, errors);
+        errors.require(*all <= met && met <= MILLION, at, || format!("counter {counter} counts too often"));
+    }
 }
 
 fn check_table(program: &Program, decl: &TableDecl, errors: &mut Errors) {

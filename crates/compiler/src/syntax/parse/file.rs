@@ -51,7 +51,7 @@ impl Parser<'_> {
             "family" => self.family().map(Item::Family),
             "default" => self.default().map(Item::Default),
             "test" => self.test().map(Item::Test),
-            "shadow" => self.statement().map(Item::Statement),
+            "likely" | "unlikely" | "shadow" => self.statement().map(Item::Statement),
             _ if words::is_verb(word) => self.statement().map(Item::Statement),
             _ if words::is_planned(word) => Err(self.planned(word)),
             _ => self.foreign_item(word),

@@ -3,12 +3,13 @@
 use super::{Parsed, Parser, Reported, words};
 use crate::diagnostic::Code;
 use crate::source::Span;
-use crate::syntax::ast::{Action, Default_, Expr, ExprKind, Key, Limit, Name, Statement};
+use crate::syntax::ast::{Action, Default_, Expr, ExprKind, Key, Likelihood, Limit, Name, Statement};
 use crate::syntax::token::Kind;
 
 impl Parser<'_> {
     pub(super) fn statement(&mut self) -> Parsed<Statement> {
         let first = self.at;
+        let likelihood = self.likelihood()?;
         let shadow = self.take_word("shadow");
         let (verb, action_span) = self.verb()?;
         let name = self.statement_name()?;
@@ -21,7 +22,18 @@ impl Parser<'_> {
             _ if is_error(&when) => return Err(Reported),
             _ => Action::Limit(self.limit(when.is_some())?),
         };
-        Ok(Statement { shadow, action, action_span, name, when, span: self.since(first) })
+        Ok(Statement { likelihood, shadow, action, action_span, name, when, span: self.since(first) })
+    }
+
+    fn likelihood(&mut self) -> Parsed<Option<Likelihood>> {
+        let Some(likelihood) = self.word().and_then(Likelihood::named) else { return Ok(None) };
+        self.bump();
+        if self.word().and_then(Likelihood::named).is_none() {
+            return Ok(Some(likelihood));
+        }
+        let span = self.here();
+        let message = "a statement is either `likely` or `unlikely`";
+        Err(self.report(Code::Expected, span, message).help("leave one of the two out").done())
     }
 
     fn verb(&mut self) -> Parsed<(&'static str, Span)> {
@@ -32,6 +44,10 @@ impl Parser<'_> {
             Some("count") => "count",
             Some("limit") => "limit",
             Some(word) if words::is_planned(word) => return Err(self.planned(word)),
+            Some(word @ ("likely" | "unlikely")) => {
+                let help = format!("write `{word}` before `shadow`");
+                return Err(self.expected("`pass`, `drop`, `count` or `limit`").help(help).done());
+            }
             _ => return Err(self.unexpected("`pass`, `drop`, `count` or `limit`")),
         };
         self.bump();

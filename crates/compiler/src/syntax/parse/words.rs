@@ -8,8 +8,10 @@ const PLANNED: &[&str] =
     &["pool", "balance", "sample", "redirect", "reject", "mark", "impair", "answer", "forward", "decap"];
 
 /// The words that begin an item.
-pub(super) const ITEMS: &[&str] =
-    &["include", "set", "protocol", "family", "pass", "drop", "count", "limit", "shadow", "default", "test"];
+pub(super) const ITEMS: &[&str] = &[
+    "include", "set", "protocol", "family", "pass", "drop", "count", "limit", "likely", "unlikely", "shadow",
+    "default", "test",
+];
 
 /// Other tools' words at a statement's start, and the language's.
 const FOREIGN_VERBS: &[(&str, &str)] = &[

@@ -1,7 +1,7 @@
 //! Statements: a column of verbs, one of names, then what they ask for.
 
 use super::Rows;
-use crate::syntax::ast::{Action, ExprKind, Key, Limit, Statement};
+use crate::syntax::ast::{Action, ExprKind, Key, Likelihood, Limit, Statement};
 use crate::syntax::print::expr::Pieces;
 use crate::syntax::print::layout::Table;
 use std::ops::Range;
@@ -14,7 +14,8 @@ impl<'a> Rows<'a> {
             Action::Count => "count",
             Action::Limit(_) => "limit",
         };
-        let shadow = if statement.shadow { "shadow " } else { "" };
+        let shadow = statement.shadow.then_some("shadow");
+        let words = statement.likelihood.map(Likelihood::word).into_iter().chain(shadow).chain([verb]);
         let name = statement.name.as_ref().map(|n| n.text.clone());
         let mut pieces = self.pieces();
         if let Some(when) = &statement.when {
@@ -24,7 +25,7 @@ impl<'a> Rows<'a> {
         if let Action::Limit(limit) = &statement.action {
             clauses(&mut pieces, limit);
         }
-        let cells = vec![format!("{shadow}{verb}"), name.unwrap_or_default()];
+        let cells = vec![words.collect::<Vec<_>>().join(" "), name.unwrap_or_default()];
         self.leaf(Table::Statement, 0, cells, pieces.finish(), range);
     }
 }
