@@ -165,13 +165,11 @@ fn early(policy: &Policy, plan: &Plan) -> Vec<EarlyFact> {
 /// What is matched as one, wherever in the program; places with the same table share it.
 fn tables(policy: &Policy, plan: &Plan) -> Vec<TableFact> {
     let mut facts = Vec::new();
-    for place in plan.places() {
-        for step in place.chain(policy, plan).steps(plan.shortest_run, &|_| false) {
-            let Step::Run(run) = step else { continue };
-            let fact = table(policy, &run);
-            if !facts.contains(&fact) {
-                facts.push(fact);
-            }
+    for step in plan.steps.values().flatten() {
+        let Step::Run(run) = step else { continue };
+        let fact = table(policy, run);
+        if !facts.contains(&fact) {
+            facts.push(fact);
         }
     }
     facts
