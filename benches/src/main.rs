@@ -7,6 +7,7 @@ mod beside;
 mod cases;
 mod clang;
 mod classbench;
+mod cost;
 mod frames;
 mod live;
 mod report;
@@ -33,6 +34,7 @@ const ROUNDS: usize = 15;
 const TIMES: &str = "times";
 const LIVE: &str = "live";
 const VETH: &str = "veth";
+const COST: &str = "cost";
 
 struct Arguments {
     json: bool,
@@ -79,7 +81,7 @@ fn arguments() -> Result<Arguments, Failure> {
 
 fn names() -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().map(|(name, _)| *name);
-    CASES.iter().map(|(name, _)| *name).chain(rules).chain([VETH, TIMES, LIVE])
+    CASES.iter().map(|(name, _)| *name).chain(rules).chain([VETH, TIMES, LIVE, COST])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -123,6 +125,11 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(LIVE) {
         report::progress(LIVE);
         report.times.extend(live::measure(arguments.rounds)?);
+    }
+    if wanted(COST) {
+        report::progress(COST);
+        report.costs = cost::measure(&options, arguments.rounds)?;
+        report.estimates = cost::estimates(&options, arguments.rounds)?;
     }
     match arguments.json {
         true => report::json(&report)?,

@@ -19,6 +19,10 @@ pub(crate) struct Report {
     pub(crate) rules: Vec<RulesRow>,
     /// Milliseconds.
     pub(crate) times: Vec<TimeRow>,
+    /// The constants of the cost model.
+    pub(crate) costs: Vec<CostRow>,
+    /// What it says of whole programs.
+    pub(crate) estimates: Vec<EstimateRow>,
     /// What was not measured, and why.
     pub(crate) absent: Vec<String>,
 }
@@ -89,6 +93,25 @@ pub(crate) struct RulesRow {
     pub(crate) load_ms: f64,
 }
 
+/// A constant of the cost model.
+#[derive(Serialize)]
+pub(crate) struct CostRow {
+    pub(crate) name: &'static str,
+    /// Nanoseconds, as the code has it.
+    pub(crate) code: f64,
+    pub(crate) measured: Spread,
+    /// They are too far apart.
+    pub(crate) differs: bool,
+}
+
+/// What a packet that no statement decides was said to cost, and cost.
+#[derive(Serialize)]
+pub(crate) struct EstimateRow {
+    pub(crate) name: &'static str,
+    pub(crate) estimated: f64,
+    pub(crate) measured: Spread,
+}
+
 /// What is under way, for whoever watches.
 pub(crate) fn progress(what: &str) {
     eprintln!("{what} …");
@@ -136,6 +159,22 @@ pub(crate) fn table(report: &Report) {
         for row in &report.times {
             let cpu = optional(row.cpu.map(|cpu| shown(cpu, 1)));
             println!("| {} | {} | {cpu} | {} |", row.name, shown(row.wall, 2), row.goal);
+        }
+    }
+    if !report.costs.is_empty() {
+        println!("\n| constant | in the code, ns | measured, ns | |");
+        println!("|---|---:|---:|---|");
+        for row in &report.costs {
+            let mark = if row.differs { "differs" } else { "" };
+            println!("| {} | {:.2} | {} | {mark} |", row.name, row.code, shown(row.measured, 2));
+        }
+    }
+    if !report.estimates.is_empty() {
+        println!("\n| case | estimated, ns | measured, ns | estimated / measured |");
+        println!("|---|---:|---:|---:|");
+        for row in &report.estimates {
+            let ratio = row.estimated / row.measured.middle.max(0.1);
+            println!("| {} | {:.1} | {} | {ratio:.2} |", row.name, row.estimated, shown(row.measured, 1));
         }
     }
     if !report.absent.is_empty() {

@@ -22,9 +22,9 @@ const EIGHT: &str = "rules-8";
 /// What a case asks, and frames of which some are met (hits) or that come from anywhere (random).
 pub(crate) struct Rules {
     pub(crate) policy: String,
-    files: Box<dyn Loader>,
+    pub(crate) files: Box<dyn Loader>,
     hits: Frames,
-    random: Frames,
+    pub(crate) random: Frames,
 }
 
 type Make = fn() -> Rules;

@@ -211,7 +211,7 @@ fn gather(graph: &Graph, id: StateId, coming: &mut Vec<Option<BTreeSet<HeaderRef
 
 impl State {
     /// All ways on from a state whose header is there, with repetitions.
-    fn ways(&self) -> impl Iterator<Item = Goto> + '_ {
+    pub(super) fn ways(&self) -> impl Iterator<Item = Goto> + '_ {
         self.next.iter().flat_map(|edge| &edge.rows).map(|row| row.1)
     }
 

@@ -17,8 +17,10 @@
 //! a class's headers are exactly the static headers found on the paths that end in it.
 
 mod chains;
+mod choices;
 mod cost;
 mod demand;
+mod estimate;
 mod graph;
 mod overlap;
 mod sets;
@@ -26,8 +28,10 @@ mod simplify;
 mod tables;
 
 pub use chains::{Decided, Early, ends};
-pub use cost::pred_cost;
+pub use choices::{Choice, Choices};
+pub use cost::{COSTS, Costs, pred_cost};
 pub use demand::{Demand, base_terms, headers_asked, is_optional, width};
+pub use estimate::Estimate;
 pub use graph::{Edge, Goto, Graph, State, StateId};
 pub use overlap::{Ways, warnings, ways};
 pub use sets::{SetHome, TREE, ranges_to_prefixes};
@@ -151,6 +155,13 @@ impl Plan {
             (*site, chain.pieces(alone).steps(&policy.protocols, shortest))
         };
         self.steps.keys().map(steps).collect()
+    }
+
+    /// Neighbours of a site that may be matched as one.
+    fn groups(&self, policy: &Policy, site: Site) -> Vec<tables::Group> {
+        let (first, conditions) = self.conditions(site);
+        let chain = Chain { policy, statics: &self.static_headers, first, conditions };
+        chain.pieces(&|_| false).groups(&policy.protocols, self.shortest_run)
     }
 }
 

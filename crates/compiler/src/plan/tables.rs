@@ -152,6 +152,29 @@ impl Pieces {
         }
         steps
     }
+
+    /// Neighbours that may be matched as one, and whether they are.
+    pub(super) fn groups(&self, protocols: &Protocols, shortest: usize) -> Vec<Group> {
+        let group = |piece: &Piece| {
+            let run = piece.run(protocols, FEWEST)?;
+            let is_run = piece.is_run(shortest) && run.table.parts();
+            let statements = piece.statements.iter().map(|(index, _)| *index).collect();
+            Some(Group { statements, run, is_run })
+        };
+        self.list.iter().filter_map(group).collect()
+    }
+}
+
+/// Fewer are no group.
+const FEWEST: usize = 2;
+
+/// Neighbours that may be matched as one.
+pub(super) struct Group {
+    pub(super) statements: Vec<usize>,
+    /// As one, if its rows can be cut apart.
+    pub(super) run: Run,
+    /// Whether they are matched so.
+    pub(super) is_run: bool,
 }
 
 /// Neighbours that may become a run.
