@@ -11,18 +11,20 @@ use weir_compiler::{Analysis, Compilation, Options};
 use weir_dataplane::engines::Kernel;
 use weir_kernel::bench::{BenchOptions, Harness};
 use weir_lab::traffic::Random;
-use weir_packet::build::{Ethernet, Ipv4, Packet, Udp};
 
 use crate::Failure;
 use crate::beside::{self, AT_LEAST, TURNS};
 use crate::cases::{CASES, Text};
-use crate::frames::{self, FRAMES, Frames};
+use crate::frames::Frames;
 use crate::report::{CostRow, EstimateRow};
 use crate::rules::{self, RULES};
 use crate::spread::Spread;
 
 /// Measured and written may be so far apart before it is told.
 const TOLERANCE: f64 = 0.3;
+
+/// What any frame must be parsed for.
+const HEADERS: &str = "drop a when tcp.dstport == 0 or udp.dstport == 0\n";
 
 /// A policy, and what of it is not as the planner would have it.
 struct Subject {
@@ -61,7 +63,7 @@ fn addresses(count: usize) -> String {
     let mut random = Random::new(5);
     let mut text = String::new();
     for _ in 0..count {
-        let _ = writeln!(text, "{}", Ipv4Addr::from(address(&mut random)));
+        let _ = writeln!(text, "{}", Ipv4Addr::from(rules::address(&mut random)));
     }
     text
 }
@@ -87,14 +89,14 @@ fn rows() -> Vec<Row> {
     let limit = "limit a when ip4.ttl > 0 to 1000000/s per ip4.src/8 max 256\n";
     vec![
         row("program", |costs| &mut costs.program, nothing(), plain("")),
-        row("header", |costs| &mut costs.header, plain("drop a when udp.dstport == 0\n"), nothing()),
+        row("header", |costs| &mut costs.header, plain(HEADERS), nothing()),
         row("comparison", |costs| &mut costs.comparison, chain(88), chain(24)),
         row("branch", |costs| &mut costs.branch, list(1024), list(16)),
         row("walk", |costs| &mut costs.walk, table(1_000), set(64, SetHome::Table)),
         row("level", |costs| &mut costs.level, set(64, SetHome::Table), list(1)),
         row("hash", |costs| &mut costs.hash, set(256, SetHome::Hash), list(1)),
-        row("lpm", |costs| &mut costs.lpm, set(2, SetHome::Lpm), list(1)),
-        row("bit", |costs| &mut costs.bit, set(256, SetHome::Lpm), set(2, SetHome::Lpm)),
+        row("lpm", |costs| &mut costs.lpm, set(32, SetHome::Lpm), list(1)),
+        row("bit", |costs| &mut costs.bit, set(1_000, SetHome::Lpm), set(32, SetHome::Lpm)),
         Row { times: Some(7.0), ..row("counter", |costs| &mut costs.counter, counts(8), counts(1)) },
         Row { times: Some(1.0), ..row("limit", |costs| &mut costs.limit, plain(limit), counts(1)) },
         row("second", |costs| &mut costs.second, set(4_000, SetHome::Table), set(256, SetHome::Table)),
@@ -105,7 +107,7 @@ fn rows() -> Vec<Row> {
 
 /// Measures all constants.
 pub(crate) fn measure(options: &Options, rounds: usize) -> Result<Vec<CostRow>, Failure> {
-    let frames = frames::draw(FRAMES, anywhere);
+    let frames = rules::shapes(1).random;
     rows().iter().map(|row| constant(row, options, &frames, rounds)).collect()
 }
 
@@ -180,16 +182,6 @@ fn compiled(result: Result<Compilation, Analysis>) -> Result<Compilation, Failur
 fn estimate(analysis: &Analysis, costs: &Costs) -> f64 {
     let plan = analysis.plan.as_ref();
     plan.map_or(0.0, |plan| plan.estimate(&analysis.policy, costs).range().1)
-}
-
-fn address(random: &mut Random) -> u32 {
-    0x0100_0000 + random.bits() as u32 % 0xdf00_0000
-}
-
-/// All of one kind, so that the parser's branches are foreseen.
-fn anywhere(random: &mut Random) -> Packet {
-    let header = Ipv4::new(address(random), Ipv4Addr::from(address(random)));
-    Packet::new().push(Ethernet::default()).push(header).push(Udp::new(random.port(), random.port()))
 }
 
 /// Whole programs, on frames that hardly a statement decides.

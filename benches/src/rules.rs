@@ -106,7 +106,7 @@ fn anywhere(random: &mut Random) -> Packet {
     frame(random, source, target, transport)
 }
 
-fn address(random: &mut Random) -> u32 {
+pub(crate) fn address(random: &mut Random) -> u32 {
     0x0100_0000 + random.bits() as u32 % 0xdf00_0000
 }
 

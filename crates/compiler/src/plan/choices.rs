@@ -37,7 +37,10 @@ impl Plan {
         let in_code = if part.widths.len() == 1 { SetHome::Tree } else { SetHome::Chain };
         let made = self.set_tables.get(&name).cloned().or_else(|| super::sets::table(part));
         let choice = |other: SetHome| {
-            let ns = COSTS.set(set, part, made.as_ref(), other);
+            let ns = match (home, other) {
+                (SetHome::HashAndLpm, SetHome::Hash) => Err("prefixes may come"),
+                _ => COSTS.set(set, part, made.as_ref(), other),
+            };
             Choice { home: other, ns, chosen: other == home }
         };
         let mut choices: Vec<Choice> =

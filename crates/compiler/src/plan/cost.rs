@@ -45,19 +45,19 @@ pub struct Costs {
 /// Linux 6.18, AMD EPYC (family 26): 48 KiB, 1 MiB and 32 MiB of cache.
 pub const COSTS: Costs = Costs {
     program: 1.8,
-    header: 1.0,
-    comparison: 0.35,
+    header: 2.5,
+    comparison: 0.4,
     branch: 1.5,
-    walk: 4.0,
+    walk: 3.5,
     level: 1.5,
-    hash: 20.0,
+    hash: 25.0,
     lpm: 25.0,
-    bit: 4.0,
-    counter: 0.6,
-    limit: 30.0,
-    second: 1.5,
-    third: 8.0,
-    memory: 40.0,
+    bit: 4.5,
+    counter: 0.8,
+    limit: 60.0,
+    second: 3.0,
+    third: 20.0,
+    memory: 150.0,
 };
 
 /// Bytes that each of the caches holds.
@@ -68,9 +68,6 @@ const BUCKET: f64 = 16.0;
 
 /// Bytes of a node of a trie, as the kernel allocates it.
 const TRIE_NODE: f64 = 64.0;
-
-/// More levels of a tree in the code than predictors and caches of instructions hold cost no less.
-const LOG_LEAST: f64 = 1.0;
 
 impl Costs {
     /// A place at random in something of so many bytes, over one in the first cache. What a cache holds of it is
@@ -90,7 +87,7 @@ impl Costs {
     pub fn tree(&self, values: usize) -> f64 {
         match values {
             0 | 1 => self.comparison,
-            _ => self.comparison + self.branch * (values as f64).log2().max(LOG_LEAST),
+            _ => self.comparison + self.branch * (values as f64).log2(),
         }
     }
 
@@ -141,7 +138,11 @@ impl Costs {
             SetHome::Hash => Ok(self.hash(room)),
             SetHome::Lpm if !single => Err("it holds tuples"),
             SetHome::Lpm => Ok(self.trie(room)),
-            SetHome::HashAndLpm => Ok(self.hash(room) + self.trie(part.elements.len())),
+            // A trie without prefixes is not asked.
+            SetHome::HashAndLpm => {
+                let prefixes = part.elements.iter().filter(|element| element[0].0 != element[0].1).count();
+                Ok(self.hash(room) + if prefixes > 0 { self.trie(prefixes) } else { 0.0 })
+            }
         }
     }
 
