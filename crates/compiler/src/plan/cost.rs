@@ -42,7 +42,8 @@ pub struct Costs {
     pub memory: f64,
 }
 
-/// Linux 6.18, AMD EPYC (family 26): 48 KiB, 1 MiB and 32 MiB of cache.
+/// Linux 6.18, AMD EPYC (family 26), measured by `weir-benches cost` on a busy machine; some by the quiet run of
+/// `docs/benchmarks.md` (`docs/cost-model.md` says which).
 pub const COSTS: Costs = Costs {
     program: 1.8,
     header: 2.5,
