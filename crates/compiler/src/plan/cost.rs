@@ -1,6 +1,6 @@
 //! The cost model: what structures cost a packet, in nanoseconds, and what conditions take of a program.
 //!
-//! [`COSTS`] was measured (`docs/cost-model.md` says how, and which command does it again); all else here is
+//! [`COSTS`] stands on measurements (`docs/cost-model.md` says which, and what command does them again); all else here is
 //! arithmetic on it. What is estimated is a packet that meets nothing, with values that no branch predictor knows,
 //! and structures that the caches hold as far as they fit.
 
@@ -42,8 +42,8 @@ pub struct Costs {
     pub memory: f64,
 }
 
-/// Linux 6.18, AMD EPYC (family 26), measured by `weir-benches cost` on a busy machine; some by the quiet run of
-/// `docs/benchmarks.md` (`docs/cost-model.md` says which).
+/// Linux 6.18, AMD EPYC (family 26), rounded by hand after a busy run of `weir-benches cost` and the quiet
+/// one of `docs/benchmarks.md`; `docs/cost-model.md` says which a later run confirms.
 pub const COSTS: Costs = Costs {
     program: 1.8,
     header: 2.5,
