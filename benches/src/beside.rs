@@ -10,10 +10,10 @@ use crate::Failure;
 use crate::spread::{Ratio, Spread};
 
 /// How long one measurement takes: so short that what disturbs one program disturbs the other as well.
-const AT_LEAST: Duration = Duration::from_millis(10);
+pub(crate) const AT_LEAST: Duration = Duration::from_millis(10);
 
 /// Measurements of each program for one round that is asked for.
-const TURNS: usize = 10;
+pub(crate) const TURNS: usize = 10;
 
 /// A program that takes so many times longer than Weir is measured in one turn of a round only: its ratio is plain
 /// enough, and it would take nearly all the time.

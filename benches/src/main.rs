@@ -7,6 +7,7 @@ mod beside;
 mod cases;
 mod clang;
 mod classbench;
+mod cost;
 mod frames;
 mod live;
 mod passes;
@@ -39,6 +40,7 @@ const TIMES: &str = "times";
 const LIVE: &str = "live";
 const VETH: &str = "veth";
 const PASSES: &str = "passes";
+const COST: &str = "cost";
 
 struct Arguments {
     json: bool,
@@ -86,7 +88,7 @@ fn arguments() -> Result<Arguments, Failure> {
 fn names() -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().map(|(name, _)| *name);
     let profiles = PROFILES.iter().map(|(name, _)| *name);
-    CASES.iter().map(|(name, _)| *name).chain(rules).chain(profiles).chain([VETH, TIMES, LIVE, PASSES])
+    CASES.iter().map(|(name, _)| *name).chain(rules).chain(profiles).chain([VETH, TIMES, LIVE, PASSES, COST])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -138,6 +140,11 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(PASSES) {
         report::progress(PASSES);
         report.passes = passes::measure(&options, arguments.rounds)?;
+    }
+    if wanted(COST) {
+        report::progress(COST);
+        report.costs = cost::measure(&options, arguments.rounds)?;
+        report.estimates = cost::estimates(&options, arguments.rounds)?;
     }
     match arguments.json {
         true => report::json(&report)?,

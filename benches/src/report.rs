@@ -24,6 +24,10 @@ pub(crate) struct Report {
     pub(crate) times: Vec<TimeRow>,
     /// What each pass of the compiler earns.
     pub(crate) passes: Vec<PassRow>,
+    /// The constants of the cost model.
+    pub(crate) costs: Vec<CostRow>,
+    /// What it says of whole programs.
+    pub(crate) estimates: Vec<EstimateRow>,
     /// What was not measured, and why.
     pub(crate) absent: Vec<String>,
 }
@@ -132,6 +136,25 @@ pub(crate) struct ProfileRow {
     pub(crate) instructions_without: u32,
 }
 
+/// A constant of the cost model.
+#[derive(Serialize)]
+pub(crate) struct CostRow {
+    pub(crate) name: &'static str,
+    /// Nanoseconds, as the code has it.
+    pub(crate) code: f64,
+    pub(crate) measured: Spread,
+    /// They are too far apart.
+    pub(crate) differs: bool,
+}
+
+/// What a packet that no statement decides was said to cost, and cost.
+#[derive(Serialize)]
+pub(crate) struct EstimateRow {
+    pub(crate) name: &'static str,
+    pub(crate) estimated: f64,
+    pub(crate) measured: Spread,
+}
+
 /// What is under way, for whoever watches.
 pub(crate) fn progress(what: &str) {
     eprintln!("{what} …");
@@ -191,6 +214,22 @@ pub(crate) fn table(report: &Report) {
         passes(&report.passes, "instructions", |instructions, _, _| format!("{instructions:.3}"));
         passes(&report.passes, "verified", |_, verified, _| format!("{verified:.3}"));
         passes(&report.passes, "ns", |_, _, nanoseconds| ratio(nanoseconds));
+    }
+    if !report.costs.is_empty() {
+        println!("\n| constant | in the code, ns | measured, ns | |");
+        println!("|---|---:|---:|---|");
+        for row in &report.costs {
+            let mark = if row.differs { "differs" } else { "" };
+            println!("| {} | {:.2} | {} | {mark} |", row.name, row.code, shown(row.measured, 2));
+        }
+    }
+    if !report.estimates.is_empty() {
+        println!("\n| case | estimated, ns | measured, ns | estimated / measured |");
+        println!("|---|---:|---:|---:|");
+        for row in &report.estimates {
+            let ratio = row.estimated / row.measured.middle.max(0.1);
+            println!("| {} | {:.1} | {} | {ratio:.2} |", row.name, row.estimated, shown(row.measured, 1));
+        }
     }
     if !report.absent.is_empty() {
         println!();

@@ -29,7 +29,7 @@ pub(crate) struct Rules {
     pub(crate) policy: String,
     pub(crate) files: Box<dyn Loader>,
     pub(crate) hits: Frames,
-    random: Frames,
+    pub(crate) random: Frames,
     /// Makes what others would build for it.
     rivals: Box<dyn Fn() -> Vec<(&'static str, Source)>>,
 }
@@ -155,7 +155,7 @@ fn anywhere(random: &mut Random) -> Packet {
     frame(random, source, target, ends)
 }
 
-fn address(random: &mut Random) -> u32 {
+pub(crate) fn address(random: &mut Random) -> u32 {
     0x0100_0000 + random.bits() as u32 % 0xdf00_0000
 }
 

@@ -118,6 +118,37 @@ fn explain_names_structures_and_costs() {
 }
 
 #[test]
+fn explain_tells_what_else_would_have_cost_how_much() {
+    let place = Place::new();
+    let rules = (0..60).map(|nth| format!("drop r{nth} when ip4.src == 10.0.{nth}.0/24 and ip4.ttl > 9\n"));
+    let list = (0..20).map(|nth| format!("192.0.2.{}", 2 * nth)).collect::<Vec<_>>().join(", ");
+    let sets = format!(
+        "set live : ip4 timeout 1h max 10\nset fixed : ip4 = {{ {list} }}\n\
+                        drop a when ip4.dst in live\ndrop b when ip4.dst in fixed\n"
+    );
+    place.file("many.weir", (sets + &rules.collect::<String>()).as_bytes());
+    let json = place.weir(&["explain", "--json", "--kernel", "6.18", "many.weir"]).exits(0).json();
+    let choice = |choices: &serde_json::Value, structure: &str| {
+        let of = |choice: &&serde_json::Value| choice["structure"] == structure;
+        choices.as_array().and_then(|all| all.iter().find(of).cloned()).expect("a structure")
+    };
+    let live = &json["sets"][0]["choices"];
+    assert_eq!(choice(live, "table")["impossible"], "it changes while running");
+    assert_eq!(choice(live, "hash map and LPM trie")["chosen"], true);
+    let fixed = &json["sets"][1]["choices"];
+    assert_eq!(choice(fixed, "table")["chosen"], true);
+    assert!(choice(fixed, "table")["ns"].as_f64() < choice(fixed, "LPM trie")["ns"].as_f64());
+    let group = &json["groups"][0];
+    assert_eq!((group["first"].as_str(), group["statements"].as_u64()), (Some("r0"), Some(60)));
+    assert_eq!(choice(&group["choices"], "table")["chosen"], true);
+    assert_eq!(choice(&group["choices"], "hash map")["impossible"], "they ask for ranges or prefixes");
+    let (table, chain) = (choice(&group["choices"], "table"), choice(&group["choices"], "comparison chain"));
+    assert!(table["ns"].as_f64() < chain["ns"].as_f64(), "{group}");
+    assert!(json["program"]["most_ns"].as_f64() > table["ns"].as_f64());
+    place.weir(&["explain", "many.weir"]).exits(0).answers("estimated time").answers("comparison chain");
+}
+
+#[test]
 fn explain_shows_the_program_with_the_policys_lines() {
     let place = Place::new();
     let answer = place.weir(&["explain", "--asm", "p.weir"]).exits(0);

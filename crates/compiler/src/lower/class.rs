@@ -4,7 +4,7 @@ use super::Lower;
 use super::pred::Values;
 use super::shape::{Bit, Env};
 use crate::ir::{BinaryOp, Block, Relation, Rule, TableDecl, TableRef, Terminator, Type, Value, Verdict};
-use crate::plan::{Chain, ClassId, Presence, Run, Step, Word, base_terms, simplify};
+use crate::plan::{ClassId, Presence, Run, Site, Step, Word, base_terms, simplify};
 use crate::policy::{Action, HeaderRef, KeyPart, Limit, LimitUnit, Pred, Statement};
 use crate::table::Table;
 use std::collections::{BTreeSet, HashMap};
@@ -32,24 +32,16 @@ impl Lower<'_> {
             env.slots.insert(slot, self.b.param(block, index));
         }
         self.b.switch_to(block);
-        self.statements(first, &class.conditions[first..], &class.headers, &env);
+        self.statements(Site::Class(id, first), &class.headers, &env);
         self.default();
     }
 
-    /// Statements from `first` on, with what is left of their conditions.
-    pub(super) fn statements(
-        &mut self,
-        first: usize,
-        conditions: &[Pred],
-        found: &BTreeSet<HeaderRef>,
-        env: &Env,
-    ) {
-        let policy = self.policy;
-        let captured = |index: usize| self.options.capture.contains(&policy.statements[index].name);
-        let shortest = self.options.shortest_run.unwrap_or(self.plan.shortest_run);
-        let chain = Chain { policy, statics: &self.plan.static_headers, first, conditions };
-        for step in chain.steps(shortest, &captured) {
-            for index in self.hot(&step) {
+    /// The statements of a site.
+    pub(super) fn statements(&mut self, site: Site, found: &BTreeSet<HeaderRef>, env: &Env) {
+        let (policy, steps) = (self.policy, self.steps);
+        let (first, conditions) = self.plan.conditions(site);
+        for step in &steps[&site] {
+            for index in self.hot(step) {
                 let next = self.fresh();
                 let condition = &conditions[index - first];
                 self.statement(index, &policy.statements[index], condition, found, env, next);
@@ -59,9 +51,9 @@ impl Lower<'_> {
             match step {
                 Step::One(index) => {
                     let condition = &conditions[index - first];
-                    self.statement(index, &policy.statements[index], condition, found, env, next);
+                    self.statement(*index, &policy.statements[*index], condition, found, env, next);
                 }
-                Step::Run(run) => self.run(&run, env, next),
+                Step::Run(run) => self.run(run, env, next),
             }
             self.b.switch_to(next);
         }

@@ -19,11 +19,12 @@ use crate::ir::build::Builder;
 use crate::ir::{
     self, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId, TableDecl, TableRef,
 };
-use crate::plan::{ClassId, Plan, SetHome, StateId};
+use crate::plan::{ClassId, Plan, SetHome, StateId, Steps};
 use crate::policy::{Action, HeaderRef, Policy, SetPart};
 use crate::source::{Sources, Span};
 use parser::Crossing;
 use shape::Shape;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 /// Which counter slot belongs to what: a statement's name, `NAME/over` for packets over a limit,
@@ -43,6 +44,17 @@ pub struct Options {
     pub shortest_run: Option<usize>,
 }
 
+impl Options {
+    /// How statements are matched: as planned, unless these ask for something else.
+    fn steps<'p>(&self, policy: &Policy, plan: &'p Plan) -> Cow<'p, Steps> {
+        if self.capture.is_empty() && self.shortest_run.is_none() {
+            return Cow::Borrowed(&plan.steps);
+        }
+        let captured = |index: usize| self.capture.contains(&policy.statements[index].name);
+        Cow::Owned(plan.steps_with(policy, self.shortest_run.unwrap_or(plan.shortest_run), &captured))
+    }
+}
+
 /// A policy in IR, and what user space must know of it.
 #[derive(Clone, Debug)]
 pub struct Lowered {
@@ -58,7 +70,8 @@ pub struct Lowered {
 
 /// Lowers a plan.
 pub fn lower(policy: &Policy, plan: &Plan, sources: &Sources, options: &Options) -> Lowered {
-    let mut lower = Lower::new(policy, plan, sources, options);
+    let steps = options.steps(policy, plan);
+    let mut lower = Lower::new(policy, plan, &steps, sources, options);
     lower.program();
     Lowered {
         program: lower.b.finish(),
@@ -71,6 +84,7 @@ pub fn lower(policy: &Policy, plan: &Plan, sources: &Sources, options: &Options)
 struct Lower<'a> {
     policy: &'a Policy,
     plan: &'a Plan,
+    steps: &'a Steps,
     sources: &'a Sources,
     options: &'a Options,
     b: Builder,
@@ -102,10 +116,17 @@ struct Lower<'a> {
 }
 
 impl<'a> Lower<'a> {
-    fn new(policy: &'a Policy, plan: &'a Plan, sources: &'a Sources, options: &'a Options) -> Self {
+    fn new(
+        policy: &'a Policy,
+        plan: &'a Plan,
+        steps: &'a Steps,
+        sources: &'a Sources,
+        options: &'a Options,
+    ) -> Self {
         let mut lower = Self {
             policy,
             plan,
+            steps,
             sources,
             options,
             b: Builder::new(),

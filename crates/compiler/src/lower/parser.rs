@@ -4,7 +4,7 @@ use super::Lower;
 use super::field::{Found, Own};
 use super::shape::{Bit, Env};
 use crate::ir::{Block, Relation, Target, Type, Value};
-use crate::plan::{ClassId, Edge, Goto, State, StateId, base_terms, ends};
+use crate::plan::{ClassId, Edge, Goto, Site, State, StateId, base_terms, ends};
 use crate::policy::{MAX_HEADER, Next, Place, Pred, Protocol, Selector, Term};
 use std::collections::BTreeSet;
 
@@ -136,7 +136,7 @@ impl Lower<'_> {
             return self.follow(&state, protocol, &found, &own, &Way { first, env });
         };
         let headers = &self.plan.graph.classes[state.last.0 as usize];
-        self.statements(first, &chain.conditions, headers, &env);
+        self.statements(Site::Behind(id, first), headers, &env);
         if ends(policy, chain) {
             return self.default();
         }

@@ -5,8 +5,8 @@
 //! last. What a source address decides costs no look at the transport header then, and such
 //! statements stand in the program once and not in every class.
 
-use super::tables::Chain;
-use super::{Class, ClassId, Goto, Graph, Presence, State, StateId, headers_asked, simplify};
+use super::tables::{Chain, Pieces};
+use super::{Class, ClassId, Goto, Graph, Presence, Site, State, StateId, headers_asked, simplify};
 use crate::policy::{Action, HeaderRef, Policy, Pred, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,16 +35,15 @@ pub type Early = BTreeMap<(StateId, usize), Decided>;
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) early: Early,
-    pub(super) late: BTreeSet<(ClassId, usize)>,
+    /// What may be runs at each site that some way leads to.
+    pub(super) sites: BTreeMap<Site, Pieces>,
     pub(super) cost: u64,
-    /// Statements of the longest run.
-    pub(super) longest: usize,
 }
 
 impl Found {
-    fn add(&mut self, (cost, longest): (u64, usize)) {
-        self.cost += cost;
-        self.longest = self.longest.max(longest);
+    fn add(&mut self, site: Site, pieces: Pieces) {
+        self.cost += pieces.cost;
+        self.sites.insert(site, pieces);
     }
 }
 
@@ -60,13 +59,12 @@ pub(super) fn find(
 ) -> Found {
     let search = Search { policy, graph, statics, conditions, classes, coming: coming(graph) };
     let mut late = Found::default();
-    classes.iter().for_each(|class| late.add(search.cost(0, &class.conditions)));
-    match search.walk() {
+    for (number, class) in (0..).zip(classes) {
+        late.add(Site::Class(ClassId(number), 0), search.pieces(0, &class.conditions));
+    }
+    match search.walk(&late) {
         Some(found) if found.cost <= late.cost => found,
-        _ => {
-            late.late = (0..classes.len()).map(|class| (ClassId(class as u32), 0)).collect();
-            late
-        }
+        _ => late,
     }
 }
 
@@ -83,12 +81,13 @@ struct Search<'a> {
 const MOST_COPIES: usize = 2;
 
 impl Search<'_> {
-    fn cost(&self, first: usize, conditions: &[Pred]) -> (u64, usize) {
-        Chain { policy: self.policy, statics: self.statics, first, conditions }.cost()
+    fn pieces(&self, first: usize, conditions: &[Pred]) -> Pieces {
+        Chain { policy: self.policy, statics: self.statics, first, conditions }.pieces(&|_| false)
     }
 
-    /// Follows all ways; `None` where states would have to be copied too often.
-    fn walk(&self) -> Option<Found> {
+    /// Follows all ways; `None` where states would have to be copied too often. What is found `late`, where nothing
+    /// is decided before a class, is known already.
+    fn walk(&self, late: &Found) -> Option<Found> {
         let mut all = Found::default();
         let (mut todo, mut seen) = (vec![(self.graph.start, 0)], BTreeSet::new());
         while let Some((goto, first)) = todo.pop() {
@@ -98,8 +97,10 @@ impl Search<'_> {
             let id = match goto {
                 Goto::State(id) => id,
                 Goto::Class(id) => {
-                    all.add(self.cost(first, &self.classes[id.0 as usize].conditions[first..]));
-                    all.late.insert((id, first));
+                    let site = Site::Class(id, first);
+                    let known = late.sites.get(&site).cloned();
+                    let conditions = &self.classes[id.0 as usize].conditions[first..];
+                    all.add(site, known.unwrap_or_else(|| self.pieces(first, conditions)));
                     continue;
                 }
             };
@@ -108,13 +109,13 @@ impl Search<'_> {
             }
             let state = &self.graph.states[id.0 as usize];
             let chain = self.chain(id, state, first);
-            all.add(self.cost(first, &chain.conditions));
             todo.push((Goto::Class(state.absent), first));
             if !ends(self.policy, &chain) {
                 let ways = state.ways().chain([Goto::Class(state.last)]);
                 todo.extend(ways.map(|goto| (goto, chain.end())));
             }
             if !chain.conditions.is_empty() {
+                all.add(Site::Behind(id, first), self.pieces(first, &chain.conditions));
                 all.early.insert((id, first), chain);
             }
         }
@@ -210,7 +211,7 @@ fn gather(graph: &Graph, id: StateId, coming: &mut Vec<Option<BTreeSet<HeaderRef
 
 impl State {
     /// All ways on from a state whose header is there, with repetitions.
-    fn ways(&self) -> impl Iterator<Item = Goto> + '_ {
+    pub(super) fn ways(&self) -> impl Iterator<Item = Goto> + '_ {
         self.next.iter().flat_map(|edge| &edge.rows).map(|row| row.1)
     }
 

@@ -1,6 +1,168 @@
-//! What conditions cost, in comparisons.
+//! The cost model: what structures cost a packet, in nanoseconds, and what conditions take of a program.
+//!
+//! [`COSTS`] stands on measurements (`docs/cost-model.md` says which, and what command does them again); all else here is
+//! arithmetic on it. What is estimated is a packet that meets nothing, with values that no branch predictor knows,
+//! and structures that the caches hold as far as they fit.
 
-use crate::policy::{Pred, Term};
+use super::sets::SetHome;
+use crate::policy::{Part, Pred, Set, SetPart, Term};
+use crate::table::{Shape, Table};
+use std::collections::BTreeMap;
+
+/// What programs are made of, in nanoseconds, unless it says otherwise.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Costs {
+    /// A program that asks nothing: it counts the packet and returns.
+    pub program: f64,
+    /// A header: its bounds, its length, and what follows it.
+    pub header: f64,
+    /// A comparison in a chain that is as it mostly is, so that the branch is foreseen.
+    pub comparison: f64,
+    /// A level of a comparison tree: a branch that cannot be foreseen every time.
+    pub branch: f64,
+    /// A tree of a table without its levels.
+    pub walk: f64,
+    /// A level of such a tree, its node in the first cache.
+    pub level: f64,
+    /// A look-up in a hash map that the first cache holds, with its call.
+    pub hash: f64,
+    /// A look-up in an LPM trie of one prefix.
+    pub lpm: f64,
+    /// A level of a trie more, its node in the first cache.
+    pub bit: f64,
+    /// A counter that is not the program's last.
+    pub counter: f64,
+    /// A key's bucket, with the time; all buckets of the limit in the first cache.
+    pub limit: f64,
+    /// A place at random in what the second cache holds, over one in the first.
+    pub second: f64,
+    /// The same in what the third holds.
+    pub third: f64,
+    /// The same in what no cache holds.
+    pub memory: f64,
+}
+
+/// Linux 6.18, AMD EPYC (family 26), rounded by hand after a busy run of `weir-benches cost` and the quiet
+/// one of `docs/benchmarks.md`; `docs/cost-model.md` says which a later run confirms.
+pub const COSTS: Costs = Costs {
+    program: 1.8,
+    header: 2.5,
+    comparison: 0.4,
+    branch: 1.5,
+    walk: 3.5,
+    level: 1.5,
+    hash: 25.0,
+    lpm: 25.0,
+    bit: 4.5,
+    counter: 0.8,
+    limit: 60.0,
+    second: 3.0,
+    third: 20.0,
+    memory: 150.0,
+};
+
+/// Bytes that each of the caches holds.
+const CACHES: [f64; 3] = [48e3, 1e6, 32e6];
+
+/// Bytes of a place in a hash map's table of buckets.
+const BUCKET: f64 = 16.0;
+
+/// Bytes of a node of a trie, as the kernel allocates it.
+const TRIE_NODE: f64 = 64.0;
+
+impl Costs {
+    /// A place at random in something of so many bytes, over one in the first cache. What a cache holds of it is
+    /// found there.
+    pub fn line(&self, bytes: f64) -> f64 {
+        let costs = [0.0, self.second, self.third, self.memory];
+        let (mut held, mut ns) = (0.0, 0.0);
+        for (cost, size) in costs.into_iter().zip(CACHES.into_iter().chain([f64::INFINITY])) {
+            let here = (size.min(bytes) / bytes.max(1.0)).min(1.0);
+            ns += cost * (here - held).max(0.0);
+            held = here.max(held);
+        }
+        ns
+    }
+
+    /// A comparison tree in the code of so many values.
+    pub fn tree(&self, values: usize) -> f64 {
+        match values {
+            0 | 1 => self.comparison,
+            _ => self.comparison + self.branch * (values as f64).log2(),
+        }
+    }
+
+    /// A table: each node and each list of rows is a place in the image.
+    pub fn table(&self, shape: &Shape) -> f64 {
+        let places = shape.levels + shape.lists;
+        self.walk * shape.trees as f64
+            + self.level * shape.levels
+            + self.comparison * 2.0 * shape.rows
+            + places * self.line(shape.bytes as f64)
+    }
+
+    /// A hash map that has room for so many elements. Who is not in it mostly finds an empty bucket.
+    pub fn hash(&self, room: usize) -> f64 {
+        self.hash + self.line(BUCKET * (room.max(1) as f64).log2().ceil().exp2())
+    }
+
+    /// An LPM trie of so many prefixes: half of the nodes that one level has lie further down.
+    pub fn trie(&self, prefixes: usize) -> f64 {
+        let levels = (prefixes.max(1) as f64).log2().ceil() as i32;
+        let below = |level: i32| self.bit + self.line(TRIE_NODE * 2f64.powi(level + 1));
+        self.lpm + (1..=levels).map(below).sum::<f64>()
+    }
+
+    /// A set in a structure; why it cannot be in it otherwise.
+    pub fn set(
+        &self,
+        set: &Set,
+        part: &Part,
+        table: Option<&Table>,
+        home: SetHome,
+    ) -> Result<f64, &'static str> {
+        let (count, single) = (part.elements.len(), part.widths.len() == 1);
+        let values = || part.elements.iter().flatten().all(|(low, high)| low == high);
+        let room = set.live.map_or(count, |live| live.max as usize);
+        match home {
+            SetHome::Tree | SetHome::Chain | SetHome::Table if set.live.is_some() => {
+                Err("it changes while running")
+            }
+            SetHome::Tree if !single => Err("it holds tuples"),
+            SetHome::Tree => Ok(self.tree(count)),
+            SetHome::Chain => Ok(self.comparison * count as f64),
+            SetHome::Table => match table.and_then(Table::shape) {
+                Some(shape) => Ok(self.table(&shape)),
+                None => Err("its elements cannot be cut apart"),
+            },
+            SetHome::Hash if !values() => Err("it holds ranges or prefixes"),
+            SetHome::Hash => Ok(self.hash(room)),
+            SetHome::Lpm if !single => Err("it holds tuples"),
+            SetHome::Lpm => Ok(self.trie(room)),
+            // A trie without prefixes is not asked.
+            SetHome::HashAndLpm => {
+                let prefixes = part.elements.iter().filter(|element| element[0].0 != element[0].1).count();
+                Ok(self.hash(room) + if prefixes > 0 { self.trie(prefixes) } else { 0.0 })
+            }
+        }
+    }
+
+    /// A condition that is false at its first question, `sets` being what look-ups cost.
+    pub fn condition(&self, pred: &Pred, sets: &BTreeMap<SetPart, f64>) -> f64 {
+        match pred {
+            Pred::Const(_) => 0.0,
+            Pred::Not(inner) => self.condition(inner, sets),
+            Pred::And(list) => list.first().map_or(0.0, |first| self.condition(first, sets)),
+            Pred::Or(list) => list.iter().map(|pred| self.condition(pred, sets)).sum(),
+            Pred::Header(_) | Pred::There(_) => self.comparison,
+            Pred::Compare(compare) => {
+                self.comparison * (1 + term_cost(&compare.left) + term_cost(&compare.right)) as f64
+            }
+            Pred::In(term, ranges) => self.tree(ranges.len()) + self.comparison * term_cost(term) as f64,
+            Pred::InSet(_, set) => sets.get(set).copied().unwrap_or(self.hash),
+        }
+    }
+}
 
 /// How many comparisons a condition compiles to (its size, not what one packet pays).
 pub fn pred_cost(pred: &Pred) -> u64 {

@@ -17,8 +17,10 @@
 //! a class's headers are exactly the static headers found on the paths that end in it.
 
 mod chains;
+mod choices;
 mod cost;
 mod demand;
+mod estimate;
 mod graph;
 mod overlap;
 mod sets;
@@ -26,17 +28,21 @@ mod simplify;
 mod tables;
 
 pub use chains::{Decided, Early, ends};
-pub use cost::pred_cost;
+pub use choices::{Choice, Choices};
+pub use cost::{COSTS, Costs, pred_cost};
 pub use demand::{Demand, base_terms, headers_asked, is_optional, width};
+pub use estimate::Estimate;
 pub use graph::{Edge, Goto, Graph, State, StateId};
 pub use overlap::{Ways, warnings, ways};
 pub use sets::{SetHome, TREE, ranges_to_prefixes};
 pub use simplify::{Presence, simplify};
-pub use tables::{Chain, Run, Step, Word};
+pub use tables::{Run, Step, Word};
 
 use crate::policy::{HeaderRef, Policy, Pred, SetPart};
 use crate::table::Table;
+use chains::Found;
 use std::collections::{BTreeMap, BTreeSet};
+use tables::Chain;
 
 /// Index into [`Plan::classes`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -64,8 +70,8 @@ pub struct Plan {
     pub classes: Vec<Class>,
     /// What is decided before the parser's end.
     pub early: Early,
-    /// The classes that ways end in, with the first statement that is still to be decided then.
-    pub late: BTreeSet<(ClassId, usize)>,
+    /// How the statements of each site are matched.
+    pub steps: Steps,
     /// Where each part of each set lives: `[set][part]`.
     pub sets: Vec<Vec<SetHome>>,
     /// The sets that live in tables.
@@ -75,6 +81,18 @@ pub struct Plan {
     /// Estimated size of all chains, in comparisons.
     pub cost: u64,
 }
+
+/// Where statements are decided, for packets of which so many were decided before.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Site {
+    /// Behind a state's header.
+    Behind(StateId, usize),
+    /// In a class.
+    Class(ClassId, usize),
+}
+
+/// How statements are matched, for each site that some way leads to.
+pub type Steps = BTreeMap<Site, Vec<Step>>;
 
 /// Chains beyond this many comparisons in all classes together are not worth their copies: fewer
 /// headers are then told apart statically. About as many instructions as fit the second-level
@@ -105,55 +123,45 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
             continue;
         }
         let classes = classes(&graph, &static_headers, &conditions);
-        let chains::Found { early, late, cost, longest } =
-            chains::find(policy, &graph, &static_headers, &conditions, &classes);
-        let fits = cost <= CHAIN_BUDGET;
-        let (demand, sets, set_tables) = (demand.clone(), sets.clone(), set_tables.clone());
-        let shortest_run = tables::shortest_run(longest);
-        last = Some(Plan {
-            demand,
-            static_headers,
-            graph,
-            classes,
-            early,
-            late,
-            sets,
-            set_tables,
-            shortest_run,
-            cost,
-        });
+        let found = chains::find(policy, &graph, &static_headers, &conditions, &classes);
+        let fits = found.cost <= CHAIN_BUDGET;
+        last = Some((static_headers, graph, classes, found));
         if fits {
             break;
         }
     }
-    last
-}
-
-/// Where statements are decided.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// The first statement, and what is left of its condition and of the next ones'.
-    first: usize,
-    conditions: &'a [Pred],
-}
-
-impl Place<'_> {
-    /// As a chain of statements.
-    pub fn chain<'a>(&'a self, policy: &'a Policy, plan: &'a Plan) -> Chain<'a> {
-        Chain { policy, statics: &plan.static_headers, first: self.first, conditions: self.conditions }
-    }
+    let (static_headers, graph, classes, Found { early, sites, cost }) = last?;
+    let shortest_run = tables::shortest_run(&sites);
+    let steps =
+        |(site, pieces): (Site, tables::Pieces)| (site, pieces.steps(&policy.protocols, shortest_run));
+    let steps = sites.into_iter().map(steps).collect();
+    Some(Plan { demand, static_headers, graph, classes, early, steps, sets, set_tables, shortest_run, cost })
 }
 
 impl Plan {
-    /// All places where statements are decided: behind states, and in classes that some way leads to.
-    pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
-        let early =
-            self.early.values().map(|early| Place { first: early.first, conditions: &early.conditions });
-        let late = self.late.iter().map(|&(class, first)| Place {
-            first,
-            conditions: &self.classes[class.0 as usize].conditions[first..],
-        });
-        early.chain(late)
+    /// The statements of a site: the first of them, and what is left of its condition and of the next ones'.
+    pub fn conditions(&self, site: Site) -> (usize, &[Pred]) {
+        match site {
+            Site::Behind(state, first) => (first, &self.early[&(state, first)].conditions),
+            Site::Class(class, first) => (first, &self.classes[class.0 as usize].conditions[first..]),
+        }
+    }
+
+    /// How statements are matched if runs have `shortest` at least, and none of those that are `alone`.
+    pub fn steps_with(&self, policy: &Policy, shortest: usize, alone: &dyn Fn(usize) -> bool) -> Steps {
+        let steps = |site: &Site| {
+            let (first, conditions) = self.conditions(*site);
+            let chain = Chain { policy, statics: &self.static_headers, first, conditions };
+            (*site, chain.pieces(alone).steps(&policy.protocols, shortest))
+        };
+        self.steps.keys().map(steps).collect()
+    }
+
+    /// Neighbours of a site that may be matched as one.
+    fn groups(&self, policy: &Policy, site: Site) -> Vec<tables::Group> {
+        let (first, conditions) = self.conditions(site);
+        let chain = Chain { policy, statics: &self.static_headers, first, conditions };
+        chain.pieces(&|_| false).groups(&policy.protocols, self.shortest_run)
     }
 }
 

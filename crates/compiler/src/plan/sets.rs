@@ -86,7 +86,7 @@ fn home(set: &Set, part: &Part) -> SetHome {
 }
 
 /// A part of a set as a table, if keys have enough words and its elements can be cut apart.
-fn table(part: &Part) -> Option<Table> {
+pub(super) fn table(part: &Part) -> Option<Table> {
     let words = part.widths.iter().copied().flat_map(words).count();
     let table = || Table::of_elements(&part.widths, part.elements.iter().map(Vec::as_slice));
     (words <= MOST_WORDS).then(table).filter(Table::parts)

@@ -5,11 +5,13 @@
 //! what a [`Table`](crate::table::Table) is, and costs about the same for ten thousand rows as for fifty.
 //! What is in no run is asked one by one.
 
+use super::Site;
 use super::cost::pred_cost;
 use super::demand::{base_terms, is_optional, width};
 use crate::policy::{Compare, HeaderRef, Policy, Pred, Protocols, Relation, Term};
 use crate::table::{MOST_WORDS, Range, Table, boxes};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// Shorter runs are a chain: a table costs a packet about as much as this many comparisons that fail (20 ns
 /// to 0.3 ns each, with some that need two).
@@ -20,8 +22,9 @@ const SHORTEST_RUN: usize = 48;
 /// ones are, then need no other program.
 const SHORTEST_BESIDE: usize = 16;
 
-/// How long a run is at least in a policy whose longest has so many statements.
-pub(super) fn shortest_run(longest: usize) -> usize {
+/// How long a run is at least in a policy that has these.
+pub(super) fn shortest_run(sites: &BTreeMap<Site, Pieces>) -> usize {
+    let longest = sites.values().map(|pieces| pieces.longest).max().unwrap_or(0);
     if longest >= SHORTEST_RUN { SHORTEST_BESIDE } else { SHORTEST_RUN }
 }
 
@@ -69,45 +72,19 @@ struct Boxes<'a> {
 }
 
 /// Statements of a policy, with what is left of their conditions in one place of the program.
-pub struct Chain<'a> {
-    /// The policy.
-    pub policy: &'a Policy,
+pub(super) struct Chain<'a> {
+    pub(super) policy: &'a Policy,
     /// The headers whose presence is known there.
-    pub statics: &'a BTreeSet<HeaderRef>,
+    pub(super) statics: &'a BTreeSet<HeaderRef>,
     /// The first statement.
-    pub first: usize,
+    pub(super) first: usize,
     /// What is left of its condition, and of those of the next ones.
-    pub conditions: &'a [Pred],
+    pub(super) conditions: &'a [Pred],
 }
 
 impl Chain<'_> {
-    /// How it is matched. Runs have `shortest` statements at least; those that are `alone` are in none.
-    pub fn steps(&self, shortest: usize, alone: &dyn Fn(usize) -> bool) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for piece in self.pieces(alone) {
-            match piece.run(&self.policy.protocols, shortest).filter(|run| run.table.parts()) {
-                Some(run) => steps.push(Step::Run(run)),
-                None => steps.extend(piece.statements.iter().map(|(index, _)| Step::One(*index))),
-            }
-        }
-        steps
-    }
-
-    /// What it adds to a program's size, in comparisons, and how many statements its longest run has.
-    pub(super) fn cost(&self) -> (u64, usize) {
-        let one = |index: usize| pred_cost(&self.conditions[index - self.first]);
-        let piece = |piece: &Piece| match piece.is_run(SHORTEST_RUN) {
-            // Rows are data, which costs less than code.
-            true => piece.statements.iter().map(|(_, cells)| cells.len() as u64).sum::<u64>() / 4,
-            false => piece.statements.iter().map(|(index, _)| one(*index)).sum(),
-        };
-        let pieces = self.pieces(&|_| false);
-        let runs = pieces.iter().filter(|piece| !piece.closed).map(|piece| piece.statements.len());
-        (pieces.iter().map(piece).sum(), runs.max().unwrap_or(0))
-    }
-
-    /// Neighbours that may be a run, and others by themselves.
-    fn pieces(&self, alone: &dyn Fn(usize) -> bool) -> Vec<Piece> {
+    /// Neighbours that may be a run, and others by themselves. Those that are `alone` are in none.
+    pub(super) fn pieces(&self, alone: &dyn Fn(usize) -> bool) -> Pieces {
         let boxes = Boxes { protocols: &self.policy.protocols, statics: self.statics };
         let mut pieces: Vec<Piece> = Vec::new();
         for (index, condition) in (self.first..).zip(self.conditions) {
@@ -133,8 +110,71 @@ impl Chain<'_> {
                 }
             }
         }
-        pieces
+        Pieces { cost: self.cost(&pieces), longest: longest(&pieces), list: pieces.into() }
     }
+
+    /// What they add to a program's size, in comparisons.
+    fn cost(&self, pieces: &[Piece]) -> u64 {
+        let one = |index: usize| pred_cost(&self.conditions[index - self.first]);
+        let piece = |piece: &Piece| match piece.is_run(SHORTEST_RUN) {
+            // Rows are data, which costs less than code.
+            true => piece.statements.iter().map(|(_, cells)| cells.len() as u64).sum::<u64>() / 4,
+            false => piece.statements.iter().map(|(index, _)| one(*index)).sum(),
+        };
+        pieces.iter().map(piece).sum()
+    }
+}
+
+fn longest(pieces: &[Piece]) -> usize {
+    let open = pieces.iter().filter(|piece| !piece.closed);
+    open.map(|piece| piece.statements.len()).max().unwrap_or(0)
+}
+
+/// What the statements of a site may be matched as.
+#[derive(Clone)]
+pub(super) struct Pieces {
+    list: Rc<[Piece]>,
+    /// What they add to a program's size, in comparisons.
+    pub(super) cost: u64,
+    /// How many statements the longest has that may be a run.
+    longest: usize,
+}
+
+impl Pieces {
+    /// How they are matched if runs have `shortest` statements at least.
+    pub(super) fn steps(&self, protocols: &Protocols, shortest: usize) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for piece in self.list.iter() {
+            match piece.run(protocols, shortest).filter(|run| run.table.parts()) {
+                Some(run) => steps.push(Step::Run(run)),
+                None => steps.extend(piece.statements.iter().map(|(index, _)| Step::One(*index))),
+            }
+        }
+        steps
+    }
+
+    /// Neighbours that may be matched as one, and whether they are.
+    pub(super) fn groups(&self, protocols: &Protocols, shortest: usize) -> Vec<Group> {
+        let group = |piece: &Piece| {
+            let run = piece.run(protocols, FEWEST)?;
+            let is_run = piece.is_run(shortest) && run.table.parts();
+            let statements = piece.statements.iter().map(|(index, _)| *index).collect();
+            Some(Group { statements, run, is_run })
+        };
+        self.list.iter().filter_map(group).collect()
+    }
+}
+
+/// Fewer are no group.
+const FEWEST: usize = 2;
+
+/// Neighbours that may be matched as one.
+pub(super) struct Group {
+    pub(super) statements: Vec<usize>,
+    /// As one, if its rows can be cut apart.
+    pub(super) run: Run,
+    /// Whether they are matched so.
+    pub(super) is_run: bool,
 }
 
 /// Neighbours that may become a run.

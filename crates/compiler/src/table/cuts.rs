@@ -43,12 +43,16 @@ impl Node {
     /// The first of its rows that holds the key.
     pub(super) fn find(&self, table: &Table, key: &[u64]) -> Option<u32> {
         match self {
-            Node::Inner { word, base, shift, children } => {
-                let part = key[*word].wrapping_sub(*base) >> shift;
-                children[part.min(children.len() as u64 - 1) as usize].find(table, key)
-            }
+            Node::Inner { .. } => self.child(key)?.find(table, key),
             Node::Rows(rows) => rows.iter().copied().find(|row| table.row(*row as usize).holds(key)),
         }
+    }
+
+    /// Where a key's way goes on from an inner node.
+    pub(super) fn child(&self, key: &[u64]) -> Option<&Node> {
+        let Node::Inner { word, base, shift, children } = self else { return None };
+        let part = key[*word].wrapping_sub(*base) >> shift;
+        children.get(part.min(children.len() as u64 - 1) as usize).map(Arc::as_ref)
     }
 }
 

@@ -10,8 +10,10 @@ pub mod image;
 
 mod cuts;
 mod groups;
+mod shape;
 
 pub use image::Image;
+pub use shape::Shape;
 
 use cuts::{Cutter, Node};
 use std::sync::{Arc, OnceLock};

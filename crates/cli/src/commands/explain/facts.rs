@@ -1,9 +1,12 @@
 //! What `explain` tells, in the shape of its JSON.
 
+use super::choices::{self, ChoiceFact, Estimates, GroupFact};
 use serde::Serialize;
 use weir_bpf::map::{MapDef, MapKind};
 use weir_compiler::plan::{Decided, Plan, Run, SetHome, StateId, Step, TREE, Word, pred_cost, width};
-use weir_compiler::policy::{Family46, Policy, Pred, Protocols, Set, header_text, pred_text, term_text};
+use weir_compiler::policy::{
+    Family46, Policy, Pred, Protocols, Set, SetPart, header_text, pred_text, term_text,
+};
 use weir_compiler::{Compilation, Options};
 
 #[derive(Serialize)]
@@ -15,6 +18,7 @@ pub(super) struct Facts {
     pub(super) classes: Vec<ClassFact>,
     pub(super) early: Vec<EarlyFact>,
     pub(super) tables: Vec<TableFact>,
+    pub(super) groups: Vec<GroupFact>,
     pub(super) sets: Vec<SetFact>,
     pub(super) limits: Vec<LimitFact>,
     pub(super) maps: Vec<MapFact>,
@@ -37,6 +41,8 @@ pub(super) struct ClassFact {
     pub(super) headers: Vec<String>,
     pub(super) statements: Vec<String>,
     pub(super) comparisons: u64,
+    /// Estimated nanoseconds of a packet that no statement decides; none where every packet is decided before.
+    pub(super) ns: Option<f64>,
 }
 
 /// Statements that are decided before the packet is parsed to its end.
@@ -64,6 +70,7 @@ pub(super) struct SetFact {
     pub(super) elements: usize,
     pub(super) structure: &'static str,
     pub(super) why: String,
+    pub(super) choices: Vec<ChoiceFact>,
 }
 
 #[derive(Serialize)]
@@ -92,13 +99,17 @@ pub(super) struct ProgramFact {
     /// Of all classes, and of the longest one.
     pub(super) comparisons: u64,
     pub(super) longest_class: u64,
+    /// Estimated nanoseconds of a packet that no statement decides: of the cheapest class and of the dearest.
+    pub(super) least_ns: f64,
+    pub(super) most_ns: f64,
 }
 
 impl Facts {
     pub(super) fn of(compilation: &Compilation, options: &Options) -> Option<Facts> {
         let analysis = &compilation.analysis;
         let (policy, plan) = (&analysis.policy, analysis.plan.as_ref()?);
-        let classes = classes(policy, plan);
+        let estimates = choices::estimates(policy, plan);
+        let classes = classes(policy, plan, &estimates);
         let program = &compilation.object.programs[0];
         let program = ProgramFact {
             name: program.name.clone(),
@@ -107,6 +118,8 @@ impl Facts {
             max_instructions: options.target.max_instructions,
             comparisons: plan.cost,
             longest_class: classes.iter().map(|class| class.comparisons).max().unwrap_or(0),
+            least_ns: estimates.least,
+            most_ns: estimates.most,
         };
         Some(Facts {
             policy: analysis.sources[analysis.main].name.clone(),
@@ -116,6 +129,7 @@ impl Facts {
             classes,
             early: early(policy, plan),
             tables: tables(policy, plan),
+            groups: choices::groups(policy, plan),
             sets: sets(policy, plan),
             limits: limits(policy),
             maps: compilation.object.maps.iter().map(|map| map_fact(map, options.target.cpus)).collect(),
@@ -138,13 +152,14 @@ fn statements(policy: &Policy, plan: &Plan) -> Vec<StatementFact> {
     policy.statements.iter().enumerate().map(fact).collect()
 }
 
-fn classes(policy: &Policy, plan: &Plan) -> Vec<ClassFact> {
-    let fact = |class: &weir_compiler::plan::Class| ClassFact {
+fn classes(policy: &Policy, plan: &Plan, estimates: &Estimates) -> Vec<ClassFact> {
+    let fact = |(class, ns): (&weir_compiler::plan::Class, &Option<f64>)| ClassFact {
         headers: class.headers.iter().map(|header| header_text(&policy.protocols, *header)).collect(),
         statements: reached(policy, &class.conditions),
         comparisons: class.conditions.iter().map(pred_cost).sum(),
+        ns: *ns,
     };
-    plan.classes.iter().map(fact).collect()
+    plan.classes.iter().zip(&estimates.by_class).map(fact).collect()
 }
 
 fn early(policy: &Policy, plan: &Plan) -> Vec<EarlyFact> {
@@ -165,13 +180,11 @@ fn early(policy: &Policy, plan: &Plan) -> Vec<EarlyFact> {
 /// What is matched as one, wherever in the program; places with the same table share it.
 fn tables(policy: &Policy, plan: &Plan) -> Vec<TableFact> {
     let mut facts = Vec::new();
-    for place in plan.places() {
-        for step in place.chain(policy, plan).steps(plan.shortest_run, &|_| false) {
-            let Step::Run(run) = step else { continue };
-            let fact = table(policy, &run);
-            if !facts.contains(&fact) {
-                facts.push(fact);
-            }
+    for step in plan.steps.values().flatten() {
+        let Step::Run(run) = step else { continue };
+        let fact = table(policy, run);
+        if !facts.contains(&fact) {
+            facts.push(fact);
         }
     }
     facts
@@ -216,36 +229,34 @@ fn possible(condition: &Pred) -> bool {
 
 fn sets(policy: &Policy, plan: &Plan) -> Vec<SetFact> {
     let mut facts = Vec::new();
-    for (set, homes) in policy.sets.iter().zip(&plan.sets) {
-        for (part, home) in set.parts.iter().zip(homes) {
+    for (number, (set, homes)) in (0..).zip(policy.sets.iter().zip(&plan.sets)) {
+        for (nth, (part, home)) in (0..).zip(set.parts.iter().zip(homes)) {
             let family = part.family.map(|family| match family {
                 Family46::V4 => "IPv4",
                 Family46::V6 => "IPv6",
             });
             let elements = part.elements.len();
-            let (structure, why) = chosen(set, *home, elements);
-            facts.push(SetFact { name: set.name.clone(), family, elements, structure, why });
+            let (structure, why) = (choices::structure(*home), chosen(set, *home, elements));
+            let choices = choices::of_set(policy, plan, SetPart { set: number, part: nth });
+            facts.push(SetFact { name: set.name.clone(), family, elements, structure, why, choices });
         }
     }
     facts
 }
 
-fn chosen(set: &Set, home: SetHome, elements: usize) -> (&'static str, String) {
-    let tuples = set.types.len() > 1;
+/// Why.
+fn chosen(set: &Set, home: SetHome, elements: usize) -> String {
     match home {
-        SetHome::Tree => {
-            ("comparison tree", "it is constant and small: its values are in the code".to_owned())
+        SetHome::Tree => "it is constant and small: its values are in the code".to_owned(),
+        SetHome::Chain => format!("{elements} tuples, compared one by one in the code"),
+        SetHome::Hash if set.live.is_some() => "it changes while running".to_owned(),
+        SetHome::Hash if set.types.len() > 1 => "whole tuples are looked up at once".to_owned(),
+        SetHome::Table => format!("more than {TREE}: comparisons in the code would be slower"),
+        SetHome::Hash => "single values".to_owned(),
+        SetHome::Lpm => "prefixes that no table can part".to_owned(),
+        SetHome::HashAndLpm => {
+            "it changes while running: addresses in the map, prefixes in the trie".to_owned()
         }
-        SetHome::Chain => ("comparison chain", format!("{elements} tuples, compared one by one in the code")),
-        SetHome::Hash if set.live.is_some() => ("hash map", "it changes while running".to_owned()),
-        SetHome::Hash if tuples => ("hash map", "whole tuples are looked up at once".to_owned()),
-        SetHome::Table => ("table", format!("more than {TREE}: comparisons in the code would be slower")),
-        SetHome::Hash => ("hash map", "single values".to_owned()),
-        SetHome::Lpm => ("LPM trie", "prefixes that no table can part".to_owned()),
-        SetHome::HashAndLpm => (
-            "hash map and LPM trie",
-            "it changes while running: addresses in the map, prefixes in the trie".to_owned(),
-        ),
     }
 }
 

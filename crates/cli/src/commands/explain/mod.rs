@@ -1,5 +1,6 @@
 //! `weir explain`: which structure a policy got, and why.
 
+mod choices;
 mod facts;
 
 use crate::args::Explain;
@@ -45,6 +46,11 @@ fn show(facts: &Facts, printer: &mut Printer) -> Result<(), Failure> {
     if !facts.tables.is_empty() {
         section(printer, "matched as one, by a table", &tables(facts))?;
     }
+    if !facts.groups.is_empty() {
+        let title =
+            "neighbours that could be matched as one, and what a packet that none of them decides costs";
+        section(printer, title, &groups(facts))?;
+    }
     if !facts.sets.is_empty() {
         section(printer, "sets, and the structures chosen for them", &sets(facts))?;
     }
@@ -89,7 +95,7 @@ fn shortened(text: &str) -> String {
 }
 
 fn classes(facts: &Facts) -> Table {
-    let mut table = Table::new(&["  headers", ">comparisons", "statements"]);
+    let mut table = Table::new(&["  headers", ">comparisons", ">estimate", "statements"]);
     for class in &facts.classes {
         let headers = if class.headers.is_empty() { "none".to_owned() } else { class.headers.join(" ") };
         let statements = match class.statements.as_slice() {
@@ -99,6 +105,7 @@ fn classes(facts: &Facts) -> Table {
         table.row(vec![
             format!("  {headers}").into(),
             Cell::right(grouped(class.comparisons)),
+            Cell::right(class.ns.map_or("–".to_owned(), |ns| format!("{ns:.1} ns"))),
             shortened(&statements).into(),
         ]);
     }
@@ -128,15 +135,37 @@ fn tables(facts: &Facts) -> Table {
     table
 }
 
+fn groups(facts: &Facts) -> Table {
+    let mut table = Table::new(&["  from", "to", ">statements", "matched by", ">estimate", "instead"]);
+    for fact in &facts.groups {
+        let structure =
+            fact.choices.iter().find(|choice| choice.chosen).map_or("", |choice| choice.structure);
+        let (ns, others) = choices::shown(&fact.choices);
+        table.row(vec![
+            format!("  {}", fact.first).into(),
+            fact.last.as_str().into(),
+            Cell::right(grouped(fact.statements as u64)),
+            structure.into(),
+            Cell::right(ns),
+            others.into(),
+        ]);
+    }
+    table
+}
+
 fn sets(facts: &Facts) -> Table {
-    let mut table = Table::new(&["  set", "family", ">elements", "structure", "because"]);
+    let mut table =
+        Table::new(&["  set", "family", ">elements", "structure", ">estimate", "because", "instead"]);
     for set in &facts.sets {
+        let (ns, others) = choices::shown(&set.choices);
         table.row(vec![
             format!("  {}", set.name).into(),
             set.family.unwrap_or("").into(),
             Cell::right(grouped(set.elements as u64)),
             set.structure.into(),
+            Cell::right(ns),
             set.why.as_str().into(),
+            others.into(),
         ]);
     }
     table
@@ -178,6 +207,13 @@ fn program(facts: &Facts) -> Table {
     row("instructions", format!("{count} of at most {most}"));
     let (all, longest) = (grouped(program.comparisons), grouped(program.longest_class));
     row("estimated cost", format!("{all} comparisons in all classes, at most {longest} for one packet"));
+    row(
+        "estimated time",
+        format!(
+            "{:.1} to {:.1} ns for a packet that no statement decides",
+            program.least_ns, program.most_ns
+        ),
+    );
     row("target", facts.target.clone());
     table
 }

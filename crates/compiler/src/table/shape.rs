@@ -1,0 +1,63 @@
+//! How far a walk through a table goes.
+
+use super::cuts::Node;
+use super::{Image, Table};
+
+/// What a packet that meets nothing goes through, on average over keys whose words come from rows far apart.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Shape {
+    /// Trees, each of which is walked.
+    pub trees: usize,
+    /// Inner nodes of all trees.
+    pub levels: f64,
+    /// Lists with rows.
+    pub lists: f64,
+    /// Rows that are tried.
+    pub rows: f64,
+    /// Bytes of the image.
+    pub bytes: usize,
+}
+
+/// So many keys are followed.
+const KEYS: usize = 256;
+
+impl Table {
+    /// How far walks go; `None` if the rows cannot be cut apart.
+    pub fn shape(&self) -> Option<Shape> {
+        let trees = self.trees()?;
+        let bytes = Image::of(self, u32::MAX as usize, 1)?.bytes.len();
+        let mut shape = Shape { trees: trees.len(), levels: 0.0, lists: 0.0, rows: 0.0, bytes };
+        let keys = self.len().min(KEYS);
+        for nth in 0..keys {
+            let key = self.mixed_key(nth * self.len() / keys);
+            for tree in trees {
+                let (levels, rows) = tree.root.way(&key);
+                shape.levels += levels as f64 / keys as f64;
+                shape.lists += f64::from(u8::from(rows > 0)) / keys as f64;
+                shape.rows += rows as f64 / keys as f64;
+            }
+        }
+        Some(shape)
+    }
+
+    /// Each word from another row.
+    fn mixed_key(&self, row: usize) -> Vec<u64> {
+        let words = 0..self.words().len();
+        let apart = self.len() / self.words().len().max(1) + 1;
+        words.map(|word| self.row((row + word * apart) % self.len()).ranges[word].0).collect()
+    }
+}
+
+impl Node {
+    /// Inner nodes on a key's way, and rows at its end.
+    fn way(&self, key: &[u64]) -> (usize, usize) {
+        let (mut node, mut levels) = (self, 0);
+        while let Some(child) = node.child(key) {
+            (node, levels) = (child, levels + 1);
+        }
+        match node {
+            Node::Rows(rows) => (levels, rows.len()),
+            Node::Inner { .. } => (levels, 0),
+        }
+    }
+}
