@@ -38,7 +38,7 @@ pub struct Function {
     /// How many arguments it takes, 0 to 5; 1 for the main function, its context.
     pub args: u8,
     /// Verified by itself, for any context, and not once more for each call ([`crate::target::Feature::GlobalFunctions`]).
-    /// Its one argument is the context. Of the main function it says nothing.
+    /// Its first argument is the context. Of the main function it says nothing.
     pub global: bool,
 }
 

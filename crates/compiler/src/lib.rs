@@ -114,11 +114,30 @@ pub fn analyse(name: &str, text: &str, loader: &dyn Loader) -> Analysis {
     let fine = !diagnostics.has_errors();
     let plan = if fine { plan::plan(&policy) } else { None };
     match &plan {
-        Some(plan) => plan::warnings(&policy, plan, &mut diagnostics),
+        Some(plan) => {
+            plan::warnings(&policy, plan, &mut diagnostics);
+            tell_too_long(&policy, plan, &mut diagnostics);
+        }
         None if fine => tell_too_many_ways(&policy, loaded.main, &mut diagnostics),
         None => {}
     }
     Analysis { sources: loaded.sources, main: loaded.main, policy, plan, cases, diagnostics }
+}
+
+fn tell_too_long(policy: &Policy, plan: &Plan, diagnostics: &mut Diagnostics) {
+    let Some((statement, comparisons)) = plan.too_long() else { return };
+    let statement = &policy.statements[statement];
+    diagnostics
+        .report(
+            Code::TooComplex,
+            statement.span,
+            format!("up to `{}` the statements fit one program, with it they do not", statement.name),
+        )
+        .label(format!("all together ask {comparisons} comparisons one after the other"))
+        .help(
+            "neighbours that pass or drop are matched as one if they ask for ranges of the same few fields, eight at \
+             most, and do not overlap in too many ways; values that one statement lists can be a set",
+        );
 }
 
 fn tell_too_many_ways(policy: &Policy, main: SourceId, diagnostics: &mut Diagnostics) {
@@ -141,7 +160,7 @@ impl Analysis {
         match codegen::generate(&lowered.program, &options.codegen()) {
             Ok(object) => Ok(Compilation { analysis: self, lowered, object }),
             Err(error) => {
-                self.refuse(&error);
+                self.refuse(&error, &lowered.program);
                 Err(self)
             }
         }
@@ -181,9 +200,13 @@ impl Analysis {
         }
     }
 
-    fn refuse(&mut self, error: &codegen::CodegenError) {
+    fn refuse(&mut self, error: &codegen::CodegenError, program: &ir::Program) {
         let start = Span::new(self.main, 0, 0);
-        let span = self.policy.statements.first().map_or(start, |s| s.span);
+        let line = match error {
+            codegen::CodegenError::Verifier { line, .. } => program.lines[line.index()].span,
+            _ => None,
+        };
+        let span = line.or(self.policy.statements.first().map(|s| s.span)).unwrap_or(start);
         if let codegen::CodegenError::Missing { .. } = error {
             self.diagnostics.report(Code::Unsupported, span, error.to_string());
             return;

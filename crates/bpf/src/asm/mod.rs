@@ -126,15 +126,10 @@ impl Assembler {
         });
     }
 
-    /// The same, of a subprogram that takes the context and is verified by itself.
-    pub fn global_function(&mut self, name: &str, label: Label) {
+    /// The same, of a subprogram that takes the context first and is verified by itself.
+    pub fn global_function(&mut self, name: &str, args: u8, label: Label) {
         self.bind(label);
-        self.functions.push(Function {
-            name: name.to_string(),
-            start: self.items.len(),
-            args: 1,
-            global: true,
-        });
+        self.functions.push(Function { name: name.to_string(), start: self.items.len(), args, global: true });
     }
 
     /// Makes a source line known.

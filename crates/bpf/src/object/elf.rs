@@ -186,7 +186,7 @@ impl Writer {
         let function = &program.functions[nth];
         let caller = match nth {
             0 => Caller::Kernel,
-            _ if function.global => Caller::Program(context(&program.section)),
+            _ if function.global => Caller::Program(context(&program.section), function.args),
             _ => Caller::Object(function.args),
         };
         let func = types::function(&mut self.btf, &function.name, caller);

@@ -134,10 +134,15 @@ pub(super) fn variable_name(section: &str) -> String {
 pub(super) enum Caller<'a> {
     /// The kernel, with a context.
     Kernel,
-    /// The program, with its context, the structure of this name.
-    Program(&'a str),
+    /// The program, with its context, the structure of this name, and numbers: so many arguments in all.
+    Program(&'a str, u8),
     /// Functions of the object, with so many numbers.
     Object(u8),
+}
+
+fn numbers(btf: &mut Btf, count: u8) -> Vec<(&'static str, TypeId)> {
+    let number = int(btf, 8);
+    ["a1", "a2", "a3", "a4", "a5"].into_iter().take(count.into()).map(|name| (name, number)).collect()
 }
 
 /// The type of a function.
@@ -148,17 +153,16 @@ pub(super) fn function(btf: &mut Btf, name: &str, caller: Caller<'_>) -> TypeId 
             let context = btf.ptr(TypeId::VOID);
             (Linkage::Global, btf.func_proto(result, &[("ctx", context)]))
         }
-        Caller::Program(context) => {
+        Caller::Program(context, args) => {
             // The verifier knows it by its name (`btf_is_prog_ctx_type`, kernel/bpf/btf.c).
             let context = btf.structure(context, 0, &[]);
             let context = btf.ptr(context);
-            (Linkage::Global, btf.func_proto(result, &[("ctx", context)]))
+            let mut params = numbers(btf, args);
+            params.iter_mut().take(1).for_each(|first| *first = ("ctx", context));
+            (Linkage::Global, btf.func_proto(result, &params))
         }
         Caller::Object(args) => {
-            let number = int(btf, 8);
-            let names = ["a1", "a2", "a3", "a4", "a5"];
-            let count = usize::from(args).min(names.len());
-            let params: Vec<_> = names[..count].iter().map(|n| (*n, number)).collect();
+            let params = numbers(btf, args);
             (Linkage::Static, btf.func_proto(result, &params))
         }
     };

@@ -114,10 +114,13 @@ impl Reader {
     }
 
     fn function(&mut self, rest: &str) -> Result<(), String> {
-        let form = "`.function`, a name and a count of arguments or `global`";
+        let form = "`.function`, a name and a count of arguments";
         let (name, args) = rest.split_once(' ').filter(|(name, _)| is_identifier(name)).ok_or(form)?;
-        let global = args == "global";
-        let args = if global { 1 } else { args.parse().map_err(|_| form)? };
+        let (args, global) = match args.split_once(' ') {
+            Some((args, "global")) => (args, true),
+            _ => (args, false),
+        };
+        let args = args.parse().map_err(|_| form)?;
         if self.program.functions.is_empty() {
             return Err("`.program` before the functions".into());
         }
@@ -237,8 +240,7 @@ mod tests {
                 None => *insn,
             }).collect();
             if second < program.insns.len() {
-                let args = if global { 1 } else { 2 };
-                program.functions.push(Function { name: "sub".into(), start: second, args, global });
+                program.functions.push(Function { name: "sub".into(), start: second, args: 2, global });
             }
             for (at, line) in marks.into_iter().filter(|(at, _)| *at < program.insns.len()) {
                 let info = LineInfo {

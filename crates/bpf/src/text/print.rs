@@ -81,7 +81,7 @@ impl<'a> Printer<'a> {
 
     fn function(&mut self, Function { name, args, global, .. }: &Function) -> std::fmt::Result {
         match self.detail {
-            Detail::Exact if *global => writeln!(self.text, ".function {name} global"),
+            Detail::Exact if *global => writeln!(self.text, ".function {name} {args} global"),
             Detail::Exact => writeln!(self.text, ".function {name} {args}"),
             Detail::Readable(_) => writeln!(self.text, "\n{name}:"),
         }

@@ -13,6 +13,8 @@ pub(super) struct Analysis<'a> {
     conditions: Vec<u32>,
     /// Values that stay in the packet's byte order, with their bytes; 0 for others.
     raw: Vec<u8>,
+    /// How many instructions count.
+    pub(super) counts: usize,
     pub(super) graph: Graph,
     pub(super) dominators: Dominators,
 }
@@ -20,12 +22,14 @@ pub(super) struct Analysis<'a> {
 impl<'a> Analysis<'a> {
     pub(super) fn of(program: &'a Program) -> Analysis<'a> {
         let graph = Graph::new(program);
+        let insts = program.blocks.iter().flat_map(|block| &block.insts);
         let mut analysis = Analysis {
             program,
             definitions: definitions(program),
             uses: use_counts(program),
             conditions: conditions(program),
             raw: vec![0; program.values.len()],
+            counts: insts.filter(|inst| matches!(inst.op, Op::Count { .. })).count(),
             dominators: Dominators::new(&graph),
             graph,
         };

@@ -33,6 +33,7 @@ pub(super) struct Emitter<'a> {
     labels: Vec<Label>,
     abort: Option<Label>,
     take: Option<Label>,
+    count: Option<Label>,
     /// Of the functions, by number.
     functions: &'a [Label],
     source: &'a [ir::LineInfo],
@@ -43,8 +44,8 @@ pub(super) struct Emitter<'a> {
 pub(super) struct Allocated {
     pub(super) function: Function,
     pub(super) output: Output,
-    /// Whether it calls `take`.
-    pub(super) takes: bool,
+    /// Whether it calls `take` or `count`.
+    pub(super) calls: bool,
 }
 
 /// Emits a whole program; the first function is the main one.
@@ -57,10 +58,10 @@ pub(super) fn emit(
     check_stack(options, functions)?;
     let mut asm = Assembler::new(&options.name, options.section());
     let starts: Vec<Label> = functions.iter().map(|_| asm.label()).collect();
-    let (mut take, mut lines) = (None, HashMap::new());
+    let (mut take, mut count, mut lines) = (None, None, HashMap::new());
     for (nth, Allocated { function, output, .. }) in functions.iter().enumerate() {
         if nth > 0 {
-            asm.global_function(&format!("part_{nth}"), starts[nth]);
+            asm.global_function(&format!("part_{nth}"), 1, starts[nth]);
         }
         let labels = (0..function.num_blocks()).map(|_| asm.label()).collect();
         let mut emitter = Emitter {
@@ -75,6 +76,7 @@ pub(super) fn emit(
             labels,
             abort: None,
             take,
+            count,
             functions: &starts,
             source: &program.lines,
             lines,
@@ -84,7 +86,7 @@ pub(super) fn emit(
         if nth + 1 == functions.len() {
             emitter.end_program();
         }
-        Emitter { asm, take, lines, .. } = emitter;
+        Emitter { asm, take, count, lines, .. } = emitter;
     }
     asm.finish(&options.target).map_err(CodegenError::Assembler)
 }
@@ -92,7 +94,7 @@ pub(super) fn emit(
 /// The main function, a part that it calls, and `take` stand on one stack.
 fn check_stack(options: &Options, functions: &[Allocated]) -> Result<(), CodegenError> {
     let own = |f: &Allocated| f.function.buffer + 8 * f.output.num_spillslots as u32;
-    let below = |f: &Allocated| if f.takes { FRAME } else { 0 };
+    let below = |f: &Allocated| if f.calls { FRAME } else { 0 };
     let round = |bytes: u32| bytes.next_multiple_of(FRAME).max(FRAME);
     let (main, parts) = functions.split_first().map_or((0, functions), |(main, parts)| (own(main), parts));
     let deepest = parts.iter().map(|part| round(own(part)) + below(part)).max().unwrap_or(0);
@@ -211,6 +213,10 @@ impl Emitter<'_> {
                 return self.take(*site, take);
             }
             Kind::Capture(site) => return self.capture(*site, reg(0)),
+            Kind::CallCount => {
+                let count = self.count_label();
+                return self.asm.call(count);
+            }
             Kind::CallPart(nth) => return self.asm.call(self.functions[*nth as usize]),
             Kind::Jump | Kind::Branch(..) | Kind::Switch(_) | Kind::Return(_) | Kind::ReturnValue => return,
         };
@@ -302,11 +308,18 @@ impl Emitter<'_> {
         if let Some(take) = self.take {
             self.take_function(take);
         }
+        if let Some(count) = self.count {
+            self.count_function(count);
+        }
     }
 
     /// Where the impossible goes: what the verifier cannot know never to happen.
     pub(super) fn abort(&mut self) -> Label {
         *self.abort.get_or_insert_with(|| self.asm.label())
+    }
+
+    fn count_label(&mut self) -> Label {
+        *self.count.get_or_insert_with(|| self.asm.label())
     }
 
     fn take_label(&mut self) -> Label {

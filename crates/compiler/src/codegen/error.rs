@@ -42,6 +42,13 @@ pub enum CodegenError {
         /// The table.
         table: crate::ir::TableRef,
     },
+    /// The kernel's verifier would give up, and the program cannot be cut into functions that it follows.
+    Verifier {
+        /// Where most of what it would go through is.
+        line: crate::ir::Line,
+        /// How many instructions it would go through at least, with repetitions.
+        steps: u64,
+    },
     /// A packet offset beyond what a load or the verifier takes.
     PacketOffset {
         /// Bytes from the nearest cursor that is not constant.
@@ -74,6 +81,10 @@ impl fmt::Display for CodegenError {
                 write!(f, "set `{set}`: a prefix key is made of whole bytes, not of {words:?} bits")
             }
             CodegenError::Table { table } => write!(f, "{table} has rows that no cuts part"),
+            CodegenError::Verifier { steps, .. } => write!(
+                f,
+                "the kernel's verifier would follow more ways than it does, {steps} instructions or more, most of them here"
+            ),
             CodegenError::PacketOffset { bytes } => {
                 write!(f, "an instruction cannot reach {bytes} bytes into the packet")
             }

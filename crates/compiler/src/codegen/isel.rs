@@ -62,8 +62,8 @@ pub(super) struct Isel<'a> {
     pub(super) scratch: Option<VReg>,
     /// Where the space of tables in use begins.
     pub(super) space: Option<VReg>,
-    /// Whether `take` is called.
-    pub(super) takes: bool,
+    /// Whether `take` or `count` is called.
+    pub(super) calls: bool,
     places: Vec<Place>,
     /// Machine blocks by IR block.
     blocks: Vec<Block>,
@@ -80,7 +80,7 @@ pub(super) struct Isel<'a> {
 /// A function in machine IR.
 pub(super) struct Selected {
     pub(super) builder: Builder,
-    pub(super) takes: bool,
+    pub(super) calls: bool,
 }
 
 /// Selects instructions for one of a program's functions.
@@ -104,7 +104,7 @@ pub(super) fn select(
     }
     match isel.error {
         Some(error) => Err(error),
-        None => Ok(Selected { builder: isel.builder, takes: isel.takes }),
+        None => Ok(Selected { builder: isel.builder, calls: isel.calls }),
     }
 }
 
@@ -136,7 +136,7 @@ impl<'a> Isel<'a> {
             data_end,
             scratch: None,
             space: None,
-            takes: false,
+            calls: false,
             places: vec![Place::None; program.values.len()],
             blocks,
             at_hand: vec![[None; SHARED]; program.blocks.len()],

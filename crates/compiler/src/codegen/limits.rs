@@ -112,7 +112,7 @@ impl Isel<'_> {
         };
         let operand = Operand::reg_fixed_def(def, physical(Reg::R0));
         self.emit(Kind::Take(site), &[operand]);
-        self.takes = true;
+        self.calls = true;
     }
 
     /// `ktime_get_ns` in sixteenths.

@@ -66,6 +66,8 @@ pub(super) enum Kind {
     Branch(Cond, Width, Option<i32>),
     /// A comparison tree, see [`super::switch`]. `value`, and a temporary where constants are wide.
     Switch(Box<super::switch::Tree>),
+    /// Counts by `count`. `context in r1, slot in r2`
+    CallCount,
     /// Calls another function: what it returns. `def r0, context in r1`
     CallPart(u32),
     /// `return`.
@@ -86,6 +88,7 @@ impl Kind {
                 | Kind::Take(_)
                 | Kind::Capture(_)
                 | Kind::CallPart(_)
+                | Kind::CallCount
         )
     }
 

@@ -89,15 +89,15 @@ impl Options {
 /// Generates the object of a verified program.
 pub fn generate(program: &Program, options: &Options) -> Result<Object, CodegenError> {
     let analysis = analysis::Analysis::of(program);
-    let parts = parts::Parts::of(program, &analysis.graph, &analysis.dominators, options);
+    let parts = parts::Parts::of(program, &analysis.graph, &analysis.dominators, options)?;
     let maps = maps::Maps::of(program, &options.rooms, parts.scratch)?;
     let mut functions = Vec::new();
     for nth in 0..=parts.list.len() as u32 {
-        let isel::Selected { builder, takes } =
+        let isel::Selected { builder, calls } =
             isel::select(program, options, &analysis, &maps, &parts, nth)?;
         let function = builder.finish();
         let output = allocate(&function)?;
-        functions.push(emit::Allocated { function, output, takes });
+        functions.push(emit::Allocated { function, output, calls });
     }
     let code = emit::emit(program, options, &maps, &functions)?;
     Ok(Object { programs: vec![code], maps: maps.defs, license: "Dual MIT/GPL".to_string() })

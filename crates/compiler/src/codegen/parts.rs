@@ -12,9 +12,9 @@
 //! In a function every block of another one that it leads to is a stub with the same parameters, so that
 //! edges need not know: in the main function it calls the part, in a part it returns.
 
-use super::Options;
 use super::isel::{Isel, Place};
 use super::machine::{Kind, physical};
+use super::{CodegenError, Options};
 use crate::ir::analysis::{Dominators, Graph, constants, definitions};
 use crate::ir::effort::{Effort, MOST_PENDING, MOST_STEPS};
 use crate::ir::{Block, Op, Program, Terminator, Type, Value};
@@ -28,6 +28,9 @@ const GOES_ON: i32 = 0x100;
 /// Branches of a part: what the verifier does for each begins to grow beyond some thousand, and a call costs a packet
 /// as much as some dozen of them.
 const BRANCHES: u32 = 800;
+
+/// The estimate is right within a factor of 2.5 or so.
+const SURELY: u64 = 3;
 
 /// The verifier takes 256 functions (`BPF_MAX_SUBPROGS`).
 const MOST: usize = 250;
@@ -53,14 +56,32 @@ pub(super) struct Part {
 }
 
 impl Parts {
-    /// Cuts a program apart if the verifier would not follow it, or if the options say so.
-    pub(super) fn of(program: &Program, graph: &Graph, dominators: &Dominators, options: &Options) -> Parts {
+    /// Cuts a program apart if the verifier would not follow it, or if the options say so; an error if it surely gives up.
+    pub(super) fn of(
+        program: &Program,
+        graph: &Graph,
+        dominators: &Dominators,
+        options: &Options,
+    ) -> Result<Parts, CodegenError> {
+        let effort = Effort::up_to(program, MOST_STEPS / 2);
         let branches = match options.part {
             _ if !options.target.has(Feature::GlobalFunctions) => None,
             Some(branches) => Some(branches),
-            None => is_too_much(&Effort::of(program)).then_some(BRANCHES),
+            None => is_too_much(&effort).then_some(BRANCHES),
         };
-        let mut entries = branches.map_or_else(Vec::new, |most| entries(program, graph, dominators, most));
+        let entries = branches.map_or_else(Vec::new, |most| entries(program, graph, dominators, most));
+        let parts = Parts::closed(program, graph, dominators, entries);
+        if parts.list.is_empty() && is_too_much(&effort) {
+            let effort = Effort::up_to(program, SURELY * MOST_STEPS);
+            if effort.steps > SURELY * MOST_STEPS || effort.pending > SURELY as usize * MOST_PENDING {
+                return Err(CodegenError::Verifier { line: effort.line, steps: effort.steps });
+            }
+        }
+        Ok(parts)
+    }
+
+    /// With the other entries that the parts of these have.
+    fn closed(program: &Program, graph: &Graph, dominators: &Dominators, mut entries: Vec<Block>) -> Parts {
         loop {
             let parts = Parts::with(program, graph, dominators, entries.clone());
             let more = parts.other_entries(graph);

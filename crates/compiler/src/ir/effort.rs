@@ -11,7 +11,7 @@
 //! that the verifier forgets states which have been of no use.
 
 use super::analysis::{Def, Graph, constants, definitions, use_counts};
-use super::{BinaryOp, Block, Op, Program, Relation, TableRef, Target, Terminator, Value};
+use super::{BinaryOp, Block, Line, Op, Program, Relation, TableRef, Target, Terminator, Value};
 
 /// The verifier gives up after so many instructions (`BPF_COMPLEXITY_LIMIT_INSNS`).
 pub const MOST_STEPS: u64 = 1_000_000;
@@ -32,6 +32,8 @@ pub struct Effort {
     pub blame: Vec<u32>,
     /// Values that foretold some test, by [`Value`].
     pub foretold: Vec<bool>,
+    /// The line of the policy in whose blocks most steps were.
+    pub line: Line,
 }
 
 /// Of so many visits of a place the last ones are compared with; the verifier also drops what was of no use.
@@ -103,6 +105,8 @@ struct Walk<'a> {
     tracked: Vec<bool>,
     weights: Vec<u64>,
     visits: Vec<Vec<Visit>>,
+    /// Steps by line.
+    lines: Vec<u64>,
     effort: Effort,
 }
 
@@ -117,9 +121,16 @@ impl<'a> Walk<'a> {
         let visits = program.blocks.iter().map(|_| Vec::new()).collect();
         let values = program.values.len();
         let once = graph.order.iter().map(|block| weights[block.index()]).sum();
-        let effort =
-            Effort { steps: 0, once, pending: 0, blame: vec![0; values], foretold: vec![false; values] };
-        Self { program, graph, constants, tests, tracked, weights, visits, effort }
+        let effort = Effort {
+            steps: 0,
+            once,
+            pending: 0,
+            blame: vec![0; values],
+            foretold: vec![false; values],
+            line: Line(0),
+        };
+        let lines = vec![0; program.lines.len().max(1)];
+        Self { program, graph, constants, tests, tracked, weights, visits, lines, effort }
     }
 
     fn run(mut self, most: u64) -> Effort {
@@ -156,11 +167,14 @@ impl<'a> Walk<'a> {
                 self.matter(parent, target, &done.mattered);
             }
         }
+        let most = (1..self.lines.len()).max_by_key(|line| self.lines[*line]);
+        self.effort.line = Line(most.unwrap_or(0) as u32);
         self.effort
     }
 
     fn enter(&mut self, block: Block, via: Option<&'a Target>, known: Known, frames: &mut Vec<Frame<'a>>) {
         self.effort.steps += self.weights[block.index()];
+        self.lines[self.program[block].end_line.index()] += self.weights[block.index()];
         let visit = (self.graph.predecessors(block).len() > 1).then(|| {
             let visits = &mut self.visits[block.index()];
             visits.push(Visit { known: known.clone(), mattered: Vec::new() });

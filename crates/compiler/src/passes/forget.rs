@@ -10,12 +10,14 @@
 
 use crate::ir::analysis::definitions;
 use crate::ir::effort::Effort;
-use crate::ir::{BinaryOp, Block, Inst, Line, Op, Program, Terminator, Type, Value};
+use crate::ir::{BOOL, BinaryOp, Block, Inst, Line, Op, Program, Terminator, Type, Value};
+use std::collections::BTreeMap;
 
 /// So many instructions the kernel goes through in some ten milliseconds.
 const ENOUGH: u64 = 100_000;
 
-/// First the values that are most to blame are forgotten, then all that foretold a test.
+/// First the values that are most to blame are forgotten, then all that foretold a test, and truth values, of which long
+/// programs have many with two uses.
 const ROUNDS: usize = 40;
 
 /// The pass.
@@ -27,27 +29,52 @@ pub(super) fn forget(program: &mut Program) -> bool {
         if effort.again() < ENOUGH {
             break;
         }
-        let defs = definitions(program);
-        let chosen = |value: &usize| match round {
-            0 => effort.blame[*value] > most / 8,
-            _ => effort.foretold[*value],
+        let chosen = |value: usize| match round {
+            0 => effort.blame[value] > most / 8,
+            _ => effort.foretold[value] || program.values[value] == BOOL,
         };
-        for value in (0..effort.blame.len()).filter(chosen) {
-            if let Some(def) = defs[value] {
-                changed |= keep_in_memory(program, Value(value as u32), def.block());
-            }
+        let mut any = false;
+        for (value, (home, readers)) in readers(program, &chosen) {
+            any |= keep_in_memory(program, value, home, &readers);
         }
+        if !any {
+            break;
+        }
+        changed = true;
     }
     changed
 }
 
+/// The chosen values with the block that defines each, and the other blocks that test it.
+fn readers(program: &Program, chosen: &dyn Fn(usize) -> bool) -> BTreeMap<Value, (Block, Vec<Block>)> {
+    let defs = definitions(program);
+    let mut readers = BTreeMap::<Value, (Block, Vec<Block>)>::new();
+    for block in program.block_ids() {
+        let data = &program[block];
+        let mut note = |value: Value| {
+            let Some(def) = defs[value.index()].filter(|def| chosen(value.index()) && def.block() != block)
+            else {
+                return;
+            };
+            let (_, blocks) = readers.entry(value).or_insert_with(|| (def.block(), Vec::new()));
+            if blocks.last() != Some(&block) {
+                blocks.push(block);
+            }
+        };
+        data.insts.iter().filter(|inst| is_test(&inst.op)).for_each(|inst| inst.op.operands(&mut note));
+        match data.end {
+            Terminator::Branch { cond: asked, .. } | Terminator::Switch { value: asked, .. } => note(asked),
+            _ => {}
+        }
+    }
+    readers
+}
+
 /// Keeps a value in a slot of its own where it is defined, and lets the tests of other blocks read it there.
-fn keep_in_memory(program: &mut Program, value: Value, home: Block) -> bool {
+fn keep_in_memory(program: &mut Program, value: Value, home: Block, readers: &[Block]) -> bool {
     let Type::Int(_) = program.type_of(value) else { return false };
     let slot = program.scratch;
-    let readers: Vec<Block> =
-        program.block_ids().filter(|block| *block != home && tests(program, *block, value)).collect();
-    for &block in &readers {
+    for &block in readers {
         let read = Value(program.values.len() as u32);
         program.values.push(program.type_of(value));
         let data = &mut program[block];
@@ -62,9 +89,6 @@ fn keep_in_memory(program: &mut Program, value: Value, home: Block) -> bool {
         }
         let line = data.insts.first().map_or(data.end_line, |inst| inst.line);
         data.insts.insert(0, Inst { result: Some(read), op: Op::Unstash { slot }, line });
-    }
-    if readers.is_empty() {
-        return false;
     }
     program.scratch += 1;
     let insts = &mut program[home].insts;
@@ -85,18 +109,4 @@ fn replace(operand: &mut Value, old: Value, new: Value) {
 /// What the verifier learns from, or by way of.
 fn is_test(op: &Op) -> bool {
     matches!(op, Op::Compare(..) | Op::Binary(BinaryOp::And, ..))
-}
-
-/// Whether a block looks at a value in a test.
-fn tests(program: &Program, block: Block, value: Value) -> bool {
-    let data = &program[block];
-    let end = match &data.end {
-        Terminator::Branch { cond: asked, .. } | Terminator::Switch { value: asked, .. } => *asked == value,
-        _ => false,
-    };
-    let mut inside = false;
-    for inst in data.insts.iter().filter(|inst| is_test(&inst.op)) {
-        inst.op.operands(|operand| inside |= operand == value);
-    }
-    end || inside
 }

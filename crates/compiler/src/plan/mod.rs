@@ -99,6 +99,10 @@ pub type Steps = BTreeMap<Site, Vec<Step>>;
 /// instruction cache of current processors.
 const CHAIN_BUDGET: u64 = 12_000;
 
+/// A program of more comparisons than this in chains fits no kernel: each is two to four instructions, and the verifier
+/// goes through all of them.
+const MOST_COMPARISONS: u64 = 200_000;
+
 /// Parsers beyond this many states are not worth knowing every header statically.
 const STATE_BUDGET: usize = 300;
 
@@ -139,6 +143,26 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
 }
 
 impl Plan {
+    /// The statement with which the chains of all sites together become too long for any program, and how many
+    /// comparisons they have in all; sites are taken by turns, statement by statement.
+    pub fn too_long(&self) -> Option<(usize, u64)> {
+        let mut costs = BTreeMap::<usize, u64>::new();
+        for (site, steps) in &self.steps {
+            let (first, conditions) = self.conditions(*site);
+            for step in steps {
+                if let Step::One(index) = step {
+                    *costs.entry(*index).or_default() += pred_cost(&conditions[index - first]);
+                }
+            }
+        }
+        let mut sum = 0;
+        let over = costs.iter().find_map(|(index, cost)| {
+            sum += cost;
+            (sum > MOST_COMPARISONS).then_some(*index)
+        })?;
+        Some((over, costs.values().sum()))
+    }
+
     /// The statements of a site: the first of them, and what is left of its condition and of the next ones'.
     pub fn conditions(&self, site: Site) -> (usize, &[Pred]) {
         match site {

@@ -220,7 +220,7 @@ fn global_function() -> Option<bool> {
     let function = asm.label();
     asm.call(function);
     asm.emit(Insn::Exit);
-    asm.global_function("callee", function);
+    asm.global_function("callee", 1, function);
     asm.emit(Insn::mov(Reg::R0, 2));
     asm.emit(Insn::Exit);
     Some(load_object(asm, Vec::new())?.is_ok())

@@ -3,6 +3,7 @@
 use super::choices::{self, ChoiceFact, Estimates, GroupFact};
 use serde::Serialize;
 use weir_bpf::map::{MapDef, MapKind};
+use weir_compiler::ir::effort::Effort;
 use weir_compiler::plan::{Decided, Plan, Run, SetHome, StateId, Step, TREE, Word, pred_cost, width};
 use weir_compiler::policy::{
     Family46, Policy, Pred, Protocols, Set, SetPart, header_text, pred_text, term_text,
@@ -96,6 +97,10 @@ pub(super) struct ProgramFact {
     pub(super) section: String,
     pub(super) instructions: usize,
     pub(super) max_instructions: u32,
+    /// More than one where the verifier would not follow it to its end.
+    pub(super) functions: usize,
+    /// About how many instructions the kernel's verifier goes through, with repetitions.
+    pub(super) verified: u64,
     /// Of all classes, and of the longest one.
     pub(super) comparisons: u64,
     pub(super) longest_class: u64,
@@ -116,6 +121,8 @@ impl Facts {
             section: program.section.clone(),
             instructions: program.slots(),
             max_instructions: options.target.max_instructions,
+            functions: program.functions.len(),
+            verified: verified(compilation),
             comparisons: plan.cost,
             longest_class: classes.iter().map(|class| class.comparisons).max().unwrap_or(0),
             least_ns: estimates.least,
@@ -137,6 +144,13 @@ impl Facts {
             target: options.target.to_string(),
         })
     }
+}
+
+/// Functions are gone through once each.
+fn verified(compilation: &Compilation) -> u64 {
+    let effort = Effort::of(&compilation.lowered.program);
+    let cut = compilation.object.programs[0].functions.iter().skip(1).any(|function| function.global);
+    if cut { effort.once } else { effort.steps }
 }
 
 fn statements(policy: &Policy, plan: &Plan) -> Vec<StatementFact> {

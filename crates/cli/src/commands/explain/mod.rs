@@ -10,6 +10,7 @@ use crate::printer::{Cell, Paint, Printer, Table, verdict_paint};
 use crate::units::{counted, grouped, memory};
 use facts::Facts;
 use weir_compiler::Compilation;
+use weir_compiler::ir::effort::MOST_STEPS;
 
 pub(super) fn run(args: &Explain, printer: &mut Printer) -> Outcome {
     let options = options(&args.target);
@@ -204,7 +205,13 @@ fn program(facts: &Facts) -> Table {
     let mut row = |name: &str, value: String| table.row(vec![format!("  {name}").into(), value.into()]);
     row("section", program.section.clone());
     let (count, most) = (grouped(program.instructions as u64), grouped(u64::from(program.max_instructions)));
-    row("instructions", format!("{count} of at most {most}"));
+    let functions = match program.functions {
+        0 | 1 => String::new(),
+        count => format!(", in {count} functions"),
+    };
+    row("instructions", format!("{count} of at most {most}{functions}"));
+    let (about, wall) = (grouped(program.verified), grouped(MOST_STEPS));
+    row("verifier", format!("goes through about {about} of at most {wall}"));
     let (all, longest) = (grouped(program.comparisons), grouped(program.longest_class));
     row("estimated cost", format!("{all} comparisons in all classes, at most {longest} for one packet"));
     row(
