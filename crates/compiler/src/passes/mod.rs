@@ -6,7 +6,6 @@
 //! something.
 
 mod alike;
-mod bounds;
 mod cse;
 mod dead;
 mod duplicate;
@@ -18,7 +17,6 @@ mod knowledge;
 mod layout;
 mod merge;
 mod ranges;
-mod rebase;
 mod sink;
 mod switches;
 mod thread;
@@ -38,10 +36,8 @@ const FOLD: Pass = Pass { name: "fold", run: fold::fold };
 const THREAD: Pass = Pass { name: "thread", run: thread::thread };
 const MERGE: Pass = Pass { name: "merge", run: merge::merge };
 const DEAD: Pass = Pass { name: "dead", run: dead::dead };
-const REBASE: Pass = Pass { name: "rebase", run: rebase::rebase };
 const CSE: Pass = Pass { name: "cse", run: cse::cse };
 const ALIKE: Pass = Pass { name: "alike", run: alike::alike };
-const BOUNDS: Pass = Pass { name: "bounds", run: bounds::bounds };
 const DUPLICATE: Pass = Pass { name: "duplicate", run: duplicate::duplicate };
 const SWITCHES: Pass = Pass { name: "switches", run: switches::switches };
 const SINK: Pass = Pass { name: "sink", run: sink::sink };
@@ -50,22 +46,17 @@ const FORGET: Pass = Pass { name: "forget", run: forget::forget };
 const LAYOUT: Pass = Pass { name: "layout", run: layout::layout };
 
 /// All passes, each once.
-pub const PASSES: [Pass; 14] = [
-    FOLD, THREAD, MERGE, DEAD, REBASE, CSE, BOUNDS, ALIKE, DUPLICATE, SWITCHES, SINK, EXPECT, FORGET, LAYOUT,
-];
+pub const PASSES: [Pass; 12] =
+    [FOLD, THREAD, MERGE, DEAD, CSE, ALIKE, DUPLICATE, SWITCHES, SINK, EXPECT, FORGET, LAYOUT];
 
 /// The passes in the order in which they run, with the reasons where it matters.
-pub const PIPELINE: [Pass; 33] = [
+pub const PIPELINE: [Pass; 30] = [
     // What the lowering left over goes first, so that the rest has less to look at.
     DEAD, FOLD, MERGE,
-    // Cursors at fixed distances become one cursor; only then do equal loads and wider checks show.
-    REBASE, CSE,
     // One value for equal compares is what lets a branch know what an earlier one has decided.
-    FOLD, THREAD, MERGE,
-    // Ways that threading has parted are dominated by more, so there is more to find for the same.
     CSE, FOLD, THREAD, MERGE,
-    // Checks are neighbours only once the blocks between them are gone.
-    BOUNDS, MERGE, DEAD, // Blocks are as large as they get before some are copied.
+    // Ways that threading has parted are dominated by more, so there is more to find for the same.
+    CSE, FOLD, THREAD, MERGE, DEAD, // Blocks are as large as they get before some are copied.
     ALIKE,
     // Copies make parameters known on their edge, which threading and folding then use up. Folding
     // comes behind it: threading leaves branches that are now known, or whose ways are one.
