@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use weir_compiler::codegen::counters::SLOTS;
+use weir_compiler::codegen::limits::hash;
 use weir_compiler::ir::Verdict;
-use weir_compiler::policy::{Action, Policy};
+use weir_compiler::policy::{Action, Policy, Statement, pred_text};
 use weir_compiler::state::Counter;
 
 /// The counters of one statement, over all CPUs and all reloads since the name is in the policy.
@@ -40,6 +41,8 @@ pub(crate) struct Counted {
     pub(crate) name: String,
     pub(crate) action: String,
     pub(crate) shadow: bool,
+    /// A number of what it asks and does; statements with the same one count the same packets.
+    pub(crate) meaning: u64,
 }
 
 /// The statements of a policy, `default` last.
@@ -48,13 +51,28 @@ pub(crate) fn counted(policy: &Policy) -> Vec<Counted> {
         name: statement.name.clone(),
         action: statement.verb().to_owned(),
         shadow: statement.shadow,
+        meaning: meaning(policy, statement),
     });
     let action = match policy.default_verdict() {
         Verdict::Pass => "pass",
         Verdict::Drop => "drop",
     };
-    let default = Counted { name: "default".into(), action: action.into(), shadow: false };
+    // It counts what is left, whatever happens to it.
+    let default = Counted { name: "default".into(), action: action.into(), shadow: false, meaning: 0 };
     statements.chain([default]).collect()
+}
+
+/// By what people would write: it stays the same where others in the policy change. The rate of a limit is not part of
+/// it: what comes to the limit is counted as before.
+fn meaning(policy: &Policy, statement: &Statement) -> u64 {
+    let text = format!("{} {} {}", statement.shadow, statement.verb(), pred_text(policy, &statement.when));
+    let mut words: Vec<u64> = Vec::with_capacity(text.len() / 8 + 1);
+    for bytes in text.as_bytes().chunks(8) {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        words.push(u64::from_le_bytes(word));
+    }
+    hash(text.len() as u64, &words)
 }
 
 /// The names that have counter slots, as the lowering calls them.

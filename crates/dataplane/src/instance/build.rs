@@ -1,9 +1,10 @@
 //! From a policy to an object whose counters fit those that run.
 
 use super::Policy;
+use super::heirs::Inheritance;
 use super::meta::{Meta, Recorder, Setting, Source};
 use crate::Error;
-use crate::counters::slot_names;
+use crate::counters::{counted, slot_names};
 use crate::sets::content;
 use crate::sets::meta::{SetMeta, describe};
 use std::collections::BTreeSet;
@@ -28,6 +29,8 @@ pub(crate) struct Built {
     pub(crate) sets: Vec<SetMeta>,
     /// What the running program would have to be, so that only tables differ: see [`shape`].
     pub(crate) shape: u64,
+    /// Whose counters go on.
+    pub(crate) inheritance: Inheritance,
     pub(crate) microseconds: u64,
 }
 
@@ -51,9 +54,11 @@ pub(crate) fn build(
     let analysis = weir_compiler::analyse(policy.name, policy.text, &recorder);
     let source = Source { name: policy.name.into(), text: policy.text.into(), files: recorder.into_files() };
     let mut options = lower::Options { capture: capture.to_vec(), ..lower::Options::default() };
-    let mut rooms = Vec::new();
+    let (mut rooms, mut inheritance) = (Vec::new(), Inheritance::default());
     if let Some((meta, there)) = running {
-        options.slots = assign_slots(&slot_names(&analysis.policy), &meta.counting.slots);
+        inheritance = Inheritance::of(meta, &counted(&analysis.policy));
+        let names = slot_names(&analysis.policy);
+        options.slots = assign_slots(&names, &inheritance.counting.slots, &meta.counting.slots);
         options.frequencies = meta.profile.frequencies.clone();
         rooms = there;
     }
@@ -67,7 +72,7 @@ pub(crate) fn build(
     let sets = describe(&analysis.policy, &lowered);
     let shape = shape(&analysis, &lowered, &object, &sets);
     let microseconds = start.elapsed().as_micros() as u64;
-    Ok(Built { source, analysis, lowered, object, elf, sets, shape, microseconds })
+    Ok(Built { source, analysis, lowered, object, elf, sets, shape, inheritance, microseconds })
 }
 
 /// A number of all that a generation is made of but the contents of its tables, what its counters are called and the
@@ -88,13 +93,13 @@ fn shape(analysis: &Analysis, lowered: &Lowered, object: &Object, sets: &[SetMet
     hasher.finish()
 }
 
-/// Names keep their slots. New names get none that the running program still counts into, also if its name goes
+/// Who inherits keeps the slot. New names get none that the running program still counts into, also if its name goes
 /// with this reload: the last packets before the swap would be counted for another.
-fn assign_slots(names: &[String], running: &Slots) -> Slots {
+fn assign_slots(names: &[String], inherited: &Slots, running: &Slots) -> Slots {
     let mut taken: BTreeSet<u32> = running.values().copied().collect();
     let mut next = 0;
     let slot = |name: &String| {
-        let slot = running.get(name).copied().unwrap_or_else(|| {
+        let slot = inherited.get(name).copied().unwrap_or_else(|| {
             while !taken.insert(next) {
                 next += 1;
             }
@@ -117,11 +122,12 @@ mod tests {
     fn a_slot_that_is_counted_into_goes_to_no_other_name() {
         let names = ["new", "kept", "default"].map(String::from);
         let running = slots(&[("kept", 0), ("gone", 1), ("default", 2)]);
-        assert_eq!(assign_slots(&names, &running), slots(&[("new", 3), ("kept", 0), ("default", 2)]));
-        let after = assign_slots(
-            &["other", "new", "kept", "default"].map(String::from),
-            &assign_slots(&names, &running),
-        );
+        let next = assign_slots(&names, &running, &running);
+        assert_eq!(next, slots(&[("new", 3), ("kept", 0), ("default", 2)]));
+        let after = assign_slots(&["other", "new", "kept", "default"].map(String::from), &next, &next);
         assert_eq!(after["other"], 1);
+        let changed =
+            assign_slots(&["kept", "default"].map(String::from), &slots(&[("default", 2)]), &running);
+        assert_eq!(changed["kept"], 3);
     }
 }

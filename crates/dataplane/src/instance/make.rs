@@ -3,6 +3,7 @@
 use super::Change;
 use super::build::Built;
 use super::generation::Generation;
+use super::heirs::Inheritance;
 use super::live;
 use super::meta::{CaptureMeta, Carried, Counting, LimitMeta, Meta, Setting, Source};
 use super::place::{self, Place};
@@ -225,17 +226,17 @@ fn load(built: &Built, options: load::Options) -> Result<Loaded, Error> {
 /// too small is kept for what it holds, and counts on until the last packet has left the old program.
 fn counting(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Result<Counting, Error> {
     let slots = built.lowered.slots.clone();
-    let none = Slots::new();
-    let old_slots = running.map_or(&none, |running| &running.meta.counting.slots);
-    report_statements(plan, &slots, old_slots);
+    report_statements(plan, built, running);
     let Some(running) = running else { return Ok(Counting { slots, ..Counting::default() }) };
-    let mut counting = Counting { carried: carried(plan, running, &slots)?, ..Counting::default() };
+    let inherited = &built.inheritance.counting;
+    let mut counting =
+        Counting { carried: carried(plan, running, inherited, &slots)?, ..Counting::default() };
     let map = running.map("counters")?;
     let room = map.info().max_entries;
     let mut totals = Vec::new();
     if wanted(built, "counters").is_some_and(|wanted| wanted.max_entries > room) {
         let name = format!("carried-{}", running.number);
-        counting.carried.push(Carried { map: name.clone(), slots: common(old_slots, &slots) });
+        counting.carried.push(Carried { map: name.clone(), slots: common(&inherited.slots, &slots) });
         plan.beside.push((name, map));
     } else {
         totals = totals_of(&map)?;
@@ -243,8 +244,8 @@ fn counting(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Res
         plan.options.reuse.insert("counters".into(), Reuse::Map(map));
     }
     for (name, slot) in &slots {
-        let base = if old_slots.contains_key(name) {
-            running.meta.counting.bases.get(name).copied().unwrap_or_default()
+        let base = if inherited.slots.contains_key(name) {
+            inherited.bases.get(name).copied().unwrap_or_default()
         } else {
             let there = totals.get(*slot as usize).copied().unwrap_or_default();
             (there.packets.wrapping_neg(), there.bytes.wrapping_neg())
@@ -258,14 +259,22 @@ fn counting(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Res
 }
 
 /// Says which statements count on. The slots of what is over a limit belong to the limit's name.
-fn report_statements(plan: &mut Plan, slots: &Slots, old: &Slots) {
-    let names = |slots: &Slots, wanted: &dyn Fn(&String) -> bool| -> Vec<String> {
-        let names = slots.keys().filter(|name| !name.ends_with("/over") && wanted(name));
-        names.map(|name| format!("statement {name}")).collect()
-    };
-    plan.kept.extend(names(slots, &|name| old.contains_key(name)));
-    plan.fresh.extend(names(slots, &|name| !old.contains_key(name)));
-    plan.gone.extend(names(old, &|name| !slots.contains_key(name)));
+fn report_statements(plan: &mut Plan, built: &Built, running: Option<&Generation>) {
+    let (new, none) = (&built.lowered.slots, Slots::new());
+    let Inheritance { counting, renamed, changed } = &built.inheritance;
+    for name in new.keys().filter(|name| !name.ends_with("/over")) {
+        match (counting.slots.contains_key(name), renamed.get(name)) {
+            (true, Some(old)) => plan.kept.push(format!("statement {name} (was {old})")),
+            (true, None) => plan.kept.push(format!("statement {name}")),
+            (false, _) if changed.contains(name) => plan.fresh.push(format!("statement {name} (changed)")),
+            (false, _) => plan.fresh.push(format!("statement {name}")),
+        }
+    }
+    let old = running.map_or(&none, |running| &running.meta.counting.slots);
+    let gone = |name: &&String| !name.ends_with("/over") && !new.contains_key(*name);
+    let left: BTreeSet<&String> = renamed.values().collect();
+    let gone = old.keys().filter(gone).filter(|name| !left.contains(name));
+    plan.gone.extend(gone.map(|name| format!("statement {name}")));
 }
 
 /// The slots of names that both have.
@@ -276,10 +285,15 @@ fn common(slots: &Slots, other: &Slots) -> Slots {
 
 /// The maps that became too small earlier, as far as names in them are still in the policy. A name that was gone in
 /// between begins anew.
-fn carried(plan: &mut Plan, running: &Generation, slots: &Slots) -> Result<Vec<Carried>, Error> {
+fn carried(
+    plan: &mut Plan,
+    running: &Generation,
+    inherited: &Counting,
+    slots: &Slots,
+) -> Result<Vec<Carried>, Error> {
     let mut all = Vec::new();
-    let names = common(&running.meta.counting.slots, slots);
-    for old in &running.meta.counting.carried {
+    let names = common(&inherited.slots, slots);
+    for old in &inherited.carried {
         let kept = common(&old.slots, &names);
         if !kept.is_empty() {
             plan.beside.push((old.map.clone(), running.map(&old.map)?));

@@ -24,6 +24,7 @@
 
 pub(crate) mod build;
 pub(crate) mod generation;
+mod heirs;
 mod holders;
 mod live;
 mod make;

@@ -140,7 +140,10 @@ fn jumbo_frames_where_asked_for() {
     };
     client.run(send).unwrap();
     assert_eq!(packets(&instance, "jumbo"), 5);
-    let policy = weir_dataplane::Policy::new("test.weir", "drop jumbo when frame.len > 8000\n");
+    let policy = weir_dataplane::Policy::new(
+        "test.weir",
+        "drop when frame.len == 1\ndrop jumbo when frame.len > 3000\n",
+    );
     instance.reload(&policy).unwrap();
     client.run(send).unwrap();
     assert_eq!(packets(&instance, "jumbo"), 10);

@@ -7,9 +7,9 @@ use weir_lab::wire::{Counter, Flow, Pace, SendOptions, send};
 /// Policies of one meaning (53 is dropped, 80 passes, nothing else comes) and of different shapes.
 pub(crate) const SAME_MEANING: [&str; 4] = [
     "drop bad when udp.dstport == 53\npass good when udp.dstport == 80\n",
-    "set ports : u16 = { 80, 81, 82 }\ncount all when udp\npass good when udp.dstport in ports\ndrop bad when udp.dstport == 53\n",
-    "set blocked : ip max 1k\ndrop never when ip.src in blocked\ndrop bad when udp.dstport in { 17, 53 }\npass good\n",
-    "limit wide when udp to 100M/s burst 100M per ip.src/24\npass good when udp.dstport != 53\ndrop bad\ndefault drop\n",
+    "set ports : u16 = { 80, 81, 82 }\ncount all when udp\ncount web when udp.dstport in ports\npass good when udp.dstport == 80\ndrop bad when udp.dstport == 53\n",
+    "set blocked : ip max 1k\ndrop never when ip.src in blocked\ndrop bad when udp.dstport == 53\npass good when udp.dstport == 80\n",
+    "limit wide when udp to 100M/s burst 100M per ip.src/24\npass good when udp.dstport == 80\ndrop bad when udp.dstport == 53\ndefault drop\n",
 ];
 
 pub(crate) fn reload(instance: &mut Instance, text: &str) -> weir_dataplane::Report {
@@ -17,33 +17,44 @@ pub(crate) fn reload(instance: &mut Instance, text: &str) -> weir_dataplane::Rep
 }
 
 #[test]
-fn counters_follow_their_names() {
+fn counters_follow_what_statements_mean() {
     require_kernel!();
     let edge = Edge::new();
     let (mut instance, _) = edge.load("count a when udp.dstport == 1\ncount b when udp.dstport == 2\n");
     edge.send(1, 100);
     edge.send(2, 30);
-    let report = reload(&mut instance, "count c when udp.dstport == 1\ncount b when udp.dstport == 2\n");
-    assert_eq!(
-        (&report.fresh[..], &report.gone[..]),
-        (&["statement c".to_owned()][..], &["statement a".to_owned()][..])
-    );
-    assert_eq!(
-        (packets(&instance, "b"), packets(&instance, "c"), packets(&instance, "default")),
-        (30, 0, 130)
-    );
+    // `a` is called `c` now, and `b` asks for something else.
+    let report = reload(&mut instance, "count c when udp.dstport == 1\ncount b when udp.dstport == 9\n");
+    assert!(report.kept.contains(&"statement c (was a)".to_owned()), "{report:?}");
+    assert_eq!((&report.fresh[..], report.gone.len()), (&["statement b (changed)".to_owned()][..], 0));
+    let counted = |instance: &Instance, names: [&str; 3]| names.map(|name| packets(instance, name));
+    assert_eq!(counted(&instance, ["b", "c", "default"]), [0, 100, 130]);
     edge.send(1, 7);
-    // Now `d` gets the slot that `a` had, and begins at zero all the same.
-    reload(
-        &mut instance,
-        "count c when udp.dstport == 1\ncount b when udp.dstport == 2\ncount d when udp.dstport == 3\n",
-    );
+    edge.send(9, 3);
+    // Now `d` gets the slot that `b` had, and begins at zero all the same; the others keep what they begin at.
+    let three =
+        "count c when udp.dstport == 1\ncount b when udp.dstport == 9\ncount d when udp.dstport == 3\n";
+    reload(&mut instance, three);
     edge.send(3, 5);
-    let counted = |name| packets(&instance, name);
-    assert_eq!([counted("b"), counted("c"), counted("d"), counted("default")], [30, 7, 5, 142]);
-    // And keeps its base.
-    reload(&mut instance, "count d when udp.dstport == 3\n");
-    assert_eq!((packets(&instance, "d"), packets(&instance, "default")), (5, 142));
+    assert_eq!(counted(&instance, ["b", "c", "d"]), [3, 107, 5]);
+    let report = reload(&mut instance, "count d when udp.dstport == 3\n");
+    assert_eq!(report.gone, ["statement b", "statement c"]);
+    assert_eq!((packets(&instance, "d"), packets(&instance, "default")), (5, 145));
+}
+
+#[test]
+fn statements_without_a_name_move() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (mut instance, _) = edge.load("count when udp.dstport == 1\ncount when udp.dstport == 2\n");
+    edge.send(1, 4);
+    edge.send(2, 9);
+    let report = reload(
+        &mut instance,
+        "count new when udp.dstport == 5\ncount when udp.dstport == 1\ncount when udp.dstport == 2\n",
+    );
+    assert!(report.kept.contains(&"statement count@3 (was count@2)".to_owned()), "{report:?}");
+    assert_eq!(["new", "count@2", "count@3"].map(|name| packets(&instance, name)), [0, 4, 9]);
 }
 
 #[test]
