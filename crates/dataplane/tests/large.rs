@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use weir_bpf::insn::Insn;
 use weir_bpf::target::Target;
+use weir_compiler::codegen::rooms::SECTION;
 use weir_compiler::ir::effort::Effort;
 use weir_compiler::{Compilation, Hook, NoFiles, Options, compile};
 use weir_dataplane::engines::{Kernel, unprivileged};
@@ -204,11 +206,24 @@ fn agree_in_parts(shape: Shape, seed: u64, count: usize, kernel: bool, parts: Op
     let program = &compilation.object.programs[0];
     let (size, functions) = (program.slots(), program.functions.len());
     assert!(parts.is_none() || functions > 2, "{functions} functions");
+    assert!(reads_of_space(&compilation) <= 1, "all of a packet's way is by the tables of one policy");
     let met = counters.iter().filter(|statement| statement.packets > 0).count();
     eprintln!(
         "seed {seed}: {count} statements, {size} instructions in {functions} functions, {met} statements met {FRAMES} frames"
     );
     assert!(met > 10 && (shape == Shape::Chain || decided.len() > 10), "{decided:?}");
+}
+
+/// How often a program reads which space of the tables is in use: the section's first word.
+fn reads_of_space(compilation: &Compilation) -> usize {
+    let section = compilation.object.maps.iter().position(|map| map.name == SECTION);
+    let read = |pair: &[Insn]| match pair {
+        [Insn::LdMapValue { dst, map, off: 0 }, Insn::Load { base, off: 0, .. }] => {
+            dst == base && Some(map.0 as usize) == section
+        }
+        _ => false,
+    };
+    compilation.object.programs[0].insns.windows(2).filter(|pair| read(pair)).count()
 }
 
 /// What the compiler thinks that the verifier goes through is about what it does go through.

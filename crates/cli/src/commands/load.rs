@@ -4,7 +4,7 @@ use crate::args::Load;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::printer::Printer;
 use crate::running;
-use crate::units::{counted, duration};
+use crate::units::{counted, duration, grouped};
 use std::time::Duration;
 use weir_dataplane::Report;
 
@@ -30,11 +30,20 @@ pub(super) fn times(report: &Report, verb: &str) -> String {
     format!("compiled in {}, {verb} in {}", time(report.compile_us), time(report.load_us))
 }
 
+/// A line of more names nobody reads; `--json` has all of them.
+const MOST_NAMES: usize = 12;
+
 /// What a reload kept, made anew and took away; nothing is said of what there is none of.
 pub(super) fn changes(report: &Report, printer: &mut Printer) -> Result<(), Failure> {
     for (what, names) in [("kept", &report.kept), ("new", &report.fresh), ("gone", &report.gone)] {
         if !names.is_empty() {
-            printer.line(format!("  {what}: {}", names.join(", ")))?;
+            let (told, left) = names.split_at(names.len().min(MOST_NAMES));
+            let more = if left.is_empty() {
+                String::new()
+            } else {
+                format!(" and {} more", grouped(left.len() as u64))
+            };
+            printer.line(format!("  {what}: {}{more}", told.join(", ")))?;
         }
     }
     Ok(())

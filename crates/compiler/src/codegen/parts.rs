@@ -1,9 +1,9 @@
 //! Programs of several functions: what the kernel's verifier would not follow to its end is cut into parts.
 //!
-//! A part is the blocks that one block dominates, less those of other parts; others lead to that block alone. It becomes a global function
-//! ([`Feature::GlobalFunctions`]), which the verifier goes through once, for any state of memory, and not once for
-//! every way to it. The main function calls all of them. A part returns what the program returns, or
-//! [`GOES_ON`] and the number of the block where it goes on, in [`Part::exits`].
+//! A part is the blocks that one block dominates, less those of other parts; others lead to that block alone. It
+//! becomes a global function ([`Feature::GlobalFunctions`]), which the verifier goes through once, for any state of
+//! memory, and not once for every way to it. The main function calls all of them. A part returns what the program
+//! returns, or [`GOES_ON`] and the number of the block where it goes on, in [`Part::exits`].
 //!
 //! Functions share no registers. A value that one defines and another uses has a slot in scratch memory: it is stored
 //! where it is defined, and read where it is used. Packet pointers cannot be kept so: no part holds a block
@@ -45,6 +45,9 @@ pub(super) struct Parts {
     slots: Vec<Option<u32>>,
     /// Slots of scratch memory in all.
     pub(super) scratch: u32,
+    /// The slot in which parts find which space of the tables the main function has read: all of a packet's way must be
+    /// by the tables of one policy.
+    pub(super) space: Option<u32>,
 }
 
 /// Blocks that become a function of their own; function `n` is part `n - 1`.
@@ -130,10 +133,12 @@ impl Parts {
             Part { entry: *entry, exits }
         };
         let list: Vec<Part> = entries.iter().enumerate().map(part).collect();
-        let mut parts =
-            Parts { list, function, slots: vec![None; program.values.len()], scratch: program.scratch };
+        let (slots, scratch) = (vec![None; program.values.len()], program.scratch);
+        let mut parts = Parts { list, function, slots, scratch, space: None };
         if !parts.list.is_empty() {
             parts.find_slots(program, graph);
+            parts.space = Some(parts.scratch);
+            parts.scratch += 1;
         }
         parts
     }
@@ -189,7 +194,8 @@ fn is_too_much(effort: &Effort) -> bool {
 /// Blocks that dominate about so many branches that are in no part yet, from the ends of all ways on.
 fn entries(program: &Program, graph: &Graph, dominators: &Dominators, branches: u32) -> Vec<Block> {
     let is_cursor = |value: Value| program.type_of(value) == Type::Cursor;
-    let mut packet = vec![false; program.blocks.len()];
+    // Whether a block, or one that it dominates and that is in no part, must stay in the main function.
+    let mut stays = vec![false; program.blocks.len()];
     let mut left = vec![0u32; program.blocks.len()];
     let mut entries = Vec::new();
     for &block in dominators.preorder.iter().rev() {
@@ -203,19 +209,18 @@ fn entries(program: &Program, graph: &Graph, dominators: &Dominators, branches: 
             looks |= inst.result.is_some_and(is_cursor) || matches!(inst.op, Op::Start);
         }
         data.end.operands(|value| looks |= is_cursor(value));
-        packet[block.index()] |= looks;
+        stays[block.index()] |= looks;
         left[block.index()] += match &data.end {
             Terminator::Switch { cases, .. } => cases.len() as u32,
             Terminator::Branch { .. } | Terminator::Match { .. } => 1,
             _ => 0,
         };
         let Some(above) = dominators.immediate(block) else { continue };
-        let whole = packet[block.index()] || graph.predecessors(block).is_empty();
-        if left[block.index()] >= branches && !whole && entries.len() < MOST {
+        if left[block.index()] >= branches && !stays[block.index()] && entries.len() < MOST {
             entries.push(block);
             continue;
         }
-        packet[above.index()] |= packet[block.index()];
+        stays[above.index()] |= stays[block.index()];
         left[above.index()] += left[block.index()];
     }
     entries

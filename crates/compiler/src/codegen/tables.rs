@@ -103,12 +103,24 @@ pub(super) struct WalkSite {
 }
 
 impl Isel<'_> {
-    /// Reads which space is in use, if there are two.
+    /// Reads which space is in use, if there are two: once for a packet.
     pub(super) fn open_space(&mut self) {
         let Some(Section { map, second: Some(most), .. }) = self.maps.tables else { return };
-        let space = self.builder.vreg();
-        self.emit(Kind::Space(SpaceSite { map, most }), &[Operand::reg_def(space)]);
-        self.space = Some(space);
+        let kept = self.parts.space.zip(self.scratch).map(|(slot, base)| ((slot * 8) as i16, base));
+        self.space = Some(match kept {
+            Some((offset, base)) if self.function > 0 => {
+                let space = self.load(Size::DW, base, offset);
+                self.in_place(Kind::Bound(most), space)
+            }
+            _ => {
+                let space = self.builder.vreg();
+                self.emit(Kind::Space(SpaceSite { map, most }), &[Operand::reg_def(space)]);
+                if let Some((offset, base)) = kept {
+                    self.store(Size::DW, base, offset, space);
+                }
+                space
+            }
+        });
     }
 
     /// Finds the row; counts and returns by it, or goes on.

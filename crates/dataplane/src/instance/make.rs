@@ -262,14 +262,17 @@ fn counting(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Res
 fn report_statements(plan: &mut Plan, built: &Built, running: Option<&Generation>) {
     let (new, none) = (&built.lowered.slots, Slots::new());
     let Inheritance { counting, renamed, changed } = &built.inheritance;
+    // What has another name now is told first: of ten thousand that are the same nobody reads.
+    let mut same = Vec::new();
     for name in new.keys().filter(|name| !name.ends_with("/over")) {
         match (counting.slots.contains_key(name), renamed.get(name)) {
             (true, Some(old)) => plan.kept.push(format!("statement {name} (was {old})")),
-            (true, None) => plan.kept.push(format!("statement {name}")),
+            (true, None) => same.push(format!("statement {name}")),
             (false, _) if changed.contains(name) => plan.fresh.push(format!("statement {name} (changed)")),
             (false, _) => plan.fresh.push(format!("statement {name}")),
         }
     }
+    plan.kept.append(&mut same);
     let old = running.map_or(&none, |running| &running.meta.counting.slots);
     let gone = |name: &&String| !name.ends_with("/over") && !new.contains_key(*name);
     let left: BTreeSet<&String> = renamed.values().collect();
