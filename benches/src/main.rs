@@ -10,7 +10,6 @@ mod classbench;
 mod cost;
 mod frames;
 mod live;
-mod parts;
 mod passes;
 mod profile;
 mod report;
@@ -40,7 +39,6 @@ const ROUNDS: usize = 15;
 const TIMES: &str = "times";
 const LIVE: &str = "live";
 const VETH: &str = "veth";
-const PARTS: &str = "parts";
 const PASSES: &str = "passes";
 const COST: &str = "cost";
 
@@ -90,12 +88,7 @@ fn arguments() -> Result<Arguments, Failure> {
 fn names() -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().map(|(name, _)| *name);
     let profiles = PROFILES.iter().map(|(name, _)| *name);
-    CASES
-        .iter()
-        .map(|(name, _)| *name)
-        .chain(rules)
-        .chain(profiles)
-        .chain([VETH, TIMES, LIVE, PARTS, PASSES, COST])
+    CASES.iter().map(|(name, _)| *name).chain(rules).chain(profiles).chain([VETH, TIMES, LIVE, PASSES, COST])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -143,10 +136,6 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(LIVE) {
         report::progress(LIVE);
         report.times.extend(live::measure(arguments.rounds)?);
-    }
-    if wanted(PARTS) {
-        report::progress(PARTS);
-        report.parts = Some(parts::measure(&options, arguments.rounds)?);
     }
     if wanted(PASSES) {
         report::progress(PASSES);

@@ -22,8 +22,6 @@ pub(crate) struct Report {
     pub(crate) profiles: Vec<ProfileRow>,
     /// Milliseconds.
     pub(crate) times: Vec<TimeRow>,
-    /// As several functions, and as one.
-    pub(crate) parts: Option<PartsRow>,
     /// What each pass of the compiler earns.
     pub(crate) passes: Vec<PassRow>,
     /// The constants of the cost model.
@@ -128,15 +126,6 @@ pub(crate) enum Earned {
     Everything,
 }
 
-/// A chain that goes on, cut into functions and whole, in nanoseconds net of an empty program.
-#[derive(Serialize)]
-pub(crate) struct PartsRow {
-    pub(crate) statements: u32,
-    pub(crate) functions: usize,
-    pub(crate) parts: Spread,
-    pub(crate) whole: Option<Other>,
-}
-
 /// A policy with and without a profile, in nanoseconds net of an empty program.
 #[derive(Serialize)]
 pub(crate) struct ProfileRow {
@@ -220,16 +209,6 @@ pub(crate) fn table(report: &Report) {
             let cpu = optional(row.cpu.map(|cpu| shown(cpu, 1)));
             println!("| {} | {} | {cpu} | {} |", row.name, shown(row.wall, 2), row.goal);
         }
-    }
-    if let Some(row) = &report.parts {
-        println!("\n| statements | functions | as several, ns | as one, ns | several / one |");
-        println!("|---:|---:|---:|---:|---:|");
-        let (whole, over) = match row.whole {
-            Some(other) => (shown(other.spread, 1), ratio(other.ratio)),
-            None => ("–".to_owned(), "–".to_owned()),
-        };
-        let (statements, functions) = (row.statements, row.functions);
-        println!("| {statements} | {functions} | {} | {whole} | {over} |", shown(row.parts, 1));
     }
     if !report.passes.is_empty() {
         passes(&report.passes, "instructions", |instructions, _, _| format!("{instructions:.3}"));
