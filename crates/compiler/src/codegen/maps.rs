@@ -13,9 +13,8 @@
 //! | `scratch` | per-CPU array | see [`super::scratch`] |
 
 use super::rooms::Room;
-use super::scratch::map as scratch_map;
 use super::tables::{self, Section};
-use super::{CodegenError, capture, counters, limits, sets};
+use super::{CodegenError, capture, counters, limits, scratch, sets};
 use crate::ir::{LimitRef, Op, Program, SetKind, SetRef};
 use weir_bpf::insn::MapId;
 use weir_bpf::map::{MapDef, MapKind, MapType, NAME_MAX};
@@ -53,7 +52,7 @@ pub(super) struct Maps {
 
 impl Maps {
     /// With so many slots of scratch memory.
-    pub(super) fn of(program: &Program, rooms: &[Room], scratch: u32) -> Result<Maps, CodegenError> {
+    pub(super) fn of(program: &Program, rooms: &[Room], slots: u32) -> Result<Maps, CodegenError> {
         let mut maps = Maps::default();
         for nth in 0..program.sets.len() {
             maps.add_set(program, SetRef(nth as u32))?;
@@ -85,8 +84,8 @@ impl Maps {
             let def = MapDef::new("statistics", kind, MapType::U32, MapType::U64, 2);
             maps.statistics = Some(maps.add(def)?);
         }
-        if scratch > 0 {
-            maps.scratch = Some(maps.add(scratch_map(scratch)?)?);
+        if slots > 0 {
+            maps.scratch = Some(maps.add(scratch::map(slots)?)?);
         }
         Ok(maps)
     }

@@ -10,7 +10,7 @@
 
 use crate::ir::analysis::definitions;
 use crate::ir::effort::Effort;
-use crate::ir::{BOOL, BinaryOp, Block, Inst, Line, Op, Program, Terminator, Type, Value};
+use crate::ir::{BOOL, BinaryOp, Block, Inst, Line, Op, Program, Terminator, Value};
 use std::collections::BTreeMap;
 
 /// So many instructions the kernel goes through in some ten milliseconds.
@@ -33,12 +33,12 @@ pub(super) fn forget(program: &mut Program) -> bool {
             0 => effort.blame[value] > most / 8,
             _ => effort.foretold[value] || program.values[value] == BOOL,
         };
-        let mut any = false;
-        for (value, (home, readers)) in readers(program, &chosen) {
-            any |= keep_in_memory(program, value, home, &readers);
-        }
-        if !any {
+        let readers = readers(program, &chosen);
+        if readers.is_empty() {
             break;
+        }
+        for (value, (home, readers)) in readers {
+            keep_in_memory(program, value, home, &readers);
         }
         changed = true;
     }
@@ -71,12 +71,10 @@ fn readers(program: &Program, chosen: &dyn Fn(usize) -> bool) -> BTreeMap<Value,
 }
 
 /// Keeps a value in a slot of its own where it is defined, and lets the tests of other blocks read it there.
-fn keep_in_memory(program: &mut Program, value: Value, home: Block, readers: &[Block]) -> bool {
-    let Type::Int(_) = program.type_of(value) else { return false };
+fn keep_in_memory(program: &mut Program, value: Value, home: Block, readers: &[Block]) {
     let slot = program.scratch;
     for &block in readers {
-        let read = Value(program.values.len() as u32);
-        program.values.push(program.type_of(value));
+        let read = program.new_value(program.type_of(value));
         let data = &mut program[block];
         for inst in data.insts.iter_mut().filter(|inst| is_test(&inst.op)) {
             inst.op.operands_mut(|operand| replace(operand, value, read));
@@ -97,7 +95,6 @@ fn keep_in_memory(program: &mut Program, value: Value, home: Block, readers: &[B
         None => (0, Line(0)),
     };
     insts.insert(at, Inst { result: None, op: Op::Stash { slot, value }, line });
-    true
 }
 
 fn replace(operand: &mut Value, old: Value, new: Value) {
