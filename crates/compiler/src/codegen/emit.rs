@@ -204,8 +204,9 @@ impl Emitter<'_> {
             }
             Kind::Space(site) => return self.space(*site, reg(0)),
             Kind::Walk(site) => {
-                let space = places.get(1).map(|place| register(*place));
-                return self.find_row(site, space);
+                let mut places = places[1..].iter().map(|place| register(*place));
+                let best = (site.trees() > 1).then(|| places.next()).flatten();
+                return self.find_row(site, best, places.next());
             }
             Kind::InSet(site) => return self.in_set(site),
             Kind::Take(site) => {

@@ -7,7 +7,7 @@
 //! | 16–19 | spaces: 2, or 1 where the tables are too large to stand there twice |
 //! | 20–23 | how many tables |
 //! | 24–… | for each table its [`Room`], four `u32` |
-//! | … | the spaces, at a multiple of 16 |
+//! | … | the spaces, at a multiple of 64 |
 //!
 //! All numbers are in the machine's order. A space holds the image of each table one behind the other, each in its
 //! room, so that a program need only know where the space begins. It reads that once for a packet: user space
@@ -15,7 +15,7 @@
 //! judged by the tables before or by those after.
 
 use crate::table::Image;
-use crate::table::image::NODE;
+use crate::table::image::LINE;
 
 /// The section.
 pub const SECTION: &str = ".data.tables";
@@ -68,7 +68,7 @@ impl Room {
         let spare = if tight { 0 } else { image.bytes.len() / 4 + 4096 };
         let bytes = (image.bytes.len() + spare) as u32 + Self::behind(rows, image);
         Room {
-            bytes: bytes.next_multiple_of(NODE),
+            bytes: bytes.next_multiple_of(LINE),
             trees: image.trees.len() as u32,
             levels: image.levels + SPARE_LEVELS,
             rows,
@@ -122,7 +122,7 @@ impl Head {
 
     /// Where the first space begins.
     pub fn first(&self) -> usize {
-        (FIXED + 16 * self.rooms.len()).next_multiple_of(NODE as usize)
+        (FIXED + 16 * self.rooms.len()).next_multiple_of(LINE as usize)
     }
 
     /// Bytes of the whole section.

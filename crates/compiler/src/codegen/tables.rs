@@ -15,8 +15,8 @@ use super::machine::{Kind, physical};
 use super::rooms::{Head, Room, SECTION};
 use crate::ir::{self, Program, Rule, TableDecl, TableRef, Target, Value, Verdict};
 use crate::table::Image;
-use crate::table::image::{COUNT, COUNT_BITS, KIND, NODE, PLACE, RESULT, RowLayout, SINGLE, WORD};
-use regalloc2::{Operand, VReg};
+use crate::table::image::{BASE, HEADER, LAST, PLACE, REFERENCE, RowLayout, SHIFT, UNIT, WORD};
+use regalloc2::{Operand, OperandConstraint, OperandKind, OperandPos, VReg};
 use weir_bpf::asm::Label;
 use weir_bpf::insn::{AluOp, Cond, Insn, MapId, Reg, Size, Width};
 use weir_bpf::map::{MapDef, MapType};
@@ -102,6 +102,12 @@ pub(super) struct WalkSite {
     key: i16,
 }
 
+impl WalkSite {
+    pub(super) fn trees(&self) -> u32 {
+        self.table.room.trees
+    }
+}
+
 impl Isel<'_> {
     /// Reads which space is in use, if there are two: once for a packet.
     pub(super) fn open_space(&mut self) {
@@ -150,7 +156,7 @@ impl Isel<'_> {
         let words = self.program.tables[table.index()].table.words().to_vec();
         // The verifier lets a program read what all of its numbers of words could mean.
         let room = words.len().next_power_of_two();
-        let at = self.builder.reserve(8 * room as u32 + 8);
+        let at = self.builder.reserve(8 * room as u32);
         for (nth, value) in key.iter().enumerate() {
             self.store_stack(Size::DW, at + 8 * nth as i16, *value);
         }
@@ -161,6 +167,10 @@ impl Isel<'_> {
         let section = self.maps.tables.as_ref().expect("there are tables");
         let site = WalkSite { table: section.tables[table.index()].clone(), words, key: at };
         let mut operands = vec![Operand::reg_fixed_def(found, physical(Reg::R0))];
+        if site.trees() > 1 {
+            let best = self.builder.vreg();
+            operands.push(Operand::new(best, OperandConstraint::Reg, OperandKind::Def, OperandPos::Early));
+        }
         // Needed at the start of each tree's walk, so not in a register that walks lose.
         operands.extend(self.space.map(Operand::reg_use_at_end));
         self.emit(Kind::Walk(site), &operands);
@@ -180,26 +190,19 @@ impl Isel<'_> {
             let counter = self.alu_imm(Width::W64, AluOp::Rsh, told, 1);
             self.count_at(map, counter);
         }
-        let (drop, pass) = (self.builder.block(false), self.builder.block(false));
-        let operands = [Operand::reg_use(told)];
-        self.branch(Kind::Branch(Cond::Set, Width::W64, Some(1)), &operands, drop, pass);
-        for (block, verdict) in [(drop, Verdict::Drop), (pass, Verdict::Pass)] {
-            self.open(block);
-            let code = return_code(self.options.hook, verdict);
-            self.emit(Kind::Return(code), &[]);
-        }
+        // No processor foresees whether the row drops.
+        let drop = self.alu_imm(Width::W64, AluOp::And, told, 1);
+        let [pass, drops] =
+            [Verdict::Pass, Verdict::Drop].map(|verdict| return_code(self.options.hook, verdict));
+        let step = self.alu_imm(Width::W64, AluOp::Mul, drop, drops - pass);
+        let code = self.alu_imm(Width::W64, AluOp::Add, step, pass);
+        self.emit(Kind::ReturnValue, &[Operand::reg_fixed_use(code, physical(Reg::R0))]);
     }
 }
 
-/// Where on the stack the best row so far stands, in 4 bytes; the key lies below it. Of what stands at no multiple of
-/// eight the verifier remembers nothing, so that it goes through each tree once and not once for all that the trees
-/// before may have found.
-const BEST: i16 = -4;
-
 /// Where a walk goes on.
 struct Ways {
-    ends: Label,
-    miss: Label,
+    list: Label,
     done: Label,
     abort: Label,
 }
@@ -213,31 +216,36 @@ impl Emitter<'_> {
         self.asm.branch(Cond::Gt, Width::W64, dst, site.most as i32, abort);
     }
 
-    /// `r0` = the result for the key, 0 for none; `space` is where the space in use begins. Loses `r1`–`r5`.
-    pub(super) fn find_row(&mut self, site: &WalkSite, space: Option<Reg>) {
-        let trees = site.table.room.trees;
+    /// `r0` = the result for the key, 0 for none; `space` is where the space in use begins, `best` is lost, if there are
+    /// several trees. Loses `r1`–`r5`.
+    pub(super) fn find_row(&mut self, site: &WalkSite, best: Option<Reg>, space: Option<Reg>) {
         self.image(site, space);
         self.walk(site, 0);
-        if trees == 1 {
-            return;
-        }
+        let (Some(best), trees) = (best, site.trees()) else { return };
         // One less than the number of the row, so that no row is the largest number of 32 bits.
         self.asm.emit(Insn::alu32(AluOp::Sub, Reg::R0, 1));
-        self.asm.emit(Insn::store(Size::W, Reg::R10, BEST, Reg::R0));
+        self.asm.emit(Insn::mov(best, Reg::R0));
         for nth in 1..trees {
             let not_better = self.asm.label();
             self.image(site, space);
-            self.asm.emit(Insn::load(Size::W, Reg::R1, Reg::R10, BEST));
             self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R0, (Image::firsts(trees) + 4 * nth) as i16));
-            self.asm.branch(Cond::Le, Width::W64, Reg::R1, Reg::R2, not_better);
+            self.asm.branch(Cond::Le, Width::W64, best, Reg::R2, not_better);
             self.walk(site, nth);
             self.asm.emit(Insn::alu32(AluOp::Sub, Reg::R0, 1));
-            self.asm.emit(Insn::load(Size::W, Reg::R1, Reg::R10, BEST));
-            self.asm.branch(Cond::Ge, Width::W64, Reg::R0, Reg::R1, not_better);
-            self.asm.emit(Insn::store(Size::W, Reg::R10, BEST, Reg::R0));
+            self.smaller(best);
             self.asm.bind(not_better);
         }
-        self.result_of_row(site, space);
+        self.result_of_row(site, space, best);
+    }
+
+    /// `best` = the smaller of it and `r0`, both of 32 bits, without a branch that nobody foresees. Loses `r0`, `r2`.
+    fn smaller(&mut self, best: Reg) {
+        self.asm.emit(Insn::mov(Reg::R2, Reg::R0));
+        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R2, best));
+        self.asm.emit(Insn::alu(AluOp::Arsh, Reg::R2, 63));
+        self.asm.emit(Insn::alu(AluOp::Xor, Reg::R0, best));
+        self.asm.emit(Insn::alu(AluOp::And, Reg::R0, Reg::R2));
+        self.asm.emit(Insn::alu(AluOp::Xor, best, Reg::R0));
     }
 
     /// `r0` = the image.
@@ -248,112 +256,86 @@ impl Emitter<'_> {
         }
     }
 
-    /// `r0` = the result of the best row, 0 for none.
-    fn result_of_row(&mut self, site: &WalkSite, space: Option<Reg>) {
+    /// `r0` = the result of the best row; the place for no row says 0.
+    fn result_of_row(&mut self, site: &WalkSite, space: Option<Reg>, best: Reg) {
         let Room { bytes, trees, .. } = site.table.room;
-        let (none, done, abort) = (self.asm.label(), self.asm.label(), self.abort());
-        let results = Image::results(trees);
-        self.asm.emit(Insn::load(Size::W, Reg::R1, Reg::R10, BEST));
-        self.asm.emit(Insn::alu32(AluOp::Add, Reg::R1, 1));
-        self.asm.branch(Cond::Eq, Width::W64, Reg::R1, 0, none);
-        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R1, 2));
-        self.asm.branch(Cond::Gt, Width::W64, Reg::R1, (bytes - results - 4) as i32, abort);
+        let (results, abort) = (Image::results(trees), self.abort());
+        self.asm.emit(Insn::alu32(AluOp::Add, best, 1));
+        self.asm.emit(Insn::alu(AluOp::Lsh, best, 2));
+        self.asm.branch(Cond::Gt, Width::W64, best, (bytes - results - 4) as i32, abort);
         self.image(site, space);
-        self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, Reg::R1));
+        self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, best));
         self.asm.emit(Insn::load(Size::W, Reg::R0, Reg::R0, results as i16));
-        self.asm.jump(done);
-        self.asm.bind(none);
-        self.asm.emit(Insn::mov(Reg::R0, 0));
-        self.asm.bind(done);
     }
 
-    /// `r0` = what the walk from a root of the image in `r0` finds, 0 for nothing.
+    /// `r0` = what the walk through a tree of the image in `r0` finds, 0 for nothing.
     ///
     /// | register | holds |
     /// |---|---|
-    /// | `r0` | the image |
+    /// | `r0` | the image; whether a row holds the key |
     /// | `r1` | the node, the row |
-    /// | `r2` | its `meta` |
+    /// | `r2` | the reference |
     /// | `r3` | the key, where it has one word |
-    /// | `r4` | how far the word is above the node's base |
-    /// | `r5` | its kind; rows that are left |
+    /// | `r4` | how far the word is above the node's or the row's |
+    /// | `r5` | rows that are left |
     fn walk(&mut self, site: &WalkSite, tree: u32) {
         let abort = self.abort();
         let label = |emitter: &mut Self| emitter.asm.label();
-        let ways = Ways { ends: label(self), miss: label(self), done: label(self), abort };
+        let ways = Ways { list: label(self), done: label(self), abort };
         if site.words.len() == 1 {
             self.asm.emit(Insn::load(Size::DW, Reg::R3, Reg::R10, site.key));
         }
-        self.asm.emit(Insn::mov(Reg::R1, Reg::R0));
-        if tree > 0 {
-            self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, (tree * NODE) as i32));
+        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R0, (tree * REFERENCE) as i16));
+        for _ in 0..site.table.room.levels {
+            self.reference(&ways);
+            self.child(site, &ways);
         }
-        for level in 0..=site.table.room.levels {
-            self.node(site, &ways);
-            if level == site.table.room.levels {
-                self.asm.jump(ways.abort);
-            } else {
-                self.descend(site, &ways);
-            }
-        }
-        self.asm.bind(ways.ends);
-        let list = self.asm.label();
-        self.asm.branch(Cond::Ne, Width::W64, Reg::R5, (SINGLE << KIND) as i32, list);
-        self.asm.branch(Cond::Ne, Width::W64, Reg::R4, 0, ways.miss);
-        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, RESULT as i32));
-        self.asm.emit(Insn::mov(Reg::R0, Reg::R2));
-        self.asm.jump(ways.done);
-        self.asm.bind(list);
+        self.reference(&ways);
+        self.asm.jump(ways.abort);
+        self.asm.bind(ways.list);
         self.list(site, &ways);
-        self.asm.bind(ways.miss);
-        self.asm.emit(Insn::mov(Reg::R0, 0));
         self.asm.bind(ways.done);
     }
 
-    /// Reads a node; leaves the walk unless it is an inner one.
-    fn node(&mut self, site: &WalkSite, ways: &Ways) {
-        self.asm.emit(Insn::load(Size::DW, Reg::R2, Reg::R1, 8));
+    /// Leaves the walk if the reference is to a list.
+    fn reference(&mut self, ways: &Ways) {
+        self.asm.emit(Insn::mov(Reg::R5, Reg::R2));
+        self.asm.emit(Insn::alu(AluOp::And, Reg::R5, (1 << PLACE) - 1));
+        self.asm.branch(Cond::Ne, Width::W64, Reg::R5, 0, ways.list);
+    }
+
+    /// `r2` = the node's reference to the child.
+    fn child(&mut self, site: &WalkSite, ways: &Ways) {
+        let inside = self.asm.label();
+        self.place();
+        self.at(Reg::R2, site.table.room.bytes - HEADER, ways);
         if site.words.len() == 1 {
             self.asm.emit(Insn::mov(Reg::R4, Reg::R3));
         } else {
-            self.asm.emit(Insn::mov(Reg::R5, Reg::R2));
-            self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R5, WORD as i32));
-            self.asm.emit(Insn::alu(
-                AluOp::And,
-                Reg::R5,
-                8 * (site.words.len().next_power_of_two() as i32 - 1),
-            ));
-            self.asm.emit(Insn::mov(Reg::R4, Reg::R10));
-            self.asm.emit(Insn::alu(AluOp::Add, Reg::R4, Reg::R5));
+            let last_word = 8 * (site.words.len().next_power_of_two() as i32 - 1);
+            self.asm.emit(Insn::load(Size::B, Reg::R4, Reg::R1, WORD as i16));
+            self.asm.emit(Insn::alu(AluOp::And, Reg::R4, last_word));
+            self.asm.emit(Insn::alu(AluOp::Add, Reg::R4, Reg::R10));
             self.asm.emit(Insn::load(Size::DW, Reg::R4, Reg::R4, site.key));
         }
-        self.asm.emit(Insn::load(Size::DW, Reg::R5, Reg::R1, 0));
+        self.asm.emit(Insn::load(Size::DW, Reg::R5, Reg::R1, BASE as i16));
         self.asm.emit(Insn::alu(AluOp::Sub, Reg::R4, Reg::R5));
-        // Shifts by a register take its low six bits.
-        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R4, Reg::R2));
-        self.asm.emit(Insn::mov(Reg::R5, Reg::R2));
-        self.asm.emit(Insn::alu(AluOp::And, Reg::R5, 3 << KIND));
-        self.asm.branch(Cond::Ne, Width::W64, Reg::R5, 0, ways.ends);
-    }
-
-    /// Goes from an inner node to the child.
-    fn descend(&mut self, site: &WalkSite, ways: &Ways) {
-        let inside = self.asm.label();
-        self.count_field();
+        self.asm.emit(Insn::load(Size::B, Reg::R5, Reg::R1, SHIFT as i16));
+        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R4, Reg::R5));
+        self.asm.emit(Insn::load(Size::W, Reg::R5, Reg::R1, LAST as i16));
         self.asm.branch(Cond::Le, Width::W64, Reg::R4, Reg::R5, inside);
         self.asm.emit(Insn::mov(Reg::R4, Reg::R5));
         self.asm.bind(inside);
-        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, PLACE as i32));
+        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R4, REFERENCE.trailing_zeros() as i32));
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R4, Reg::R2));
-        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R4, NODE.trailing_zeros() as i32));
-        self.at(Reg::R4, site.table.room.bytes - NODE, ways);
+        self.at(Reg::R4, site.table.room.bytes - HEADER - REFERENCE, ways);
+        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R1, HEADER as i16));
     }
 
-    /// `r5` = the count of a node's `meta`.
-    fn count_field(&mut self) {
-        self.asm.emit(Insn::mov(Reg::R5, Reg::R2));
-        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R5, COUNT as i32));
-        self.asm.emit(Insn::alu(AluOp::And, Reg::R5, (1 << COUNT_BITS) - 1));
+    /// `r2` = the place of a reference, in bytes.
+    fn place(&mut self) {
+        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, PLACE as i32));
+        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R2, UNIT.trailing_zeros() as i32));
     }
 
     /// `r1` = the image's byte at an offset that is at most `last`.
@@ -363,34 +345,57 @@ impl Emitter<'_> {
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, offset));
     }
 
-    /// Tries the rows of a list.
+    /// Tries the rows of a list. Whether a row holds the key no processor foresees, so nothing branches on it as long as
+    /// there is no other row.
     fn list(&mut self, site: &WalkSite, ways: &Ways) {
         let layout = RowLayout::of(&site.words);
-        self.count_field();
         self.asm.branch(Cond::Gt, Width::W64, Reg::R5, site.table.room.rows as i32, ways.abort);
-        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, PLACE as i32));
-        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R2, NODE.trailing_zeros() as i32));
+        self.place();
         self.at(Reg::R2, site.table.room.bytes - site.table.room.rows * layout.bytes, ways);
-        let (row, next) = (self.asm.label(), self.asm.label());
+        let row = self.asm.label();
         self.asm.bind(row);
-        self.asm.branch(Cond::Eq, Width::W64, Reg::R5, 0, ways.miss);
+        self.holds(site, &layout);
+        self.asm.emit(Insn::load(Size::W, Reg::R4, Reg::R1, layout.result as i16));
+        self.asm.emit(Insn::alu(AluOp::And, Reg::R0, Reg::R4));
+        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R5, 1));
+        self.asm.branch(Cond::Eq, Width::W64, Reg::R5, 0, ways.done);
+        self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, layout.bytes as i32));
+        self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, row);
+    }
+
+    /// `r0` = all ones if the row holds the key, else 0. A word is as far above the row's lowest value as it is below
+    /// the highest, or one of the two distances is negative; words of 64 bits have no sign, so there the borrow of
+    /// the second distance is computed.
+    fn holds(&mut self, site: &WalkSite, layout: &RowLayout) {
         for (nth, (offset, size)) in layout.words.iter().enumerate() {
             let (size, offset, bytes) = (super::sets::size_of(*size), *offset as i16, *size as i16);
-            if site.words.len() == 1 {
-                self.asm.emit(Insn::mov(Reg::R4, Reg::R3));
-            } else {
-                self.asm.emit(Insn::load(Size::DW, Reg::R4, Reg::R10, site.key + 8 * nth as i16));
-            }
+            self.asm.emit(Insn::load(Size::DW, Reg::R4, Reg::R10, site.key + 8 * nth as i16));
             self.asm.emit(Insn::load(size, Reg::R2, Reg::R1, offset));
             self.asm.emit(Insn::alu(AluOp::Sub, Reg::R4, Reg::R2));
             self.asm.emit(Insn::load(size, Reg::R2, Reg::R1, offset + bytes));
-            self.asm.branch(Cond::Gt, Width::W64, Reg::R4, Reg::R2, next);
+            if site.words[nth] == 64 {
+                self.borrow();
+            } else {
+                self.asm.emit(Insn::alu(AluOp::Sub, Reg::R2, Reg::R4));
+                self.asm.emit(Insn::alu(AluOp::Or, Reg::R4, Reg::R2));
+            }
+            match nth {
+                0 => self.asm.emit(Insn::mov(Reg::R0, Reg::R4)),
+                _ => self.asm.emit(Insn::alu(AluOp::Or, Reg::R0, Reg::R4)),
+            };
         }
-        self.asm.emit(Insn::load(Size::W, Reg::R0, Reg::R1, layout.result as i16));
-        self.asm.jump(ways.done);
-        self.asm.bind(next);
-        self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, layout.bytes as i32));
-        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R5, 1));
-        self.asm.jump(row);
+        self.asm.emit(Insn::alu(AluOp::Arsh, Reg::R0, 63));
+        self.asm.emit(Insn::alu(AluOp::Xor, Reg::R0, -1));
+    }
+
+    /// The sign of `r4` = whether `r2 - r4` borrows: the majority of `!r2`, `r4` and the difference. Loses `r2`, `r3`.
+    fn borrow(&mut self) {
+        self.asm.emit(Insn::mov(Reg::R3, Reg::R2));
+        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R3, Reg::R4));
+        self.asm.emit(Insn::alu(AluOp::Xor, Reg::R2, -1));
+        self.asm.emit(Insn::alu(AluOp::Xor, Reg::R3, Reg::R2));
+        self.asm.emit(Insn::alu(AluOp::Xor, Reg::R4, Reg::R2));
+        self.asm.emit(Insn::alu(AluOp::And, Reg::R4, Reg::R3));
+        self.asm.emit(Insn::alu(AluOp::Xor, Reg::R4, Reg::R2));
     }
 }

@@ -1,64 +1,67 @@
 //! The bytes of a table, as a program walks them.
 //!
-//! An image is nodes of 16 bytes and lists of rows, all numbers in the machine's order (eBPF runs in
-//! it). A node is `u64 base, u64 meta`; `meta` is, from its low bit:
+//! An image is nodes, lists of rows and *references* to both, all numbers in the machine's order (eBPF runs in it).
+//! A reference is a `u32`:
 //!
-//! | bits | of an inner node | of a list | of a single |
-//! |---|---|---|---|
-//! | 0–5 | shift | 0 | shift |
-//! | 6–7 | [`INNER`] | [`LIST`] | [`SINGLE`] |
-//! | 8–10 | – | – | – |
-//! | 11–13 | number of the word | 0 | number of the word |
-//! | 14–37 | last child | how many rows | – |
-//! | 38–63 | first child, in 16 bytes | first row, in 16 bytes | – |
-//! | 32–63 | | | result |
+//! | bits | |
+//! |---|---|
+//! | 0–5 | how many rows, 0 for a node |
+//! | 6–31 | where the node or the list begins, in [`UNIT`]s |
 //!
-//! The first nodes are the roots, one of each tree. A walk begins at one. At an inner node it takes `(word - base) >> shift` modulo 2^64, at most the
-//! number of the last child, which is for all keys outside of what is cut, and goes to that child. At
-//! a list it tries the rows in order. A single holds a key for which `(word - base) >> shift` is 0. A
-//! key that gets nowhere has the result 0; so has an empty list.
+//! A node is, behind [`HEADER`] bytes, references to its children:
+//!
+//! | bytes | |
+//! |---|---|
+//! | 0–7 | `u64`, base |
+//! | 8–11 | `u32`, number of the last child |
+//! | 12 | shift |
+//! | 13 | eight times the number of the word |
+//! | 16–… | references |
+//!
+//! An image begins with the references of its trees. A walk begins at one. At a node it takes `(word - base) >> shift`
+//! modulo 2^64, at most the number of the last child, which is for all keys outside of what is cut, and goes on with that
+//! child. At a list it tries the rows in order; a key that gets nowhere has the result 0. A cell without rows is
+//! a list of one row whose result is 0: a program need not ask first whether there is a row.
 //!
 //! With one tree results are the rows' own. With several a result is the number of the row, from 1; the
-//! smallest that is not 0 counts. Behind the roots stand then, as `u32`, the number of each tree's first row, from
+//! smallest that is not 0 counts. Behind the trees' references stand then, as `u32`, the number of each tree's first row, from
 //! 0, so that a tree need not be asked that has nothing better; and the rows' own results by their numbers, with a
 //! place for no row.
 //!
 //! A row is, for each word in the order of falling width, its lowest value and how far its highest
 //! is above it, each in the 1, 2, 4 or 8 bytes that the word takes; then the result as a `u32`.
-//! Rows are padded to a multiple of 4 bytes, or of 8 if some word takes 8.
-//!
-//! Changes while packets come: a node's `meta` and `base` are replaced only by putting a new node
-//! elsewhere and then exchanging its parent, so that each packet sees all of a change or nothing.
+//! Rows are padded to a multiple of 4 bytes, or of 8 if some word takes 8. A list that fits a line of the caches
+//! lies in one. References are small and lists are apart from them, because what most packets look at, a reference
+//! to a cell without rows, should stay in the caches whatever the number of rows.
 
 use super::Table;
 use super::cuts::Node;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Kinds of nodes, in bits 6 and 7 of `meta`.
-pub const INNER: u64 = 0;
-/// Rows that are tried one after the other.
-pub const LIST: u64 = 1;
-/// One range of one word, whose size is a power of two.
-pub const SINGLE: u64 = 2;
+/// Bytes of a reference.
+pub const REFERENCE: u32 = 4;
+/// Where in a reference the place begins.
+pub const PLACE: u32 = 6;
+/// Places are multiples of this, in bytes.
+pub const UNIT: u32 = 16;
 
-/// Bytes of a node.
-pub const NODE: u32 = 16;
-/// Where in `meta` the kind begins.
-pub const KIND: u32 = 6;
-/// Where in `meta` eight times the number of the word begins, with three zero bits below it.
-pub const WORD: u32 = 8;
-/// Where in `meta` the last child, or the number of rows, begins; it has [`COUNT_BITS`].
-pub const COUNT: u32 = 14;
-/// Bits of that.
-pub const COUNT_BITS: u32 = 24;
-/// Where in `meta` the place of what follows begins, in [`NODE`]s.
-pub const PLACE: u32 = 38;
-/// Where in `meta` a single's result begins.
-pub const RESULT: u32 = 32;
+/// Bytes of a node in front of its references; what they say.
+pub const HEADER: u32 = 16;
+/// Where in a node its base stands.
+pub const BASE: u32 = 0;
+/// Where the number of the last child stands.
+pub const LAST: u32 = 8;
+/// Where the shift stands.
+pub const SHIFT: u32 = 12;
+/// Where eight times the number of the word stands.
+pub const WORD: u32 = 13;
 
 /// A list has at most so many rows: the kernel's verifier walks through all of them.
 pub const MOST_ROWS: usize = 32;
+
+/// Bytes of a line of the processor's caches: an image begins at a multiple of this.
+pub const LINE: u32 = 64;
 
 /// Where the parts of a row lie.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,7 +99,7 @@ pub struct Image {
     pub bytes: Vec<u8>,
     /// The number of the first row of each tree.
     pub trees: Vec<u32>,
-    /// Inner nodes on the longest way.
+    /// Nodes on the longest way.
     pub levels: u32,
     /// Rows of the longest list.
     pub most_rows: u32,
@@ -111,22 +114,26 @@ impl Image {
         let trees = table.trees()?;
         let count = trees.len().max(least);
         let layout = RowLayout::of(table.words());
-        // Zeros are inner nodes; an empty list gets nowhere.
-        let root = [0, LIST << KIND].map(u64::to_le_bytes).concat();
         let mut firsts: Vec<u32> = trees.iter().map(|tree| tree.first).collect();
         firsts.resize(count, u32::MAX);
-        let image = Image { bytes: root.repeat(count), trees: firsts, levels: 0, most_rows: 0, layout };
-        let mut writer = Writer { table, numbers: count > 1, most, lists: HashMap::new(), image };
+        let image = Image { bytes: Vec::new(), trees: firsts, levels: 0, most_rows: 0, layout };
+        let (singles, lists) = (vec![0; table.len()], HashMap::new());
+        let mut writer = Writer { table, numbers: count > 1, most, singles, lists, image };
+        let references = writer.room(REFERENCE as usize * count, 1)?;
         writer.results()?;
-        for (nth, tree) in trees.iter().enumerate() {
-            writer.node(nth * NODE as usize, &tree.root, 0)?;
+        for nth in 0..count {
+            let root = match trees.get(nth) {
+                Some(tree) => writer.node(&tree.root, 0)?,
+                None => writer.list(&[])?,
+            };
+            writer.put(references + nth * REFERENCE as usize, root);
         }
         Some(writer.image)
     }
 
     /// Where the numbers of the first rows begin, if there are so many trees and not one.
     pub fn firsts(trees: u32) -> u32 {
-        trees * NODE
+        trees * REFERENCE
     }
 
     /// Where the results begin.
@@ -136,7 +143,7 @@ impl Image {
 
     /// What a program finds for a key.
     pub fn find(&self, key: &[u64]) -> u32 {
-        let found = (0..self.trees.len()).map(|tree| self.walk(tree * NODE as usize, key));
+        let found = (0..self.trees.len()).map(|tree| self.walk(tree * REFERENCE as usize, key));
         let first = found.filter(|result| *result > 0).min().unwrap_or(0);
         match (first, self.trees.len()) {
             (0, _) | (_, 1) => first,
@@ -145,26 +152,25 @@ impl Image {
     }
 
     fn walk(&self, root: usize, key: &[u64]) -> u32 {
-        let mut node = root;
+        let mut reference = self.number(root, REFERENCE);
         loop {
-            let (base, meta) = (self.word(node), self.word(node + 8));
-            let word = key[(meta >> (WORD + 3) & 7) as usize];
-            let step = word.wrapping_sub(base) >> (meta & 63);
-            match meta >> KIND & 3 {
-                INNER => {
-                    let child = step.min(meta >> COUNT & ((1 << COUNT_BITS) - 1));
-                    node = ((meta >> PLACE) + child) as usize * NODE as usize;
+            let place = (reference >> PLACE) as usize * UNIT as usize;
+            match reference & ((1 << PLACE) - 1) {
+                0 => {
+                    let field = |at: u32, size: u32| self.number(place + at as usize, size);
+                    let word = key[field(WORD, 1) as usize / 8];
+                    let step = word.wrapping_sub(field(BASE, 8)) >> field(SHIFT, 1);
+                    let child = step.min(field(LAST, 4)) as u32;
+                    reference = field(HEADER + REFERENCE * child, REFERENCE);
                 }
-                SINGLE => return if step == 0 { (meta >> RESULT) as u32 } else { 0 },
-                _ => return self.list(key, meta),
+                rows => return self.list(key, place, rows as usize),
             }
         }
     }
 
-    fn list(&self, key: &[u64], meta: u64) -> u32 {
+    fn list(&self, key: &[u64], first: usize, rows: usize) -> u32 {
         let layout = &self.layout;
-        let first = (meta >> PLACE) as usize * NODE as usize;
-        for row in 0..(meta >> COUNT & ((1 << COUNT_BITS) - 1)) as usize {
+        for row in 0..rows {
             let at = first + row * layout.bytes as usize;
             let holds = layout.words.iter().zip(key).all(|(&(offset, size), word)| {
                 let low = self.number(at + offset as usize, size);
@@ -175,10 +181,6 @@ impl Image {
             }
         }
         0
-    }
-
-    fn word(&self, at: usize) -> u64 {
-        self.number(at, 8)
     }
 
     fn number(&self, at: usize, size: u32) -> u64 {
@@ -193,8 +195,10 @@ struct Writer<'a> {
     /// Whether rows say their number and not their result.
     numbers: bool,
     most: usize,
-    /// Where lists of the same rows stand.
-    lists: HashMap<Vec<u32>, usize>,
+    /// By row, the reference to the list of it alone, 0 if there is none yet.
+    singles: Vec<u32>,
+    /// References to other lists, by their rows.
+    lists: HashMap<Vec<u32>, u32>,
     image: Image,
 }
 
@@ -203,15 +207,11 @@ impl Writer<'_> {
     fn results(&mut self) -> Option<()> {
         if self.numbers {
             let trees = self.image.trees.clone();
-            let firsts = self.room(4 * (trees.len() + self.table.len() + 1))?;
-            for (nth, first) in trees.iter().enumerate() {
-                let at = firsts + 4 * nth;
-                self.image.bytes[at..at + 4].copy_from_slice(&first.to_le_bytes());
-            }
-            let at = firsts + 4 * trees.len();
-            for (nth, row) in self.table.rows().enumerate() {
-                let at = at + 4 * (nth + 1);
-                self.image.bytes[at..at + 4].copy_from_slice(&row.result.to_le_bytes());
+            let mut at = self.room(4 * (trees.len() + self.table.len() + 1), 1)?;
+            let results = self.table.rows().map(|row| row.result);
+            for number in trees.into_iter().chain([0]).chain(results) {
+                self.put(at, number);
+                at += 4;
             }
         }
         Some(())
@@ -222,73 +222,64 @@ impl Writer<'_> {
         if self.numbers { row + 1 } else { self.table.row(row as usize).result }
     }
 
-    /// Writes a node at its place; `None` if it does not fit.
-    fn node(&mut self, at: usize, node: &Node, level: u32) -> Option<()> {
-        match node {
-            Node::Inner { word, base, shift, children } => {
-                let last = children.len() as u64 - 1;
-                let first = self.room(children.len() * NODE as usize)?;
-                let place = (first / NODE as usize) as u64;
-                let meta = u64::from(*shift) | (*word as u64) << (WORD + 3) | last << COUNT | place << PLACE;
-                self.put(at, *base, meta);
-                self.image.levels = self.image.levels.max(level + 1);
-                let mut written: HashMap<*const Node, usize> = HashMap::new();
-                for (nth, child) in children.iter().enumerate() {
-                    let to = first + nth * NODE as usize;
-                    // Neighbours may share what is behind them.
-                    match written.get(&Arc::as_ptr(child)) {
-                        Some(from) => self.image.bytes.copy_within(*from..*from + NODE as usize, to),
-                        None => {
-                            self.node(to, child, level + 1)?;
-                            written.insert(Arc::as_ptr(child), to);
-                        }
-                    }
-                }
-            }
-            Node::Rows(rows) => match self.single(rows) {
-                Some((base, meta)) => self.put(at, base, meta),
-                None => self.list(at, rows)?,
-            },
-        }
-        Some(())
-    }
-
-    fn put(&mut self, at: usize, base: u64, meta: u64) {
-        self.image.bytes[at..at + 8].copy_from_slice(&base.to_le_bytes());
-        self.image.bytes[at + 8..at + 16].copy_from_slice(&meta.to_le_bytes());
-    }
-
-    /// One row that asks of one word only whether it is in a range of a power of two.
-    fn single(&self, rows: &[u32]) -> Option<(u64, u64)> {
-        let [number] = rows else { return None };
-        let row = self.table.row(*number as usize);
-        let mut asked = row.ranges.iter().enumerate().filter(|(word, r)| **r != (0, self.table.most(*word)));
-        let (word, (low, high)) = asked.next().unwrap_or((0, &row.ranges[0]));
-        // A range of all 2^64 values would need a shift by 64.
-        let span = (high - low).checked_add(1).filter(|span| span.is_power_of_two())?;
-        if asked.next().is_some() {
-            return None;
-        }
-        let meta = u64::from(span.trailing_zeros()) | SINGLE << KIND | (word as u64) << (WORD + 3);
-        Some((*low, meta | u64::from(self.result(*number)) << RESULT))
-    }
-
-    fn list(&mut self, at: usize, rows: &[u32]) -> Option<()> {
-        let place = match self.lists.get(rows) {
-            Some(place) => *place,
-            None => {
-                let place = self.room(rows.len() * self.image.layout.bytes as usize)?;
-                for (nth, row) in rows.iter().enumerate() {
-                    self.row(place + nth * self.image.layout.bytes as usize, *row);
-                }
-                self.lists.insert(rows.to_vec(), place);
-                place
-            }
+    /// Writes a node and what is below it; its reference, or nothing if it does not fit.
+    fn node(&mut self, node: &Node, level: u32) -> Option<u32> {
+        let (word, base, shift, children) = match node {
+            Node::Inner { word, base, shift, children } => (*word, *base, *shift, children),
+            Node::Rows(rows) => return self.list(rows),
         };
-        self.image.most_rows = self.image.most_rows.max(rows.len() as u32);
-        let meta = LIST << KIND | (rows.len() as u64) << COUNT | ((place / NODE as usize) as u64) << PLACE;
-        self.put(at, 0, meta);
-        Some(())
+        let at = self.room((HEADER + REFERENCE * children.len() as u32) as usize, UNIT as usize)?;
+        let header = &mut self.image.bytes[at..at + HEADER as usize];
+        header[BASE as usize..][..8].copy_from_slice(&base.to_le_bytes());
+        header[LAST as usize..][..4].copy_from_slice(&(children.len() as u32 - 1).to_le_bytes());
+        header[SHIFT as usize] = shift;
+        header[WORD as usize] = 8 * word as u8;
+        self.image.levels = self.image.levels.max(level + 1);
+        let mut written: HashMap<*const Node, u32> = HashMap::new();
+        for (nth, child) in children.iter().enumerate() {
+            // Neighbours may share what is behind them.
+            let shared = Arc::strong_count(child) > 1;
+            let reference = match written.get(&Arc::as_ptr(child)).filter(|_| shared) {
+                Some(reference) => *reference,
+                None => self.node(child, level + 1)?,
+            };
+            if shared {
+                written.insert(Arc::as_ptr(child), reference);
+            }
+            self.put(at + (HEADER + REFERENCE * nth as u32) as usize, reference);
+        }
+        Some(reference(at, 0))
+    }
+
+    /// A reference to a list of these rows, which may be there already.
+    fn list(&mut self, rows: &[u32]) -> Option<u32> {
+        let known = match rows {
+            [row] => Some(self.singles[*row as usize]).filter(|reference| *reference > 0),
+            _ => self.lists.get(rows).copied(),
+        };
+        if known.is_some() {
+            return known;
+        }
+        let reference = self.new_list(rows)?;
+        match rows {
+            [row] => self.singles[*row as usize] = reference,
+            _ => drop(self.lists.insert(rows.to_vec(), reference)),
+        }
+        Some(reference)
+    }
+
+    fn new_list(&mut self, rows: &[u32]) -> Option<u32> {
+        let row_bytes = self.image.layout.bytes as usize;
+        let count = rows.len().max(1);
+        let (line, bytes) = (LINE as usize, count * row_bytes);
+        let before = self.image.bytes.len().next_multiple_of(UNIT as usize) % line;
+        let crosses = bytes <= line && before + bytes > line;
+        let at = self.room(bytes, if crosses { line } else { UNIT as usize })?;
+        for (nth, row) in rows.iter().enumerate() {
+            self.row(at + nth * row_bytes, *row);
+        }
+        self.image.most_rows = self.image.most_rows.max(count as u32);
+        Some(reference(at, count))
     }
 
     fn row(&mut self, at: usize, row: u32) {
@@ -305,14 +296,21 @@ impl Writer<'_> {
         put(at + self.image.layout.result as usize, u64::from(result), 4);
     }
 
-    /// Zeroed room that begins at a multiple of a node.
-    fn room(&mut self, bytes: usize) -> Option<usize> {
-        let at = self.image.bytes.len();
-        let end = (at + bytes).next_multiple_of(NODE as usize);
-        if end > self.most {
+    fn put(&mut self, at: usize, number: u32) {
+        self.image.bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+    }
+
+    /// Zeroed room that begins at a multiple of `align`.
+    fn room(&mut self, bytes: usize, align: usize) -> Option<usize> {
+        let at = self.image.bytes.len().next_multiple_of(align);
+        if at + bytes > self.most {
             return None;
         }
-        self.image.bytes.resize(end, 0);
+        self.image.bytes.resize(at + bytes, 0);
         Some(at)
     }
+}
+
+fn reference(at: usize, rows: usize) -> u32 {
+    ((at / UNIT as usize) as u32) << PLACE | rows as u32
 }
