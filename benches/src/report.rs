@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) veth: Vec<VethRow>,
     /// Many rules and large sets.
     pub(crate) rules: Vec<RulesRow>,
+    /// Statements that count among those that decide.
+    pub(crate) mixed: Vec<MixedRow>,
     /// Laid out for the frames, and without knowing them.
     pub(crate) profiles: Vec<ProfileRow>,
     /// Milliseconds.
@@ -126,6 +128,30 @@ pub(crate) enum Earned {
     Everything,
 }
 
+/// Rules of which some count: as rows of tables, and as statements that part them. Nanoseconds net of an empty program.
+#[derive(Serialize)]
+pub(crate) struct MixedRow {
+    pub(crate) name: String,
+    /// For frames that each meet a rule.
+    pub(crate) hits: Spread,
+    pub(crate) hits_apart: Other,
+    /// For frames from anywhere.
+    pub(crate) random: Spread,
+    pub(crate) random_apart: Other,
+    pub(crate) rows: Built,
+    pub(crate) apart: Built,
+}
+
+/// What a program took to be made.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Built {
+    pub(crate) instructions: u32,
+    /// Those that the verifier went through.
+    pub(crate) verified: u32,
+    pub(crate) compile_ms: f64,
+    pub(crate) load_ms: f64,
+}
+
 /// A policy with and without a profile, in nanoseconds net of an empty program.
 #[derive(Serialize)]
 pub(crate) struct ProfileRow {
@@ -190,6 +216,13 @@ pub(crate) fn table(report: &Report) {
         report.rules.iter().for_each(rules);
         rivals(&report.rules);
     }
+    if !report.mixed.is_empty() {
+        println!(
+            "\n| case | met: rows, ns | apart, ns | random: rows, ns | apart, ns | instructions | verified | compile, ms | load, ms |"
+        );
+        println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+        report.mixed.iter().for_each(mixed);
+    }
     if !report.profiles.is_empty() {
         println!("\n| case | profile, ns | none, ns | profile / none | instructions |");
         println!("|---|---:|---:|---:|---:|");
@@ -248,6 +281,26 @@ fn rules(row: &RulesRow) {
         row.bytes / 1024,
         row.compile_ms,
         row.load_ms,
+    );
+}
+
+fn mixed(row: &MixedRow) {
+    let (rows, apart) = (row.rows, row.apart);
+    println!(
+        "| {} | {} | {} | {} | {} | {} / {} | {} / {} | {:.0} / {:.0} | {:.0} / {:.0} |",
+        row.name,
+        shown(row.hits, 1),
+        shown(row.hits_apart.spread, 1),
+        shown(row.random, 1),
+        shown(row.random_apart.spread, 1),
+        rows.instructions,
+        apart.instructions,
+        rows.verified,
+        apart.verified,
+        rows.compile_ms,
+        apart.compile_ms,
+        rows.load_ms,
+        apart.load_ms,
     );
 }
 

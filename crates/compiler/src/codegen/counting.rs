@@ -18,7 +18,7 @@ use super::machine::{Kind, physical};
 use super::rooms::Room;
 use super::tables::{self, TableMap, WalkSite, Ways};
 use crate::ir::{Program, TableDecl, TableRef, Value};
-use crate::table::image::{KIND, RESULT, RowLayout, SINGLE};
+use crate::table::image::{KIND, NODE, RESULT, RowLayout, SINGLE};
 use crate::table::{Counting, Image};
 use regalloc2::{Operand, VReg};
 use weir_bpf::asm::Label;
@@ -38,8 +38,10 @@ const OUTCOME: i32 = 8;
 const SPACE: i16 = -8;
 /// The result.
 const FOUND: i16 = -16;
-/// Bytes for both; the key lies below.
-const KEPT: u32 = 16;
+/// The number of the tree, which the kernel's verifier knows in each turn.
+const TREE: i16 = -24;
+/// Bytes for all three; the key lies below.
+const KEPT: u32 = 24;
 
 /// What no table has for a result: the counter of it is not there, which ends the program.
 const NO_RESULT: i32 = -1;
@@ -144,9 +146,9 @@ impl Emitter<'_> {
             self.asm.emit(Insn::store(Size::DW, Reg::R10, SPACE, Reg::R8));
         }
         self.outcome(&map.outcomes, section.second());
-        for tree in 0..map.rows.table.room.trees {
-            self.count_tree(&map.rows, section.second(), tree);
-        }
+        let end = self.asm.label();
+        self.count_trees(&map.rows, section.second(), end);
+        self.asm.bind(end);
         self.asm.emit(Insn::load(Size::DW, Reg::R0, Reg::R10, FOUND));
         self.asm.jump(done);
         if let Some(abort) = self.take_abort() {
@@ -197,15 +199,35 @@ impl Emitter<'_> {
         self.image(table, space);
     }
 
-    /// Counts for the rows of a tree that hold the key and are of the first `r7`. Loses all but `r6` and `r7`.
-    fn count_tree(&mut self, site: &WalkSite, second: Option<u32>, tree: u32) {
-        let next = self.asm.label();
-        let ways = Ways { ends: self.asm.label(), miss: next, done: next, abort: self.abort() };
+    /// Counts for the rows that hold the key and are of the first `r7`; then goes to `end`. Loses all but `r6` and `r7`.
+    fn count_trees(&mut self, site: &WalkSite, second: Option<u32>, end: Label) {
+        let trees = site.table.room.trees;
+        let (tree, next) = (self.asm.label(), self.asm.label());
+        self.asm.emit(Insn::mov(Reg::R1, 0));
+        self.asm.emit(Insn::store(Size::DW, Reg::R10, TREE, Reg::R1));
+        self.asm.bind(tree);
         self.image_in_use(&site.table, second);
-        let first = Image::firsts(site.table.room.trees) + 4 * tree;
-        self.asm.emit(Insn::load(Size::W, Reg::R1, Reg::R0, first as i16));
-        self.asm.branch(Cond::Ge, Width::W64, Reg::R1, Reg::R7, next);
-        self.go_down(site, tree, &ways);
+        self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, TREE));
+        self.asm.emit(Insn::mov(Reg::R2, Reg::R1));
+        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R2, 2));
+        self.asm.emit(Insn::alu(AluOp::Add, Reg::R2, Reg::R0));
+        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R2, Image::firsts(trees) as i16));
+        // The next trees begin with later rows.
+        self.asm.branch(Cond::Ge, Width::W64, Reg::R2, Reg::R7, end);
+        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R1, NODE.trailing_zeros() as i32));
+        self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, Reg::R0));
+        self.count_tree(site, second, next);
+        self.asm.bind(next);
+        self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, TREE));
+        self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, 1));
+        self.asm.emit(Insn::store(Size::DW, Reg::R10, TREE, Reg::R1));
+        self.asm.branch(Cond::Lt, Width::W64, Reg::R1, trees as i32, tree);
+    }
+
+    /// The same for the tree whose root is in `r1`, of the image in `r0`; then goes to `next`.
+    fn count_tree(&mut self, site: &WalkSite, second: Option<u32>, next: Label) {
+        let ways = Ways { ends: self.asm.label(), miss: next, done: next, abort: self.abort() };
+        self.go_down(site, &ways);
         let list = self.asm.label();
         self.asm.branch(Cond::Ne, Width::W64, Reg::R5, (SINGLE << KIND) as i32, list);
         self.asm.branch(Cond::Ne, Width::W64, Reg::R4, 0, next);
@@ -214,7 +236,6 @@ impl Emitter<'_> {
         self.asm.jump(next);
         self.asm.bind(list);
         self.count_list(site, second, &ways);
-        self.asm.bind(next);
     }
 
     /// Counts for the rows of the list that a way has come to.

@@ -323,7 +323,11 @@ impl Emitter<'_> {
         let abort = self.abort();
         let label = |emitter: &mut Self| emitter.asm.label();
         let ways = Ways { ends: label(self), miss: label(self), done: label(self), abort };
-        self.go_down(site, tree, &ways);
+        self.asm.emit(Insn::mov(Reg::R1, Reg::R0));
+        if tree > 0 {
+            self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, (tree * NODE) as i32));
+        }
+        self.go_down(site, &ways);
         let list = self.asm.label();
         self.asm.branch(Cond::Ne, Width::W64, Reg::R5, (SINGLE << KIND) as i32, list);
         self.asm.branch(Cond::Ne, Width::W64, Reg::R4, 0, ways.miss);
@@ -337,14 +341,10 @@ impl Emitter<'_> {
         self.asm.bind(ways.done);
     }
 
-    /// Goes from a root of the image in `r0` to where the way ends, at `ways.ends`.
-    pub(super) fn go_down(&mut self, site: &WalkSite, tree: u32, ways: &Ways) {
+    /// Goes from the root in `r1`, of the image in `r0`, to where the way ends, at `ways.ends`.
+    pub(super) fn go_down(&mut self, site: &WalkSite, ways: &Ways) {
         if site.words.len() == 1 {
             self.asm.emit(Insn::load(Size::DW, Reg::R3, Reg::R10, site.key));
-        }
-        self.asm.emit(Insn::mov(Reg::R1, Reg::R0));
-        if tree > 0 {
-            self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, (tree * NODE) as i32));
         }
         for level in 0..=site.table.room.levels {
             self.node(site, ways);

@@ -116,12 +116,13 @@ impl Chain<'_> {
             true => piece.members.iter().map(|member| member.cells.len() as u64).sum::<u64>() / 4,
             false => piece.members.iter().map(|member| one(member.index)).sum(),
         };
-        pieces.iter().flat_map(|whole| whole.divided(SHORTEST_RUN)).map(piece).sum()
+        pieces.iter().flat_map(|whole| whole.clone().divided(SHORTEST_RUN)).map(piece).sum()
     }
 }
 
 fn has_run(pieces: &[Piece]) -> bool {
-    pieces.iter().flat_map(|piece| piece.divided(SHORTEST_RUN)).any(|piece| piece.is_run(SHORTEST_RUN))
+    let divided = |piece: &Piece| piece.clone().divided(SHORTEST_RUN);
+    pieces.iter().flat_map(divided).any(|piece| piece.is_run(SHORTEST_RUN))
 }
 
 /// What the statements of a site may be matched as.
@@ -141,7 +142,7 @@ impl Pieces {
             Some(run) => vec![Step::Run(run)],
             None => piece.indices().map(Step::One).collect(),
         };
-        self.matched(protocols, shortest).flat_map(steps).collect()
+        self.matched(protocols, shortest).into_iter().flat_map(steps).collect()
     }
 
     /// Neighbours that may be matched as one, and whether they are.
@@ -151,23 +152,12 @@ impl Pieces {
             let run = run.or_else(|| piece.is_run(FEWEST).then(|| piece.run(protocols)))?;
             Some(Group { statements, run, is_run })
         };
-        self.matched(protocols, shortest).filter_map(group).collect()
+        self.matched(protocols, shortest).into_iter().filter_map(group).collect()
     }
 
     /// What stays together, with the run that it is if it is one.
-    fn matched<'a>(
-        &'a self,
-        protocols: &'a Protocols,
-        shortest: usize,
-    ) -> impl Iterator<Item = (Piece, Option<Run>)> + 'a {
-        let matched = move |piece: Piece| {
-            let run = piece.is_run(shortest).then(|| piece.run(protocols));
-            (piece, run.filter(|run| run.table.parts()))
-        };
-        self.list.iter().flat_map(move |whole| match matched(whole.clone()) {
-            (whole, None) if !whole.is_pure() => whole.by_role().into_iter().map(matched).collect(),
-            found => vec![found],
-        })
+    fn matched(&self, protocols: &Protocols, shortest: usize) -> Vec<(Piece, Option<Run>)> {
+        self.list.iter().flat_map(|piece| piece.clone().matched(protocols, shortest)).collect()
     }
 }
 
@@ -256,24 +246,37 @@ impl Piece {
         !self.closed && !self.words.is_empty() && apart >= shortest.saturating_mul(walks)
     }
 
-    /// As it is matched if runs have `shortest` statements at least: whole, or those that decide and those that count
-    /// by themselves.
-    fn divided(&self, shortest: usize) -> Vec<Piece> {
-        if self.is_run(shortest) { vec![self.clone()] } else { self.by_role() }
-    }
-
     /// Whether all of it does the same.
     fn is_pure(&self) -> bool {
         self.members.iter().all(|member| member.role == self.members[0].role)
     }
 
-    /// Its neighbours that do the same.
-    fn by_role(&self) -> Vec<Piece> {
-        if self.is_pure() {
-            return vec![self.clone()];
+    /// What would be matched by itself if runs have `shortest` statements at least: the whole, or what decides and what
+    /// counts.
+    fn divided(self, shortest: usize) -> Vec<Piece> {
+        if self.is_run(shortest) || self.is_pure() {
+            return vec![self];
         }
         let parts = self.members.chunk_by(|a, b| a.role == b.role);
         parts.map(|part| part.iter().cloned().collect()).collect()
+    }
+
+    /// How it is matched: what cannot be cut apart is tried again in halves.
+    fn matched(self, protocols: &Protocols, shortest: usize) -> Vec<(Piece, Option<Run>)> {
+        let mut found = Vec::new();
+        for piece in self.divided(shortest) {
+            let run = piece.is_run(shortest).then(|| piece.run(protocols));
+            match run {
+                Some(run) if !run.table.parts() && piece.members.len() > 1 => {
+                    let (first, second) = piece.members.split_at(piece.members.len() / 2);
+                    for half in [first, second] {
+                        found.extend(Piece::from_iter(half.iter().cloned()).matched(protocols, shortest));
+                    }
+                }
+                run => found.push((piece, run.filter(|run| run.table.parts()))),
+            }
+        }
+        found
     }
 
     fn run(&self, protocols: &Protocols) -> Run {
