@@ -393,7 +393,10 @@ fn tracked(program: &Program, graph: &Graph, tests: &[Option<Test>], constants: 
 /// About how many instructions a block will be.
 fn weight(program: &Program, block: Block) -> u64 {
     let data = &program[block];
-    let walk = |table: TableRef| TREE * program.tables[table.index()].table.cut() as u64;
+    let walk = |table: TableRef| {
+        let table = &program.tables[table.index()].table;
+        if table.is_empty() { 0 } else { TREE * table.cut() as u64 }
+    };
     let of_op = |op: &Op| match op {
         Op::Const(_) | Op::Compare(..) | Op::Start | Op::Skip { .. } => 0,
         Op::Load { .. } | Op::FrameLen | Op::Binary(..) => 3,

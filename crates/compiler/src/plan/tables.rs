@@ -23,6 +23,9 @@ const SHORTEST_RUN: usize = 48;
 /// ones are, then need no other program.
 const SHORTEST_BESIDE: usize = 16;
 
+/// So many rows that count are tried for the price of a walk; more cost two comparisons each.
+const FEW_TRIED: f64 = 8.0;
+
 /// How long a run is at least in a policy that has these.
 pub(super) fn shortest_run(sites: &BTreeMap<Site, Pieces>) -> usize {
     if sites.values().any(|pieces| pieces.has_run) { SHORTEST_BESIDE } else { SHORTEST_RUN }
@@ -235,15 +238,31 @@ impl Piece {
         self.members.iter().map(|member| member.index)
     }
 
-    /// Whether it costs a packet no less to match its parts by themselves: those that decide take a walk, those that
-    /// count another, and each walk is worth the shortest run. A `count` in the middle of a long run is a row of it, one
-    /// before it is not.
+    /// Whether it costs a packet no less to match its parts by themselves.
     fn is_run(&self, shortest: usize) -> bool {
+        self.spares(shortest).is_some()
+    }
+
+    /// How many comparisons a packet is spared if it is matched as one and not in its parts: those that decide take a
+    /// walk, those that count another, and each walk is worth the shortest run. A `count` in the middle of a long run
+    /// is a row of it, one before it is not.
+    fn spares(&self, shortest: usize) -> Option<usize> {
         let parts = self.members.chunk_by(|a, b| a.role == b.role);
         let apart: usize = parts.map(|part| part.len().min(shortest)).sum();
         let there = |role: Role| usize::from(self.members.iter().any(|member| member.role == role));
         let walks = there(Role::Decides) + there(Role::Counts);
-        !self.closed && !self.words.is_empty() && apart >= shortest.saturating_mul(walks)
+        let spares = apart.checked_sub(shortest.saturating_mul(walks));
+        spares.filter(|_| !self.closed && !self.words.is_empty())
+    }
+
+    /// As one, if that is a run, can be cut apart, and rows that count do not cost what it spares: they hide nothing, so
+    /// that a walk tries all that overlap.
+    fn as_run(&self, protocols: &Protocols, shortest: usize) -> Option<Run> {
+        let spares = self.spares(shortest)?;
+        let run = self.run(protocols);
+        let tried = run.table.counting().map_or(Some(0.0), |counting| counting.rows().tried())?;
+        let more = 2.0 * (tried - FEW_TRIED).max(0.0);
+        (run.table.parts() && more <= spares as f64).then_some(run)
     }
 
     /// Whether all of it does the same.
@@ -261,19 +280,18 @@ impl Piece {
         parts.map(|part| part.iter().cloned().collect()).collect()
     }
 
-    /// How it is matched: what cannot be cut apart is tried again in halves.
+    /// How it is matched: what is no run, though it has the length of one, is tried again in halves.
     fn matched(self, protocols: &Protocols, shortest: usize) -> Vec<(Piece, Option<Run>)> {
         let mut found = Vec::new();
         for piece in self.divided(shortest) {
-            let run = piece.is_run(shortest).then(|| piece.run(protocols));
-            match run {
-                Some(run) if !run.table.parts() && piece.members.len() > 1 => {
-                    let (first, second) = piece.members.split_at(piece.members.len() / 2);
-                    for half in [first, second] {
-                        found.extend(Piece::from_iter(half.iter().cloned()).matched(protocols, shortest));
-                    }
-                }
-                run => found.push((piece, run.filter(|run| run.table.parts()))),
+            let run = piece.as_run(protocols, shortest);
+            if run.is_some() || piece.members.len() < 2 || !piece.is_run(shortest) {
+                found.push((piece, run));
+                continue;
+            }
+            let (first, second) = piece.members.split_at(piece.members.len() / 2);
+            for half in [first, second] {
+                found.extend(Piece::from_iter(half.iter().cloned()).matched(protocols, shortest));
             }
         }
         found

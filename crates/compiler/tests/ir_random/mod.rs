@@ -147,7 +147,7 @@ impl Generator<'_> {
     fn range(&mut self, bits: u8) -> (u64, u64) {
         let most = Type::Int(bits).max();
         let low = self.tape.pick(&[0, 0, 1, 6, 17, 80]).min(most);
-        (low, (low + self.tape.pick(&[most, 0, 1, 40])).min(most))
+        (low, low.saturating_add(self.tape.pick(&[most, 0, 1, 40])).min(most))
     }
 
     fn make_blocks(&mut self) {

@@ -67,28 +67,29 @@ fn statements_that_count_come_and_go_without_a_program() {
             .map(|port| format!("count c{port} when udp.dstport == {port} or udp.srcport == {port}\n"))
             .collect()
     };
-    let policy = |first: &str, counted: std::ops::Range<u16>| {
-        format!("{first}{}{}{}", rules(1000..1060), counts(counted), rules(1060..1120))
-    };
-    let (mut instance, _) = edge.load(&policy("", 1050..1054));
+    let policy = |counted: std::ops::Range<u16>| rules(1000..1060) + &counts(counted) + &rules(1060..1120);
+    let (mut instance, _) = edge.load(&policy(1050..1054));
     let running = program(&instance);
     edge.send(1055, 1);
     // One more that counts, in the middle; what comes before it still decides.
-    assert_eq!(reload(&mut instance, &policy("", 1050..1065)).change, Change::Tables);
-    [(1052, 2), (1062, 3), (1070, 4), (9, 5)].iter().for_each(|(port, frames)| edge.send(*port, *frames));
+    assert_eq!(reload(&mut instance, &policy(1050..1065)).change, Change::Tables);
+    for (port, frames) in [(1052, 2), (1062, 3), (1070, 4), (9, 5)] {
+        edge.send(port, frames);
+    }
     let counted = |instance: &Instance, names: &[&str]| -> Vec<u64> {
         names.iter().map(|name| packets(instance, name)).collect()
     };
     let names = ["r1052", "c1052", "c1062", "r1062", "c1064", "r1070", "default"];
     assert_eq!(counted(&instance, &names), [2, 0, 3, 3, 0, 4, 5]);
     // One less, and one that only says what it would do.
-    let report = reload(&mut instance, &policy("", 1051..1062).replace("count c1060", "shadow drop c1060"));
+    let report = reload(&mut instance, &policy(1051..1062).replace("count c1060", "shadow drop c1060"));
     assert_eq!((report.change, program(&instance)), (Change::Tables, running));
     edge.send(1060, 6);
     edge.send(1062, 1);
     assert_eq!(counted(&instance, &["c1060", "r1060", "r1062"]), [6, 6, 4]);
     // The first statement that counts among others needs what walks to it.
-    let (mut instance, _) = Edge::new().load(&rules(1000..1100));
+    let edge = Edge::new();
+    let (mut instance, _) = edge.load(&rules(1000..1100));
     let middle = rules(1000..1050) + "count few when udp.dstport > 1090\n" + &rules(1050..1100);
     assert_eq!(reload(&mut instance, &middle).change, Change::Program);
 }
