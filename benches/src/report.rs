@@ -134,12 +134,13 @@ pub(crate) struct MixedRow {
     pub(crate) name: String,
     /// For frames that each meet a rule.
     pub(crate) hits: Spread,
-    pub(crate) hits_apart: Other,
+    pub(crate) hits_apart: Option<Other>,
     /// For frames from anywhere.
     pub(crate) random: Spread,
-    pub(crate) random_apart: Other,
+    pub(crate) random_apart: Option<Other>,
     pub(crate) rows: Built,
-    pub(crate) apart: Built,
+    /// Nothing where the kernel takes none.
+    pub(crate) apart: Option<Built>,
 }
 
 /// What a program took to be made.
@@ -285,22 +286,22 @@ fn rules(row: &RulesRow) {
 }
 
 fn mixed(row: &MixedRow) {
-    let (rows, apart) = (row.rows, row.apart);
+    let ns = |apart: Option<Other>| optional(apart.map(|other| shown(other.spread, 1)));
+    let both = |figure: fn(Built) -> f64| {
+        let apart = row.apart.map_or("refused".to_owned(), |built| format!("{:.0}", figure(built)));
+        format!("{:.0} / {apart}", figure(row.rows))
+    };
     println!(
-        "| {} | {} | {} | {} | {} | {} / {} | {} / {} | {:.0} / {:.0} | {:.0} / {:.0} |",
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         row.name,
         shown(row.hits, 1),
-        shown(row.hits_apart.spread, 1),
+        ns(row.hits_apart),
         shown(row.random, 1),
-        shown(row.random_apart.spread, 1),
-        rows.instructions,
-        apart.instructions,
-        rows.verified,
-        apart.verified,
-        rows.compile_ms,
-        apart.compile_ms,
-        rows.load_ms,
-        apart.load_ms,
+        ns(row.random_apart),
+        both(|built| f64::from(built.instructions)),
+        both(|built| f64::from(built.verified)),
+        both(|built| built.compile_ms),
+        both(|built| built.load_ms),
     );
 }
 

@@ -135,7 +135,7 @@ impl<'a> Lower<'a> {
             sources,
             options,
             b: Builder::new(),
-            shape: Shape::new(policy, plan),
+            shape: Shape::new(policy, plan, steps),
             lines: HashMap::new(),
             statement_ids: Vec::new(),
             set_refs: HashMap::new(),

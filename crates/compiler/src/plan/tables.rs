@@ -243,15 +243,16 @@ impl Piece {
         self.spares(shortest).is_some()
     }
 
-    /// How many comparisons a packet is spared if it is matched as one and not in its parts: those that decide take a
-    /// walk, those that count another, and each walk is worth the shortest run. A `count` in the middle of a long run
-    /// is a row of it, one before it is not.
+    /// How many comparisons a packet is spared if it is matched as one: those that decide take a walk, those that count
+    /// another, and each walk is worth the shortest run. Where there are both, the rest is what its parts cost by
+    /// themselves: a `count` in the middle of a long run is a row of it, one before it is not.
     fn spares(&self, shortest: usize) -> Option<usize> {
-        let parts = self.members.chunk_by(|a, b| a.role == b.role);
-        let apart: usize = parts.map(|part| part.len().min(shortest)).sum();
-        let there = |role: Role| usize::from(self.members.iter().any(|member| member.role == role));
-        let walks = there(Role::Decides) + there(Role::Counts);
-        let spares = apart.checked_sub(shortest.saturating_mul(walks));
+        let parts = self.members.chunk_by(|a, b| a.role == b.role).map(<[Member]>::len);
+        let (walks, otherwise) = match self.is_pure() {
+            true => (1, parts.sum::<usize>()),
+            false => (2, parts.map(|length| length.min(shortest)).sum()),
+        };
+        let spares = otherwise.checked_sub(shortest.saturating_mul(walks));
         spares.filter(|_| !self.closed && !self.words.is_empty())
     }
 
