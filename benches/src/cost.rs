@@ -17,6 +17,7 @@ use crate::beside::{self, AT_LEAST, TURNS};
 use crate::cases::{CASES, Text};
 use crate::frames::Frames;
 use crate::report::{CostRow, EstimateRow};
+use crate::rule;
 use crate::rules::{self, RULES};
 use crate::spread::Spread;
 
@@ -59,6 +60,12 @@ fn table(count: usize) -> Subject {
     Subject { shortest_run: Some(1), ..plain(&rules::shapes(count).policy) }
 }
 
+/// The same rules, all of which only count.
+fn counting(count: usize) -> Subject {
+    let (rules, _) = rules::eight_kinds(count);
+    Subject { shortest_run: Some(1), ..plain(&rule::policy_of(&rules, |_| "count")) }
+}
+
 fn addresses(count: usize) -> String {
     let mut random = Random::new(5);
     let mut text = String::new();
@@ -94,6 +101,7 @@ fn rows() -> Vec<Row> {
         row("branch", |costs| &mut costs.branch, list(1024), list(16)),
         row("walk", |costs| &mut costs.walk, table(1_000), set(64, SetHome::Table)),
         row("level", |costs| &mut costs.level, set(64, SetHome::Table), list(1)),
+        row("call", |costs| &mut costs.call, counting(64), table(64)),
         row("hash", |costs| &mut costs.hash, set(256, SetHome::Hash), list(1)),
         row("lpm", |costs| &mut costs.lpm, set(32, SetHome::Lpm), list(1)),
         row("bit", |costs| &mut costs.bit, set(1_000, SetHome::Lpm), set(32, SetHome::Lpm)),

@@ -10,6 +10,7 @@ mod classbench;
 mod cost;
 mod frames;
 mod live;
+mod mixed;
 mod passes;
 mod profile;
 mod report;
@@ -25,6 +26,7 @@ use weir_compiler::{Compilation, Hook, Loader, Options};
 use weir_dataplane::engines::Kernel;
 
 use cases::{CASES, Case};
+use mixed::MIXED;
 use profile::PROFILES;
 use report::{BesideRow, Report};
 use rules::RULES;
@@ -87,8 +89,15 @@ fn arguments() -> Result<Arguments, Failure> {
 
 fn names() -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().map(|(name, _)| *name);
+    let mixed = MIXED.iter().map(|(name, _)| *name);
     let profiles = PROFILES.iter().map(|(name, _)| *name);
-    CASES.iter().map(|(name, _)| *name).chain(rules).chain(profiles).chain([VETH, TIMES, LIVE, PASSES, COST])
+    CASES
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(rules)
+        .chain(mixed)
+        .chain(profiles)
+        .chain([VETH, TIMES, LIVE, PASSES, COST])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -120,6 +129,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     for (name, make) in RULES.iter().filter(|(name, _)| wanted(name)) {
         report::progress(name);
         report.rules.push(rules::measure(name, *make, &options, report.clang.is_some(), arguments.rounds)?);
+    }
+    for (name, case) in MIXED.iter().filter(|(name, _)| wanted(name)) {
+        report::progress(name);
+        report.mixed.push(mixed::measure(name, case, &options, arguments.rounds)?);
     }
     for (name, make) in PROFILES.iter().filter(|(name, _)| wanted(name)) {
         report::progress(name);

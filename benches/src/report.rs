@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) veth: Vec<VethRow>,
     /// Many rules and large sets.
     pub(crate) rules: Vec<RulesRow>,
+    /// Statements that count among those that decide.
+    pub(crate) mixed: Vec<MixedRow>,
     /// Laid out for the frames, and without knowing them.
     pub(crate) profiles: Vec<ProfileRow>,
     /// Milliseconds.
@@ -126,6 +128,31 @@ pub(crate) enum Earned {
     Everything,
 }
 
+/// Rules of which some count: as rows of tables, and as statements that part them. Nanoseconds net of an empty program.
+#[derive(Serialize)]
+pub(crate) struct MixedRow {
+    pub(crate) name: String,
+    /// For frames that each meet a rule.
+    pub(crate) hits: Spread,
+    pub(crate) hits_apart: Option<Other>,
+    /// For frames from anywhere.
+    pub(crate) random: Spread,
+    pub(crate) random_apart: Option<Other>,
+    pub(crate) rows: Built,
+    /// Nothing where the kernel takes none.
+    pub(crate) apart: Option<Built>,
+}
+
+/// What a program took to be made.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Built {
+    pub(crate) instructions: u32,
+    /// Those that the verifier went through.
+    pub(crate) verified: u32,
+    pub(crate) compile_ms: f64,
+    pub(crate) load_ms: f64,
+}
+
 /// A policy with and without a profile, in nanoseconds net of an empty program.
 #[derive(Serialize)]
 pub(crate) struct ProfileRow {
@@ -190,6 +217,13 @@ pub(crate) fn table(report: &Report) {
         report.rules.iter().for_each(rules);
         rivals(&report.rules);
     }
+    if !report.mixed.is_empty() {
+        println!(
+            "\n| case | met: rows, ns | apart, ns | random: rows, ns | apart, ns | instructions | verified | compile, ms | load, ms |"
+        );
+        println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+        report.mixed.iter().for_each(mixed);
+    }
     if !report.profiles.is_empty() {
         println!("\n| case | profile, ns | none, ns | profile / none | instructions |");
         println!("|---|---:|---:|---:|---:|");
@@ -248,6 +282,26 @@ fn rules(row: &RulesRow) {
         row.bytes / 1024,
         row.compile_ms,
         row.load_ms,
+    );
+}
+
+fn mixed(row: &MixedRow) {
+    let ns = |apart: Option<Other>| optional(apart.map(|other| shown(other.spread, 1)));
+    let both = |figure: fn(Built) -> f64| {
+        let apart = row.apart.map_or("refused".to_owned(), |built| format!("{:.0}", figure(built)));
+        format!("{:.0} / {apart}", figure(row.rows))
+    };
+    println!(
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        row.name,
+        shown(row.hits, 1),
+        ns(row.hits_apart),
+        shown(row.random, 1),
+        ns(row.random_apart),
+        both(|built| f64::from(built.instructions)),
+        both(|built| f64::from(built.verified)),
+        both(|built| built.compile_ms),
+        both(|built| built.load_ms),
     );
 }
 

@@ -101,10 +101,14 @@ pub(crate) fn prefix_text((address, length): Prefix) -> String {
 
 /// The rules as a policy; `r0` is the first.
 pub(crate) fn policy(rules: &[Rule]) -> String {
+    policy_of(rules, |number| if drops(number) { "drop" } else { "pass" })
+}
+
+/// The same, each rule with a verb of its own.
+pub(crate) fn policy_of(rules: &[Rule], verb: impl Fn(usize) -> &'static str) -> String {
     let mut text = String::new();
     for (number, rule) in rules.iter().enumerate() {
-        let verb = if drops(number) { "drop" } else { "pass" };
-        let _ = writeln!(text, "{verb} r{number} when {}", rule.condition());
+        let _ = writeln!(text, "{} r{number} when {}", verb(number), rule.condition());
     }
     text
 }

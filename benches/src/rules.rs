@@ -165,8 +165,7 @@ fn network(random: &mut Random, length: u32) -> Prefix {
 
 /// Rules with a frame that each of them meets, and frames from anywhere.
 fn of(rules: Vec<Rule>, met: &[Packet]) -> Rules {
-    let hits = frames::draw(FRAMES, |random| met[random.below(met.len() as u32) as usize].clone());
-    with_hits(rules, hits)
+    with_hits(rules, hits(met))
 }
 
 fn with_hits(rules: Vec<Rule>, hits: Frames) -> Rules {
@@ -174,17 +173,31 @@ fn with_hits(rules: Vec<Rule>, hits: Frames) -> Rules {
         policy: rule::policy(&rules),
         files: Box::new(NoFiles),
         hits,
-        random: frames::draw(FRAMES, anywhere),
+        random: random(),
         rivals: Box::new(move || rivals::of_rules(&rules)),
     }
 }
 
 /// Rules of eight kinds in turns.
 pub(crate) fn shapes(count: usize) -> Rules {
-    let mut random = Random::new(7);
-    let (rules, met): (Vec<Rule>, Vec<Packet>) =
-        (0..count).map(|number| shape(&mut random, number % 8)).unzip();
+    let (rules, met) = eight_kinds(count);
     of(rules, &met)
+}
+
+/// With a frame that each of them meets.
+pub(crate) fn eight_kinds(count: usize) -> (Vec<Rule>, Vec<Packet>) {
+    let mut random = Random::new(7);
+    (0..count).map(|number| shape(&mut random, number % 8)).unzip()
+}
+
+/// Frames that each meet one of the rules, whichever.
+pub(crate) fn hits(met: &[Packet]) -> Frames {
+    frames::draw(FRAMES, |random| met[random.below(met.len() as u32) as usize].clone())
+}
+
+/// Frames from anywhere.
+pub(crate) fn random() -> Frames {
+    frames::draw(FRAMES, anywhere)
 }
 
 fn shape(random: &mut Random, kind: usize) -> (Rule, Packet) {

@@ -7,7 +7,7 @@
 //! Increments are plain: a CPU's values are written by nobody else, and neither XDP nor tc is
 //! interrupted by another run on the same CPU.
 
-use super::emit::Emitter;
+use super::emit::{Emitter, FRAME};
 use super::isel::{Isel, Shared};
 use super::machine::{Kind, physical};
 use regalloc2::{Operand, VReg};
@@ -54,7 +54,7 @@ impl Isel<'_> {
                 Operand::reg_fixed_use(self.context, physical(Reg::R1)),
                 Operand::reg_fixed_use(slot, physical(Reg::R2)),
             ];
-            self.calls = true;
+            self.below = self.below.max(FRAME);
             return self.emit(Kind::CallCount, &operands);
         }
         let chunk = counter / SLOTS;
@@ -101,7 +101,7 @@ impl Emitter<'_> {
     /// `r6` = context, `r7` = slot, `r8` = the frame's length.
     pub(super) fn count_function(&mut self, count: Label) {
         let Some(map) = self.maps.counters else { return };
-        self.asm.global_function("count", 2, count);
+        self.shared_function("count", 2, count);
         let none = self.asm.label();
         self.asm.emit(Insn::mov(Reg::R6, Reg::R1));
         self.asm.emit(Insn::mov(Reg::R7, Reg::R2));

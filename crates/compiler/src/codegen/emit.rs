@@ -4,9 +4,9 @@ use super::layout::{self, Layout};
 use super::machine::{Function, Kind, MachineInst, register};
 use super::maps::{Maps, Statistic};
 use super::{CodegenError, Hook, Options};
-use crate::ir;
+use crate::ir::{self, TableRef};
 use regalloc2::{Allocation, Block, Edit, Function as _, InstOrEdit, Output};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use weir_bpf::asm::{Assembler, Label};
 use weir_bpf::helpers;
 use weir_bpf::insn::{AluOp, Cond, Insn, MapId, Operand, Order, Reg, Size, Width};
@@ -18,7 +18,7 @@ const COLUMN_MAX: u32 = 1023;
 const LINE_MAX: u32 = (1 << 22) - 1;
 /// A callee's frame takes at least this much of the stack, and each frame is rounded up to it
 /// (`check_max_stack_depth`, kernel/bpf/verifier.c).
-const FRAME: u32 = 32;
+pub(super) const FRAME: u32 = 32;
 
 /// The state of emission. Helpers that call lose `r0`–`r5`.
 pub(super) struct Emitter<'a> {
@@ -34,6 +34,8 @@ pub(super) struct Emitter<'a> {
     abort: Option<Label>,
     take: Option<Label>,
     count: Option<Label>,
+    /// By table: what counts for its rows.
+    count_rows: BTreeMap<TableRef, Label>,
     /// Of the functions, by number.
     functions: &'a [Label],
     source: &'a [ir::LineInfo],
@@ -44,8 +46,8 @@ pub(super) struct Emitter<'a> {
 pub(super) struct Allocated {
     pub(super) function: Function,
     pub(super) output: Output,
-    /// Whether it calls `take` or `count`.
-    pub(super) calls: bool,
+    /// Bytes of stack that the functions take which it calls and all parts share.
+    pub(super) below: u32,
 }
 
 /// Emits a whole program; the first function is the main one.
@@ -58,7 +60,7 @@ pub(super) fn emit(
     check_stack(options, functions)?;
     let mut asm = Assembler::new(&options.name, options.section());
     let starts: Vec<Label> = functions.iter().map(|_| asm.label()).collect();
-    let (mut take, mut count, mut lines) = (None, None, HashMap::new());
+    let (mut take, mut count, mut count_rows, mut lines) = (None, None, BTreeMap::new(), HashMap::new());
     for (nth, Allocated { function, output, .. }) in functions.iter().enumerate() {
         if nth > 0 {
             asm.global_function(&format!("part_{nth}"), 1, starts[nth]);
@@ -77,6 +79,7 @@ pub(super) fn emit(
             abort: None,
             take,
             count,
+            count_rows,
             functions: &starts,
             source: &program.lines,
             lines,
@@ -86,19 +89,18 @@ pub(super) fn emit(
         if nth + 1 == functions.len() {
             emitter.end_program();
         }
-        Emitter { asm, take, count, lines, .. } = emitter;
+        Emitter { asm, take, count, count_rows, lines, .. } = emitter;
     }
     asm.finish(&options.target).map_err(CodegenError::Assembler)
 }
 
-/// The main function, a part that it calls, and `take` stand on one stack.
+/// The main function, a part that it calls, and what that calls stand on one stack.
 fn check_stack(options: &Options, functions: &[Allocated]) -> Result<(), CodegenError> {
     let own = |f: &Allocated| f.function.buffer + 8 * f.output.num_spillslots as u32;
-    let below = |f: &Allocated| if f.calls { FRAME } else { 0 };
     let round = |bytes: u32| bytes.next_multiple_of(FRAME).max(FRAME);
     let (main, parts) = functions.split_first().map_or((0, functions), |(main, parts)| (own(main), parts));
-    let deepest = parts.iter().map(|part| round(own(part)) + below(part)).max().unwrap_or(0);
-    let called = functions.first().map_or(0, below).max(deepest);
+    let deepest = parts.iter().map(|part| round(own(part)) + part.below).max().unwrap_or(0);
+    let called = functions.first().map_or(0, |main| main.below).max(deepest);
     let bytes = if called == 0 { main } else { round(main) + called };
     if bytes > options.target.stack {
         return Err(CodegenError::StackTooLarge { bytes, max: options.target.stack });
@@ -218,6 +220,10 @@ impl Emitter<'_> {
                 let count = self.count_label();
                 return self.asm.call(count);
             }
+            Kind::CountRows(table) => {
+                let count_rows = self.count_rows_label(*table);
+                return self.asm.call(count_rows);
+            }
             Kind::CallPart(nth) => return self.asm.call(self.functions[*nth as usize]),
             Kind::Jump | Kind::Branch(..) | Kind::Switch(_) | Kind::Return(_) | Kind::ReturnValue => return,
         };
@@ -294,7 +300,7 @@ impl Emitter<'_> {
 
     /// Code behind the blocks.
     fn end_function(&mut self) {
-        if let Some(abort) = self.abort {
+        if let Some(abort) = self.take_abort() {
             self.asm.bind(abort);
             // `XDP_ABORTED`, which is traced; for tc nothing says more than letting it go.
             self.leave(match self.hook {
@@ -309,6 +315,9 @@ impl Emitter<'_> {
         if let Some(take) = self.take {
             self.take_function(take);
         }
+        for (table, start) in std::mem::take(&mut self.count_rows) {
+            self.count_rows_function(table, start);
+        }
         if let Some(count) = self.count {
             self.count_function(count);
         }
@@ -319,8 +328,17 @@ impl Emitter<'_> {
         *self.abort.get_or_insert_with(|| self.asm.label())
     }
 
-    fn count_label(&mut self) -> Label {
+    /// That label, if anything went there in this function; the next one has another.
+    pub(super) fn take_abort(&mut self) -> Option<Label> {
+        self.abort.take()
+    }
+
+    pub(super) fn count_label(&mut self) -> Label {
         *self.count.get_or_insert_with(|| self.asm.label())
+    }
+
+    fn count_rows_label(&mut self, table: TableRef) -> Label {
+        *self.count_rows.entry(table).or_insert_with(|| self.asm.label())
     }
 
     fn take_label(&mut self) -> Label {

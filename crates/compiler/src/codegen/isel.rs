@@ -62,8 +62,8 @@ pub(super) struct Isel<'a> {
     pub(super) scratch: Option<VReg>,
     /// Where the space of tables in use begins.
     pub(super) space: Option<VReg>,
-    /// Whether `take` or `count` is called.
-    pub(super) calls: bool,
+    /// Bytes of stack that the functions take which are called and all parts share.
+    pub(super) below: u32,
     places: Vec<Place>,
     /// Machine blocks by IR block.
     blocks: Vec<Block>,
@@ -80,7 +80,7 @@ pub(super) struct Isel<'a> {
 /// A function in machine IR.
 pub(super) struct Selected {
     pub(super) builder: Builder,
-    pub(super) calls: bool,
+    pub(super) below: u32,
 }
 
 /// Selects instructions for one of a program's functions.
@@ -104,7 +104,7 @@ pub(super) fn select(
     }
     match isel.error {
         Some(error) => Err(error),
-        None => Ok(Selected { builder: isel.builder, calls: isel.calls }),
+        None => Ok(Selected { builder: isel.builder, below: isel.below }),
     }
 }
 
@@ -136,7 +136,7 @@ impl<'a> Isel<'a> {
             data_end,
             scratch: None,
             space: None,
-            calls: false,
+            below: 0,
             places: vec![Place::None; program.values.len()],
             blocks,
             at_hand: vec![[None; SHARED]; program.blocks.len()],

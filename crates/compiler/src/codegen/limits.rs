@@ -25,7 +25,7 @@
 //! from one bucket at the same instant are charged once.
 
 use super::Statistic;
-use super::emit::Emitter;
+use super::emit::{Emitter, FRAME};
 use super::isel::{Isel, Shared};
 use super::machine::{Kind, physical};
 use crate::ir::{Inst, LimitDecl, LimitRef, Op, Value};
@@ -112,7 +112,7 @@ impl Isel<'_> {
         };
         let operand = Operand::reg_fixed_def(def, physical(Reg::R0));
         self.emit(Kind::Take(site), &[operand]);
-        self.calls = true;
+        self.below = self.below.max(FRAME);
     }
 
     /// `ktime_get_ns` in sixteenths.

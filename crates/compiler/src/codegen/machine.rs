@@ -9,7 +9,7 @@ use super::counters::Lookup;
 use super::limits::TakeSite;
 use super::sets::SetSite;
 use super::tables::{SpaceSite, WalkSite};
-use crate::ir::{BlockData, Line};
+use crate::ir::{BlockData, Line, TableRef};
 use regalloc2::{Allocation, Block, Inst, InstRange, Operand, PReg, PRegSet, RegClass, VReg};
 use weir_bpf::insn::{AluOp, Cond, MapId, Reg, Size, Width};
 
@@ -68,6 +68,9 @@ pub(super) enum Kind {
     Switch(Box<super::switch::Tree>),
     /// Counts by `count`. `context in r1, slot in r2`
     CallCount,
+    /// Counts for the rows of a table that count. `def r0, context in r1, what was found in r2`, and the space in r3
+    /// where there are two.
+    CountRows(TableRef),
     /// Calls another function: what it returns. `def r0, context in r1`
     CallPart(u32),
     /// `return`.
@@ -89,6 +92,7 @@ impl Kind {
                 | Kind::Capture(_)
                 | Kind::CallPart(_)
                 | Kind::CallCount
+                | Kind::CountRows(_)
         )
     }
 

@@ -14,7 +14,7 @@
 
 use super::rooms::Room;
 use super::tables::{self, Section};
-use super::{CodegenError, capture, counters, limits, scratch, sets};
+use super::{CodegenError, capture, counters, counting, limits, scratch, sets};
 use crate::ir::{LimitRef, Op, Program, SetKind, SetRef};
 use weir_bpf::insn::MapId;
 use weir_bpf::map::{MapDef, MapKind, MapType, NAME_MAX};
@@ -48,12 +48,15 @@ pub(super) struct Maps {
     pub(super) capture: Option<MapId>,
     pub(super) statistics: Option<MapId>,
     pub(super) scratch: Option<MapId>,
+    /// The first slot of scratch memory in which rows that count find the key.
+    pub(super) keys: u32,
 }
 
 impl Maps {
-    /// With so many slots of scratch memory.
+    /// With so many slots of scratch memory, and those of keys.
     pub(super) fn of(program: &Program, rooms: &[Room], slots: u32) -> Result<Maps, CodegenError> {
-        let mut maps = Maps::default();
+        let mut maps = Maps { keys: slots, ..Maps::default() };
+        let slots = slots + counting::key_words(program);
         for nth in 0..program.sets.len() {
             maps.add_set(program, SetRef(nth as u32))?;
         }

@@ -24,6 +24,7 @@ mod analysis;
 mod branch;
 pub mod capture;
 pub mod counters;
+mod counting;
 mod emit;
 mod error;
 mod isel;
@@ -93,11 +94,11 @@ pub fn generate(program: &Program, options: &Options) -> Result<Object, CodegenE
     let maps = maps::Maps::of(program, &options.rooms, parts.scratch)?;
     let mut functions = Vec::new();
     for nth in 0..=parts.list.len() as u32 {
-        let isel::Selected { builder, calls } =
+        let isel::Selected { builder, below } =
             isel::select(program, options, &analysis, &maps, &parts, nth)?;
         let function = builder.finish();
         let output = allocate(&function)?;
-        functions.push(emit::Allocated { function, output, calls });
+        functions.push(emit::Allocated { function, output, below });
     }
     let code = emit::emit(program, options, &maps, &functions)?;
     Ok(Object { programs: vec![code], maps: maps.defs, license: "Dual MIT/GPL".to_string() })

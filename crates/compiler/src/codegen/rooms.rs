@@ -5,14 +5,14 @@
 //! | 0–7 | where the space in use begins, counted from the first one |
 //! | 8–15 | bytes of a space |
 //! | 16–19 | spaces: 2, or 1 where the tables are too large to stand there twice |
-//! | 20–23 | how many tables |
-//! | 24–… | for each table its [`Room`], four `u32` |
+//! | 20–23 | how many images |
+//! | 24–… | for each image its [`Room`], four `u32` |
 //! | … | the spaces, at a multiple of 64 |
 //!
-//! All numbers are in the machine's order. A space holds the image of each table one behind the other, each in its
-//! room, so that a program need only know where the space begins. It reads that once for a packet: user space
-//! writes other images into the space that is not in use and then stores where it begins, and every packet is
-//! judged by the tables before or by those after.
+//! All numbers are in the machine's order. A space holds the images of each table one behind the other (one, or three
+//! where rows count: `counting.rs`), each in its room, so that a program need only know where the space begins. It reads
+//! that once for a packet: user space writes other images into the space that is not in use and then stores where it
+//! begins, and every packet is judged by the tables before or by those after.
 
 use crate::table::Image;
 use crate::table::image::LINE;
@@ -54,7 +54,7 @@ pub struct Head {
     pub space: u64,
     /// How many spaces there are.
     pub spaces: u32,
-    /// By table.
+    /// By image.
     pub rooms: Vec<Room>,
 }
 

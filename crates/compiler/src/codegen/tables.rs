@@ -9,6 +9,7 @@
 
 use super::CodegenError;
 use super::branch::return_code;
+use super::counting::{self, CountingMap};
 use super::emit::Emitter;
 use super::isel::{Isel, Place};
 use super::machine::{Kind, physical};
@@ -25,7 +26,7 @@ use weir_bpf::map::{MapDef, MapType};
 const MOST_BYTES: usize = 256 << 20;
 
 /// What a row says: the counter, and whether it drops.
-fn result(rule: &Rule) -> u32 {
+pub(super) fn result(rule: &Rule) -> u32 {
     1 + 2 * rule.counter + u32::from(rule.verdict == Verdict::Drop)
 }
 
@@ -35,7 +36,7 @@ pub(super) struct TableMap {
     map: MapId,
     /// Where in the data section the image begins, with the first space.
     offset: u32,
-    room: Room,
+    pub(super) room: Room,
 }
 
 /// The data section of all tables: a program has at most 64 maps.
@@ -45,6 +46,20 @@ pub(super) struct Section {
     /// Where the second space begins, from the first one, if there are two.
     second: Option<u32>,
     tables: Vec<TableMap>,
+    /// By table: what stands beside it if rows of it count.
+    counting: Vec<Option<CountingMap>>,
+}
+
+impl Section {
+    /// Where the second space begins, from the first one, if there are two.
+    pub(super) fn second(&self) -> Option<u32> {
+        self.second
+    }
+
+    /// What stands beside a table, if rows of it count.
+    pub(super) fn counting(&self, table: TableRef) -> Option<&CountingMap> {
+        self.counting[table.index()].as_ref()
+    }
 }
 
 /// Makes the images of all tables. What has `rooms` already is put into them if it fits.
@@ -55,10 +70,13 @@ pub(super) fn section(
 ) -> Result<(MapDef, Section), CodegenError> {
     let (mut images, mut bytes) = (Vec::new(), 0);
     for (nth, decl) in program.tables.iter().enumerate() {
-        let image = image(decl, rooms.get(nth)).filter(|image| bytes + image.bytes.len() <= MOST_BYTES);
-        let image = image.ok_or(CodegenError::Table { table: TableRef(nth as u32) })?;
-        bytes += image.bytes.len();
-        images.push(image);
+        let of_table = images_of(decl, rooms.get(images.len()..).unwrap_or_default());
+        let of_table = of_table.ok_or(CodegenError::Table { table: TableRef(nth as u32) })?;
+        bytes += of_table.iter().map(|image| image.bytes.len()).sum::<usize>();
+        if bytes > MOST_BYTES {
+            return Err(CodegenError::Table { table: TableRef(nth as u32) });
+        }
+        images.extend(of_table);
     }
     let fits =
         images.len() == rooms.len() && rooms.iter().zip(&images).all(|(room, image)| room.holds(image));
@@ -68,23 +86,40 @@ pub(super) fn section(
     };
     let head = Head::new(rooms);
     let (mut contents, mut offset) = (head.section(), head.first());
-    let mut tables = Vec::new();
+    let mut places = Vec::new();
     for (image, room) in images.iter().zip(&head.rooms) {
         contents[offset..offset + image.bytes.len()].copy_from_slice(&image.bytes);
-        tables.push(TableMap { map, offset: offset as u32, room: *room });
+        places.push(TableMap { map, offset: offset as u32, room: *room });
         offset += room.bytes as usize;
+    }
+    let (mut tables, mut beside, mut places) = (Vec::new(), Vec::new(), places.into_iter());
+    for decl in &program.tables {
+        tables.extend(places.next());
+        let counting = decl.table.counting().and_then(|_| Some([places.next()?, places.next()?]));
+        beside.push(counting.map(|maps| CountingMap::new(decl.table.words(), maps)));
     }
     let mut def = MapDef::section(SECTION, MapType::bytes(contents.len() as u32));
     def.initial = contents;
     let second = (head.spaces == 2).then_some(head.space as u32);
-    Ok((def, Section { map, second, tables }))
+    Ok((def, Section { map, second, tables, counting: beside }))
 }
 
-/// The image of a table whose results are what the code looks for.
-fn image(decl: &TableDecl, room: Option<&Room>) -> Option<Image> {
-    let table = decl.table.map_results(|number| decl.rule(number).map_or(number, |rule| result(&rule)));
-    let trees = room.map_or_else(|| Room::trees(table.cut()), |room| room.trees as usize);
-    Image::of(&table, MOST_BYTES, trees)
+/// The images of a table, for the rooms that begin so. What they find is what the code looks for: of a table whose rows
+/// count, the number of the row from 1.
+fn images_of(decl: &TableDecl, rooms: &[Room]) -> Option<Vec<Image>> {
+    let mut number = 0;
+    let counting = decl.table.counting();
+    let table = decl.table.map_results(|of_row| {
+        number += 1;
+        if counting.is_some() { number } else { decl.rule(of_row).map_or(of_row, |rule| result(&rule)) }
+    });
+    let trees = rooms.first().map_or_else(|| Room::trees(table.cut()), |room| room.trees as usize);
+    let mut images = vec![Image::of(&table, MOST_BYTES, trees)?];
+    if let Some(counting) = counting {
+        let rooms = rooms.get(1..).unwrap_or_default();
+        images.extend(counting::images(decl, counting, rooms, MOST_BYTES)?);
+    }
+    Some(images)
 }
 
 /// Where the space in use begins, read once for a packet.
@@ -97,9 +132,10 @@ pub(super) struct SpaceSite {
 /// A walk whose key stands on the stack.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct WalkSite {
-    table: TableMap,
-    words: Vec<u8>,
-    key: i16,
+    pub(super) table: TableMap,
+    pub(super) words: Vec<u8>,
+    /// Where on the stack.
+    pub(super) key: i16,
 }
 
 impl WalkSite {
@@ -137,7 +173,13 @@ impl Isel<'_> {
         key: &[Value],
         otherwise: &Target,
     ) {
-        let found = self.look_up(table, key);
+        let rows = &self.program.tables[table.index()].table;
+        let found = if rows.is_empty() { self.constant(0) } else { self.look_up(table, key) };
+        let found = if rows.counting().is_some() { self.count_rows(table, key, found) } else { found };
+        if rows.is_empty() {
+            let args = self.arguments(block, otherwise);
+            return self.jump_with(self.machine_block(otherwise.block), &args);
+        }
         let (hit, miss) = (self.builder.block(false), self.builder.block(false));
         let none = [Operand::reg_use(found)];
         self.branch(Kind::Branch(Cond::Eq, Width::W64, Some(0)), &none, miss, hit);
@@ -201,10 +243,10 @@ impl Isel<'_> {
 }
 
 /// Where a walk goes on.
-struct Ways {
-    list: Label,
-    done: Label,
-    abort: Label,
+pub(super) struct Ways {
+    pub(super) list: Label,
+    pub(super) done: Label,
+    pub(super) abort: Label,
 }
 
 impl Emitter<'_> {
@@ -219,7 +261,7 @@ impl Emitter<'_> {
     /// `r0` = the result for the key, 0 for none; `space` is where the space in use begins, `best` is lost, if there are
     /// several trees. Loses `r1`–`r5`.
     pub(super) fn find_row(&mut self, site: &WalkSite, best: Option<Reg>, space: Option<Reg>) {
-        self.image(site, space);
+        self.image(&site.table, space);
         self.walk(site, 0);
         let (Some(best), trees) = (best, site.trees()) else { return };
         // One less than the number of the row, so that no row is the largest number of 32 bits.
@@ -227,7 +269,7 @@ impl Emitter<'_> {
         self.asm.emit(Insn::mov(best, Reg::R0));
         for nth in 1..trees {
             let not_better = self.asm.label();
-            self.image(site, space);
+            self.image(&site.table, space);
             self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R0, (Image::firsts(trees) + 4 * nth) as i16));
             self.asm.branch(Cond::Le, Width::W64, best, Reg::R2, not_better);
             self.walk(site, nth);
@@ -249,8 +291,8 @@ impl Emitter<'_> {
     }
 
     /// `r0` = the image.
-    fn image(&mut self, site: &WalkSite, space: Option<Reg>) {
-        self.asm.emit(Insn::LdMapValue { dst: Reg::R0, map: site.table.map, off: site.table.offset });
+    pub(super) fn image(&mut self, table: &TableMap, space: Option<Reg>) {
+        self.asm.emit(Insn::LdMapValue { dst: Reg::R0, map: table.map, off: table.offset });
         if let Some(space) = space {
             self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, space));
         }
@@ -263,7 +305,7 @@ impl Emitter<'_> {
         self.asm.emit(Insn::alu32(AluOp::Add, best, 1));
         self.asm.emit(Insn::alu(AluOp::Lsh, best, 2));
         self.asm.branch(Cond::Gt, Width::W64, best, (bytes - results - 4) as i32, abort);
-        self.image(site, space);
+        self.image(&site.table, space);
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, best));
         self.asm.emit(Insn::load(Size::W, Reg::R0, Reg::R0, results as i16));
     }
@@ -279,22 +321,26 @@ impl Emitter<'_> {
     /// | `r4` | how far the word is above the node's or the row's |
     /// | `r5` | rows that are left |
     fn walk(&mut self, site: &WalkSite, tree: u32) {
-        let abort = self.abort();
-        let label = |emitter: &mut Self| emitter.asm.label();
-        let ways = Ways { list: label(self), done: label(self), abort };
+        let ways = Ways { list: self.asm.label(), done: self.asm.label(), abort: self.abort() };
+        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R0, (tree * REFERENCE) as i16));
+        self.go_down(site, &ways);
+        self.list(site, &ways);
+        self.asm.bind(ways.done);
+    }
+
+    /// Goes from the reference in `r2`, of the image in `r0`, to that to a list, at `ways.list`; `r5` is how many rows it
+    /// has.
+    pub(super) fn go_down(&mut self, site: &WalkSite, ways: &Ways) {
         if site.words.len() == 1 {
             self.asm.emit(Insn::load(Size::DW, Reg::R3, Reg::R10, site.key));
         }
-        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R0, (tree * REFERENCE) as i16));
         for _ in 0..site.table.room.levels {
-            self.reference(&ways);
-            self.child(site, &ways);
+            self.reference(ways);
+            self.child(site, ways);
         }
-        self.reference(&ways);
+        self.reference(ways);
         self.asm.jump(ways.abort);
         self.asm.bind(ways.list);
-        self.list(site, &ways);
-        self.asm.bind(ways.done);
     }
 
     /// Leaves the walk if the reference is to a list.
@@ -345,34 +391,44 @@ impl Emitter<'_> {
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, offset));
     }
 
-    /// Tries the rows of a list. Whether a row holds the key no processor foresees, so nothing branches on it as long as
-    /// there is no other row.
-    fn list(&mut self, site: &WalkSite, ways: &Ways) {
-        let layout = RowLayout::of(&site.words);
+    /// `r1` = the first row of the list in `r2`, which has `r5` of them.
+    pub(super) fn first_row(&mut self, site: &WalkSite, layout: &RowLayout, ways: &Ways) {
         self.asm.branch(Cond::Gt, Width::W64, Reg::R5, site.table.room.rows as i32, ways.abort);
         self.place();
         self.at(Reg::R2, site.table.room.bytes - site.table.room.rows * layout.bytes, ways);
+    }
+
+    /// Tries the rows of a list.
+    fn list(&mut self, site: &WalkSite, ways: &Ways) {
+        let layout = RowLayout::of(&site.words);
+        self.first_row(site, &layout, ways);
         let row = self.asm.label();
         self.asm.bind(row);
-        self.holds(site, &layout);
-        self.asm.emit(Insn::load(Size::W, Reg::R4, Reg::R1, layout.result as i16));
-        self.asm.emit(Insn::alu(AluOp::And, Reg::R0, Reg::R4));
+        self.result_if_held(site, &layout, Reg::R1);
         self.asm.emit(Insn::alu(AluOp::Sub, Reg::R5, 1));
         self.asm.branch(Cond::Eq, Width::W64, Reg::R5, 0, ways.done);
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, layout.bytes as i32));
         self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, row);
     }
 
+    /// `r0` = the result of the row if it holds the key, else 0. Whether it does no processor foresees, so nothing branches
+    /// on it. Loses `r2`–`r4`.
+    pub(super) fn result_if_held(&mut self, site: &WalkSite, layout: &RowLayout, row: Reg) {
+        self.holds(site, layout, row);
+        self.asm.emit(Insn::load(Size::W, Reg::R4, row, layout.result as i16));
+        self.asm.emit(Insn::alu(AluOp::And, Reg::R0, Reg::R4));
+    }
+
     /// `r0` = all ones if the row holds the key, else 0. A word is as far above the row's lowest value as it is below
     /// the highest, or one of the two distances is negative; words of 64 bits have no sign, so there the borrow of
     /// the second distance is computed.
-    fn holds(&mut self, site: &WalkSite, layout: &RowLayout) {
+    fn holds(&mut self, site: &WalkSite, layout: &RowLayout, row: Reg) {
         for (nth, (offset, size)) in layout.words.iter().enumerate() {
             let (size, offset, bytes) = (super::sets::size_of(*size), *offset as i16, *size as i16);
             self.asm.emit(Insn::load(Size::DW, Reg::R4, Reg::R10, site.key + 8 * nth as i16));
-            self.asm.emit(Insn::load(size, Reg::R2, Reg::R1, offset));
+            self.asm.emit(Insn::load(size, Reg::R2, row, offset));
             self.asm.emit(Insn::alu(AluOp::Sub, Reg::R4, Reg::R2));
-            self.asm.emit(Insn::load(size, Reg::R2, Reg::R1, offset + bytes));
+            self.asm.emit(Insn::load(size, Reg::R2, row, offset + bytes));
             if site.words[nth] == 64 {
                 self.borrow();
             } else {

@@ -120,10 +120,12 @@ impl<'a> Walk<'a> {
         turn_loops(program, &graph, &mut weights);
         let visits = program.blocks.iter().map(|_| Vec::new()).collect();
         let values = program.values.len();
-        let once = graph.order.iter().map(|block| weights[block.index()]).sum();
+        // What counts for the rows of a table is a function, gone through by itself.
+        let counting = program.tables.iter().filter_map(|decl| decl.table.counting());
+        let functions = counting.map(|counting| TREE * counting.rows().cut() as u64).sum::<u64>();
         let effort = Effort {
-            steps: 0,
-            once,
+            steps: functions,
+            once: functions + graph.order.iter().map(|block| weights[block.index()]).sum::<u64>(),
             pending: 0,
             blame: vec![0; values],
             foretold: vec![false; values],
@@ -391,7 +393,10 @@ fn tracked(program: &Program, graph: &Graph, tests: &[Option<Test>], constants: 
 /// About how many instructions a block will be.
 fn weight(program: &Program, block: Block) -> u64 {
     let data = &program[block];
-    let walk = |table: TableRef| TREE * program.tables[table.index()].table.cut() as u64;
+    let walk = |table: TableRef| {
+        let table = &program.tables[table.index()].table;
+        if table.is_empty() { 0 } else { TREE * table.cut() as u64 }
+    };
     let of_op = |op: &Op| match op {
         Op::Const(_) | Op::Compare(..) | Op::Start | Op::Skip { .. } => 0,
         Op::Load { .. } | Op::FrameLen | Op::Binary(..) => 3,

@@ -148,8 +148,10 @@ impl Interpreter {
                 Step::Turn { slot, step } => self.turn(slot, step)?,
                 Step::Match { table, key, words } => {
                     self.read_key(key, words);
-                    if let Some(outcome) = self.tables[table.index()].find(&self.key) {
-                        state.count(outcome.counter, frame.len() as u64);
+                    let bytes = frame.len() as u64;
+                    let count = |counter| state.count(counter, bytes);
+                    if let Some(outcome) = self.tables[table.index()].find(&self.key, count) {
+                        state.count(outcome.counter, bytes);
                         return Ok(Outcome { verdict: outcome.verdict, by: Some(outcome.by), captured });
                     }
                 }

@@ -214,8 +214,9 @@ pub enum Terminator {
     Fits { cursor: Value, bytes: u16, then: Target, other: Target },
     /// The case whose range (both ends in it) holds the value; ranges are sorted and disjoint.
     Switch { value: Value, cases: Vec<(u64, u64, Target)>, default: Target },
-    /// The first row of the table that holds the key counts the packet and ends its way; a packet
-    /// that no row holds goes on. One value for each word of the key, see [`Table::words`].
+    /// The rows of the table in their order: one that holds the key counts the packet, and the first of them that
+    /// decides ends its way; a packet that none decides goes on. One value for each word of the key, see
+    /// [`Table::words`].
     Match { table: TableRef, key: Vec<Value>, otherwise: Target },
     /// The packet's way ends; the statement that decided, `None` for the policy's default.
     Return { verdict: Verdict, by: Option<StatementId> },
@@ -296,16 +297,22 @@ pub struct Rule {
 /// Rules that are matched as one, or the elements of a set.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TableDecl {
-    /// The rows. The result of each is the number of its rule, from 1; elements of a set all have 1.
+    /// The rows. The result of each is the number of its rule, from 1; elements of a set all have 1. Of rows that
+    /// count and go on it is their counter and 1.
     pub table: Table,
-    /// What rows do; of a set nothing.
+    /// What rows do that decide; of a set nothing.
     pub rules: Vec<Rule>,
 }
 
 impl TableDecl {
-    /// What the first row that holds the key does.
-    pub fn find(&self, key: &[u64]) -> Option<Rule> {
-        self.rule(self.table.find_fast(key))
+    /// What the first row does that holds the key and decides; calls `count` with the counters of those before it
+    /// that hold the key and count.
+    pub fn find(&self, key: &[u64], mut count: impl FnMut(u32)) -> Option<Rule> {
+        let row = self.table.first(key);
+        if let Some(counting) = self.table.counting() {
+            counting.count(key, row, |result| count(result - 1));
+        }
+        self.rule(self.table.row(row? as usize).result)
     }
 
     /// What a row with this result does.

@@ -246,12 +246,17 @@ fn set(scan: &mut Scan<'_>) -> Expected<SetDecl> {
     Ok(SetDecl { name, kind, words, expires, max: scan.number()? })
 }
 
-/// `row [1..5, 7] drop by s0 count 3`, of a set `row [1..5, 7]`
+/// `row [1..5, 7] drop by s0 count 3`, one that goes on `row [1..5, 7] count 3`, of a set `row [1..5, 7]`
 fn row(scan: &mut Scan<'_>, decl: &mut TableDecl) -> Expected<()> {
     scan.expect("[")?;
     let ranges = scan.list("]", range)?;
     if ranges.len() != decl.table.words().len() {
         return Err(format!("{} ranges for a key of {} words", ranges.len(), decl.table.words().len()));
+    }
+    if scan.eat_word("count") {
+        let counter: u32 = scan.number()?;
+        decl.table.push_counting(&ranges, counter.checked_add(1).ok_or("the counter is too large")?);
+        return Ok(());
     }
     let Some(verdict) = lookup(scan, &VERDICTS) else {
         decl.table.push(&ranges, 1);

@@ -2,8 +2,9 @@
 
 use super::{
     BinaryOp, Block, BlockData, Frequency, Inst, Line, LineInfo, Op, Program, Relation, Rule, SetKind,
-    Target, Terminator, Type, Value, Verdict,
+    TableDecl, Target, Terminator, Type, Value, Verdict,
 };
+use crate::table::Entry;
 use std::fmt::{self, Display, Formatter};
 
 /// The words of the text form; the parser reads the same tables.
@@ -64,17 +65,7 @@ impl Program {
         }
         for (index, decl) in self.tables.iter().enumerate() {
             writeln!(f, "table{index} {:?}", decl.table.words())?;
-            for row in decl.table.rows() {
-                let ranges: Vec<_> =
-                    row.ranges.iter().map(|&(low, high)| Range(low, high).to_string()).collect();
-                let ranges = ranges.join(", ");
-                match decl.rule(row.result) {
-                    Some(Rule { verdict, by, counter }) => {
-                        writeln!(f, "row [{ranges}] {verdict} by {by} count {counter}")?;
-                    }
-                    None => writeln!(f, "row [{ranges}]")?,
-                }
-            }
+            decl.table.entries().try_for_each(|entry| row(f, decl, entry))?;
         }
         if self.counters > 0 {
             writeln!(f, "counters {}", self.counters)?;
@@ -137,6 +128,19 @@ impl Display for LineInfo {
             write!(f, " bytes {}:{}..{}", span.source.0, span.start, span.end)?;
         }
         write!(f, " {:?}", self.text)
+    }
+}
+
+fn row(f: &mut Formatter<'_>, decl: &TableDecl, entry: Entry<'_>) -> fmt::Result {
+    let range = |&(low, high): &(u64, u64)| Range(low, high).to_string();
+    let ranges: Vec<_> = entry.row().ranges.iter().map(range).collect();
+    write!(f, "row [{}]", ranges.join(", "))?;
+    match (entry, decl.rule(entry.row().result)) {
+        (Entry::Counts(row), _) => writeln!(f, " count {}", row.result - 1),
+        (Entry::Decides(_), Some(Rule { verdict, by, counter })) => {
+            writeln!(f, " {verdict} by {by} count {counter}")
+        }
+        (Entry::Decides(_), None) => writeln!(f),
     }
 }
 

@@ -12,7 +12,7 @@
 //!   width: the interpreter checks it. A shift's amount is below 64.
 //! * A branch's condition is a `u1`. A switch's ranges are not empty, sorted and disjoint.
 //! * A table has up to eight words, rows of one range for each, and a result of each row that is declared. The
-//!   rules' statements and counters are declared.
+//!   rules' statements and counters are declared, and those of rows that count. A set's table has none of those.
 //! * Frequencies are those of declared counters, and parts of a million. A block is cold or likely, not both.
 //! * A target has one argument for each parameter of its block, of the same type or a narrower
 //!   integer. The words of a key are integers no wider than the declaration's.

@@ -61,7 +61,7 @@ impl Lower<'_> {
 
     /// Statements that are matched as one.
     fn run(&mut self, run: &Run, env: &Env, next: Block) {
-        let first = run.table.rows().next().map_or(0, |row| row.result as usize - 1);
+        let first = run.table.entries().next().map_or(0, |entry| entry.row().result as usize - 1);
         self.at(self.policy.statements[first].span);
         let key = run.words.iter().map(|word| self.word(word, env)).collect();
         let table = self.table(&run.table);
@@ -94,6 +94,8 @@ impl Lower<'_> {
                 rules.len() as u32
             })
         });
+        let counter = |statement: u32| self.slots[&self.policy.statements[statement as usize - 1].name] + 1;
+        let table = table.map_counting(counter);
         let decl = TableDecl { table, rules };
         self.shared_table(decl).expect("the planner makes runs of what can be cut apart")
     }

@@ -5,7 +5,7 @@ use crate::ir::{Frequency, MILLION};
 use crate::plan::Step;
 use crate::policy::{Action, Statement};
 use crate::syntax::ast::Likelihood;
-use crate::table::{Range, Table};
+use crate::table::{Entry, Range, Table};
 use std::collections::BTreeMap;
 
 /// Of a million packets that come to a statement of this name, how many it applies to; for `NAME/over`, how many of a
@@ -79,9 +79,10 @@ impl Lower<'_> {
 
 /// Whether no row before those with a result meets one of them.
 fn comes_first(table: &Table, result: u32) -> bool {
-    let mut own = table.rows().enumerate().filter(|(_, row)| row.result == result);
+    let rows = || table.entries().map(Entry::row);
+    let mut own = rows().enumerate().filter(|(_, row)| row.result == result);
     own.all(|(at, row)| {
-        let mut before = table.rows().take(at).filter(|other| other.result != result);
+        let mut before = rows().take(at).filter(|other| other.result != result);
         before.all(|other| !meet(row.ranges, other.ranges))
     })
 }

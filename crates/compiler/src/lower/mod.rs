@@ -25,7 +25,7 @@ use crate::source::{Sources, Span};
 use parser::Crossing;
 use shape::Shape;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Which counter slot belongs to what: a statement's name, `NAME/over` for packets over a limit,
 /// `default`. Given back to the next compilation, so that counters survive a reload.
@@ -42,16 +42,21 @@ pub struct Options {
     pub frequencies: Frequencies,
     /// So many statements at least are matched as one; if not said, as many as are worth it.
     pub shortest_run: Option<usize>,
+    /// Names of statements that are matched by themselves, for benches.
+    pub alone: BTreeSet<String>,
 }
 
 impl Options {
     /// How statements are matched: as planned, unless these ask for something else.
     fn steps<'p>(&self, policy: &Policy, plan: &'p Plan) -> Cow<'p, Steps> {
-        if self.capture.is_empty() && self.shortest_run.is_none() {
+        if self.capture.is_empty() && self.alone.is_empty() && self.shortest_run.is_none() {
             return Cow::Borrowed(&plan.steps);
         }
-        let captured = |index: usize| self.capture.contains(&policy.statements[index].name);
-        Cow::Owned(plan.steps_with(policy, self.shortest_run.unwrap_or(plan.shortest_run), &captured))
+        let alone = |index: usize| {
+            let name = &policy.statements[index].name;
+            self.capture.contains(name) || self.alone.contains(name)
+        };
+        Cow::Owned(plan.steps_with(policy, self.shortest_run.unwrap_or(plan.shortest_run), &alone))
     }
 }
 
@@ -130,7 +135,7 @@ impl<'a> Lower<'a> {
             sources,
             options,
             b: Builder::new(),
-            shape: Shape::new(policy, plan),
+            shape: Shape::new(policy, plan, steps),
             lines: HashMap::new(),
             statement_ids: Vec::new(),
             set_refs: HashMap::new(),
@@ -236,7 +241,7 @@ impl<'a> Lower<'a> {
         }
         names.push("default".into());
         let kept = |name: &String| self.options.slots.get(name).copied();
-        let mut taken: std::collections::BTreeSet<u32> = names.iter().filter_map(kept).collect();
+        let mut taken: BTreeSet<u32> = names.iter().filter_map(kept).collect();
         let mut next = 0;
         for name in names {
             let slot = kept(&name).unwrap_or_else(|| {

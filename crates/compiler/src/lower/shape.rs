@@ -7,7 +7,7 @@
 
 use crate::ir::build::Builder;
 use crate::ir::{BinaryOp, Type, Value};
-use crate::plan::{Plan, is_optional, width};
+use crate::plan::{Plan, Step, Steps, is_optional, width};
 use crate::policy::{HeaderRef, Place, Policy, Protocols, Term};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,6 +21,10 @@ const WORD: u32 = 32;
 /// More scalars than this are not carried along: ten registers and a 512-byte stack that also
 /// holds keys leave room for about fifty.
 const CARRIED: usize = 40;
+
+/// The function that counts for rows of a table stands on the same stack, with what it calls: 96 bytes more than what
+/// others call.
+const CARRIED_TO_ROWS: usize = CARRIED - 12;
 
 /// Something that is known at run time only.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -72,13 +76,14 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn new(policy: &Policy, plan: &Plan) -> Self {
+    pub(super) fn new(policy: &Policy, plan: &Plan, steps: &Steps) -> Self {
         let mut shape =
             Self { bits: BTreeMap::new(), carried: BTreeMap::new(), stashed: HashMap::new(), scratch: 0 };
         for header in plan.demand.headers.iter().filter(|h| !plan.static_headers.contains(h)) {
             shape.add_bit(Bit::Header(*header));
         }
-        let mut room = CARRIED;
+        let counts = |step: &Step| matches!(step, Step::Run(run) if run.table.counting().is_some());
+        let mut room = if steps.values().flatten().any(counts) { CARRIED_TO_ROWS } else { CARRIED };
         for (header, terms) in &plan.demand.values {
             for term in terms {
                 if is_optional(&policy.protocols, term) {

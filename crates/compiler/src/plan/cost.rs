@@ -24,6 +24,8 @@ pub struct Costs {
     pub walk: f64,
     /// A level of such a tree, its node in the first cache.
     pub level: f64,
+    /// A call of a function of the program, with what it is given in scratch memory.
+    pub call: f64,
     /// A look-up in a hash map that the first cache holds, with its call.
     pub hash: f64,
     /// A look-up in an LPM trie of one prefix.
@@ -51,6 +53,7 @@ pub const COSTS: Costs = Costs {
     branch: 1.5,
     walk: 3.5,
     level: 1.5,
+    call: 8.0,
     hash: 25.0,
     lpm: 25.0,
     bit: 4.5,
@@ -99,6 +102,14 @@ impl Costs {
             + self.level * shape.levels
             + self.comparison * 2.0 * shape.rows
             + places * self.line(shape.bytes as f64)
+    }
+
+    /// A packet that no row of a run holds: a table, and a call that walks through those that count. `None` if they
+    /// cannot be cut apart.
+    pub fn run(&self, table: &Table) -> Option<f64> {
+        let decides = if table.is_empty() { 0.0 } else { self.table(&table.shape()?) };
+        let Some(counting) = table.counting() else { return Some(decides) };
+        Some(decides + self.call + self.table(&counting.rows().shape()?))
     }
 
     /// A hash map that has room for so many elements. Who is not in it mostly finds an empty bucket.

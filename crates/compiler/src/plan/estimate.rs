@@ -84,7 +84,7 @@ impl SiteCosts<'_> {
         let (first, conditions) = self.plan.conditions(site);
         let step = |step: &Step| match step {
             Step::One(index) => self.costs.condition(&conditions[index - first], &self.sets),
-            Step::Run(run) => run.table.shape().map_or(0.0, |shape| self.costs.table(&shape)),
+            Step::Run(run) => self.costs.run(&run.table).unwrap_or(0.0),
         };
         let ns = self.plan.steps.get(&site).into_iter().flatten().map(step).sum();
         self.known.insert(site, ns);

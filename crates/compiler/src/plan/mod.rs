@@ -16,6 +16,7 @@
 //! the statement is still open;
 //! a class's headers are exactly the static headers found on the paths that end in it.
 
+mod boxes;
 mod chains;
 mod choices;
 mod cost;

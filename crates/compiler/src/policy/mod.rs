@@ -326,6 +326,15 @@ impl Statement {
             _ => None,
         }
     }
+
+    /// Whether it only counts the packets that it applies to.
+    pub fn only_counts(&self) -> bool {
+        match self.action {
+            Action::Count => true,
+            Action::Verdict(_) => self.shadow,
+            Action::Limit(_) => false,
+        }
+    }
 }
 
 /// A checked policy.

@@ -5,10 +5,10 @@
 //! beside the rows' ends is one more part. Of all words and widths that one is taken after which the
 //! fewest rows are left to try, as long as the copies of rows that lie in several parts are few
 //! enough (HiCuts, Gupta and McKeown 1999, chooses much the same).
-//! A row that covers the cell hides all rows behind it.
+//! A row that covers the cell hides all rows behind it, unless they only count.
 
 use super::image::MOST_ROWS;
-use super::{Range, Table};
+use super::{Hiding, Range, Table};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -90,8 +90,11 @@ impl<'a> Cutter<'a> {
         self.table.row(row as usize).ranges
     }
 
-    /// Rows up to the first that covers the cell.
+    /// Rows up to the first that covers the cell, if it hides those behind it.
     fn visible(&self, mut rows: Vec<u32>, cell: &Cell) -> Vec<u32> {
+        if self.table.hiding == Hiding::None {
+            return rows;
+        }
         let covers = |row: &u32| {
             self.ranges(*row).iter().zip(cell).all(|(range, cell)| range.0 <= cell.0 && range.1 >= cell.1)
         };

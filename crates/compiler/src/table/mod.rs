@@ -4,14 +4,17 @@
 //! Its meaning is [`Table::find`]: the result of the first row that holds the key. What runs is an
 //! [`Image`]: trees that cut the space of keys into cells until few rows are left in each, as bytes
 //! that a program walks ([`image`]) and that user space can change while it does. Which rows share a
-//! tree is decided in [`groups`], how it cuts the space in [`cuts`].
+//! tree is decided in [`groups`], how it cuts the space in [`cuts`]. Rows that count and go on stand among them
+//! ([`counting`]).
 
 pub mod image;
 
+mod counting;
 mod cuts;
 mod groups;
 mod shape;
 
+pub use counting::{Counting, Entry};
 pub use image::Image;
 pub use shape::Shape;
 
@@ -27,7 +30,19 @@ pub struct Table {
     /// Of all rows, one behind the other.
     ranges: Arc<Vec<Range>>,
     results: Arc<Vec<u32>>,
+    hiding: Hiding,
     trees: OnceLock<Option<Arc<[Tree]>>>,
+    counting: Option<Arc<Counting>>,
+}
+
+/// What rows that hold a key keep from those behind them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Hiding {
+    /// The key: the first row is what is asked for.
+    #[default]
+    Key,
+    /// Nothing: all rows are asked for.
+    None,
 }
 
 /// Values of a word, from the first to the last.
@@ -154,23 +169,23 @@ impl Table {
         u64::MAX >> (64 - self.words[word])
     }
 
-    /// How many rows there are.
+    /// How many rows there are that decide.
     pub fn len(&self) -> usize {
         self.results.len()
     }
 
-    /// Whether no key is in it.
+    /// Whether it finds no key.
     pub fn is_empty(&self) -> bool {
         self.results.is_empty()
     }
 
-    /// A row by its number, from 0.
+    /// A row that decides by its number, from 0.
     pub fn row(&self, number: usize) -> Row<'_> {
         let first = number * self.words.len();
         Row { ranges: &self.ranges[first..first + self.words.len()], result: self.results[number] }
     }
 
-    /// All rows in their order.
+    /// The rows that decide, in their order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.len()).map(|number| self.row(number))
     }
@@ -182,17 +197,23 @@ impl Table {
 
     /// The same, by the trees if there are many rows.
     pub fn find_fast(&self, key: &[u64]) -> u32 {
-        let Some(trees) = self.trees().filter(|_| self.len() > FEW) else { return self.find(key) };
-        let first = trees.iter().filter_map(|tree| tree.root.find(self, key)).min();
-        first.map_or(0, |number| self.results[number as usize])
+        self.first(key).map_or(0, |number| self.results[number as usize])
     }
 
-    /// Whether the rows can be cut apart, so that there is an [`Image`].
+    /// The number of the first row that holds the key; by the trees if there are many.
+    pub fn first(&self, key: &[u64]) -> Option<u32> {
+        match self.trees().filter(|_| self.len() > FEW) {
+            Some(trees) => trees.iter().filter_map(|tree| tree.root.find(self, key)).min(),
+            None => self.rows().position(|row| row.holds(key)).map(|number| number as u32),
+        }
+    }
+
+    /// Whether the rows can be cut apart, those that count as well, so that there is an [`Image`].
     pub fn parts(&self) -> bool {
-        self.trees().is_some()
+        self.trees().is_some() && self.counting().is_none_or(|counting| counting.rows().parts())
     }
 
-    /// Into how many trees they are cut, 0 if they cannot be.
+    /// Into how many trees they are cut without those that count, 0 if they cannot be.
     pub fn cut(&self) -> usize {
         self.trees().map_or(0, <[Tree]>::len)
     }
@@ -221,9 +242,10 @@ impl Table {
 }
 
 impl PartialEq for Table {
-    /// Words, rows and results; the trees follow from them.
+    /// Words, rows of either kind and results; the trees follow from them.
     fn eq(&self, other: &Self) -> bool {
-        self.words == other.words && self.results == other.results && self.ranges == other.ranges
+        let rows = self.words == other.words && self.results == other.results && self.ranges == other.ranges;
+        rows && self.hiding == other.hiding && self.counting == other.counting
     }
 }
 

@@ -40,6 +40,17 @@ impl Table {
         Some(shape)
     }
 
+    /// How many rows a walk through all trees tries on average, without an image being made; `None` if they cannot be
+    /// cut apart.
+    pub fn tried(&self) -> Option<f64> {
+        let (trees, keys) = (self.trees()?, self.len().min(KEYS));
+        let rows = |nth: usize| {
+            let key = self.mixed_key(nth * self.len() / keys);
+            trees.iter().map(|tree| tree.root.way(&key).1).sum::<usize>()
+        };
+        Some((0..keys).map(rows).sum::<usize>() as f64 / keys.max(1) as f64)
+    }
+
     /// Each word from another row.
     fn mixed_key(&self, row: usize) -> Vec<u64> {
         let words = 0..self.words().len();

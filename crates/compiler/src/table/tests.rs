@@ -78,6 +78,62 @@ proptest! {
     }
 }
 
+/// The same rows, two of three of which count and go on.
+fn mixed(table: &Table) -> Table {
+    let mut mixed = Table::new(table.words().to_vec());
+    for (nth, row) in table.rows().enumerate() {
+        match nth % 3 {
+            0 => mixed.push(row.ranges, row.result),
+            _ => mixed.push_counting(row.ranges, row.result),
+        }
+    }
+    mixed
+}
+
+/// What rows that count say of a key one after the other, up to the one that decides; and that one's result.
+fn by_the_list(table: &Table, key: &[u64]) -> (Vec<u32>, u32) {
+    let (mut counted, mut rows) = (Vec::new(), table.entries().filter(|entry| entry.row().holds(key)));
+    let decides = rows.find_map(|entry| match entry {
+        Entry::Decides(row) => Some(row.result),
+        Entry::Counts(row) => {
+            counted.push(row.result);
+            None
+        }
+    });
+    counted.sort_unstable();
+    (counted, decides.unwrap_or(0))
+}
+
+proptest! {
+    #[test]
+    fn trees_count_what_the_list_counts(table in tables(), random in prop::collection::vec(any::<u64>(), 200)) {
+        let mixed = mixed(&table);
+        let rows: Vec<Row<'_>> = mixed.entries().map(Entry::row).collect();
+        prop_assert_eq!(rows, table.rows().collect::<Vec<_>>());
+        for key in keys(&table, &random) {
+            let (first, mut counted) = (mixed.first(&key), Vec::new());
+            if let Some(counting) = mixed.counting() {
+                counting.count(&key, first, |result| counted.push(result));
+            }
+            counted.sort_unstable();
+            prop_assert_eq!((counted, mixed.find_fast(&key)), by_the_list(&mixed, &key), "{:?}", key);
+        }
+    }
+}
+
+#[test]
+fn rows_that_count_hide_nothing() {
+    let mut table = Table::new(vec![8]);
+    (0..40).for_each(|number| table.push_counting(&[(0, 255 - number)], u32::from(number as u8) + 1));
+    // More than a list has hold each small key.
+    assert!(!table.parts());
+    let mut few = Table::new(vec![8]);
+    (0..9).for_each(|number| few.push_counting(&[(0, 255)], number + 1));
+    let mut counted = 0;
+    few.counting().unwrap().count(&[7], None, |_| counted += 1);
+    assert_eq!((few.parts(), counted), (true, 9));
+}
+
 #[test]
 fn ten_thousand_prefixes_take_two_steps() {
     let mut seed = 1u64;

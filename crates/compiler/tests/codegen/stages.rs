@@ -3,8 +3,8 @@
 use crate::engines::{code, fill, listing, load, options, program, run_vm};
 use weir_bpf::interp::Vm;
 use weir_compiler::codegen::sets::{key_bytes, lpm_key_bytes};
-use weir_compiler::codegen::{Hook, generate, limits, set_map_names};
-use weir_compiler::ir::{LimitDecl, SetRef, Verdict};
+use weir_compiler::codegen::{Hook, Options, generate, limits, set_map_names};
+use weir_compiler::ir::{LimitDecl, Program, SetRef, Verdict};
 use weir_compiler::state::State;
 use weir_kernel::run;
 
@@ -183,22 +183,75 @@ b3:
 
 #[test]
 fn counters() {
-    let program = program(COUNTS);
     let frames: Vec<Vec<u8>> = vec![vec![1; 15], vec![1; 20], vec![0; 64]];
     for hook in [Hook::Xdp, Hook::TcIngress] {
-        let object = generate(&program, &options(hook)).unwrap();
-        let (mut vm, mut state) = (Vm::for_object(&object), State::new(&program));
-        crate::engines::agree_vm(&mut vm, hook, &program, &mut state, &frames);
-        let map = vm.maps.by_name("counters").unwrap();
-        check_counters(&state, |chunk| vm.maps.lookup(map, &chunk).unwrap().to_vec());
-        let Some(loaded) = load("counters", &object) else { continue };
-        let mut state = State::new(&program);
-        crate::engines::agree_loaded(&loaded, hook, &program, &mut state, &frames);
-        let map = loaded.map("counters").unwrap();
-        check_counters(&state, |chunk| {
-            let cpus = map.lookup_per_cpu(&chunk).unwrap().unwrap();
-            sum(&cpus)
-        });
+        count_alike("counters", &program(COUNTS), &options(hook), &frames);
+    }
+}
+
+/// All engines count the same.
+fn count_alike(test: &str, program: &Program, options: &Options, frames: &[Vec<u8>]) {
+    let object = generate(program, options).unwrap();
+    let (mut vm, mut state) = (Vm::for_object(&object), State::new(program));
+    crate::engines::agree_vm(&mut vm, options.hook, program, &mut state, frames);
+    let map = vm.maps.by_name("counters").unwrap();
+    check_counters(&state, |chunk| vm.maps.lookup(map, &chunk).unwrap().to_vec());
+    let Some(loaded) = load(test, &object) else { return };
+    let mut state = State::new(program);
+    crate::engines::agree_loaded(&loaded, options.hook, program, &mut state, frames);
+    let map = loaded.map("counters").unwrap();
+    check_counters(&state, |chunk| {
+        let cpus = map.lookup_per_cpu(&chunk).unwrap().unwrap();
+        sum(&cpus)
+    });
+}
+
+/// Rows that count before, between and behind those that decide; and a table of nothing else.
+const COUNTING_ROWS: &str = "\
+table0 [16, 8]
+row [1..5, 0..255] count 1
+row [3, 7] drop by s0 count 0
+row [3..4, 7] count 2
+row [4, 0..255] pass by s1 count 3
+row [0..0xffff, 7] count 1
+table1 [8]
+row [0..7] count 4
+row [7] count 5
+row [0..255] count 6
+counters 300
+s0 \"first\"
+s1 \"second\"
+b0:
+    v0: cursor = start
+    fits v0 + 14 ? b1 : b3
+b1:
+    v1: u16 = load v0 + 0
+    v2: u8 = load v0 + 2
+    match table0 [v1, v2] else b2
+b2:
+    match table1 [v2] else b3
+b3:
+    count 299
+    return pass
+";
+
+#[test]
+fn rows_count() {
+    use weir_bpf::target::Feature;
+    let mut frames = Vec::new();
+    for word in [0, 1, 3, 4, 5, 6, 0xffff] {
+        for byte in [0, 6, 7, 8, 255] {
+            let key = u32::from(word as u16) << 16 | byte << 8;
+            frames.push([&key.to_be_bytes()[..], &[1; 20]].concat());
+        }
+    }
+    for hook in [Hook::Xdp, Hook::TcIngress] {
+        let program = program(COUNTING_ROWS);
+        let known = options(hook);
+        count_alike("rows that count", &program, &known, &frames);
+        // Where functions are gone through once for each call.
+        let target = known.target.clone().without(Feature::GlobalFunctions);
+        count_alike("rows that count", &program, &Options { target, ..known }, &frames);
     }
 }
 

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use weir_compiler::ir::build::Builder;
 use weir_compiler::ir::{
-    BinaryOp, Block, Frequency, LimitDecl, LimitRef, LineInfo, Program, Relation, SetDecl, SetKind, SetRef,
-    StatementId, Target, Type, Value, Verdict,
+    BinaryOp, Block, Frequency, LimitDecl, LimitRef, LineInfo, Program, Relation, Rule, SetDecl, SetKind,
+    SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use weir_compiler::source::{SourceId, Span};
 use weir_compiler::state::State;
+use weir_compiler::table::Table;
 
 /// Choices; all zero where the tape ends, so that a shorter tape is a simpler program.
 pub(crate) struct Tape<'a>(&'a [u8]);
@@ -97,6 +98,9 @@ impl Generator<'_> {
             let name = format!("set \"{}\"", words.len());
             self.builder.set(SetDecl { name, kind, words, expires: true, max: 16 });
         }
+        for words in [vec![8], vec![16, 8], vec![64, 1, 16]] {
+            self.table(&words);
+        }
         for words in [vec![], vec![8]] {
             let name = "limit".into();
             self.builder.limit(LimitDecl { name, interval: 1 << 30, tolerance: 1 << 18, words, max: 4 });
@@ -115,6 +119,35 @@ impl Generator<'_> {
             let file = if name == "second" { "a b.weir" } else { "edge.weir" }.into();
             self.builder.line(LineInfo { span, file, line: 3, column: 1, text: name.into() });
         }
+    }
+
+    /// A few rows, which decide or count and go on.
+    fn table(&mut self, words: &[u8]) {
+        let mut decl = TableDecl { table: Table::new(words.to_vec()), rules: Vec::new() };
+        for _ in 0..self.tape.below(9) {
+            let ranges: Vec<(u64, u64)> = words.iter().map(|bits| self.range(*bits)).collect();
+            let counter = self.tape.below(3) as u32;
+            if self.tape.one_in(2) {
+                decl.table.push_counting(&ranges, counter + 1);
+                continue;
+            }
+            let verdict = self.tape.pick(&[Verdict::Pass, Verdict::Drop]);
+            let rule = Rule { verdict, by: StatementId(counter), counter };
+            let known = decl.rules.iter().position(|known| *known == rule);
+            let number = known.unwrap_or_else(|| {
+                decl.rules.push(rule);
+                decl.rules.len() - 1
+            });
+            decl.table.push(&ranges, number as u32 + 1);
+        }
+        self.builder.table(decl);
+    }
+
+    /// Small values, or all.
+    fn range(&mut self, bits: u8) -> (u64, u64) {
+        let most = Type::Int(bits).max();
+        let low = self.tape.pick(&[0, 0, 1, 6, 17, 80]).min(most);
+        (low, low.saturating_add(self.tape.pick(&[most, 0, 1, 40])).min(most))
     }
 
     fn make_blocks(&mut self) {
@@ -297,7 +330,7 @@ impl Generator<'_> {
 
     fn end(&mut self, index: usize) {
         let last = index + 1 == self.blocks.len();
-        match if last { 0 } else { self.tape.below(10) } {
+        match if last { 0 } else { self.tape.below(11) } {
             0 => self.leave(),
             1 => {
                 let target = self.target(index, None);
@@ -319,6 +352,7 @@ impl Generator<'_> {
             }
             7 => self.chain(index),
             8 => self.headers(index),
+            9 => self.look_up(index),
             _ => self.switch(index),
         }
     }
@@ -350,6 +384,15 @@ impl Generator<'_> {
         }
         let target = self.target(index, None);
         self.builder.jump(target);
+    }
+
+    /// Rows that are matched as one.
+    fn look_up(&mut self, index: usize) {
+        let table = TableRef(self.tape.below(3) as u32);
+        let words = self.builder.program().tables[table.index()].table.words().to_vec();
+        let key = words.iter().map(|bits| self.int_of(Type::Int(*bits))).collect();
+        let otherwise = self.target(index, None);
+        self.builder.end(Terminator::Match { table, key, otherwise });
     }
 
     /// Checks of one cursor in a row: what headers behind each other look like.

@@ -71,5 +71,5 @@ fn open(generation: &Generation) -> Result<Option<(Memory, Head)>, Error> {
     Ok(head.map(|head| (memory, head)))
 }
 
-/// Enough for the head of a section of 254 tables; with more of them nothing is exchanged.
+/// Enough for the head of a section of 254 images; with more of them nothing is exchanged.
 const HEAD: usize = 4096;

@@ -59,6 +59,42 @@ fn rules_of_a_shape_that_is_there_need_no_program() {
 }
 
 #[test]
+fn statements_that_count_come_and_go_without_a_program() {
+    require_kernel!();
+    let edge = Edge::new();
+    let counts = |ports: std::ops::Range<u16>| -> String {
+        ports
+            .map(|port| format!("count c{port} when udp.dstport == {port} or udp.srcport == {port}\n"))
+            .collect()
+    };
+    let policy = |counted: std::ops::Range<u16>| rules(1000..1060) + &counts(counted) + &rules(1060..1120);
+    let (mut instance, _) = edge.load(&policy(1050..1054));
+    let running = program(&instance);
+    edge.send(1055, 1);
+    // One more that counts, in the middle; what comes before it still decides.
+    assert_eq!(reload(&mut instance, &policy(1050..1065)).change, Change::Tables);
+    for (port, frames) in [(1052, 2), (1062, 3), (1070, 4), (9, 5)] {
+        edge.send(port, frames);
+    }
+    let counted = |instance: &Instance, names: &[&str]| -> Vec<u64> {
+        names.iter().map(|name| packets(instance, name)).collect()
+    };
+    let names = ["r1052", "c1052", "c1062", "r1062", "c1064", "r1070", "default"];
+    assert_eq!(counted(&instance, &names), [2, 0, 3, 3, 0, 4, 5]);
+    // One less, and one that only says what it would do.
+    let report = reload(&mut instance, &policy(1051..1062).replace("count c1060", "shadow drop c1060"));
+    assert_eq!((report.change, program(&instance)), (Change::Tables, running));
+    edge.send(1060, 6);
+    edge.send(1062, 1);
+    assert_eq!(counted(&instance, &["c1060", "r1060", "r1062"]), [6, 6, 4]);
+    // The first statement that counts among others needs what walks to it.
+    let edge = Edge::new();
+    let (mut instance, _) = edge.load(&rules(1000..1100));
+    let middle = rules(1000..1050) + "count few when udp.dstport > 1090\n" + &rules(1050..1100);
+    assert_eq!(reload(&mut instance, &middle).change, Change::Program);
+}
+
+#[test]
 fn sets_that_do_not_change_while_running_are_tables_too() {
     require_kernel!();
     let edge = Edge::new();
@@ -154,7 +190,7 @@ impl Edited {
 
     fn insert(&mut self) {
         self.made += 1;
-        let verb = if self.below(2) == 0 { "pass" } else { "drop" };
+        let verb = ["pass", "drop", "count", "shadow pass"][self.below(4)];
         let condition = self.condition();
         let at = self.below(self.statements.len() + 1);
         self.statements.insert(at, (format!("{verb} x{}", self.made), condition));

@@ -47,6 +47,8 @@ pub(crate) struct Seen {
     pub(crate) over: usize,
     pub(crate) kernel: usize,
     pub(crate) instructions: usize,
+    /// Rows of tables that count and go on.
+    pub(crate) counting: usize,
 }
 
 fn failure<T>(kind: Kind, what: String) -> Result<T, Failure> {
@@ -112,6 +114,8 @@ fn engines(case: &Case, target: &Target) -> Result<Seen, Failure> {
         seen.applied = statements.iter().filter(|c| c.packets > 0).count();
         seen.over = statements.iter().map(|c| c.over_packets as usize).sum();
     }
+    let tables = compilation.lowered.program.tables.iter();
+    seen.counting = tables.filter_map(|decl| Some(decl.table.counting()?.rows().len())).sum();
     seen.instructions = compilation.object.programs[0].insns.len();
     if case.kernel {
         seen.kernel = in_kernel(&compilation, &packets, &expected)?;

@@ -55,6 +55,9 @@ const LEAST_APPLIED: usize = 15;
 /// The generator is no test of error messages: so many statements of a hundred may be refused.
 const MOST_REFUSED: usize = 20;
 
+/// So many policies of a hundred have tables with rows that count.
+const LEAST_COUNTING: usize = 15;
+
 /// So many policies of a hundred may be more than one program can hold, told by the compiler or by
 /// the verifier; the generator likes protocols that name each other.
 const MOST_TOO_LARGE: usize = 10;
@@ -70,6 +73,7 @@ struct Total {
     too_large: usize,
     left_out: usize,
     largest: usize,
+    counting: usize,
     reasons: BTreeMap<String, usize>,
 }
 
@@ -112,12 +116,12 @@ fn engines_agree() {
         }
     });
     let total = total.into_inner().unwrap();
-    let Seen { packets, decided, statements, applied, over, kernel: tested, .. } = total.seen;
+    let Seen { packets, decided, statements, applied, over, kernel: tested, counting, .. } = total.seen;
     say(&format!(
         "{} policies from seed {seed} in {:.1} s: {packets} packets, {decided} of them decided by a statement; \
          {applied} of {statements} statements applied to a packet, {over} packets were over a limit; \
          {} policies and {tested} packets in the kernel; {} of {} statements were refused; {} policies were too large for one program, \
-         {} that are larger than most were left out; the largest program has {} instructions",
+         {} that are larger than most were left out; the largest program has {} instructions; {} have tables with {counting} rows that count",
         total.policies,
         started.elapsed().as_secs_f32(),
         total.loads,
@@ -126,6 +130,7 @@ fn engines_agree() {
         total.too_large,
         total.left_out,
         total.largest,
+        total.counting,
     ));
     if std::env::var("WEIR_RANDOM_REASONS").is_ok() {
         total.reasons.iter().for_each(|(reason, count)| say(&format!("{count:6} {reason}")));
@@ -145,6 +150,12 @@ fn engines_agree() {
             total.too_large as u64 * 100 <= policies * MOST_TOO_LARGE as u64,
             "{} of {policies} policies are too large for one program",
             total.too_large
+        );
+        assert!(
+            total.counting * 100 >= total.policies * LEAST_COUNTING,
+            "{} of {} policies have tables with rows that count",
+            total.counting,
+            total.policies
         );
         assert!(
             total.refused * 100 <= total.generated * MOST_REFUSED,
@@ -195,6 +206,7 @@ fn one(
             total_now.policies += 1;
             total_now.loads += usize::from(case.kernel);
             total_now.largest = total_now.largest.max(seen.instructions);
+            total_now.counting += usize::from(seen.counting > 0);
             let sum = &mut total_now.seen;
             sum.packets += seen.packets;
             sum.decided += seen.decided;
@@ -202,6 +214,7 @@ fn one(
             sum.applied += seen.applied;
             sum.over += seen.over;
             sum.kernel += seen.kernel;
+            sum.counting += seen.counting;
             Ok(())
         }
         Err(failure) if failure.kind == Kind::TooComplex => {

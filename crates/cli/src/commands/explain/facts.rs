@@ -60,6 +60,8 @@ pub(super) struct TableFact {
     pub(super) first: String,
     pub(super) last: String,
     pub(super) statements: usize,
+    /// Those of them that only count.
+    pub(super) counting: usize,
     pub(super) rows: usize,
     pub(super) key: Vec<String>,
 }
@@ -205,13 +207,14 @@ fn tables(policy: &Policy, plan: &Plan) -> Vec<TableFact> {
 }
 
 fn table(policy: &Policy, run: &Run) -> TableFact {
-    let numbers: Vec<usize> = run.table.rows().map(|row| row.result as usize - 1).collect();
+    let numbers = run.statements();
     let name = |number: Option<&usize>| number.map_or("", |&index| &policy.statements[index].name).to_owned();
     TableFact {
         first: name(numbers.first()),
         last: name(numbers.last()),
-        statements: numbers.chunk_by(|a, b| a == b).count(),
-        rows: numbers.len(),
+        statements: numbers.len(),
+        counting: numbers.iter().filter(|index| policy.statements[**index].only_counts()).count(),
+        rows: run.table.entries().count(),
         key: run.words.iter().map(|word| word_text(&policy.protocols, word)).collect(),
     }
 }

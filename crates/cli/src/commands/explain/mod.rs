@@ -123,12 +123,13 @@ fn early(facts: &Facts) -> Table {
 }
 
 fn tables(facts: &Facts) -> Table {
-    let mut table = Table::new(&["  from", "to", ">statements", ">rows", "key"]);
+    let mut table = Table::new(&["  from", "to", ">statements", ">counting", ">rows", "key"]);
     for fact in &facts.tables {
         table.row(vec![
             format!("  {}", fact.first).into(),
             fact.last.as_str().into(),
             Cell::right(grouped(fact.statements as u64)),
+            Cell::right(grouped(fact.counting as u64)),
             Cell::right(grouped(fact.rows as u64)),
             fact.key.join(", ").into(),
         ]);

@@ -4,10 +4,10 @@ use super::{Errors, Location};
 use crate::ir::analysis::constants;
 use crate::ir::build::upper_bound;
 use crate::ir::{
-    BOOL, BinaryOp, Block, Frequency, Inst, MILLION, Op, Program, Rule, TableDecl, Target, Terminator, Type,
-    Value,
+    BOOL, BinaryOp, Block, Frequency, Inst, MILLION, Op, Program, Rule, TableDecl, TableRef, Target,
+    Terminator, Type, Value,
 };
-use crate::table::MOST_WORDS;
+use crate::table::{Entry, MOST_WORDS};
 
 /// Holds every index to its table.
 pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
@@ -52,9 +52,13 @@ fn check_table(program: &Program, decl: &TableDecl, errors: &mut Errors) {
     let fine = words.len() <= MOST_WORDS && words.iter().all(|bits| (1..=64).contains(bits));
     errors.require(fine, at, || format!("a table of words {words:?}"));
     let inside = |((low, high), bits): (&(u64, u64), &u8)| low <= high && *high <= Type::Int(*bits).max();
-    for row in decl.table.rows() {
+    for entry in decl.table.entries() {
+        let row = entry.row();
         let whole = row.ranges.iter().zip(words).all(inside);
-        let known = decl.rule(row.result).is_some() || decl.rules.is_empty() && row.result == 1;
+        let known = match entry {
+            Entry::Counts(_) => (1..=program.counters).contains(&row.result),
+            Entry::Decides(_) => decl.rule(row.result).is_some() || decl.rules.is_empty() && row.result == 1,
+        };
         errors.require(whole && known, at, || format!("a row that does not fit its table: {row:?}"));
     }
     for Rule { by, counter, .. } in &decl.rules {
@@ -63,12 +67,19 @@ fn check_table(program: &Program, decl: &TableDecl, errors: &mut Errors) {
     }
 }
 
+/// Of what only asks whether a key is in a table no row counts.
+fn check_set_table(program: &Program, table: TableRef, at: Location, errors: &mut Errors) {
+    check_index(table, table.0, program.tables.len(), at, errors);
+    let counting = program.tables.get(table.index()).and_then(|decl| decl.table.counting());
+    errors.require(counting.is_none(), at, || format!("rows of {table} count"));
+}
+
 fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut Errors) {
     inst.op.operands(|value| check_value(program, value, at, errors));
     inst.result.into_iter().for_each(|value| check_value(program, value, at, errors));
     check_index(inst.line, inst.line.0, program.lines.len(), at, errors);
     match &inst.op {
-        Op::InTable { table, .. } => check_index(table, table.0, program.tables.len(), at, errors),
+        Op::InTable { table, .. } => check_set_table(program, *table, at, errors),
         Op::InSet { set, .. } => check_index(set, set.0, program.sets.len(), at, errors),
         Op::Take { limit, .. } => check_index(limit, limit.0, program.limits.len(), at, errors),
         Op::Capture { statement, .. } => {
