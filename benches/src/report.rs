@@ -219,7 +219,7 @@ pub(crate) fn table(report: &Report) {
     }
     if !report.mixed.is_empty() {
         println!(
-            "\n| case | met: rows, ns | apart, ns | random: rows, ns | apart, ns | instructions | verified | compile, ms | load, ms |"
+            "\n| case | met: rows, ns | parted, ns | random: rows, ns | parted, ns | instructions | verified | compile, ms | load, ms |"
         );
         println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
         report.mixed.iter().for_each(mixed);

@@ -130,7 +130,7 @@ fn statement(shape: Shape, number: usize, rule: &Rule, random: &mut Random) -> S
         (_, n) if n % 4 < 2 => "pass",
         _ => "drop",
     };
-    if shape == Shape::Nested && number % 2 == 0 {
+    if shape == Shape::Nested && number.is_multiple_of(2) {
         asked = vec![format!("frame.len > {}", 20 + number / 20)];
     }
     // Few fields in many ranges: each test tells of the next ones.
