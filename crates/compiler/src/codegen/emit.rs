@@ -208,6 +208,7 @@ impl Emitter<'_> {
                 return self.find_row(site, space);
             }
             Kind::InSet(site) => return self.in_set(site),
+            Kind::InIndex(site) => return self.in_index(site),
             Kind::Take(site) => {
                 let take = self.take_label();
                 return self.take(*site, take);

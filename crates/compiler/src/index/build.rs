@@ -9,7 +9,7 @@ const FILL: u64 = 4;
 pub fn build(key: Key, elements: &[(Prefix, u32)]) -> Vec<u64> {
     let mut writer = Writer { key, image: vec![0; HEAD / 8] };
     let (all, others) = match elements {
-        [((Prefix { length: 0, .. }), expiry), others @ ..] => (*expiry, others),
+        [(Prefix { length: 0, .. }, expiry), others @ ..] => (*expiry, others),
         others => (0, others),
     };
     let root = if others.is_empty() { 0 } else { writer.node(others, 0) };

@@ -5,7 +5,7 @@
 //! being changed. A node that comes to stand above another one leaves that one's elements where they are, so
 //! elements may end lower than the first node on their way that could hold them; a node's `from` tells which may.
 
-use super::{Key, NODE, Node, Prefix, SLOT, STRIDE, Section, UNUSED, below, expiry, mask, slot};
+use super::{HEAD, Key, NODE, Node, Prefix, SLOT, STRIDE, Section, UNUSED, below, expiry, slot};
 
 /// There are not enough unused bytes for any change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,7 +13,12 @@ pub struct Full;
 
 /// Bytes that no node has taken.
 pub fn unused(section: &impl Section) -> usize {
-    section.bytes().saturating_sub(section.load(UNUSED) as usize)
+    section.bytes().saturating_sub(taken(section))
+}
+
+/// Where the unused bytes begin; a section of zeros is an empty index.
+fn taken(section: &impl Section) -> usize {
+    (section.load(UNUSED) as usize).max(HEAD)
 }
 
 /// Lets an element live until a tick at least.
@@ -95,7 +100,7 @@ fn widen(section: &mut impl Section, key: Key, node: Node, prefix: Prefix, from:
 
 /// Writes a node into unused bytes, which then are no longer; where it is.
 fn write(section: &mut impl Section, node: Node, slots: &[u64]) -> usize {
-    let at = section.load(UNUSED) as usize;
+    let at = taken(section);
     let words = node.head().into_iter().chain(slots.iter().copied());
     for (nth, word) in words.enumerate() {
         section.store(at + 8 * nth, word);

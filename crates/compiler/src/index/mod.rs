@@ -11,6 +11,8 @@
 //! | 32–47 | the prefix that is, its upper bits first |
 //! | 48–63 | – |
 //!
+//! Zeros are the head of an empty index.
+//!
 //! Behind it lie nodes, each `u64 minus`, `u64 meta` and then its slots of eight bytes. A slot is a `u32` time of expiry,
 //! in ticks ([`tick`]), and a `u32` place of the node below it, in eight bytes; 0 is none of either. `meta` is, from its
 //! low bit:

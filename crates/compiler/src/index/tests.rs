@@ -248,6 +248,7 @@ fn an_empty_section_holds_nothing_until_its_slots_do() {
     let key = Key::of(&[32]).unwrap();
     let mut section = build(key, &[]);
     assert_eq!(section.len() * 8, HEAD);
+    assert_eq!(edit::unused(&section), edit::unused(&vec![0; HEAD / 8]));
     assert_eq!(find(&section, key, 0), 0);
     let prefix = key.prefix(&[0x0a00_0000], 8);
     assert_eq!(edit::raise(&mut section, key, prefix, 1), Err(Full));

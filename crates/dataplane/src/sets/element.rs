@@ -1,9 +1,11 @@
 //! Elements as text: read as the policy would read them, written as it would write them.
 
-use super::meta::{PartMeta, SetMeta, type_of};
+use super::content::FOREVER;
+use super::meta::{Kind, PartMeta, SetMeta, type_of};
 use crate::Error;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use weir_compiler::diagnostic::Diagnostics;
+use weir_compiler::index::{Key, Prefix};
 use weir_compiler::lower::scalars;
 use weir_compiler::plan::ranges_to_prefixes;
 use weir_compiler::policy::ValueType;
@@ -56,7 +58,7 @@ pub(crate) fn parse(set: &SetMeta, text: &str) -> Result<Vec<Parsed>, Error> {
 }
 
 fn entries(part: &PartMeta, index: usize, ranges: &[Range]) -> Result<Vec<Parsed>, String> {
-    if let ([width], [(low, high)], Some(_)) = (part.widths.as_slice(), ranges, &part.trie) {
+    if let ([width], [(low, high)], Kind::Index) = (part.widths.as_slice(), ranges, part.kind) {
         let prefixes = ranges_to_prefixes(*width, *low, *high).into_iter();
         let one = |(first, length)| Parsed {
             part: index,
@@ -200,14 +202,21 @@ pub(crate) fn hash_scalars(words: &[u8], key: &[u8]) -> Vec<u64> {
     words.iter().map(scalar).collect()
 }
 
-/// The text of an entry of a trie.
-pub(crate) fn prefix_text(key: &[u8]) -> String {
-    let (length, address) = (key[0], &key[4..]);
-    let value = address.iter().fold(0u128, |value, &byte| value << 8 | u128::from(byte));
-    match address.len() {
-        4 => format!("{}/{length}", Ipv4Addr::from(value as u32)),
-        _ => format!("{}/{length}", Ipv6Addr::from(value)),
+/// The text of an element of an index.
+pub(crate) fn prefix_text(set: &SetMeta, part: &PartMeta, key: Key, prefix: Prefix) -> String {
+    let (ty, length) = (type_of(&set.types[0]), u32::from(prefix.length));
+    let first = key.value(prefix);
+    let text = |value: u128| value_text(value, ty, part.family);
+    match ty {
+        _ if length == key.bits() => text(first),
+        ValueType::Ip | ValueType::Ip4 | ValueType::Ip6 => format!("{}/{length}", text(first)),
+        _ => format!("{}..{}", text(first), text(first | u128::MAX >> (128 - key.bits() + length))),
     }
+}
+
+/// How long an element that has not expired still lives.
+pub(crate) fn left(expiry: u64, now: u64) -> Option<u64> {
+    (expiry != FOREVER).then(|| expiry.saturating_sub(now))
 }
 
 fn value_text(value: u128, ty: ValueType, family: Option<u8>) -> String {

@@ -20,7 +20,13 @@ unsafe impl Send for Memory {}
 impl Map {
     /// Maps the values. An error for maps that were not made for it.
     pub fn memory(&self) -> Result<Memory, KernelError> {
-        let bytes = (self.info.value_size as usize).next_multiple_of(8) * self.info.max_entries as usize;
+        self.memory_up_to(usize::MAX)
+    }
+
+    /// Maps the first `most` bytes of the values, or all: each page takes time.
+    pub fn memory_up_to(&self, most: usize) -> Result<Memory, KernelError> {
+        let all = (self.info.value_size as usize).next_multiple_of(8) * self.info.max_entries as usize;
+        let bytes = all.min(most);
         // SAFETY: a new mapping at an address that the kernel chooses, of a descriptor that is open.
         let start = unsafe {
             let rights = libc::PROT_READ | libc::PROT_WRITE;
