@@ -1,11 +1,14 @@
 //! `InSet`: a walk through a set's index.
 //!
 //! An index ([`crate::index`]) stands in a data section of its own, reached by address. The key stands on the stack, 8
-//! bytes a word. The walk is a bounded loop, as long as the key may need. The latest expiry on the way is compared with the
-//! clock at its end, which is read only if that is a time: coarse where the target has it.
+//! bytes a word. The walk is unrolled, as often as the key may need: of a loop the verifier would compare each turn with all
+//! others. The latest expiry on the way is compared with the clock at its end, which is read only if that is a time:
+//! coarse where the target has it.
 //!
 //! The verifier knows nothing of what a section holds, so each place is compared with its end before it is used. What a
-//! whole index never has ends the walk.
+//! whole index never has ends the walk. It also must not foretell any branch by the latest expiry, or it would go
+//! through the rest of the walk once for each of the ways that lead there: whether it is 0 is asked by its bits, of which
+//! comparisons tell the verifier nothing.
 
 use super::CodegenError;
 use super::emit::Emitter;
@@ -81,26 +84,22 @@ impl Emitter<'_> {
     /// | `r2` | a slot; where the node below it is |
     /// | `r3` | the word of the key |
     /// | `r4` | the step to the slot; the slot's expiry |
-    /// | `r5` | how many nodes may still come |
     pub(super) fn in_index(&mut self, site: &IndexSite) {
-        let [node, end, hit, miss, done] = std::array::from_fn(|_| self.asm.label());
+        let [end, timed, hit, miss, done] = std::array::from_fn(|_| self.asm.label());
         self.asm.emit(Insn::load(Size::DW, Reg::R3, Reg::R10, site.at));
         self.asm.emit(Insn::LdMapValue { dst: Reg::R1, map: site.map, off: 0 });
         self.asm.emit(Insn::load(Size::DW, Reg::R2, Reg::R1, 0));
         self.asm.emit(Insn::mov32(Reg::R0, Reg::R2));
-        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, 32));
-        self.asm.branch(Cond::Eq, Width::W64, Reg::R2, 0, end);
-        self.asm.emit(Insn::mov(Reg::R5, site.key.levels() as i32));
-        self.asm.bind(node);
-        self.step_to_slot(site, end);
-        self.later_expiry(hit);
-        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, 32));
-        self.asm.branch(Cond::Eq, Width::W64, Reg::R2, 0, end);
-        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R5, 1));
-        self.asm.branch(Cond::Ne, Width::W64, Reg::R5, 0, node);
+        for _ in 0..site.key.levels() {
+            self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, 32));
+            self.asm.branch(Cond::Eq, Width::W64, Reg::R2, 0, end);
+            self.step_to_slot(site, end);
+            self.later_expiry(hit);
+        }
         self.asm.bind(end);
-        self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, done);
-        self.asm.branch(Cond::Eq, Width::W32, Reg::R0, NEVER as i32, hit);
+        self.asm.branch(Cond::Set, Width::W32, Reg::R0, -1, timed);
+        self.asm.jump(done);
+        self.asm.bind(timed);
         self.asm.emit(Insn::store(Size::DW, Reg::R10, site.spare, Reg::R0));
         self.clock();
         self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R0, TICK as i32));

@@ -126,7 +126,9 @@ fn changes(bits: &[u8], seed: u64, rounds: usize, room: usize) -> Both {
                 new
             }
         };
-        for key in [changed.first, changed.last(), changed.first.wrapping_sub(1), changed.last().wrapping_add(1)] {
+        for key in
+            [changed.first, changed.last(), changed.first.wrapping_sub(1), changed.last().wrapping_add(1)]
+        {
             both.check(key, &what);
         }
         for _ in 0..20 {
@@ -162,7 +164,9 @@ fn what_is_built_says_what_a_list_says() {
         }
         both.grow(0);
         for prefix in both.list.keys() {
-            for key in [prefix.first, prefix.last(), prefix.first.wrapping_sub(1), prefix.last().wrapping_add(1)] {
+            for key in
+                [prefix.first, prefix.last(), prefix.first.wrapping_sub(1), prefix.last().wrapping_add(1)]
+            {
                 both.check(key, "built");
             }
         }

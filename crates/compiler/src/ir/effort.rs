@@ -447,4 +447,4 @@ fn turn_loops(program: &Program, graph: &Graph, weights: &mut [u64]) {
 const TREE: u64 = 3_000;
 
 /// And for four bits of a key of an index.
-const NIBBLE: u64 = 40;
+const NIBBLE: u64 = 150;

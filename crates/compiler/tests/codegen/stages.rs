@@ -138,6 +138,20 @@ fn sets() {
     }
 }
 
+/// Whatever the section holds, and four times as many levels are not much more than four times as many steps.
+#[test]
+fn the_verifier_walks_an_index_once() {
+    let steps = |key: &str, words: &str| {
+        let object = generate(&program(&membership("index", key, words)), &options(Hook::Xdp)).unwrap();
+        let loaded = load("an index", &object)?;
+        Some(loaded.program("weir").unwrap().info().unwrap().verified_insns)
+    };
+    let Some((one, two)) = steps("v1", "[32] expires").zip(steps("v3, v3", "[64, 64] expires")) else {
+        return;
+    };
+    assert!(one < 1_500 && two < 6 * one, "{one} steps for one word, {two} for two");
+}
+
 fn fill_vm(vm: &mut Vm, program: &weir_compiler::ir::Program, key: &[u64], bits: u32, expires: u64) {
     let map = vm.maps.by_name(&set_map_name(program, SetRef(0))).unwrap();
     let section = || vm.maps.lookup(map, &[0; 4]).unwrap().to_vec();

@@ -350,11 +350,7 @@ fn wanted<'a>(built: &'a Built, name: &str) -> Option<&'a MapDef> {
 }
 
 /// Fills the sets; answers the maps beside the program's.
-fn fill(
-    built: &Built,
-    loaded: &Loaded,
-    tell: &mut dyn FnMut(Filling),
-) -> Result<Vec<(String, Map)>, Error> {
+fn fill(built: &Built, loaded: &Loaded, tell: &mut dyn FnMut(Filling)) -> Result<Vec<(String, Map)>, Error> {
     let mut beside = Vec::new();
     for (set, carries) in built.sets.iter().zip(&built.carries) {
         for (part, carry) in set.parts.iter().zip(carries) {

@@ -313,7 +313,8 @@ fn replace(
     tell: &mut dyn FnMut(Filling),
 ) -> Result<Report, Error> {
     let (setting, rooms) = (&running.meta.setting, live::rooms(running)?);
-    let built = build(policy, setting, Beside { running: Some(running), rooms: &rooms, grown, capture: &[] })?;
+    let built =
+        build(policy, setting, Beside { running: Some(running), rooms: &rooms, grown, capture: &[] })?;
     let start = Instant::now();
     let alone = make::tables_alone(place, &built, setting, running)?;
     let made = match alone {

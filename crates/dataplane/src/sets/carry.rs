@@ -216,7 +216,7 @@ pub(crate) fn fill(
             let name = part.truth().unwrap_or_default();
             let truth = Truth::create(&part.name, *key, elements.len(), part.max)?;
             let of = elements.len();
-            truth.fill(elements, |done| tell(Filling { done, of }))?;
+            truth.fill(elements, |done| tell(Filling { what: "filling the set", done, of }))?;
             Ok(Some((name, truth.into_map())))
         }
     }

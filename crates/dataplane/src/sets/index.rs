@@ -13,7 +13,7 @@ use weir_compiler::index::edit::{self, Full};
 use weir_compiler::index::{COUNT, HEAD, Key, PENDING, Prefix, Section, tick};
 use weir_kernel::KernelError;
 use weir_kernel::clock::monotonic_ns;
-use weir_kernel::maps::Memory;
+use weir_kernel::maps::Windows;
 
 /// Nothing is being changed.
 const NOTHING: u64 = 0;
@@ -29,7 +29,7 @@ const ADDED: usize = 96;
 
 /// A section in memory.
 #[derive(Debug)]
-struct Mapped(Memory);
+struct Mapped(Windows);
 
 impl Section for Mapped {
     fn bytes(&self) -> usize {
@@ -59,7 +59,7 @@ impl Index {
     /// Of a part; nothing if it is in no index.
     pub(crate) fn open(running: &Generation, part: &PartMeta) -> Result<Option<Self>, KernelError> {
         let Some((key, truth)) = part.key().zip(part.truth()) else { return Ok(None) };
-        let section = Mapped(running.map(&part.map)?.memory()?);
+        let section = Mapped(running.map(&part.map)?.windows()?);
         Ok(Some(Self { key, section, truth: Truth::of(running.map(&truth)?, key) }))
     }
 

@@ -71,11 +71,16 @@ pub struct SetStatus {
 /// How far a change of many elements is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Filling {
+    /// What is being done.
+    pub what: &'static str,
     /// Elements that are done.
     pub done: usize,
     /// Of so many.
     pub of: usize,
 }
+
+/// So many elements are done between two looks at how far it is.
+const TOLD: usize = 1 << 14;
 
 /// A live set of a running instance. Every call works on the generation that runs at that moment.
 #[derive(Debug)]
@@ -129,7 +134,7 @@ impl LiveSet {
         tell: &mut dyn FnMut(Filling),
     ) -> Result<(), Error> {
         let mut session = self.begin()?;
-        let parsed = parse(&session.set, elements)?;
+        let parsed = parse(&session.set, elements, tell)?;
         let expiry = expiry(&session.set, lifetime);
         let mut changed: Vec<(usize, Undo)> = Vec::new();
         for part in 0..session.set.parts.len() {
@@ -153,7 +158,7 @@ impl LiveSet {
     /// Deletes elements; answers how many were there. A range of addresses is as many elements as it has prefixes.
     pub fn delete<T: AsRef<str>>(&mut self, elements: &[T]) -> Result<u64, Error> {
         let session = self.begin()?;
-        let parsed = parse(&session.set, elements)?;
+        let parsed = parse(&session.set, elements, &mut |_| ())?;
         let mut deleted = 0;
         for part in 0..session.set.parts.len() {
             let of_part: Vec<&Parsed> = parsed.iter().filter(|element| element.part == part).collect();
@@ -322,9 +327,16 @@ fn find(running: &Generation, name: &str) -> Result<SetMeta, Error> {
     Ok(set.clone())
 }
 
-fn parse<T: AsRef<str>>(set: &SetMeta, elements: &[T]) -> Result<Vec<Parsed>, Error> {
+fn parse<T: AsRef<str>>(
+    set: &SetMeta,
+    elements: &[T],
+    tell: &mut dyn FnMut(Filling),
+) -> Result<Vec<Parsed>, Error> {
     let mut parsed = Vec::with_capacity(elements.len());
-    for text in elements {
+    for (done, text) in elements.iter().enumerate() {
+        if done % TOLD == 0 {
+            tell(Filling { what: "reading elements", done, of: elements.len() });
+        }
         parsed.extend(element::parse(set, text.as_ref().trim())?);
     }
     Ok(parsed)

@@ -74,7 +74,7 @@ impl Truth {
     pub(crate) fn fill(&self, elements: &[Timed], mut tell: impl FnMut(usize)) -> Result<(), KernelError> {
         let entry = |(prefix, expiry): &Timed| (self.bytes(*prefix), value(*expiry));
         let mut done = 0;
-        for some in elements.chunks(1 << 14) {
+        for some in elements.chunks(super::TOLD) {
             self.map.update_batch(&some.iter().map(entry).collect::<Vec<_>>())?;
             done += some.len();
             tell(done);

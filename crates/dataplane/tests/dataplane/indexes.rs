@@ -15,7 +15,7 @@ use weir_packet::build::{Ethernet, Ipv4, Ipv6, Packet, Udp};
 const BLOCKED: &str = "set blocked : ip timeout 1h max 100k\ndrop blocked when ip.src in blocked\n";
 
 /// Whether the program that runs drops what comes from an address.
-fn drops(edge: &Edge, instance: &Instance, address: u128, six: bool) -> bool {
+pub(crate) fn drops(edge: &Edge, instance: &Instance, address: u128, six: bool) -> bool {
     let packet = Packet::new().push(Ethernet::default());
     let packet = match six {
         true => packet.push(Ipv6::new(Ipv6Addr::from(address), Ipv6Addr::LOCALHOST)),
@@ -27,6 +27,30 @@ fn drops(edge: &Edge, instance: &Instance, address: u128, six: bool) -> bool {
     let place = weir_kernel::pins::ensure_bpffs().unwrap().join("weir").join(&edge.instance);
     let program = Program::open(&place.join(format!("gen-{generation}")).join("program")).unwrap();
     run::once(&program, &frame).unwrap().code == 1
+}
+
+/// The first address of an IPv4 prefix, from the most significant bit of 128 on.
+pub(crate) fn first_address(text: &str) -> u128 {
+    parse(text).0
+}
+
+fn parse(text: &str) -> (u128, u8) {
+    let (address, length) = text.split_once('/').unwrap_or((text, "32"));
+    let address: Ipv4Addr = address.parse().unwrap();
+    (u128::from(u32::from(address)) << 96, length.parse().unwrap())
+}
+
+/// Elements as a set lists them.
+pub(crate) struct Listed(std::collections::BTreeSet<(u128, u8)>);
+
+impl Listed {
+    pub(crate) fn of(texts: &[String]) -> Listed {
+        Listed(texts.iter().map(|text| parse(text)).collect())
+    }
+
+    pub(crate) fn holds(&self, address: u128) -> bool {
+        (0..=32).any(|length| self.0.contains(&(address & mask(length), length)))
+    }
 }
 
 /// Prefixes from the most significant bit of 128 on, in the order of what covers.
@@ -109,7 +133,15 @@ fn the_program_says_what_a_list_says() {
                 set.add(&texts, Lifetime::Forever).unwrap();
                 list.extend(many.into_iter().map(|prefix| (prefix, None)));
                 list.retain(|(_, length), _| *length > 2);
-                let all = ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"];
+                let all = [
+                    "0.0.0.0/0",
+                    "0.0.0.0/1",
+                    "128.0.0.0/1",
+                    "0.0.0.0/2",
+                    "64.0.0.0/2",
+                    "128.0.0.0/2",
+                    "192.0.0.0/2",
+                ];
                 let all6 = ["::/0", "::/1", "8000::/1", "::/2", "4000::/2", "8000::/2", "c000::/2"];
                 set.delete(if six { &all6 } else { &all }).unwrap();
                 let text = format!("count round{round}\n{BLOCKED}");
@@ -147,7 +179,8 @@ fn the_program_says_what_a_list_says() {
 fn frames_are_judged_while_a_set_changes_and_grows() {
     require_kernel!();
     let edge = Edge::new();
-    let (instance, _) = edge.load("set blocked : ip max 1M\ndrop blocked when ip.src in blocked\npass good\n");
+    let (instance, _) =
+        edge.load("set blocked : ip max 1M\ndrop blocked when ip.src in blocked\npass good\n");
     let mut set = instance.set("blocked").unwrap();
     set.add(&["10.1.0.0/24"], Lifetime::Forever).unwrap();
     let options = SendOptions::new(Pace::Fastest, Duration::from_secs(120));

@@ -161,9 +161,7 @@ fn create(
     };
     let flags = definition.map_flags();
     let made = match definition.section_kind() {
-        EbpfSectionKind::Data | EbpfSectionKind::Bss => {
-            create(flags | MMAPABLE).or_else(|_| create(flags))
-        }
+        EbpfSectionKind::Data | EbpfSectionKind::Bss => create(flags | MMAPABLE).or_else(|_| create(flags)),
         _ => create(flags),
     };
     Ok(Map::from_fd(made.map_err(|error| refusal(name, definition, error))?)?)
