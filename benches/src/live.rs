@@ -10,6 +10,7 @@ use crate::report::TimeRow;
 use crate::rule::{mask, prefix_text};
 use crate::rules::{address, shapes};
 use crate::spread::Spread;
+use crate::times::on_cpu;
 
 /// So long after another change the space beside the one in use is free without waiting for it.
 const PAUSE: Duration = Duration::from_millis(3100);
@@ -30,13 +31,13 @@ pub(crate) fn measure(rounds: usize) -> Result<Vec<TimeRow>, Failure> {
         row("compile 10,000 rules, one more or less", 300.0, |report| report.compile_us),
         row("write their tables and note what runs", 1000.0, |report| report.load_us),
         row("take the tables up", 1.0, |report| report.swap_us),
-        TimeRow { name: "fill a live set with 1,000,000 prefixes", wall: filled, cpu: None, goal: 3000.0 },
-        TimeRow { name: "one prefix more", wall: added, cpu: None, goal: 1.0 },
+        filled,
+        added,
     ])
 }
 
-/// Milliseconds of filling a live set, texts and all, and of adding to it.
-fn elements(rounds: usize) -> Result<(Spread, Spread), String> {
+/// Filling a live set, texts and all, and adding to it.
+fn elements(rounds: usize) -> Result<(TimeRow, TimeRow), String> {
     let _ = weir_dataplane::unload(INSTANCE);
     let told = |error: weir_dataplane::Error| error.to_string();
     let mut random = Random::new(17);
@@ -52,22 +53,26 @@ fn elements(rounds: usize) -> Result<(Spread, Spread), String> {
     let (mut filled, mut added) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         set.flush().map_err(told)?;
-        let start = Instant::now();
-        set.add(&million, Lifetime::Declared).map_err(told)?;
-        filled.push(milliseconds(start));
+        filled.push(timed(|| set.add(&million, Lifetime::Declared)).map_err(told)?);
         for _ in 0..20 {
             let one = [prefix()];
-            let start = Instant::now();
-            set.add(&one, Lifetime::Declared).map_err(told)?;
-            added.push(milliseconds(start));
+            added.push(timed(|| set.add(&one, Lifetime::Declared)).map_err(told)?);
         }
     }
     instance.unload().map_err(told)?;
-    Ok((Spread::of(filled), Spread::of(added)))
+    let row = |name, times: Vec<(f64, f64)>, goal| {
+        let (wall, cpu) = times.into_iter().unzip();
+        TimeRow { name, wall: Spread::of(wall), cpu: Some(Spread::of(cpu)), goal }
+    };
+    let filled = row("fill a live set with 1,000,000 prefixes", filled, 3000.0);
+    Ok((filled, row("one prefix more", added, 1.0)))
 }
 
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1000.0
+/// Milliseconds, and how many of them on a CPU.
+fn timed<E>(work: impl FnOnce() -> Result<(), E>) -> Result<(f64, f64), E> {
+    let (start, before) = (Instant::now(), on_cpu());
+    work()?;
+    Ok((start.elapsed().as_secs_f64() * 1000.0, on_cpu() - before))
 }
 
 fn reports(rounds: usize, less: &str, more: &str) -> Result<Vec<Report>, String> {

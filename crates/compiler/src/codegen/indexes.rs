@@ -6,9 +6,8 @@
 //! coarse where the target has it.
 //!
 //! The verifier knows nothing of what a section holds, so each place is compared with its end before it is used. What a
-//! whole index never has ends the walk. It also must not foretell any branch by the latest expiry, or it would go
-//! through the rest of the walk once for each of the ways that lead there: whether it is 0 is asked by its bits, of which
-//! comparisons tell the verifier nothing.
+//! whole index never has ends the walk. Expiries are compared by their difference, since each comparison of the two
+//! would tell the verifier more of the later one, and it would go through the rest once for all that it knows.
 
 use super::CodegenError;
 use super::emit::Emitter;
@@ -85,7 +84,7 @@ impl Emitter<'_> {
     /// | `r3` | the word of the key |
     /// | `r4` | the step to the slot; the slot's expiry |
     pub(super) fn in_index(&mut self, site: &IndexSite) {
-        let [end, timed, hit, miss, done] = std::array::from_fn(|_| self.asm.label());
+        let [end, hit, miss, done] = std::array::from_fn(|_| self.asm.label());
         self.asm.emit(Insn::load(Size::DW, Reg::R3, Reg::R10, site.at));
         self.asm.emit(Insn::LdMapValue { dst: Reg::R1, map: site.map, off: 0 });
         self.asm.emit(Insn::load(Size::DW, Reg::R2, Reg::R1, 0));
@@ -97,9 +96,7 @@ impl Emitter<'_> {
             self.later_expiry(hit);
         }
         self.asm.bind(end);
-        self.asm.branch(Cond::Set, Width::W32, Reg::R0, -1, timed);
-        self.asm.jump(done);
-        self.asm.bind(timed);
+        self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, done);
         self.asm.emit(Insn::store(Size::DW, Reg::R10, site.spare, Reg::R0));
         self.clock();
         self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R0, TICK as i32));
@@ -153,7 +150,9 @@ impl Emitter<'_> {
         let not_later = self.asm.label();
         self.asm.emit(Insn::mov32(Reg::R4, Reg::R2));
         self.asm.branch(Cond::Eq, Width::W32, Reg::R4, NEVER as i32, hit);
-        self.asm.branch(Cond::Le, Width::W64, Reg::R4, Reg::R0, not_later);
+        self.asm.emit(Insn::mov(Reg::R1, Reg::R4));
+        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R1, Reg::R0));
+        self.asm.branch(Cond::Sle, Width::W64, Reg::R1, 0, not_later);
         self.asm.emit(Insn::mov(Reg::R0, Reg::R4));
         self.asm.bind(not_later);
     }

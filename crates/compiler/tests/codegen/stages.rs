@@ -149,7 +149,7 @@ fn the_verifier_walks_an_index_once() {
     let Some((one, two)) = steps("v1", "[32] expires").zip(steps("v3, v3", "[64, 64] expires")) else {
         return;
     };
-    assert!(one < 1_500 && two < 6 * one, "{one} steps for one word, {two} for two");
+    assert!(one < 1_000 && two < 6 * one, "{one} steps for one word, {two} for two");
 }
 
 fn fill_vm(vm: &mut Vm, program: &weir_compiler::ir::Program, key: &[u64], bits: u32, expires: u64) {

@@ -3,13 +3,13 @@
 use super::content::FOREVER;
 use super::meta::{Kind, PartMeta, SetMeta, type_of};
 use crate::Error;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use weir_compiler::diagnostic::Diagnostics;
 use weir_compiler::index::{Key, Prefix};
 use weir_compiler::lower::scalars;
 use weir_compiler::plan::ranges_to_prefixes;
 use weir_compiler::policy::ValueType;
-use weir_compiler::source::Sources;
+use weir_compiler::source::{SourceId, Sources, Span};
 use weir_compiler::syntax::ast::{Element, Literal, LiteralValue};
 use weir_compiler::syntax::parse_literal;
 
@@ -26,7 +26,7 @@ type Range = (u128, u128);
 /// Reads one element of a set. A range of addresses is several prefixes.
 pub(crate) fn parse(set: &SetMeta, text: &str) -> Result<Vec<Parsed>, Error> {
     let bad = |why: String| Error::BadElement { set: set.name.clone(), text: text.to_owned(), why };
-    let element = element(text).map_err(bad)?;
+    let element = address(text).map_or_else(|| element(text), Ok).map_err(bad)?;
     let items = match element {
         Element::Tuple(items, _) => items,
         other => vec![other],
@@ -76,6 +76,28 @@ fn entries(part: &PartMeta, index: usize, ranges: &[Range]) -> Result<Vec<Parsed
     let scalars = values.flat_map(|(width, (value, _))| scalars(*width, *value)).collect();
     let bits = part.words.iter().map(|&width| u32::from(width)).sum();
     Ok(vec![Parsed { part: index, scalars, bits }])
+}
+
+/// An address or a prefix that is written plainly, as nearly all of a long list are: the language's parser takes several
+/// times as long, and is asked for all else.
+fn address(text: &str) -> Option<Element> {
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(plain_length(length)?)),
+        None => (text, None),
+    };
+    let value = match (address.parse().ok()?, length) {
+        (IpAddr::V4(address), None) => LiteralValue::Ip4(address),
+        (IpAddr::V4(address), Some(length @ ..=32)) => LiteralValue::Prefix4(address, length),
+        (IpAddr::V6(address), None) => LiteralValue::Ip6(address),
+        (IpAddr::V6(address), Some(length @ ..=128)) => LiteralValue::Prefix6(address, length),
+        _ => return None,
+    };
+    Some(Element::One(Literal { value, span: Span::new(SourceId(0), 0, 0) }))
+}
+
+fn plain_length(text: &str) -> Option<u8> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if plain { text.parse().ok() } else { None }
 }
 
 fn element(text: &str) -> Result<Element, String> {

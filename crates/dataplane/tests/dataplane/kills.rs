@@ -155,7 +155,7 @@ fn killed_changes_and_growth_of_an_index_are_mended() {
     set.add(&[STAYS], Lifetime::Forever).unwrap();
     let mut sizes = std::collections::BTreeSet::new();
     for round in 0..24u64 {
-        kill_after(start(&edge.instance, "growth"), Duration::from_micros(30_000 + round * 9_731));
+        kill_after(start(&edge.instance, "growth"), Duration::from_micros(200_000 + round * 23_137));
         let list: Vec<String> = set.list().unwrap().into_iter().map(|element| element.element).collect();
         assert_eq!(edge.generations().len(), 1, "leftovers are removed");
         assert_eq!(instance.sets().unwrap()[0].elements, list.len() as u64);
