@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
+use weir_compiler::ir::SetRef;
 use weir_compiler::{Compilation, Loader, NoFiles, Options};
 use weir_dataplane::engines::{Engine, Kernel};
 use weir_kernel::maps;
@@ -54,9 +55,14 @@ pub(crate) const RULES: &[(&str, Make)] = &[
     ("fw-10k", || classbench(Kind::Firewall, 10_000)),
     ("ipc-1k", || classbench(Kind::Chain, 1_000)),
     ("ipc-10k", || classbench(Kind::Chain, 10_000)),
-    ("set-1M-addresses", || set(1_000_000, Element::Address)),
-    ("set-1M-prefixes", || set(1_000_000, Element::Prefix)),
-    ("set-1M-prefixes6", || set(1_000_000, Element::Prefix6)),
+    ("set-1M-addresses", || set(1_000_000, Element::Address, CONSTANT)),
+    ("set-1M-prefixes", || set(1_000_000, Element::Prefix, CONSTANT)),
+    ("set-1M-prefixes6", || set(1_000_000, Element::Prefix6, CONSTANT)),
+    ("set-live-empty", || set(0, Element::Prefix, LIVE)),
+    ("set-live-10k-prefixes", || set(10_000, Element::Prefix, LIVE)),
+    ("set-live-1M-addresses", || set(1_000_000, Element::Address, LIVE)),
+    ("set-live-1M-prefixes", || set(1_000_000, Element::Prefix, LIVE)),
+    ("set-live-1M-prefixes6", || set(1_000_000, Element::Prefix6, LIVE)),
 ];
 
 pub(crate) fn measure(
@@ -89,10 +95,19 @@ pub(crate) fn measure(
         random: random.weir,
         over_eight: random.others[0].ratio,
         instructions: kernel.program().info()?.translated_bytes / 8,
-        bytes: compilation.object.maps.iter().map(|map| map.initial.len()).sum(),
+        bytes: bytes(&compilation),
         compile_ms,
         load_ms,
     })
+}
+
+/// Of what the program walks: tables, and indexes as far as they are filled.
+fn bytes(compilation: &Compilation) -> usize {
+    let lowered = &compilation.lowered;
+    let sets = (0..lowered.program.sets.len() as u32).map(SetRef);
+    let indexes = sets.filter_map(|set| lowered.index(&compilation.analysis.policy, set));
+    let tables = compilation.object.maps.iter().map(|map| map.initial.len());
+    tables.sum::<usize>() + indexes.map(|index| 8 * index.len()).sum::<usize>()
 }
 
 fn compile(name: &str, case: &Rules, options: &Options) -> Result<Compilation, Failure> {
@@ -271,7 +286,11 @@ enum Element {
 /// Frames are many, so that the elements that they meet do not fit the caches either.
 const MANY: usize = 131_072;
 
-fn set(count: usize, element: Element) -> Rules {
+/// What a set's declaration says behind its elements.
+const CONSTANT: &str = "";
+const LIVE: &str = " max 1M";
+
+fn set(count: usize, element: Element, kind: &str) -> Rules {
     let mut random = Random::new(13);
     let mut text = String::new();
     let mut met: Vec<u128> = Vec::with_capacity(count);
@@ -310,8 +329,8 @@ fn set(count: usize, element: Element) -> Rules {
         false => frames::udp4(random, Ipv4Addr::from(address as u32)),
     };
     let hits = frames::draw(MANY, |random| {
-        let nth = random.below(count as u32) as usize;
-        udp(random, met[nth])
+        let met = if met.is_empty() { 0 } else { met[random.below(count as u32) as usize] };
+        udp(random, met)
     });
     let anywhere = frames::draw(MANY, |random| {
         let address = if six { u128::from(frames::any_ip6(random)) } else { u128::from(address(random)) };
@@ -319,12 +338,16 @@ fn set(count: usize, element: Element) -> Rules {
     });
     let family = if six { "ip6" } else { "ip4" };
     let policy =
-        format!("set listed : {family} from \"listed.txt\"\ndrop listed when {family}.src in listed\n");
+        format!("set listed : {family} from \"listed.txt\"{kind}\ndrop listed when {family}.src in listed\n");
     let file = match element {
         Element::Address => "address.c",
         Element::Prefix => "prefix.c",
         Element::Prefix6 => "prefix6.c",
     };
-    let rivals = Box::new(move || vec![rivals::of_set(file, &keys)]);
+    // The kernel makes no map of nothing.
+    let rivals = Box::new(move || match keys.is_empty() {
+        true => Vec::new(),
+        false => vec![rivals::of_set(file, &keys)],
+    });
     Rules { policy, files: Box::new(Text(text)), hits, random: anywhere, rivals }
 }

@@ -59,7 +59,7 @@ fn row(name: &'static str, goal: Duration, rounds: usize, work: impl Fn()) -> Ti
 }
 
 /// Milliseconds that this thread has had a CPU, in the kernel too: what a busy neighbour does not lengthen.
-fn on_cpu() -> f64 {
+pub(crate) fn on_cpu() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanoseconds = text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
     nanoseconds.unwrap_or_default() / 1e6

@@ -375,8 +375,11 @@ pub(crate) struct SetElements {
     /// The set
     pub(crate) set: String,
     /// Elements as a policy writes them; a tuple as `(192.0.2.1, 53)`
-    #[arg(required = true, value_name = "ELEMENT")]
+    #[arg(required_unless_present = "from", value_name = "ELEMENT")]
     pub(crate) elements: Vec<String>,
+    /// A file of elements, one a line, with comments behind `#` or `;`; `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
     /// How long they stay, instead of the set's own timeout
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,

@@ -11,6 +11,7 @@ pub mod codegen;
 pub mod diagnostic;
 pub mod diff;
 pub mod eval;
+pub mod index;
 pub mod ir;
 pub mod load;
 pub mod lower;
@@ -157,7 +158,9 @@ impl Analysis {
     pub fn compile(mut self, options: &Options) -> Result<Compilation, Analysis> {
         let Some(lowered) = self.lower(&options.lower, &options.without) else { return Err(self) };
         self.note_hook(options.hook);
-        match codegen::generate(&lowered.program, &options.codegen()) {
+        let mut codegen = options.codegen();
+        codegen.indexes = lowered.index_bytes(&self.policy);
+        match codegen::generate(&lowered.program, &codegen) {
             Ok(object) => Ok(Compilation { analysis: self, lowered, object }),
             Err(error) => {
                 self.refuse(&error, &lowered.program);

@@ -6,7 +6,7 @@
 //! instance gets the lock, and swaps the plain policy back.
 
 use crate::Error;
-use crate::instance::build::build;
+use crate::instance::build::{Beside, build};
 use crate::instance::{CaptureMeta, Generation, Lock, Place, Policy, settle, swap_in_variant};
 use std::time::{Duration, Instant};
 use weir_compiler::codegen::Statistic;
@@ -59,7 +59,8 @@ impl Capture {
         }
         let source = plain.source(&place)?;
         let policy = Policy { name: &source.name, text: &source.text, loader: &source };
-        let built = build(&policy, &plain.meta.setting, Some((&plain.meta, Vec::new())), &statements)?;
+        let beside = Beside { running: Some(&plain), capture: &statements, ..Beside::default() };
+        let built = build(&policy, &plain.meta.setting, beside)?;
         let ids = built.lowered.program.statements.clone();
         let capture = CaptureMeta { of: plain.number, statements, ids: ids.clone() };
         let lost_before = lost(&plain)?;

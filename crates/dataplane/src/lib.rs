@@ -30,5 +30,5 @@ pub use instance::{
     Attached, Change, DEFAULT_INSTANCE, Frequent, Instance, Policy, Profiled, Report, Request, Status,
     list_instances, unload,
 };
-pub use sets::{Lifetime, LiveElement, LiveSet, SetStatus};
+pub use sets::{Filling, Lifetime, LiveElement, LiveSet, SetStatus};
 pub use weir_kernel::attach::TcDoor;

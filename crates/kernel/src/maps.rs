@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 pub(crate) use kind::{kind_name, kind_of};
-pub use memory::{Memory, wait_for_programs};
+pub use memory::{Memory, Windows, wait_for_programs};
 pub use per_cpu::possible_cpus;
 pub use weir_bpf::map::MapKind;
 

@@ -2,12 +2,13 @@
 
 use super::status::set_table;
 use crate::args::{Set, SetAction, SetElements, SetFlush, SetList};
-use crate::failure::{Exit, Outcome};
-use crate::printer::{Cell, Printer, Table};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::files::read_text;
+use crate::printer::{Cell, Printer, Progress, Table};
 use crate::running::{self, told};
 use crate::units::{counted, duration};
 use std::time::Duration;
-use weir_dataplane::{Lifetime, LiveElement};
+use weir_dataplane::{Filling, Lifetime, LiveElement};
 
 pub(super) fn run(args: &Set, printer: &mut Printer) -> Outcome {
     match &args.action {
@@ -26,14 +27,36 @@ pub(super) fn lifetime(duration: Option<Duration>) -> Lifetime {
 fn add(args: &SetElements, printer: &mut Printer) -> Outcome {
     let instance = running::open(&args.which, printer)?;
     let mut set = instance.set(&args.set).map_err(|error| told(error, printer))?;
-    set.add(&args.elements, lifetime(args.duration)).map_err(|error| told(error, printer))?;
+    let elements = elements(args)?;
+    let mut bar: Option<(&str, Progress)> = None;
+    let tell = &mut |now: Filling| {
+        let same = bar.as_mut().filter(|(what, _)| *what == now.what);
+        match same {
+            Some((_, bar)) => bar.at(now.done as u64),
+            None => bar = Some((now.what, printer.progress(now.what, Some(now.of as u64)))),
+        }
+    };
+    let added = set.add_telling(&elements, lifetime(args.duration), tell);
+    drop(bar);
+    added.map_err(|error| told(error, printer))?;
     Ok(Exit::Fine)
+}
+
+/// Those of the command line, then those of the file.
+fn elements(args: &SetElements) -> Result<Vec<String>, Failure> {
+    let mut elements = args.elements.clone();
+    if let Some(from) = &args.from {
+        let text = read_text(from)?;
+        let lines = text.lines().map(|line| line.split(['#', ';']).next().unwrap_or_default().trim());
+        elements.extend(lines.filter(|line| !line.is_empty()).map(str::to_owned));
+    }
+    Ok(elements)
 }
 
 fn delete(args: &SetElements, printer: &mut Printer) -> Outcome {
     let instance = running::open(&args.which, printer)?;
     let mut set = instance.set(&args.set).map_err(|error| told(error, printer))?;
-    let deleted = set.delete(&args.elements).map_err(|error| told(error, printer))?;
+    let deleted = set.delete(&elements(args)?).map_err(|error| told(error, printer))?;
     if deleted == 0 {
         printer.note(format!("set `{}` had none of them", args.set));
         return Ok(Exit::No);

@@ -106,9 +106,7 @@ fn test_starts_each_test_anew() {
 fn explain_names_structures_and_costs() {
     let place = Place::new();
     let answer = place.weir(&["explain", "--kernel", "6.18", "p.weir"]).exits(0);
-    for text in
-        ["packet classes", "hash map and LPM trie", "comparison tree", "instructions", "estimated cost"]
-    {
+    for text in ["packet classes", "index of prefixes", "comparison tree", "instructions", "estimated cost"] {
         assert!(answer.out.contains(text), "`{text}` is not in:\n{}", answer.out);
     }
     let json = place.weir(&["explain", "--json", "--kernel", "6.18", "p.weir"]).exits(0).json();
@@ -134,7 +132,7 @@ fn explain_tells_what_else_would_have_cost_how_much() {
     };
     let live = &json["sets"][0]["choices"];
     assert_eq!(choice(live, "table")["impossible"], "it changes while running");
-    assert_eq!(choice(live, "hash map and LPM trie")["chosen"], true);
+    assert_eq!(choice(live, "index of prefixes")["chosen"], true);
     let fixed = &json["sets"][1]["choices"];
     assert_eq!(choice(fixed, "table")["chosen"], true);
     assert!(choice(fixed, "table")["ns"].as_f64() < choice(fixed, "LPM trie")["ns"].as_f64());

@@ -211,6 +211,7 @@ impl Emitter<'_> {
                 return self.find_row(site, best, places.next());
             }
             Kind::InSet(site) => return self.in_set(site),
+            Kind::InIndex(site) => return self.in_index(site),
             Kind::Take(site) => {
                 let take = self.take_label();
                 return self.take(*site, take);

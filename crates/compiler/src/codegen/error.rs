@@ -37,6 +37,15 @@ pub enum CodegenError {
         /// Widths of the key's scalars in bits.
         words: Vec<u8>,
     },
+    /// An index whose key is not one word or two of 64 bits, or that has too few bytes or more than an index may have.
+    Index {
+        /// The set.
+        set: String,
+        /// Widths of the key's scalars in bits.
+        words: Vec<u8>,
+        /// Of its section.
+        bytes: u32,
+    },
     /// Rows that overlap in too many ways to be cut apart.
     Table {
         /// The table.
@@ -79,6 +88,9 @@ impl fmt::Display for CodegenError {
             }
             CodegenError::TrieKey { set, words } => {
                 write!(f, "set `{set}`: a prefix key is made of whole bytes, not of {words:?} bits")
+            }
+            CodegenError::Index { set, words, bytes } => {
+                write!(f, "set `{set}`: no index of {bytes} bytes has keys of {words:?} bits")
             }
             CodegenError::Table { table } => write!(f, "{table} has rows that no cuts part"),
             CodegenError::Verifier { steps, .. } => write!(

@@ -6,6 +6,7 @@
 
 use super::capture::CaptureSite;
 use super::counters::Lookup;
+use super::indexes::IndexSite;
 use super::limits::TakeSite;
 use super::sets::SetSite;
 use super::tables::{SpaceSite, WalkSite};
@@ -56,6 +57,8 @@ pub(super) enum Kind {
     Walk(WalkSite),
     /// Whether a set holds the key on the stack. `def r0`
     InSet(SetSite),
+    /// Whether a set's index holds the key on the stack. `def r0`
+    InIndex(IndexSite),
     /// Takes from a bucket by the words on the stack. `def r0`
     Take(TakeSite),
     /// Copies the frame into the ring. `context`, kept
@@ -88,6 +91,7 @@ impl Kind {
                 | Kind::LookupAt(_)
                 | Kind::Walk(_)
                 | Kind::InSet(_)
+                | Kind::InIndex(_)
                 | Kind::Take(_)
                 | Kind::Capture(_)
                 | Kind::CallPart(_)

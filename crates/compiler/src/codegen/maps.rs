@@ -3,18 +3,16 @@
 //! | name | kind | entries |
 //! |---|---|---|
 //! | `s_…` | hash or trie | one for each set, see [`super::sets`] |
-//! | `s_…p` | trie | the prefixes of a set that has both |
+//! | `.bss.…` | data section | one for each set of prefixes that changes, see [`super::indexes`] |
 //! | `.data.tables` | data section | see [`super::rooms`] |
 //! | `l_…` | array | one for each limit, see [`super::limits`] |
 //! | `counters` | per-CPU array | see [`super::counters`] |
-//! | `live` | array | prefixes in each set that has both |
 //! | `capture` | ring buffer | see [`super::capture`] |
 //! | `statistics` | per-CPU array of `u64` | [`Statistic`] |
 //! | `scratch` | per-CPU array | see [`super::scratch`] |
 
-use super::rooms::Room;
 use super::tables::{self, Section};
-use super::{CodegenError, capture, counters, counting, limits, scratch, sets};
+use super::{CodegenError, Options, capture, counters, counting, indexes, limits, scratch, sets};
 use crate::ir::{LimitRef, Op, Program, SetKind, SetRef};
 use weir_bpf::insn::MapId;
 use weir_bpf::map::{MapDef, MapKind, MapType, NAME_MAX};
@@ -29,22 +27,14 @@ pub enum Statistic {
     Evictions = 1,
 }
 
-/// The maps that a set lives in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct SetMaps {
-    pub(super) hash: Option<MapId>,
-    pub(super) trie: Option<MapId>,
-}
-
 /// All maps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Maps {
     pub(super) defs: Vec<MapDef>,
-    pub(super) sets: Vec<SetMaps>,
+    pub(super) sets: Vec<MapId>,
     pub(super) limits: Vec<MapId>,
     pub(super) tables: Option<Section>,
     pub(super) counters: Option<MapId>,
-    pub(super) live: Option<MapId>,
     pub(super) capture: Option<MapId>,
     pub(super) statistics: Option<MapId>,
     pub(super) scratch: Option<MapId>,
@@ -54,14 +44,15 @@ pub(super) struct Maps {
 
 impl Maps {
     /// With so many slots of scratch memory, and those of keys.
-    pub(super) fn of(program: &Program, rooms: &[Room], slots: u32) -> Result<Maps, CodegenError> {
+    pub(super) fn of(program: &Program, options: &Options, slots: u32) -> Result<Maps, CodegenError> {
         let mut maps = Maps { keys: slots, ..Maps::default() };
         let slots = slots + counting::key_words(program);
         for nth in 0..program.sets.len() {
-            maps.add_set(program, SetRef(nth as u32))?;
+            let id = maps.add(set_map(program, SetRef(nth as u32), options)?)?;
+            maps.sets.push(id);
         }
         if !program.tables.is_empty() {
-            let (def, section) = tables::section(program, MapId(maps.defs.len() as u32), rooms)?;
+            let (def, section) = tables::section(program, MapId(maps.defs.len() as u32), &options.rooms)?;
             maps.add(def)?;
             maps.tables = Some(section);
         }
@@ -72,11 +63,6 @@ impl Maps {
         }
         if program.counters > 0 {
             maps.counters = Some(maps.add(counters::map(program.counters))?);
-        }
-        if program.sets.iter().any(|set| set.kind == SetKind::HashAndLpm) {
-            let count = program.sets.len() as u32;
-            let def = MapDef::new("live", MapKind::Array, MapType::U32, MapType::U64, count);
-            maps.live = Some(maps.add(def)?);
         }
         let captures = captures(program);
         if captures {
@@ -93,20 +79,6 @@ impl Maps {
         Ok(maps)
     }
 
-    fn add_set(&mut self, program: &Program, set: SetRef) -> Result<(), CodegenError> {
-        let decl = &program.sets[set.index()];
-        let (hash, trie) = set_map_names(program, set);
-        let mut ids = SetMaps::default();
-        if let Some(name) = hash {
-            ids.hash = Some(self.add(sets::hash_map(&name, decl))?);
-        }
-        if let Some(name) = trie {
-            ids.trie = Some(self.add(sets::trie_map(&name, decl)?)?);
-        }
-        self.sets.push(ids);
-        Ok(())
-    }
-
     fn add(&mut self, def: MapDef) -> Result<MapId, CodegenError> {
         def.check().map_err(CodegenError::Map)?;
         self.defs.push(def);
@@ -119,15 +91,23 @@ fn captures(program: &Program) -> bool {
     insts.any(|inst| matches!(inst.op, Op::Capture { .. }))
 }
 
-/// The names of a set's hash map and of its trie, where it has them.
-pub fn set_map_names(program: &Program, set: SetRef) -> (Option<String>, Option<String>) {
-    let names = program.sets.iter().map(|set| set.name.as_str());
-    let name = map_name("s_", names, set.index());
-    match program.sets[set.index()].kind {
-        SetKind::Hash => (Some(name), None),
-        SetKind::Lpm => (None, Some(name)),
-        SetKind::HashAndLpm => (Some(name.clone()), Some(name + "p")),
+fn set_map(program: &Program, set: SetRef, options: &Options) -> Result<MapDef, CodegenError> {
+    let (name, decl) = (set_map_name(program, set), &program.sets[set.index()]);
+    match decl.kind {
+        SetKind::Hash => Ok(sets::hash_map(&name, decl)),
+        SetKind::Lpm => sets::trie_map(&name, decl),
+        SetKind::Index => {
+            let bytes = options.indexes.get(&decl.name).copied().unwrap_or(indexes::START_BYTES);
+            indexes::map(&name, decl, bytes)
+        }
     }
+}
+
+/// The name of a set's map.
+pub fn set_map_name(program: &Program, set: SetRef) -> String {
+    let names = program.sets.iter().map(|set| set.name.as_str());
+    let prefix = if program.sets[set.index()].kind == SetKind::Index { indexes::SECTION } else { "s_" };
+    map_name(prefix, names, set.index())
 }
 
 /// The name of a limit's map.
@@ -136,20 +116,15 @@ pub fn limit_map_name(program: &Program, limit: LimitRef) -> String {
     map_name("l_", names, limit.index())
 }
 
-/// The declared name where it fits and is the only one that reads so, else the index. Names do not
-/// end in `p` or a digit where that could be mistaken for a trie or an index.
+/// The declared name where it fits and is the only one that reads so, else the index, which is no name of a set.
 fn map_name<'a>(prefix: &str, names: impl Iterator<Item = &'a str> + Clone, index: usize) -> String {
     let plain = |name: &str| -> String {
         let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
         name.chars().map(letter).collect()
     };
-    let room = NAME_MAX - prefix.len() - 1;
     let own = names.clone().nth(index).map(plain).unwrap_or_default();
-    let alike = |other: &str| {
-        let other = plain(other);
-        other == own || other.clone() + "p" == own || own.clone() + "p" == other
-    };
-    let unique = names.filter(|other| alike(other)).count() == 1;
+    let unique = names.filter(|other| plain(other) == own).count() == 1;
     let number = own.is_empty() || own.starts_with(|c: char| c.is_ascii_digit());
-    if own.len() <= room && unique && !number { format!("{prefix}{own}") } else { format!("{prefix}{index}") }
+    let fits = prefix.len() + own.len() <= NAME_MAX;
+    if fits && unique && !number { format!("{prefix}{own}") } else { format!("{prefix}{index}") }
 }

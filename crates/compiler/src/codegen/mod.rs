@@ -17,7 +17,7 @@
 //! # Stages
 //!
 //! Each operation that has a map is one file, with the layout of its map at the top: [`counters`],
-//! [`sets`], [`limits`], [`capture`], and `scratch`. Its first half selects instructions, its second
+//! [`sets`], [`indexes`], [`limits`], [`capture`], and `scratch`. Its first half selects instructions, its second
 //! half emits those that call.
 
 mod analysis;
@@ -27,6 +27,7 @@ pub mod counters;
 mod counting;
 mod emit;
 mod error;
+pub mod indexes;
 mod isel;
 mod layout;
 pub mod limits;
@@ -41,10 +42,11 @@ mod switch;
 mod tables;
 
 pub use error::CodegenError;
-pub use maps::{Statistic, limit_map_name, set_map_names};
+pub use maps::{Statistic, limit_map_name, set_map_name};
 
 use crate::ir::Program;
 use regalloc2::{MachineEnv, Output, PRegSet, RegallocOptions};
+use std::collections::BTreeMap;
 use weir_bpf::object::Object;
 use weir_bpf::target::Target;
 
@@ -75,6 +77,8 @@ pub struct Options {
     pub seed: u64,
     /// Rooms of the tables of a running program, which this one's are put into if all of them fit.
     pub rooms: Vec<rooms::Room>,
+    /// Bytes of the indexes of sets, by the sets' names: [`indexes::START_BYTES`] where nothing is said.
+    pub indexes: BTreeMap<String, u32>,
     /// Cuts the program into parts of so many branches, whether the kernel's verifier needs that or not: for tests.
     pub part: Option<u32>,
 }
@@ -83,7 +87,8 @@ impl Options {
     /// XDP on a target, frames of one buffer.
     pub fn new(target: Target, hook: Hook) -> Options {
         let (name, seed) = ("weir".to_string(), 0x9e37_79b9_7f4a_7c15);
-        Options { target, hook, name, frags: false, seed, rooms: Vec::new(), part: None }
+        let (rooms, indexes) = (Vec::new(), BTreeMap::new());
+        Options { target, hook, name, frags: false, seed, rooms, indexes, part: None }
     }
 }
 
@@ -91,7 +96,7 @@ impl Options {
 pub fn generate(program: &Program, options: &Options) -> Result<Object, CodegenError> {
     let analysis = analysis::Analysis::of(program);
     let parts = parts::Parts::of(program, &analysis.graph, &analysis.dominators, options)?;
-    let maps = maps::Maps::of(program, &options.rooms, parts.scratch)?;
+    let maps = maps::Maps::of(program, options, parts.scratch)?;
     let mut functions = Vec::new();
     for nth in 0..=parts.list.len() as u32 {
         let isel::Selected { builder, below } =

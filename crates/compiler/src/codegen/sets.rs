@@ -1,4 +1,4 @@
-//! `InSet`: keys in hash maps and LPM tries.
+//! `InSet`: keys in hash maps and LPM tries; sets of prefixes that change are in [`super::indexes`].
 //!
 //! The key of a hash map is the scalars in the machine's order, each rounded up to 1, 2, 4 or 8 bytes
 //! and aligned to that, padded with zeros to a multiple of 4 bytes ([`key_bytes`]). The key of a
@@ -8,20 +8,15 @@
 //! never does. An expired element does not match, whether or not user space has removed it. Time is
 //! read only for an element that can expire, from the coarse clock where the target has it: it
 //! stands still between ticks, so an element lives up to 4 ms (at `HZ=250`) longer than it says.
-//!
-//! A set with both asks its trie only while entry [`SetRef`] of the array `live` (`u64`) is not 0:
-//! user space keeps the number of prefixes there, raised before the first insertion and lowered
-//! after the last removal.
 
 use super::CodegenError;
 use super::emit::Emitter;
 use super::isel::Isel;
 use super::machine::{Kind, physical};
-use crate::ir::{Inst, SetDecl, SetRef, Value};
+use crate::ir::{Inst, SetDecl, SetKind, SetRef, Value};
 use regalloc2::Operand;
-use weir_bpf::asm::Label;
 use weir_bpf::helpers;
-use weir_bpf::insn::{Cond, Insn, MapId, Order, Reg, Size, Width};
+use weir_bpf::insn::{Cond, Insn, MapId, Reg, Size, Width};
 use weir_bpf::map::{MapDef, MapKind, MapType, flags};
 use weir_bpf::target::Feature;
 
@@ -89,17 +84,11 @@ pub(super) fn trie_map(name: &str, set: &SetDecl) -> Result<MapDef, CodegenError
 /// A look-up whose key stands on the stack.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct SetSite {
-    set: SetRef,
-    hash: Option<MapId>,
-    trie: Option<MapId>,
+    map: MapId,
     expires: bool,
-    /// The key for the first look-up.
     key: i16,
-    /// The trie's key where the first look-up is in the hash map.
-    trie_key: i16,
     /// 8 bytes for what must outlive a call.
     spare: i16,
-    words: Vec<u8>,
     /// Whether the result must be 0 or 1, or may be any value but 0 for a hit.
     boolean: bool,
 }
@@ -108,26 +97,21 @@ impl Isel<'_> {
     pub(super) fn in_set(&mut self, inst: &Inst, set: SetRef, key: &[Value]) {
         let Some(result) = inst.result else { return };
         let decl = &self.program.sets[set.index()];
-        let maps = self.maps.sets[set.index()];
-        let hash_len = key_layout(&decl.words).1.next_multiple_of(8);
-        let trie_len = lpm_key_bytes(decl, key_shape(key), 0).len() as u32;
-        let trie_room = trie_len.next_multiple_of(8);
-        let key_at = self.builder.reserve(8 + hash_len.max(trie_room) + trie_room);
+        let bytes = match decl.kind {
+            SetKind::Index => return self.in_index(result, set, key),
+            SetKind::Hash => key_layout(&decl.words).1,
+            SetKind::Lpm => lpm_key_bytes(decl, key_shape(key), 0).len() as u32,
+        };
         let site = SetSite {
-            set,
-            hash: maps.hash,
-            trie: maps.trie,
+            map: self.maps.sets[set.index()],
             expires: decl.expires,
-            key: key_at,
-            trie_key: -8 - trie_room as i16,
+            key: self.builder.reserve(8 + bytes.next_multiple_of(8)),
             spare: -8,
-            words: decl.words.clone(),
             boolean: !self.analysis.only_branches(result),
         };
-        if maps.hash.is_some() {
-            self.store_key(&decl.words, key, key_at);
-        } else {
-            self.store_trie_key(&decl.words, key, key_at);
+        match decl.kind {
+            SetKind::Lpm => self.store_trie_key(&decl.words, key, site.key),
+            _ => self.store_key(&decl.words, key, site.key),
         }
         let def = self.define(result);
         let operand = Operand::reg_fixed_def(def, physical(Reg::R0));
@@ -199,89 +183,34 @@ pub(super) fn size_of(bytes: u32) -> Size {
 impl Emitter<'_> {
     /// `r0` = whether the set holds the key. Loses `r1`–`r5`.
     pub(super) fn in_set(&mut self, site: &SetSite) {
-        let simple = (site.hash.is_none() || site.trie.is_none()) && !site.expires;
-        let map = site.hash.or(site.trie).unwrap_or(MapId(0));
-        if simple {
-            self.lookup(map, site.key);
-            if site.boolean {
-                let done = self.asm.label();
-                self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, done);
-                self.asm.emit(Insn::mov(Reg::R0, 1));
-                self.asm.bind(done);
-            }
+        self.lookup(site.map, site.key);
+        if !site.expires && !site.boolean {
             return;
         }
-        let (hit, miss) = (self.asm.label(), self.asm.label());
-        self.probe(site, map, site.key, hit);
-        if let (Some(_), Some(trie), Some(live)) = (site.hash, site.trie, self.maps.live) {
-            self.live_prefixes(site, live, miss);
-            self.copy_key(site);
-            self.probe(site, trie, site.trie_key, hit);
-        }
         let done = self.asm.label();
-        self.asm.bind(miss);
-        self.asm.emit(Insn::mov(Reg::R0, 0));
-        self.asm.jump(done);
-        self.asm.bind(hit);
+        self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, done);
+        if site.expires {
+            let hit = self.asm.label();
+            self.asm.emit(Insn::load(Size::DW, Reg::R0, Reg::R0, 0));
+            self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, hit);
+            self.asm.emit(Insn::store(Size::DW, Reg::R10, site.spare, Reg::R0));
+            self.clock();
+            self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, site.spare));
+            self.asm.branch(Cond::Gt, Width::W64, Reg::R1, Reg::R0, hit);
+            self.asm.emit(Insn::mov(Reg::R0, 0));
+            self.asm.jump(done);
+            self.asm.bind(hit);
+        }
         self.asm.emit(Insn::mov(Reg::R0, 1));
         self.asm.bind(done);
     }
 
-    /// Goes to `hit` if the map holds the key and it has not expired.
-    fn probe(&mut self, site: &SetSite, map: MapId, key: i16, hit: Label) {
-        let miss = self.asm.label();
-        self.lookup(map, key);
-        if site.expires {
-            self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, miss);
-            self.asm.emit(Insn::load(Size::DW, Reg::R0, Reg::R0, 0));
-            self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, hit);
-            self.asm.emit(Insn::store(Size::DW, Reg::R10, site.spare, Reg::R0));
-            let coarse = self.target.has(Feature::CoarseClock);
-            self.asm.emit(Insn::Call(match coarse {
-                true => helpers::KTIME_GET_COARSE_NS,
-                false => helpers::KTIME_GET_NS,
-            }));
-            self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, site.spare));
-            self.asm.branch(Cond::Gt, Width::W64, Reg::R1, Reg::R0, hit);
-        } else {
-            self.asm.branch(Cond::Ne, Width::W64, Reg::R0, 0, hit);
-        }
-        self.asm.bind(miss);
-    }
-
-    /// Goes to `none` if the trie is empty.
-    fn live_prefixes(&mut self, site: &SetSite, live: MapId, none: Label) {
-        self.lookup_index(live, site.spare, site.set.0);
-        self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, none);
-        self.asm.emit(Insn::load(Size::DW, Reg::R0, Reg::R0, 0));
-        self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, none);
-    }
-
-    /// The trie's key from the hash map's.
-    fn copy_key(&mut self, site: &SetSite) {
-        let bits: i32 = site.words.iter().map(|bits| i32::from(*bits)).sum();
-        self.asm.emit(Insn::store(Size::W, Reg::R10, site.trie_key, bits));
-        let (offsets, _) = key_layout(&site.words);
-        let mut to = site.trie_key + 4;
-        for (from, bits) in offsets.into_iter().zip(&site.words) {
-            let size = size_of(u32::from(*bits) / 8);
-            self.copy_word(size, site.key + from as i16, to);
-            to += size.bytes() as i16;
-        }
-    }
-
-    fn copy_word(&mut self, size: Size, from: i16, to: i16) {
-        self.asm.emit(Insn::load(size, Reg::R1, Reg::R10, from));
-        if size != Size::B {
-            let (dst, to) = (Reg::R1, Order::Be);
-            self.asm.emit(Insn::Endian { dst, to, size });
-        }
-        if size == Size::DW && to % 8 != 0 {
-            self.asm.emit(Insn::store(Size::W, Reg::R10, to, Reg::R1));
-            self.asm.emit(Insn::alu(weir_bpf::insn::AluOp::Rsh, Reg::R1, 32));
-            self.asm.emit(Insn::store(Size::W, Reg::R10, to + 4, Reg::R1));
-        } else {
-            self.asm.emit(Insn::store(size, Reg::R10, to, Reg::R1));
-        }
+    /// `r0` = the time in nanoseconds, as coarse as it may be. Loses `r1`–`r5`.
+    pub(super) fn clock(&mut self) {
+        let coarse = self.target.has(Feature::CoarseClock);
+        self.asm.emit(Insn::Call(match coarse {
+            true => helpers::KTIME_GET_COARSE_NS,
+            false => helpers::KTIME_GET_NS,
+        }));
     }
 }

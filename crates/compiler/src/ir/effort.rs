@@ -11,7 +11,9 @@
 //! that the verifier forgets states which have been of no use.
 
 use super::analysis::{Def, Graph, constants, definitions, use_counts};
-use super::{BinaryOp, Block, Line, Op, Program, Relation, TableRef, Target, Terminator, Value};
+use super::{
+    BinaryOp, Block, Line, Op, Program, Relation, SetDecl, SetKind, TableRef, Target, Terminator, Value,
+};
 
 /// The verifier gives up after so many instructions (`BPF_COMPLEXITY_LIMIT_INSNS`).
 pub const MOST_STEPS: u64 = 1_000_000;
@@ -403,7 +405,8 @@ fn weight(program: &Program, block: Block) -> u64 {
         Op::Stash { .. } | Op::Unstash { .. } => 2,
         Op::Count { .. } => 13,
         Op::Advance { .. } | Op::Detour { .. } | Op::Offset(_) => 8,
-        Op::InSet { .. } | Op::Capture { .. } => 40,
+        Op::InSet { set, .. } => in_set(&program.sets[set.index()]),
+        Op::Capture { .. } => 40,
         Op::Take { .. } => 1_500,
         Op::InTable { table, .. } => walk(*table),
     };
@@ -417,6 +420,14 @@ fn weight(program: &Program, block: Block) -> u64 {
     };
     let insts: u64 = data.insts.iter().map(|inst| of_op(&inst.op)).sum();
     insts + of_end
+}
+
+fn in_set(set: &SetDecl) -> u64 {
+    let bits: u64 = set.words.iter().map(|bits| u64::from(*bits)).sum();
+    match set.kind {
+        SetKind::Hash | SetKind::Lpm => 40,
+        SetKind::Index => 40 + NIBBLE * bits / 4,
+    }
 }
 
 /// Lets blocks of a loop weigh as often as it turns.
@@ -439,3 +450,6 @@ fn turn_loops(program: &Program, graph: &Graph, weights: &mut [u64]) {
 
 /// A walk through one of a table's trees, mostly the rows of its longest list.
 const TREE: u64 = 3_000;
+
+/// And for four bits of a key of an index.
+const NIBBLE: u64 = 150;

@@ -246,9 +246,9 @@ pub enum SetKind {
     Hash,
     /// One address (one or two words) by its longest prefix in an LPM trie.
     Lpm,
-    /// A hash map of addresses and a trie of prefixes side by side; the trie is asked only while it
-    /// holds something. For sets that change while running.
-    HashAndLpm,
+    /// One word, or two of 64 bits, by all prefixes that hold them, in an index ([`crate::index`]). For sets that change
+    /// while running.
+    Index,
 }
 
 /// A set that lives in a map.

@@ -33,7 +33,7 @@ pub(super) const RELATIONS: [(Relation, &str); 10] = [
 ];
 
 pub(super) const SET_KINDS: [(SetKind, &str); 3] =
-    [(SetKind::Hash, "hash"), (SetKind::Lpm, "lpm"), (SetKind::HashAndLpm, "hash+lpm")];
+    [(SetKind::Hash, "hash"), (SetKind::Lpm, "lpm"), (SetKind::Index, "index")];
 
 pub(super) const VERDICTS: [(Verdict, &str); 2] = [(Verdict::Pass, "pass"), (Verdict::Drop, "drop")];
 

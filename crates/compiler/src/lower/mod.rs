@@ -15,6 +15,8 @@ mod shape;
 
 pub use frequency::Frequencies;
 
+use crate::codegen::indexes::bytes_around;
+use crate::index::{self, Key};
 use crate::ir::build::Builder;
 use crate::ir::{
     self, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId, TableDecl, TableRef,
@@ -210,7 +212,7 @@ impl<'a> Lower<'a> {
         };
         let kind = match home {
             SetHome::Lpm => SetKind::Lpm,
-            SetHome::HashAndLpm => SetKind::HashAndLpm,
+            SetHome::Index => SetKind::Index,
             _ => SetKind::Hash,
         };
         let max = match (set.live, home) {
@@ -337,6 +339,30 @@ pub fn set_elements(policy: &Policy, name: SetPart) -> Vec<(Vec<u64>, u32)> {
         }
     }
     elements
+}
+
+impl Lowered {
+    /// The index of a set with the policy's own elements, which stay for ever; nothing if it has none.
+    pub fn index(&self, policy: &Policy, set: SetRef) -> Option<Vec<u64>> {
+        let decl = &self.program.sets[set.index()];
+        let key = Key::of(&decl.words).filter(|_| decl.kind == SetKind::Index)?;
+        let elements = set_elements(policy, self.sets[set.index()]).into_iter();
+        let mut elements: Vec<_> =
+            elements.map(|(scalars, bits)| (key.prefix(&scalars, bits), index::NEVER)).collect();
+        elements.sort_unstable();
+        elements.dedup();
+        Some(index::build(key, &elements))
+    }
+
+    /// How many bytes the sections of indexes must have, by their sets' names.
+    pub fn index_bytes(&self, policy: &Policy) -> BTreeMap<String, u32> {
+        let sets = (0..).map(SetRef).zip(&self.program.sets);
+        let one = |(set, decl): (SetRef, &SetDecl)| {
+            let index = self.index(policy, set)?;
+            Some((decl.name.clone(), bytes_around(8 * index.len())))
+        };
+        sets.filter_map(one).collect()
+    }
 }
 
 /// The scalars of a value of `width` bits.

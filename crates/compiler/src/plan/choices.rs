@@ -38,7 +38,7 @@ impl Plan {
         let made = self.set_tables.get(&name).cloned().or_else(|| super::sets::table(part));
         let choice = |other: SetHome| {
             let ns = match (home, other) {
-                (SetHome::HashAndLpm, SetHome::Hash) => Err("prefixes may come"),
+                (SetHome::Index, SetHome::Hash) => Err("prefixes may come"),
                 _ => COSTS.set(set, part, made.as_ref(), other),
             };
             Choice { home: other, ns, chosen: other == home }
@@ -46,7 +46,7 @@ impl Plan {
         let mut choices: Vec<Choice> =
             [in_code, SetHome::Table, SetHome::Hash, SetHome::Lpm].map(choice).into_iter().collect();
         if set.live.is_some() {
-            choices.push(choice(SetHome::HashAndLpm));
+            choices.push(choice(SetHome::Index));
         }
         choices
     }

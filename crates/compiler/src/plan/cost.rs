@@ -70,6 +70,9 @@ const CACHES: [f64; 3] = [48e3, 1e6, 32e6];
 /// Bytes of a place in a hash map's table of buckets.
 const BUCKET: f64 = 16.0;
 
+/// Bytes of an element in an index, about.
+const INDEX_ELEMENT: f64 = 36.0;
+
 /// Bytes of a node of a trie, as the kernel allocates it.
 const TRIE_NODE: f64 = 64.0;
 
@@ -124,6 +127,13 @@ impl Costs {
         self.lpm + (1..=levels).map(below).sum::<f64>()
     }
 
+    /// An index of so many elements: a slot in the wide node at its top and one in a node of few slots, if there are any.
+    pub fn index(&self, elements: usize) -> f64 {
+        let bytes = INDEX_ELEMENT * elements as f64;
+        let node = self.level + self.comparison + self.line(bytes);
+        self.comparison + 2.0 * node * elements.min(1) as f64
+    }
+
     /// A set in a structure; why it cannot be in it otherwise.
     pub fn set(
         &self,
@@ -150,11 +160,8 @@ impl Costs {
             SetHome::Hash => Ok(self.hash(room)),
             SetHome::Lpm if !single => Err("it holds tuples"),
             SetHome::Lpm => Ok(self.trie(room)),
-            // A trie without prefixes is not asked.
-            SetHome::HashAndLpm => {
-                let prefixes = part.elements.iter().filter(|element| element[0].0 != element[0].1).count();
-                Ok(self.hash(room) + if prefixes > 0 { self.trie(prefixes) } else { 0.0 })
-            }
+            SetHome::Index if !single => Err("it holds tuples"),
+            SetHome::Index => Ok(self.index(count)),
         }
     }
 

@@ -33,14 +33,14 @@ pub enum SetHome {
     Hash,
     /// In an LPM trie.
     Lpm,
-    /// In a hash map for addresses and a trie for prefixes: it changes while running.
-    HashAndLpm,
+    /// In an index of prefixes: it changes while running.
+    Index,
 }
 
 impl SetHome {
     /// Whether it is a map.
     pub fn is_map(self) -> bool {
-        matches!(self, SetHome::Hash | SetHome::Lpm | SetHome::HashAndLpm)
+        matches!(self, SetHome::Hash | SetHome::Lpm | SetHome::Index)
     }
 }
 
@@ -73,9 +73,7 @@ fn home(set: &Set, part: &Part) -> SetHome {
     let single_values = part.elements.iter().flatten().all(|(low, high)| low == high);
     let address = part.widths.len() == 1 && matches!(part.widths[0], 32 | 128);
     match (set.live.is_some(), part.widths.len()) {
-        (true, 1) if address && !matches!(set.types[0], crate::policy::ValueType::Int(_)) => {
-            SetHome::HashAndLpm
-        }
+        (true, 1) if address && !matches!(set.types[0], crate::policy::ValueType::Int(_)) => SetHome::Index,
         (true, _) => SetHome::Hash,
         (false, 1) if part.elements.len() <= TREE => SetHome::Tree,
         (false, 2..) if part.elements.len() <= CHAIN => SetHome::Chain,

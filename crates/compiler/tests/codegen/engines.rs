@@ -5,11 +5,12 @@ use weir_bpf::object::Object;
 use weir_bpf::target::Target;
 use weir_bpf::text::disassemble;
 use weir_compiler::codegen::sets::{key_bytes, lpm_key_bytes};
-use weir_compiler::codegen::{Hook, Options, generate, set_map_names};
+use weir_compiler::codegen::{Hook, Options, generate, set_map_name};
+use weir_compiler::index;
 use weir_compiler::ir::interp::Interpreter;
 use weir_compiler::ir::parse::parse;
 use weir_compiler::ir::verify::verify;
-use weir_compiler::ir::{Program, SetRef, Verdict};
+use weir_compiler::ir::{Program, SetDecl, SetKind, SetRef, Verdict};
 use weir_compiler::state::State;
 use weir_kernel::load::{self, LoadError, Loaded};
 use weir_kernel::maps::Update;
@@ -56,22 +57,30 @@ pub(crate) fn listing(object: &Object) -> String {
 /// Puts the elements of the sets into the kernel's maps, as far as they are `keys`.
 pub(crate) fn fill(loaded: &Loaded, program: &Program, set: SetRef, key: &[u64], bits: u32, expires: u64) {
     let decl = &program.sets[set.index()];
-    let all: u32 = decl.words.iter().map(|bits| u32::from(*bits)).sum();
-    let value = expires.to_le_bytes();
-    let (hash, trie) = set_map_names(program, set);
-    match (hash, trie) {
-        (Some(hash), _) if bits == all => {
-            let map = loaded.map(&hash).unwrap();
-            map.update(&key_bytes(decl, key), &value, Update::Any).unwrap();
+    let map = loaded.map(&set_map_name(program, set)).unwrap();
+    let section = || map.lookup(&[0; 4]).unwrap().unwrap();
+    let (key, value) = entry(decl, (key, bits, expires), section);
+    map.update(&key, &value, Update::Any).unwrap();
+}
+
+/// The entry of a set's map that adds an element; `section` tells what is in it, if it is an index.
+pub(crate) fn entry(
+    decl: &SetDecl,
+    (key, bits, expires): (&[u64], u32, u64),
+    section: impl FnOnce() -> Vec<u8>,
+) -> (Vec<u8>, Vec<u8>) {
+    let value = expires.to_le_bytes().to_vec();
+    match decl.kind {
+        SetKind::Hash => (key_bytes(decl, key), value),
+        SetKind::Lpm => (lpm_key_bytes(decl, key, bits), value),
+        SetKind::Index => {
+            let of = index::Key::of(&decl.words).unwrap();
+            let words = section();
+            let words = words.chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap()));
+            let mut words: Vec<u64> = words.collect();
+            index::edit::raise(&mut words, of, of.prefix(key, bits), index::tick(expires)).unwrap();
+            (vec![0; 4], words.iter().flat_map(|word| word.to_le_bytes()).collect())
         }
-        (_, Some(trie)) => {
-            if let Some(live) = loaded.map("live") {
-                live.update(&set.0.to_le_bytes(), &1u64.to_le_bytes(), Update::Any).unwrap();
-            }
-            let map = loaded.map(&trie).unwrap();
-            map.update(&lpm_key_bytes(decl, key, bits), &value, Update::Any).unwrap();
-        }
-        _ => panic!("no map for {bits} bits of {}", decl.name),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Sets, counters, captures, limits: state on every engine.
 
-use crate::engines::{code, fill, listing, load, options, program, run_vm};
+use crate::engines::{code, entry, fill, listing, load, options, program, run_vm};
 use weir_bpf::interp::Vm;
-use weir_compiler::codegen::sets::{key_bytes, lpm_key_bytes};
-use weir_compiler::codegen::{Hook, Options, generate, limits, set_map_names};
+use weir_compiler::codegen::{Hook, Options, generate, limits, set_map_name};
 use weir_compiler::ir::{LimitDecl, Program, SetRef, Verdict};
 use weir_compiler::state::State;
 use weir_kernel::run;
@@ -82,7 +81,7 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
-        set: "hash+lpm",
+        set: "index",
         key: "v1",
         words: "[32] expires",
         elements: &[
@@ -99,7 +98,7 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
-        set: "hash+lpm",
+        set: "index",
         key: "v3, v3",
         words: "[64, 64]",
         elements: &[(&[0x2001_0db8_0000_0000, 0], 32, 0), (&[7, 7], 128, 0)],
@@ -139,25 +138,25 @@ fn sets() {
     }
 }
 
-fn fill_vm(vm: &mut Vm, program: &weir_compiler::ir::Program, key: &[u64], bits: u32, expires: u64) {
-    let decl = &program.sets[0];
-    let all: u32 = decl.words.iter().map(|bits| u32::from(*bits)).sum();
-    let (hash, trie) = set_map_names(program, SetRef(0));
-    let value = expires.to_le_bytes();
-    let mut put = |name: &str, key: &[u8]| {
-        let map = vm.maps.by_name(name).unwrap();
-        vm.maps.update(map, key, &value).unwrap();
+/// Whatever the section holds, and four times as many levels are not much more than four times as many steps.
+#[test]
+fn the_verifier_walks_an_index_once() {
+    let steps = |key: &str, words: &str| {
+        let object = generate(&program(&membership("index", key, words)), &options(Hook::Xdp)).unwrap();
+        let loaded = load("an index", &object)?;
+        Some(loaded.program("weir").unwrap().info().unwrap().verified_insns)
     };
-    match (hash, trie) {
-        (Some(hash), _) if bits == all => put(&hash, &key_bytes(decl, key)),
-        (_, Some(trie)) => {
-            put(&trie, &lpm_key_bytes(decl, key, bits));
-            if let Some(live) = vm.maps.by_name("live") {
-                vm.maps.update(live, &0u32.to_le_bytes(), &1u64.to_le_bytes()).unwrap();
-            }
-        }
-        _ => panic!(),
-    }
+    let Some((one, two)) = steps("v1", "[32] expires").zip(steps("v3, v3", "[64, 64] expires")) else {
+        return;
+    };
+    assert!(one < 1_000 && two < 6 * one, "{one} steps for one word, {two} for two");
+}
+
+fn fill_vm(vm: &mut Vm, program: &weir_compiler::ir::Program, key: &[u64], bits: u32, expires: u64) {
+    let map = vm.maps.by_name(&set_map_name(program, SetRef(0))).unwrap();
+    let section = || vm.maps.lookup(map, &[0; 4]).unwrap().to_vec();
+    let (key, value) = entry(&program.sets[0], (key, bits, expires), section);
+    vm.maps.update(map, &key, &value).unwrap();
 }
 
 const COUNTS: &str = "\

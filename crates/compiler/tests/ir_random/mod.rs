@@ -93,7 +93,7 @@ pub(crate) fn program(tape: Tape<'_>) -> Program {
 impl Generator<'_> {
     fn declare(&mut self) {
         for (words, kind) in
-            [(vec![16], SetKind::Hash), (vec![32], SetKind::Lpm), (vec![64, 64], SetKind::HashAndLpm)]
+            [(vec![16], SetKind::Hash), (vec![32], SetKind::Lpm), (vec![64, 64], SetKind::Index)]
         {
             let name = format!("set \"{}\"", words.len());
             self.builder.set(SetDecl { name, kind, words, expires: true, max: 16 });

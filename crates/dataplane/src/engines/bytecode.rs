@@ -17,8 +17,10 @@ impl<'a> Bytecode<'a> {
     /// A machine with the policy's own elements in its sets.
     pub fn new(compilation: &'a Compilation) -> Self {
         let mut vm = Vm::for_object(&compilation.object);
-        for (map, key, value) in content::entries(&compilation.analysis.policy, &compilation.lowered) {
+        for (map, key, mut value) in content::entries(&compilation.analysis.policy, &compilation.lowered) {
             if let Some(map) = vm.maps.by_name(&map) {
+                let bytes = vm.maps.def(map).map_or(0, |def| def.value.size() as usize);
+                value.resize(bytes, 0);
                 // The maps were made as large as their contents.
                 let _ = vm.maps.update(map, &key, &value);
             }

@@ -78,8 +78,9 @@ impl Engine for Kernel<'_> {
 }
 
 fn fill(loaded: &Loaded, compilation: &Compilation) -> Result<(), KernelError> {
-    for (map, key, value) in content::entries(&compilation.analysis.policy, &compilation.lowered) {
+    for (map, key, mut value) in content::entries(&compilation.analysis.policy, &compilation.lowered) {
         if let Some(map) = loaded.map(&map) {
+            value.resize(map.info().value_size as usize, 0);
             map.update(&key, &value, Update::Any)?;
         }
     }

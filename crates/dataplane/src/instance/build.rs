@@ -1,10 +1,12 @@
 //! From a policy to an object whose counters fit those that run.
 
 use super::Policy;
+use super::generation::Generation;
 use super::heirs::Inheritance;
-use super::meta::{Meta, Recorder, Setting, Source};
+use super::meta::{Recorder, Setting, Source};
 use crate::Error;
 use crate::counters::{counted, slot_names};
+use crate::sets::carry::{self, Carry, Grown};
 use crate::sets::content;
 use crate::sets::meta::{SetMeta, describe};
 use std::collections::BTreeSet;
@@ -27,6 +29,8 @@ pub(crate) struct Built {
     pub(crate) elf: Vec<u8>,
     /// What user space must know of the sets in maps.
     pub(crate) sets: Vec<SetMeta>,
+    /// What becomes of their parts' contents.
+    pub(crate) carries: Vec<Vec<Carry>>,
     /// What the running program would have to be, so that only tables differ: see [`shape`].
     pub(crate) shape: u64,
     /// Whose counters go on.
@@ -41,38 +45,50 @@ impl Built {
     }
 }
 
-/// Compiles a policy for an instance, its tables for the rooms of those that run; statements of `capture` copy their
-/// frames.
-pub(crate) fn build(
-    policy: &Policy<'_>,
-    setting: &Setting,
-    running: Option<(&Meta, Vec<Room>)>,
-    capture: &[String],
-) -> Result<Built, Error> {
+/// What a policy is compiled beside.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Beside<'a> {
+    /// What runs.
+    pub(crate) running: Option<&'a Generation>,
+    /// The rooms of its tables.
+    pub(crate) rooms: &'a [Room],
+    /// Statements that copy their frames: then every map goes on as it is.
+    pub(crate) capture: &'a [String],
+    /// A set that has outgrown its maps.
+    pub(crate) grown: Option<&'a Grown>,
+}
+
+/// Compiles a policy for an instance, its tables for the rooms of those that run and its sets for what they will hold.
+pub(crate) fn build(policy: &Policy<'_>, setting: &Setting, beside: Beside<'_>) -> Result<Built, Error> {
     let start = Instant::now();
     let recorder = Recorder::new(policy.loader);
     let analysis = weir_compiler::analyse(policy.name, policy.text, &recorder);
     let source = Source { name: policy.name.into(), text: policy.text.into(), files: recorder.into_files() };
-    let mut options = lower::Options { capture: capture.to_vec(), ..lower::Options::default() };
-    let (mut rooms, mut inheritance) = (Vec::new(), Inheritance::default());
-    if let Some((meta, there)) = running {
+    let mut options = lower::Options { capture: beside.capture.to_vec(), ..lower::Options::default() };
+    let mut inheritance = Inheritance::default();
+    if let Some(Generation { meta, .. }) = beside.running {
         inheritance = Inheritance::of(meta, &counted(&analysis.policy));
         let names = slot_names(&analysis.policy);
         options.slots = assign_slots(&names, &inheritance.counting.slots, &meta.counting.slots);
         options.frequencies = meta.profile.frequencies.clone();
-        rooms = there;
     }
     let Some(lowered) = analysis.lower(&options, &[]) else { return Err(analysis.into()) };
+    let mut sets = describe(&analysis.policy, &lowered);
+    let carries = carry::plan(&sets, &beside)?;
+    for (part, carry) in sets.iter_mut().zip(&carries).flat_map(|(set, all)| set.parts.iter_mut().zip(all)) {
+        part.bytes = carry.bytes();
+    }
     let mut options = codegen::Options::new(setting.target.clone(), setting.hook.compiled());
     options.name = PROGRAM.into();
     options.frags = setting.frags;
-    options.rooms = rooms;
+    options.rooms = beside.rooms.to_vec();
+    let parts = sets.iter().flat_map(|set| &set.parts).filter(|part| part.bytes > 0);
+    options.indexes = parts.map(|part| (part.name.clone(), part.bytes)).collect();
     let object = codegen::generate(&lowered.program, &options)?;
     let elf = object.to_elf().map_err(|error| Error::Object(error.to_string()))?;
-    let sets = describe(&analysis.policy, &lowered);
     let shape = shape(&analysis, &lowered, &object, &sets);
     let microseconds = start.elapsed().as_micros() as u64;
-    Ok(Built { source, analysis, lowered, object, elf, sets, shape, inheritance, microseconds })
+    Ok(Built { source, analysis, lowered, object, elf, sets, carries, shape, inheritance, microseconds })
 }
 
 /// A number of all that a generation is made of but the contents of its tables, what its counters are called and the

@@ -6,6 +6,7 @@ use super::place::{self, Place};
 use super::root;
 use crate::Error;
 use std::path::PathBuf;
+use weir_compiler::codegen::rooms::SECTION;
 use weir_kernel::KernelError;
 use weir_kernel::maps::Map;
 use weir_kernel::program::Program;
@@ -59,7 +60,7 @@ impl Generation {
 
     /// One of its maps.
     pub(crate) fn map(&self, name: &str) -> Result<Map, KernelError> {
-        Map::open(&self.path.join(name))
+        Map::open(&self.path.join(pin_name(name)))
     }
 
     /// One of its maps, where it has it.
@@ -84,6 +85,15 @@ impl Generation {
 
     pub(crate) fn path(&self) -> &std::path::Path {
         &self.path
+    }
+}
+
+/// The name of a map's pin: bpffs takes none with dots, which data sections have.
+pub(crate) fn pin_name(map: &str) -> String {
+    match map.strip_prefix('.') {
+        _ if map == SECTION => live::PIN.to_owned(),
+        Some(section) => section.replace('.', "-"),
+        None => map.to_owned(),
     }
 }
 

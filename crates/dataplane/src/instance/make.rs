@@ -2,7 +2,7 @@
 
 use super::Change;
 use super::build::Built;
-use super::generation::Generation;
+use super::generation::{Generation, pin_name};
 use super::heirs::Inheritance;
 use super::live;
 use super::meta::{CaptureMeta, Carried, Counting, LimitMeta, Meta, Setting, Source};
@@ -12,7 +12,8 @@ use crate::Error;
 use crate::counters::counted;
 use crate::engines::totals_of;
 use crate::error::refusal;
-use crate::sets::carry::{self, Carry};
+use crate::sets::Filling;
+use crate::sets::carry;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -55,18 +56,19 @@ pub(crate) fn successor(
     built: &Built,
     setting: &Setting,
     running: Option<&Generation>,
+    tell: &mut dyn FnMut(Filling),
 ) -> Result<Made, Error> {
     let mut plan = Plan::default();
-    let sets = built.sets.clone();
+    let (sets, carries) = (built.sets.clone(), &built.carries);
     let counting = counting(&mut plan, built, running)?;
     let limits = limits(&mut plan, built, running)?;
     statistics(&mut plan, built, running)?;
-    let carries = carry::plan(&sets, running, &mut plan.options.reuse)?;
-    carry::report(&sets, &carries, running, (&mut plan.kept, &mut plan.fresh, &mut plan.gone));
+    carry::share(&sets, carries, &mut plan.options.reuse)?;
+    carry::report(&sets, carries, running, (&mut plan.kept, &mut plan.fresh, &mut plan.gone));
     let meta = Meta { sets, limits, counting, ..meta(built, setting, running, None) };
     let options = std::mem::take(&mut plan.options);
     let mut loaded = load(built, options)?;
-    plan.beside.extend(fill(built, &meta, &carries, &loaded)?);
+    plan.beside.extend(fill(built, &loaded, tell)?);
     pin(place, &meta, &built.source, &mut loaded, &plan.beside).map(|program| Made {
         number: meta.generation,
         change: Change::Program,
@@ -87,7 +89,8 @@ pub(crate) fn variant(
     capture: CaptureMeta,
 ) -> Result<Made, Error> {
     let mut options = load::Options::default();
-    for map in built.object.maps.iter().filter(|map| !matches!(map.name.as_str(), "capture" | "scratch")) {
+    let own = ["capture", "scratch", SECTION];
+    for map in built.object.maps.iter().filter(|map| !own.contains(&map.name.as_str())) {
         if let Some(there) = plain.find_map(&map.name)? {
             options.max_entries.insert(map.name.clone(), there.info().max_entries);
             options.reuse.insert(map.name.clone(), Reuse::Map(there));
@@ -127,17 +130,16 @@ pub(crate) fn tables_alone(
         return Ok(None);
     }
     let mut plan = Plan::default();
-    let sets = built.sets.clone();
+    let (sets, carries) = (built.sets.clone(), &built.carries);
     let room = running.map("counters")?.info().max_entries;
     let counting = counting(&mut plan, built, Some(running))?;
     let limits = limits(&mut plan, built, Some(running))?;
-    let carries = carry::plan(&sets, Some(running), &mut plan.options.reuse)?;
     let grown = wanted(built, "counters").is_some_and(|wanted| wanted.max_entries > room);
     let limited = plan.fresh.iter().chain(&plan.gone).any(|name| name.starts_with("limit "));
-    if grown || limited || !carry::all_go_on(&sets, &carries) {
+    if grown || limited || !carry::all_go_on(&sets, carries) {
         return Ok(None);
     }
-    carry::report(&sets, &carries, Some(running), (&mut plan.kept, &mut plan.fresh, &mut plan.gone));
+    carry::report(&sets, carries, Some(running), (&mut plan.kept, &mut plan.fresh, &mut plan.gone));
     let Some(space) = live::write(built, running)? else { return Ok(None) };
     let meta = Meta { sets, limits, counting, space, ..meta(built, setting, Some(running), None) };
     let program = share(place, &meta, &built.source, running, &plan.beside)?;
@@ -348,24 +350,14 @@ fn wanted<'a>(built: &'a Built, name: &str) -> Option<&'a MapDef> {
 }
 
 /// Fills the sets; answers the maps beside the program's.
-fn fill(
-    built: &Built,
-    meta: &Meta,
-    carries: &[Vec<Carry>],
-    loaded: &Loaded,
-) -> Result<Vec<(String, Map)>, Error> {
+fn fill(built: &Built, loaded: &Loaded, tell: &mut dyn FnMut(Filling)) -> Result<Vec<(String, Map)>, Error> {
     let mut beside = Vec::new();
-    for (set, carries) in meta.sets.iter().zip(carries) {
+    for (set, carries) in built.sets.iter().zip(&built.carries) {
         for (part, carry) in set.parts.iter().zip(carries) {
-            beside.extend(carry::fill(set, part, carry, built, loaded)?);
+            beside.extend(carry::fill(part, carry, built, loaded, tell)?);
         }
     }
     Ok(beside)
-}
-
-/// The name of a map's pin: bpffs takes none with dots, which data sections have.
-fn pin_name(map: &str) -> &str {
-    if map == SECTION { live::PIN } else { map }
 }
 
 /// Pins everything, the program last: a directory with a program is complete.

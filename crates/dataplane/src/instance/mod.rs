@@ -11,7 +11,7 @@
 //!         program       pinned last: a generation with a program is complete
 //!         meta          what it is, as JSON: source, slots of counters, sets, limits
 //!         <map>         each map by its name; maps that are kept are pinned in both generations
-//!         own-<map>     lifetimes of prefixes, which programs do not need
+//!         own-<set>     elements of indexes with their lifetimes, which programs do not need
 //!         carried-<n>   counters of earlier generations whose map became too small
 //! ```
 //!
@@ -40,9 +40,10 @@ pub(crate) use place::{Lock, Place};
 
 use crate::capture::Capture;
 use crate::counters::{StatementCounters, Statistics};
-use crate::sets::{LiveSet, SetStatus};
+use crate::sets::carry::Grown;
+use crate::sets::{Filling, LiveSet, SetStatus};
 use crate::{Error, Hook};
-use build::{Built, build};
+use build::{Beside, Built, build};
 use meta::Setting;
 use serde::Serialize;
 use std::time::Instant;
@@ -230,7 +231,7 @@ impl Instance {
         let target = request.target.clone().unwrap_or_else(probe::target);
         let named = interfaces.iter().map(|interface| (interface.index, interface.name.clone())).collect();
         let setting = Setting { hook: request.hook, frags: request.frags, interfaces: named, target };
-        let built = build(&request.policy, &setting, None, &[])?;
+        let built = build(&request.policy, &setting, Beside::default())?;
         let _lock = place.create()?;
         if place.is_running() {
             return Err(Error::Running { name: request.instance.to_owned() });
@@ -269,32 +270,7 @@ impl Instance {
 
     /// Under the lock.
     fn replace(&self, policy: &Policy<'_>, running: Generation) -> Result<Report, Error> {
-        let setting = &running.meta.setting;
-        let built = build(policy, setting, Some((&running.meta, live::rooms(&running)?)), &[])?;
-        let start = Instant::now();
-        let alone = make::tables_alone(&self.place, &built, setting, &running)?;
-        let made = match alone {
-            Some(made) => made,
-            None => make::successor(&self.place, &built, setting, Some(&running))?,
-        };
-        let slots = self.slots()?;
-        let load_us = microseconds(start);
-        let start = Instant::now();
-        let swapped = match made.change {
-            Change::Program => slots.set_program(root::POLICY, &made.program).map_err(Error::from),
-            Change::Tables => live::take_up(&running, made.space),
-            Change::Text => Ok(()),
-        };
-        if let Err(error) = swapped {
-            place::remove_dir(&self.place.generation(made.number))?;
-            return Err(error);
-        }
-        let swap_us = microseconds(start);
-        for number in self.place.generations()?.into_iter().filter(|number| *number != made.number) {
-            // The new policy runs already. What cannot be removed now, the next command removes.
-            let _ = place::remove_dir(&self.place.generation(number));
-        }
-        Ok(report(self.name(), built, made, load_us, swap_us))
+        replace(&self.place, policy, &running, None, &mut |_| ())
     }
 
     /// Detaches it and removes everything, also what another version or a killed process left.
@@ -326,10 +302,57 @@ impl Instance {
     fn running(&self) -> Result<Generation, Error> {
         Generation::running(&self.place)
     }
+}
 
-    fn slots(&self) -> Result<Map, Error> {
-        Ok(Map::open(&self.place.slots())?)
+/// Puts a policy in the place of the running one, under the lock.
+fn replace(
+    place: &Place,
+    policy: &Policy<'_>,
+    running: &Generation,
+    grown: Option<&Grown>,
+    tell: &mut dyn FnMut(Filling),
+) -> Result<Report, Error> {
+    let (setting, rooms) = (&running.meta.setting, live::rooms(running)?);
+    let built =
+        build(policy, setting, Beside { running: Some(running), rooms: &rooms, grown, capture: &[] })?;
+    let start = Instant::now();
+    let alone = make::tables_alone(place, &built, setting, running)?;
+    let made = match alone {
+        Some(made) => made,
+        None => make::successor(place, &built, setting, Some(running), tell)?,
+    };
+    let slots = Map::open(&place.slots())?;
+    let load_us = microseconds(start);
+    let start = Instant::now();
+    let swapped = match made.change {
+        Change::Program => slots.set_program(root::POLICY, &made.program).map_err(Error::from),
+        Change::Tables => live::take_up(running, made.space),
+        Change::Text => Ok(()),
+    };
+    if let Err(error) = swapped {
+        place::remove_dir(&place.generation(made.number))?;
+        return Err(error);
     }
+    let swap_us = microseconds(start);
+    for number in place.generations()?.into_iter().filter(|number| *number != made.number) {
+        // The new policy runs already. What cannot be removed now, the next command removes.
+        let _ = place::remove_dir(&place.generation(number));
+    }
+    Ok(report(place.name(), built, made, load_us, swap_us))
+}
+
+/// Swaps in another generation of the policy that runs, in which a set has room for what it holds from now on. Under
+/// the lock.
+pub(crate) fn grow(
+    place: &Place,
+    running: &Generation,
+    grown: &Grown,
+    tell: &mut dyn FnMut(Filling),
+) -> Result<Generation, Error> {
+    let source = running.source(place)?;
+    let policy = Policy { name: &source.name, text: &source.text, loader: &source };
+    replace(place, &policy, running, Some(grown), tell)?;
+    Generation::running(place)
 }
 
 /// Removes an instance of that name with everything that belongs to it, whatever state it is in.
@@ -420,7 +443,7 @@ fn start(
     };
     program.pin(&place.root())?;
     slots.pin(&place.slots())?;
-    let made = make::successor(place, &built, setting, None)?;
+    let made = make::successor(place, &built, setting, None, &mut |_| ())?;
     let load_us = microseconds(begin);
     let begin = Instant::now();
     let new = place.new_links();

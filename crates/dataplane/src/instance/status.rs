@@ -4,7 +4,7 @@ use super::{Attached, Generation, Instance, Status, holders};
 use crate::Error;
 use crate::counters::{StatementCounters, Statistics, by_statement};
 use crate::engines::{statistic_of, totals_of};
-use crate::sets::SetStatus;
+use crate::sets::{Index, SetStatus};
 use weir_compiler::codegen::Statistic;
 use weir_compiler::state::Counter;
 use weir_kernel::KernelError;
@@ -106,18 +106,10 @@ fn sets(running: &Generation) -> Result<Vec<SetStatus>, KernelError> {
     let one = |set: &crate::sets::meta::SetMeta| -> Result<SetStatus, KernelError> {
         let mut elements = 0;
         for part in &set.parts {
-            let tries = part.truth().or_else(|| part.trie.clone());
-            for map in part.hash.iter().chain(&tries) {
-                elements += running.map(map)?.entries()?.len() as u64;
-            }
-            // The map of prefixes has one entry of its own as soon as there was a change.
-            if let (Some(truth), Some(trie)) = (part.truth(), &part.trie) {
-                let maps = crate::sets::prefixes::PrefixMaps {
-                    trie: running.map(trie)?,
-                    truth: running.map(&truth)?,
-                };
-                elements -= u64::from(maps.changes()? > 0);
-            }
+            elements += match part.key() {
+                Some(_) => Index::count(running, part)?,
+                None => running.map(&part.map)?.entries()?.len() as u64,
+            };
         }
         Ok(SetStatus {
             name: set.name.clone(),

@@ -3,55 +3,53 @@
 //! A live set that is declared as before, and holds the policy's own elements, goes on in its maps: they are used by
 //! both programs. Any other begins in new maps, which are filled before the swap, so that a reload that fails has
 //! changed nothing: with the policy's own elements, and, if elements of the old set are elements of the new one, with
-//! those that user space added, for the rest of their lives.
+//! those that user space added, for the rest of their lives. A set that outgrew its maps begins in new ones as well.
 
-use super::content::{FOREVER, Home, home, key, value};
+use super::content::{FOREVER, bytes, key, keys, value};
 use super::meta::{PartMeta, SetMeta};
-use super::prefixes::{PrefixMaps, Prefixes};
+use super::truth::{Timed, Truth};
+use super::{Filling, Index};
 use crate::Error;
 use crate::counters::word;
-use crate::instance::build::Built;
+use crate::instance::build::{Beside, Built};
 use crate::instance::generation::Generation;
 use std::collections::{BTreeMap, BTreeSet};
+use weir_compiler::codegen::indexes::bytes_around;
+use weir_compiler::index::{self, Key, tick};
 use weir_compiler::lower::set_elements;
-use weir_kernel::KernelError;
 use weir_kernel::clock::monotonic_ns;
 use weir_kernel::load::{Loaded, Reuse};
-use weir_kernel::maps::{Map, Update};
+use weir_kernel::maps::Map;
 
 /// One part's way through a reload.
 #[derive(Debug)]
 pub(crate) enum Carry {
     /// It goes on in the same maps.
     Shared {
-        /// The prefixes' own lifetimes.
+        map: Map,
+        /// Its elements, if it is in an index.
         truth: Option<Map>,
-        /// How many prefixes there are.
-        prefixes: u64,
+        bytes: u32,
     },
-    /// It begins in new maps with these beside its own elements: keys and expiries.
-    Filled(Contents),
+    /// It begins in a new hash map or trie: keys and expiries.
+    Entries(BTreeMap<Vec<u8>, u64>),
+    /// It begins in a new index.
+    Index { key: Key, elements: Vec<Timed>, image: Vec<u64> },
 }
 
-/// Elements by where they live.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Contents {
-    hash: BTreeMap<Vec<u8>, u64>,
-    prefixes: BTreeMap<Vec<u8>, u64>,
+/// What a part holds from now on, which needs more room than it has.
+#[derive(Debug)]
+pub(crate) struct Grown {
+    pub(crate) set: String,
+    pub(crate) part: String,
+    /// In order, each once.
+    pub(crate) elements: Vec<Timed>,
 }
 
 /// Chooses for every part of every set.
-pub(crate) fn plan(
-    sets: &[SetMeta],
-    running: Option<&Generation>,
-    reuse: &mut BTreeMap<String, Reuse>,
-) -> Result<Vec<Vec<Carry>>, Error> {
+pub(crate) fn plan(sets: &[SetMeta], beside: &Beside<'_>) -> Result<Vec<Vec<Carry>>, Error> {
     let one = |set: &SetMeta| -> Result<Vec<Carry>, Error> {
-        let mut carries = Vec::new();
-        for part in &set.parts {
-            carries.push(plan_part(set, part, running, reuse)?);
-        }
-        Ok(carries)
+        set.parts.iter().map(|part| plan_part(set, part, beside)).collect()
     };
     sets.iter().map(one).collect()
 }
@@ -62,29 +60,118 @@ pub(crate) fn all_go_on(sets: &[SetMeta], carries: &[Vec<Carry>]) -> bool {
     live.flat_map(|(_, carries)| carries).all(|carry| matches!(carry, Carry::Shared { .. }))
 }
 
-fn plan_part(
+/// Notes which maps are used again.
+pub(crate) fn share(
+    sets: &[SetMeta],
+    carries: &[Vec<Carry>],
+    reuse: &mut BTreeMap<String, Reuse>,
+) -> Result<(), Error> {
+    let parts = sets.iter().zip(carries).flat_map(|(set, carries)| set.parts.iter().zip(carries));
+    for (part, carry) in parts {
+        if let Carry::Shared { map, .. } = carry {
+            reuse.insert(part.map.clone(), Reuse::Map(map.try_clone()?));
+        }
+    }
+    Ok(())
+}
+
+impl Carry {
+    /// Bytes of the section that the part's index is in.
+    pub(crate) fn bytes(&self) -> u32 {
+        match self {
+            Carry::Shared { bytes, .. } => *bytes,
+            Carry::Entries(_) => 0,
+            Carry::Index { image, .. } => bytes_around(8 * image.len()),
+        }
+    }
+}
+
+fn plan_part(set: &SetMeta, part: &PartMeta, beside: &Beside<'_>) -> Result<Carry, Error> {
+    let running = beside.running.filter(|_| set.live.is_some());
+    let found = running.and_then(|running| Some((running, old_part(running, set, part)?)));
+    let grown = beside.grown.filter(|grown| grown.set == set.name && grown.part == part.name);
+    match (part.key(), grown, found) {
+        (_, _, Some((running, old))) if !beside.capture.is_empty() => go_on(running, old),
+        (Some(key), Some(grown), _) => Ok(in_index(key, grown.elements.clone())),
+        (Some(key), None, Some((running, old))) => plan_index(set, part, key, running, old),
+        (Some(key), None, None) => Ok(in_index(key, own_elements(key, part))),
+        (None, _, Some((running, old))) => plan_entries(set, part, running, old),
+        (None, _, None) => Ok(Carry::Entries(BTreeMap::new())),
+    }
+}
+
+fn go_on(running: &Generation, old: &PartMeta) -> Result<Carry, Error> {
+    let truth = old.truth().map(|name| running.map(&name)).transpose()?;
+    Ok(Carry::Shared { map: running.map(&old.map)?, truth, bytes: old.bytes })
+}
+
+fn in_index(key: Key, elements: Vec<Timed>) -> Carry {
+    let ticks: Vec<_> = elements.iter().map(|(prefix, expiry)| (*prefix, tick(*expiry))).collect();
+    Carry::Index { key, image: index::build(key, &ticks), elements }
+}
+
+fn own_elements(key: Key, part: &PartMeta) -> Vec<Timed> {
+    let own = part.own.iter().map(|(scalars, bits)| (key.prefix(scalars, *bits), FOREVER));
+    let mut own: Vec<Timed> = own.collect();
+    own.sort_unstable();
+    own.dedup();
+    own
+}
+
+fn plan_index(
     set: &SetMeta,
     part: &PartMeta,
-    running: Option<&Generation>,
-    reuse: &mut BTreeMap<String, Reuse>,
+    key: Key,
+    running: &Generation,
+    old: &PartMeta,
 ) -> Result<Carry, Error> {
-    let found = running
-        .filter(|_| set.live.is_some())
-        .and_then(|running| Some((running, old_part(running, set, part)?)));
-    let Some((running, old)) = found else { return Ok(Carry::Filled(Contents::default())) };
-    let contents = read(running, old)?;
-    let own = own_entries(part, &part.own);
-    let complete = own.iter().all(|(home, key)| contents.of(*home).get(key) == Some(&FOREVER));
-    if old.max == part.max && old.own == part.own && complete {
-        for (new, old) in [(&part.hash, &old.hash), (&part.trie, &old.trie)] {
-            if let (Some(new), Some(old)) = (new, old) {
-                reuse.insert(new.clone(), Reuse::Map(running.map(old)?));
-            }
-        }
-        let truth = old.truth().map(|name| running.map(&name)).transpose()?;
-        return Ok(Carry::Shared { truth, prefixes: contents.prefixes.len() as u64 });
+    let truth = Truth::of(running.map(&old.truth().unwrap_or_default())?, key);
+    let (own, before) = (own_elements(key, part), own_elements(key, old));
+    let mut complete = own == before;
+    for (prefix, _) in &own {
+        complete = complete && truth.find(*prefix)? == Some(FOREVER);
     }
-    carried(set, part, old, contents)
+    let (used, max) = (Index::count(running, old)?, u64::from(part.max));
+    if complete && used <= max {
+        return go_on(running, old);
+    }
+    // What user space added, without what has expired and without what only the old policy had.
+    let now = monotonic_ns();
+    let elements = truth.elements()?.into_iter();
+    let added = elements.filter(|timed| alive(timed.1, now) && before.binary_search(timed).is_err());
+    let mut all: BTreeMap<_, _> = added.collect();
+    all.extend(own);
+    check_size(set, part, all.len())?;
+    Ok(in_index(key, all.into_iter().collect()))
+}
+
+fn plan_entries(
+    set: &SetMeta,
+    part: &PartMeta,
+    running: &Generation,
+    old: &PartMeta,
+) -> Result<Carry, Error> {
+    let map = running.map(&old.map)?;
+    let (own, before) = (keys(part, &part.own), keys(old, &old.own));
+    let mut complete = own == before;
+    for key in &own {
+        complete = complete && map.lookup(key)?.is_some_and(|expiry| word(&expiry) == FOREVER);
+    }
+    if old.max == part.max && complete {
+        return go_on(running, old);
+    }
+    let now = monotonic_ns();
+    let entries = map.entries()?.into_iter().map(|(key, expiry)| (key, word(&expiry)));
+    let mut all: BTreeMap<Vec<u8>, u64> = entries.filter(|(_, expiry)| alive(*expiry, now)).collect();
+    all.retain(|key, expiry| *expiry != FOREVER || !before.contains(key));
+    all.extend(own.into_iter().map(|key| (key, FOREVER)));
+    check_size(set, part, all.len())?;
+    Ok(Carry::Entries(all))
+}
+
+/// Whether it has not expired.
+pub(crate) fn alive(expiry: u64, now: u64) -> bool {
+    expiry == FOREVER || expiry > now
 }
 
 /// The live part of the running policy whose elements are elements of this one.
@@ -94,128 +181,53 @@ fn old_part<'a>(running: &'a Generation, set: &SetMeta, part: &PartMeta) -> Opti
     old.parts.iter().find(|old| same_types && old.is_like(part))
 }
 
-/// What user space added, without what has expired and without what only the old policy had.
-fn carried(set: &SetMeta, part: &PartMeta, old: &PartMeta, mut contents: Contents) -> Result<Carry, Error> {
-    for (home, key) in own_entries(old, &old.own) {
-        let there = contents.of_mut(home);
-        if there.get(&key) == Some(&FOREVER) {
-            there.remove(&key);
-        }
+fn check_size(set: &SetMeta, part: &PartMeta, used: usize) -> Result<(), Error> {
+    let (used, max) = (used as u64, u64::from(part.max));
+    if used > max {
+        return Err(Error::SetFull { name: set.name.clone(), used, max, what: part.noun() });
     }
-    let now = monotonic_ns();
-    for entries in [&mut contents.hash, &mut contents.prefixes] {
-        entries.retain(|_, expiry| *expiry == FOREVER || *expiry > now);
-    }
-    for (home, key) in own_entries(part, &part.own) {
-        contents.of_mut(home).insert(key, FOREVER);
-    }
-    for (entries, prefixes) in [(&contents.hash, false), (&contents.prefixes, true)] {
-        let (used, max) = (entries.len() as u64, u64::from(part.max));
-        if used > max {
-            return Err(Error::SetFull { name: set.name.clone(), used, max, what: part.noun(prefixes) });
-        }
-    }
-    Ok(Carry::Filled(contents))
-}
-
-fn own_entries(part: &PartMeta, own: &[(Vec<u64>, u32)]) -> Vec<(Home, Vec<u8>)> {
-    let decl = part.decl(true);
-    let entry = |(scalars, bits): &(Vec<u64>, u32)| {
-        let home = home(decl.kind, &decl.words, *bits);
-        (home, key(&decl, home, scalars, *bits))
-    };
-    own.iter().map(entry).collect()
-}
-
-fn read(running: &Generation, part: &PartMeta) -> Result<Contents, Error> {
-    let mut contents = Contents::default();
-    if let Some(hash) = &part.hash {
-        let entries = running.map(hash)?.entries()?;
-        contents.hash = entries.into_iter().map(|(key, expiry)| (key, word(&expiry))).collect();
-    }
-    if let (Some(trie), Some(truth)) = (&part.trie, part.truth()) {
-        let maps = PrefixMaps { trie: running.map(trie)?, truth: running.map(&truth)? };
-        contents.prefixes = maps.read(&part.words)?.entries().into_iter().collect();
-    }
-    Ok(contents)
-}
-
-impl Contents {
-    fn of(&self, home: Home) -> &BTreeMap<Vec<u8>, u64> {
-        match home {
-            Home::Hash => &self.hash,
-            Home::Trie => &self.prefixes,
-        }
-    }
-
-    fn of_mut(&mut self, home: Home) -> &mut BTreeMap<Vec<u8>, u64> {
-        match home {
-            Home::Hash => &mut self.hash,
-            Home::Trie => &mut self.prefixes,
-        }
-    }
+    Ok(())
 }
 
 /// Fills a part's maps; answers the map beside them, with the name of its pin.
 pub(crate) fn fill(
-    set: &SetMeta,
     part: &PartMeta,
     carry: &Carry,
     built: &Built,
     loaded: &Loaded,
+    tell: &mut dyn FnMut(Filling),
 ) -> Result<Option<(String, Map)>, Error> {
-    let (contents, shared) = match carry {
-        Carry::Shared { truth, prefixes } => {
-            count_prefixes(part, loaded, *prefixes)?;
+    let Some(map) = loaded.map(&part.map) else { return Ok(None) };
+    match carry {
+        Carry::Shared { truth, .. } => {
             let truth = truth.as_ref().map(Map::try_clone).transpose()?;
-            return Ok(part.truth().zip(truth));
+            Ok(part.truth().zip(truth))
         }
-        Carry::Filled(contents) => (contents, &part.own),
-    };
-    let live = set.live.is_some();
-    let own = if live { own_entries(part, shared) } else { constant_entries(part, built) };
-    let mut all = contents.clone();
-    for (home, key) in own {
-        all.of_mut(home).insert(key, FOREVER);
+        Carry::Entries(entries) => {
+            let own = own_keys(part, built);
+            let own = own.iter().map(|key| (key, FOREVER));
+            let entries = entries.iter().map(|(key, expiry)| (key, *expiry)).chain(own);
+            let entries: Vec<_> = entries.map(|(key, expiry)| (key, value(expiry))).collect();
+            map.update_batch(&entries)?;
+            Ok(None)
+        }
+        Carry::Index { key, elements, image } => {
+            map.memory()?.write(0, &bytes(image));
+            let name = part.truth().unwrap_or_default();
+            let truth = Truth::create(&part.name, *key, elements.len(), part.max)?;
+            let of = elements.len();
+            truth.fill(elements, |done| tell(Filling { what: "filling the set", done, of }))?;
+            Ok(Some((name, truth.into_map())))
+        }
     }
-    write_batch(part.hash.as_deref(), loaded, &all.hash)?;
-    let Some(trie) = part.trie.as_deref().and_then(|trie| loaded.map(trie)) else { return Ok(None) };
-    if !live {
-        write_batch(part.trie.as_deref(), loaded, &all.prefixes)?;
-        return Ok(None);
-    }
-    let maps = PrefixMaps { trie: trie.try_clone()?, truth: PrefixMaps::truth_for(trie)? };
-    let mut prefixes = Prefixes::new(&part.words);
-    all.prefixes.iter().for_each(|(key, expiry)| prefixes.insert(key, *expiry));
-    maps.fill(&prefixes)?;
-    count_prefixes(part, loaded, prefixes.len() as u64)?;
-    Ok(part.truth().map(|name| (name, maps.truth)))
 }
 
-fn constant_entries(part: &PartMeta, built: &Built) -> Vec<(Home, Vec<u8>)> {
+/// The keys of the policy's own elements, which parts that do not change have as well.
+fn own_keys(part: &PartMeta, built: &Built) -> Vec<Vec<u8>> {
     let name = built.lowered.sets[part.index as usize];
-    own_entries(part, &set_elements(&built.analysis.policy, name))
-}
-
-fn write_batch(
-    map: Option<&str>,
-    loaded: &Loaded,
-    entries: &BTreeMap<Vec<u8>, u64>,
-) -> Result<(), KernelError> {
-    let Some(map) = map.and_then(|map| loaded.map(map)) else { return Ok(()) };
-    let pairs: Vec<(&[u8], Vec<u8>)> =
-        entries.iter().map(|(key, expiry)| (key.as_slice(), value(*expiry))).collect();
-    map.update_batch(&pairs)
-}
-
-/// The number that lets the program ask the trie.
-fn count_prefixes(part: &PartMeta, loaded: &Loaded, prefixes: u64) -> Result<(), KernelError> {
-    match loaded.map("live") {
-        Some(live) if part.truth().is_some() && prefixes > 0 => {
-            live.update(&part.index.to_ne_bytes(), &value(prefixes), Update::Any)
-        }
-        _ => Ok(()),
-    }
+    let decl = part.decl(true);
+    let elements = set_elements(&built.analysis.policy, name);
+    elements.iter().map(|(scalars, bits)| key(&decl, scalars, *bits)).collect()
 }
 
 /// Says what was kept, for the report.

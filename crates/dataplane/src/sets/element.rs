@@ -1,13 +1,15 @@
 //! Elements as text: read as the policy would read them, written as it would write them.
 
-use super::meta::{PartMeta, SetMeta, type_of};
+use super::content::FOREVER;
+use super::meta::{Kind, PartMeta, SetMeta, type_of};
 use crate::Error;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use weir_compiler::diagnostic::Diagnostics;
+use weir_compiler::index::{Key, Prefix};
 use weir_compiler::lower::scalars;
 use weir_compiler::plan::ranges_to_prefixes;
 use weir_compiler::policy::ValueType;
-use weir_compiler::source::Sources;
+use weir_compiler::source::{SourceId, Sources, Span};
 use weir_compiler::syntax::ast::{Element, Literal, LiteralValue};
 use weir_compiler::syntax::parse_literal;
 
@@ -24,7 +26,7 @@ type Range = (u128, u128);
 /// Reads one element of a set. A range of addresses is several prefixes.
 pub(crate) fn parse(set: &SetMeta, text: &str) -> Result<Vec<Parsed>, Error> {
     let bad = |why: String| Error::BadElement { set: set.name.clone(), text: text.to_owned(), why };
-    let element = element(text).map_err(bad)?;
+    let element = address(text).map_or_else(|| element(text), Ok).map_err(bad)?;
     let items = match element {
         Element::Tuple(items, _) => items,
         other => vec![other],
@@ -56,7 +58,7 @@ pub(crate) fn parse(set: &SetMeta, text: &str) -> Result<Vec<Parsed>, Error> {
 }
 
 fn entries(part: &PartMeta, index: usize, ranges: &[Range]) -> Result<Vec<Parsed>, String> {
-    if let ([width], [(low, high)], Some(_)) = (part.widths.as_slice(), ranges, &part.trie) {
+    if let ([width], [(low, high)], Kind::Index) = (part.widths.as_slice(), ranges, part.kind) {
         let prefixes = ranges_to_prefixes(*width, *low, *high).into_iter();
         let one = |(first, length)| Parsed {
             part: index,
@@ -74,6 +76,28 @@ fn entries(part: &PartMeta, index: usize, ranges: &[Range]) -> Result<Vec<Parsed
     let scalars = values.flat_map(|(width, (value, _))| scalars(*width, *value)).collect();
     let bits = part.words.iter().map(|&width| u32::from(width)).sum();
     Ok(vec![Parsed { part: index, scalars, bits }])
+}
+
+/// An address or a prefix that is written plainly, as nearly all of a long list are: the language's parser takes several
+/// times as long, and is asked for all else.
+fn address(text: &str) -> Option<Element> {
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(plain_length(length)?)),
+        None => (text, None),
+    };
+    let value = match (address.parse().ok()?, length) {
+        (IpAddr::V4(address), None) => LiteralValue::Ip4(address),
+        (IpAddr::V4(address), Some(length @ ..=32)) => LiteralValue::Prefix4(address, length),
+        (IpAddr::V6(address), None) => LiteralValue::Ip6(address),
+        (IpAddr::V6(address), Some(length @ ..=128)) => LiteralValue::Prefix6(address, length),
+        _ => return None,
+    };
+    Some(Element::One(Literal { value, span: Span::new(SourceId(0), 0, 0) }))
+}
+
+fn plain_length(text: &str) -> Option<u8> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if plain { text.parse().ok() } else { None }
 }
 
 fn element(text: &str) -> Result<Element, String> {
@@ -200,14 +224,21 @@ pub(crate) fn hash_scalars(words: &[u8], key: &[u8]) -> Vec<u64> {
     words.iter().map(scalar).collect()
 }
 
-/// The text of an entry of a trie.
-pub(crate) fn prefix_text(key: &[u8]) -> String {
-    let (length, address) = (key[0], &key[4..]);
-    let value = address.iter().fold(0u128, |value, &byte| value << 8 | u128::from(byte));
-    match address.len() {
-        4 => format!("{}/{length}", Ipv4Addr::from(value as u32)),
-        _ => format!("{}/{length}", Ipv6Addr::from(value)),
+/// The text of an element of an index.
+pub(crate) fn prefix_text(set: &SetMeta, part: &PartMeta, key: Key, prefix: Prefix) -> String {
+    let (ty, length) = (type_of(&set.types[0]), u32::from(prefix.length));
+    let first = key.value(prefix);
+    let text = |value: u128| value_text(value, ty, part.family);
+    match ty {
+        _ if length == key.bits() => text(first),
+        ValueType::Ip | ValueType::Ip4 | ValueType::Ip6 => format!("{}/{length}", text(first)),
+        _ => format!("{}..{}", text(first), text(first | u128::MAX >> (128 - key.bits() + length))),
     }
+}
+
+/// How long an element that has not expired still lives.
+pub(crate) fn left(expiry: u64, now: u64) -> Option<u64> {
+    (expiry != FOREVER).then(|| expiry.saturating_sub(now))
 }
 
 fn value_text(value: u128, ty: ValueType, family: Option<u8>) -> String {

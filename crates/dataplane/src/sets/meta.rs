@@ -1,7 +1,8 @@
 //! What user space must know of a set: where its parts live and how elements are written.
 
 use serde::{Deserialize, Serialize};
-use weir_compiler::codegen::set_map_names;
+use weir_compiler::codegen::set_map_name;
+use weir_compiler::index::Key;
 use weir_compiler::ir::{SetDecl, SetKind, SetRef};
 use weir_compiler::lower::{Lowered, set_elements};
 use weir_compiler::policy::{Family46, Policy, SetPart, ValueType};
@@ -27,7 +28,7 @@ pub(crate) struct LiveMeta {
 pub(crate) struct PartMeta {
     /// The policy's name for it, with `.4` or `.6` where the set was split.
     pub(crate) name: String,
-    /// Its index in the program, and so in the map `live`.
+    /// Its index in the program.
     pub(crate) index: u32,
     /// 4 or 6 where the set was split.
     pub(crate) family: Option<u8>,
@@ -37,8 +38,10 @@ pub(crate) struct PartMeta {
     /// Widths of the scalars of a key in bits.
     pub(crate) words: Vec<u8>,
     pub(crate) max: u32,
-    pub(crate) hash: Option<String>,
-    pub(crate) trie: Option<String>,
+    /// The name of its map.
+    pub(crate) map: String,
+    /// Bytes of the section that its index is in, as large as it has become; 0 if it is in none.
+    pub(crate) bytes: u32,
     /// Of live sets: the elements that the policy itself has, as scalars and bits that count; sorted.
     pub(crate) own: Vec<(Vec<u64>, u32)>,
 }
@@ -47,7 +50,7 @@ pub(crate) struct PartMeta {
 pub(crate) enum Kind {
     Hash,
     Lpm,
-    HashAndLpm,
+    Index,
 }
 
 impl PartMeta {
@@ -61,21 +64,23 @@ impl PartMeta {
         self.name == other.name && self.kind == other.kind && self.words == other.words
     }
 
-    /// The pin of the map with the prefixes' own lifetimes, where they change; see [`super::prefixes`].
+    /// What its keys look like, if it is in an index.
+    pub(crate) fn key(&self) -> Option<Key> {
+        Key::of(&self.words).filter(|_| self.kind == Kind::Index)
+    }
+
+    /// The pin of the map with its elements, if it is in an index; see [`super::truth`].
     pub(crate) fn truth(&self) -> Option<String> {
-        let trie = self.trie.as_ref().filter(|_| self.kind == Kind::HashAndLpm);
-        trie.map(|trie| format!("own-{trie}"))
+        self.key().map(|_| format!("own-{}", self.map.rsplit('.').next().unwrap_or_default()))
     }
 
     /// What its elements are, for people.
-    pub(crate) fn noun(&self, prefixes: bool) -> String {
-        let family = self.family.map_or(String::new(), |family| format!("IPv{family} "));
-        let noun = match (prefixes, self.family) {
-            (true, _) => "prefixes",
-            (false, Some(_)) => "addresses",
-            (false, None) => "elements",
-        };
-        format!("{family}{noun}")
+    pub(crate) fn noun(&self) -> String {
+        match (self.kind, self.family) {
+            (Kind::Index, Some(family)) => format!("IPv{family} addresses and prefixes"),
+            (_, Some(family)) => format!("IPv{family} elements"),
+            (_, None) => "elements".into(),
+        }
     }
 }
 
@@ -84,7 +89,7 @@ impl Kind {
         match self {
             Kind::Hash => SetKind::Hash,
             Kind::Lpm => SetKind::Lpm,
-            Kind::HashAndLpm => SetKind::HashAndLpm,
+            Kind::Index => SetKind::Index,
         }
     }
 }
@@ -108,7 +113,6 @@ fn parts(policy: &Policy, lowered: &Lowered, set: u32) -> Vec<PartMeta> {
 fn part(policy: &Policy, lowered: &Lowered, index: u32, name: SetPart) -> PartMeta {
     let part = &policy.sets[name.set as usize].parts[name.part as usize];
     let decl = &lowered.program.sets[index as usize];
-    let (hash, trie) = set_map_names(&lowered.program, SetRef(index));
     let mut own = if decl.expires { set_elements(policy, name) } else { Vec::new() };
     own.sort_unstable();
     PartMeta {
@@ -118,13 +122,13 @@ fn part(policy: &Policy, lowered: &Lowered, index: u32, name: SetPart) -> PartMe
         kind: match decl.kind {
             SetKind::Hash => Kind::Hash,
             SetKind::Lpm => Kind::Lpm,
-            SetKind::HashAndLpm => Kind::HashAndLpm,
+            SetKind::Index => Kind::Index,
         },
         widths: part.widths.clone(),
         words: decl.words.clone(),
         max: decl.max,
-        hash,
-        trie,
+        map: set_map_name(&lowered.program, SetRef(index)),
+        bytes: 0,
         own,
     }
 }

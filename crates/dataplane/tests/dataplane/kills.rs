@@ -30,6 +30,16 @@ fn helper() {
                 set.add(&prefixes, Lifetime::Forever).expect("an addition");
                 set.delete(&prefixes).expect("a deletion");
             }
+            "growth" => {
+                let mut set = instance.set("blocked").expect("a set");
+                let all = many(round as u32 % 3);
+                set.add(&all, Lifetime::Forever).expect("an addition");
+                set.delete(&all[..200]).expect("a deletion");
+                if round % 4 == 3 {
+                    set.flush().expect("nothing");
+                    set.add(&[STAYS], Lifetime::Forever).expect("an addition");
+                }
+            }
             "capture" => {
                 let mut capture = instance.capture(&["bad"]).expect("a capture");
                 capture.read(Duration::from_secs(3600), &mut |_| ()).expect("frames");
@@ -41,6 +51,20 @@ fn helper() {
             }
         }
     }
+}
+
+/// What the helper leaves in the set.
+const STAYS: &str = "10.1.0.0/24";
+
+/// More addresses and prefixes than the section of a new set holds.
+fn many(seed: u32) -> Vec<String> {
+    let mut random = weir_lab::traffic::Random::new(seed.into());
+    let one = |nth: u32| {
+        let address = 0x0b00_0000 | random.bits() as u32 & 0x00ff_ffff;
+        let length = if nth.is_multiple_of(3) { 12 + random.below(20) } else { 32 };
+        format!("{}/{length}", std::net::Ipv4Addr::from(address >> (32 - length) << (32 - length)))
+    };
+    (0..4000).map(one).collect()
 }
 
 pub(crate) fn start(instance: &str, work: &str) -> Child {
@@ -119,6 +143,36 @@ fn a_killed_change_of_a_set_is_mended() {
         assert_eq!(set.list().unwrap().len(), 1);
         assert_eq!(instance.sets().unwrap()[0].elements, 1);
     }
+}
+
+/// In the middle of additions, of deletions, of moves into larger sections: what is listed is what packets meet.
+#[test]
+fn killed_changes_and_growth_of_an_index_are_mended() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (instance, _) = edge.load("set blocked : ip max 100k\ndrop blocked when ip.src in blocked\n");
+    let mut set = instance.set("blocked").unwrap();
+    set.add(&[STAYS], Lifetime::Forever).unwrap();
+    let mut sizes = std::collections::BTreeSet::new();
+    for round in 0..24u64 {
+        kill_after(start(&edge.instance, "growth"), Duration::from_micros(200_000 + round * 23_137));
+        let list: Vec<String> = set.list().unwrap().into_iter().map(|element| element.element).collect();
+        assert_eq!(edge.generations().len(), 1, "leftovers are removed");
+        assert_eq!(instance.sets().unwrap()[0].elements, list.len() as u64);
+        sizes.insert(list.len());
+        let listed = crate::indexes::Listed::of(&list);
+        for text in many(round as u32 % 3).iter().step_by(20).chain([&STAYS.to_owned()]) {
+            let address = crate::indexes::first_address(text);
+            let dropped = crate::indexes::drops(&edge, &instance, address, false);
+            assert_eq!(dropped, listed.holds(address), "{text} in round {round}");
+        }
+    }
+    say(&format!(
+        "{} different sizes after 24 kills, {:?}",
+        sizes.len(),
+        instance.status().unwrap().generation
+    ));
+    assert!(sizes.len() > 3 && instance.status().unwrap().generation > 1, "{sizes:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod captures;
 mod engines;
 mod filters;
+mod indexes;
 mod instances;
 mod kills;
 mod limits;

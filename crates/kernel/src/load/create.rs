@@ -98,6 +98,8 @@ fn fits(found: &MapInfo, wanted: &MapInfo) -> bool {
     };
     let ignored = match wanted.kind {
         Some(MapKind::DevMap | MapKind::DevMapHash) => RDONLY_PROG,
+        // Data sections get it where the kernel has it.
+        Some(MapKind::Array) => MMAPABLE,
         _ => 0,
     };
     found.kind_number == wanted.kind_number
@@ -159,7 +161,7 @@ fn create(
     };
     let flags = definition.map_flags();
     let made = match definition.section_kind() {
-        EbpfSectionKind::Data => create(flags | MMAPABLE).or_else(|_| create(flags)),
+        EbpfSectionKind::Data | EbpfSectionKind::Bss => create(flags | MMAPABLE).or_else(|_| create(flags)),
         _ => create(flags),
     };
     Ok(Map::from_fd(made.map_err(|error| refusal(name, definition, error))?)?)

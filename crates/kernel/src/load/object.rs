@@ -63,11 +63,14 @@ pub(super) fn load_btf(object: &mut Object) -> Result<Option<OwnedFd>, LoadError
 /// Puts descriptors of maps and distances of calls into the instructions.
 pub(super) fn relocate(object: &mut Object, maps: &BTreeMap<String, Map>) -> Result<(), LoadError> {
     let sections = object.functions.keys().map(|(section, _)| *section).collect();
-    let definitions = object.maps.clone();
+    // Not a copy: they hold the contents of data sections.
+    let definitions = std::mem::take(&mut object.maps);
     let fds = definitions
         .iter()
         .filter_map(|(name, definition)| maps.get(name).map(|map| (name.as_str(), map.raw_fd(), definition)));
-    object.relocate_maps(fds, &sections).map_err(|error| not_an_object(&error))?;
+    let relocated = object.relocate_maps(fds, &sections).map_err(|error| not_an_object(&error));
+    object.maps = definitions;
+    relocated?;
     object.relocate_calls(&sections).map_err(|error| not_an_object(&error))?;
     object.sanitize_functions(aya::features());
     Ok(())

@@ -2,6 +2,8 @@
 
 use super::Map;
 use crate::KernelError;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,20 +19,90 @@ pub struct Memory {
 // SAFETY: it is shared memory wherever it is used from; every access goes through raw copies or atomics.
 unsafe impl Send for Memory {}
 
+/// The values of a large map, of which a change touches little: what is touched is mapped then, as each page takes time.
+#[derive(Debug)]
+pub struct Windows {
+    map: Map,
+    bytes: usize,
+    open: RefCell<HashMap<usize, Memory>>,
+}
+
+/// Bytes of a window: whole pages of any size that Linux has.
+const WINDOW: usize = 64 << 10;
+
 impl Map {
     /// Maps the values. An error for maps that were not made for it.
     pub fn memory(&self) -> Result<Memory, KernelError> {
-        let bytes = (self.info.value_size as usize).next_multiple_of(8) * self.info.max_entries as usize;
+        self.part(0, self.value_bytes())
+    }
+
+    /// Maps the first `most` bytes of the values, or all.
+    pub fn memory_up_to(&self, most: usize) -> Result<Memory, KernelError> {
+        self.part(0, self.value_bytes().min(most))
+    }
+
+    /// Maps the values where they are touched. An error for maps that were not made for it.
+    pub fn windows(self) -> Result<Windows, KernelError> {
+        let bytes = self.value_bytes();
+        let first = self.part(0, bytes.min(WINDOW))?;
+        Ok(Windows { map: self, bytes, open: RefCell::new(HashMap::from([(0, first)])) })
+    }
+
+    fn value_bytes(&self) -> usize {
+        (self.info.value_size as usize).next_multiple_of(8) * self.info.max_entries as usize
+    }
+
+    fn part(&self, from: usize, bytes: usize) -> Result<Memory, KernelError> {
         // SAFETY: a new mapping at an address that the kernel chooses, of a descriptor that is open.
         let start = unsafe {
             let rights = libc::PROT_READ | libc::PROT_WRITE;
-            libc::mmap(std::ptr::null_mut(), bytes, rights, libc::MAP_SHARED, self.raw_fd(), 0)
+            let from = from as libc::off_t;
+            libc::mmap(std::ptr::null_mut(), bytes, rights, libc::MAP_SHARED, self.raw_fd(), from)
         };
         if start == libc::MAP_FAILED {
             return Err(self.error("map into memory", io::Error::last_os_error()));
         }
         let start = NonNull::new(start.cast()).expect("the kernel maps nothing at 0");
         Ok(Memory { start, bytes })
+    }
+}
+
+impl Windows {
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// As [`Memory::load`].
+    ///
+    /// # Panics
+    /// Beyond the end, not at a multiple of eight, or if there is no room for 64 KiB more.
+    pub fn load(&self, at: usize) -> u64 {
+        self.within(at, |memory, at| memory.load(at))
+    }
+
+    /// As [`Memory::store`].
+    ///
+    /// # Panics
+    /// As [`Windows::load`].
+    pub fn store(&self, at: usize, word: u64) {
+        self.within(at, |memory, at| memory.store(at, word));
+    }
+
+    fn within<T>(&self, at: usize, access: impl FnOnce(&Memory, usize) -> T) -> T {
+        let from = at / WINDOW * WINDOW;
+        let mut open = self.open.borrow_mut();
+        let memory = open.entry(from).or_insert_with(|| {
+            assert!(from < self.bytes, "a word at {at} of {}", self.bytes);
+            let memory = self.map.part(from, WINDOW.min(self.bytes - from));
+            memory.unwrap_or_else(|error| panic!("{error}"))
+        });
+        access(memory, at - from)
     }
 }
 

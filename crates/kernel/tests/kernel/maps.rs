@@ -101,6 +101,34 @@ fn a_frozen_map_is_not_written() {
 }
 
 #[test]
+fn windows_show_what_the_map_holds() {
+    require_kernel!();
+    const MMAPABLE: u32 = 1 << 10;
+    let (bytes, kind) = (200_000, MapKind::Array);
+    let spec = MapSpec {
+        name: "test".into(),
+        kind,
+        key_size: 4,
+        value_size: bytes,
+        max_entries: 1,
+        flags: MMAPABLE,
+    };
+    let map = Map::create(&spec).unwrap();
+    let windows = map.try_clone().unwrap().windows().unwrap();
+    for at in [0, 65_528, 65_536, 131_080, 199_992] {
+        windows.store(at, at as u64 + 1);
+    }
+    let value = map.lookup(&[0; 4]).unwrap().unwrap();
+    for at in [0, 65_528, 65_536, 131_080, 199_992] {
+        assert_eq!(value[at..at + 8], (at as u64 + 1).to_ne_bytes());
+        assert_eq!((windows.load(at), windows.len()), (at as u64 + 1, 200_000));
+    }
+    assert_eq!(map.memory_up_to(64).unwrap().len(), 64);
+    let plain = self::map(MapKind::Array, 4, 8, 1).windows().unwrap_err();
+    assert!(plain.to_string().starts_with("cannot map into memory `test`"), "{plain}");
+}
+
+#[test]
 fn pins_and_ids_lead_to_the_same_map() {
     require_kernel!();
     let pins = Pins::new();

@@ -68,7 +68,7 @@ pub(super) fn structure(home: SetHome) -> &'static str {
         SetHome::Table => "table",
         SetHome::Hash => "hash map",
         SetHome::Lpm => "LPM trie",
-        SetHome::HashAndLpm => "hash map and LPM trie",
+        SetHome::Index => "index of prefixes",
     }
 }
 

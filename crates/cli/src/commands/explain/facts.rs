@@ -271,9 +271,7 @@ fn chosen(set: &Set, home: SetHome, elements: usize) -> String {
         SetHome::Table => format!("more than {TREE}: comparisons in the code would be slower"),
         SetHome::Hash => "single values".to_owned(),
         SetHome::Lpm => "prefixes that no table can part".to_owned(),
-        SetHome::HashAndLpm => {
-            "it changes while running: addresses in the map, prefixes in the trie".to_owned()
-        }
+        SetHome::Index => "it changes while running, and prefixes may come".to_owned(),
     }
 }
 
