@@ -10,6 +10,7 @@ mod classbench;
 mod cost;
 mod frames;
 mod live;
+mod parts;
 mod passes;
 mod profile;
 mod report;
@@ -25,6 +26,7 @@ use weir_compiler::{Compilation, Hook, Loader, Options};
 use weir_dataplane::engines::Kernel;
 
 use cases::{CASES, Case};
+use parts::PARTS;
 use profile::PROFILES;
 use report::{BesideRow, Report};
 use rules::RULES;
@@ -88,7 +90,9 @@ fn arguments() -> Result<Arguments, Failure> {
 fn names() -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().map(|(name, _)| *name);
     let profiles = PROFILES.iter().map(|(name, _)| *name);
-    CASES.iter().map(|(name, _)| *name).chain(rules).chain(profiles).chain([VETH, TIMES, LIVE, PASSES, COST])
+    let parts = PARTS.iter().map(|(name, _)| *name);
+    let cases = CASES.iter().map(|(name, _)| *name).chain(rules).chain(profiles).chain(parts);
+    cases.chain([VETH, TIMES, LIVE, PASSES, COST])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -124,6 +128,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     for (name, make) in PROFILES.iter().filter(|(name, _)| wanted(name)) {
         report::progress(name);
         report.profiles.push(profile::measure(name, *make, &options, arguments.rounds)?);
+    }
+    for (name, case) in PARTS.iter().filter(|(name, _)| wanted(name)) {
+        report::progress(name);
+        report.parts.push(parts::measure(name, case, &options, arguments.rounds)?);
     }
     if wanted(VETH) {
         report::progress(VETH);

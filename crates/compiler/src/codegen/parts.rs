@@ -120,7 +120,8 @@ impl Parts {
             let here = self.function(block) as usize;
             blocks[here].push(block);
             let Some(nth) = here.checked_sub(1) else { continue };
-            for &to in graph.successors(block).iter().filter(|to| self.function[to.index()] as usize != here) {
+            for &to in graph.successors(block).iter().filter(|to| self.function[to.index()] as usize != here)
+            {
                 if !self.list[nth].exits.contains(&to) {
                     self.list[nth].exits.push(to);
                     blocks[here].push(to);

@@ -9,11 +9,14 @@ use super::isel::Isel;
 use super::machine::Kind;
 use crate::ir::Value;
 use regalloc2::Operand;
-use weir_bpf::insn::Size;
+use weir_bpf::insn::{Reg, Size};
 use weir_bpf::map::{MapDef, MapKind, MapType};
 
 /// Per-CPU values are at most 32 KiB (`PCPU_MIN_UNIT_SIZE`, kernel/bpf/arraymap.c).
 const MAX_SLOTS: u32 = 32 * 1024 / 8;
+
+/// A program that reads so many values from there keeps the address in a register, which others would have had.
+const OFTEN: usize = 500;
 
 pub(super) fn map(slots: u32) -> Result<MapDef, CodegenError> {
     if slots > MAX_SLOTS {
@@ -29,7 +32,13 @@ impl Isel<'_> {
     /// At entry: the scratch memory's address.
     pub(super) fn open_scratch(&mut self) {
         let Some(map) = self.maps.scratch else { return };
-        self.scratch = Some(self.lookup(Lookup { map, index: 0 }));
+        let mut base = self.lookup(Lookup { map, index: 0 });
+        if self.analysis.recalled > OFTEN || !self.parts.list.is_empty() {
+            let kept = self.builder.vreg();
+            self.keep(base, kept, Reg::R7);
+            base = kept;
+        }
+        self.scratch = Some(base);
     }
 
     pub(super) fn stash(&mut self, slot: u32, value: Value) {

@@ -160,7 +160,7 @@ impl<'a> Walk<'a> {
             self.known.unlearn(done.before);
             if let (Some(parent), Some(target)) = (frames.last_mut(), done.via) {
                 pending -= parent.edges.len();
-                self.matter(parent, target, done.mattered.into_iter());
+                self.matter(parent, target, done.mattered.iter().copied());
             }
         }
         let most = (1..self.lines.len()).max_by_key(|line| self.lines[*line]);
@@ -226,7 +226,7 @@ impl<'a> Walk<'a> {
 
     /// Hands what mattered behind an edge on to the block before it, where nothing is known yet of what is defined
     /// behind the edge.
-    fn matter(&self, frame: &mut Frame<'a>, target: &Target, behind: impl Iterator<Item = Key>) {
+    fn matter(&self, frame: &mut Frame<'a>, target: &Target, behind: impl Iterator<Item = Key> + Clone) {
         let before = |key: Key| match self.definitions[self.known.value(key).index()] {
             Some(Def::Inst(block, _)) if block == target.block => None,
             Some(Def::Param(block, nth)) if block == target.block => {
@@ -234,7 +234,15 @@ impl<'a> Walk<'a> {
             }
             _ => Some(key),
         };
-        unite(&mut frame.mattered, behind.filter_map(before).collect());
+        let behind = behind.filter_map(before);
+        // Mostly all of it is there already.
+        let mut there = frame.mattered.iter();
+        if behind.clone().all(|key| there.any(|other| *other == key)) {
+            return;
+        }
+        frame.mattered.extend(behind);
+        frame.mattered.sort();
+        frame.mattered.dedup();
     }
 
     /// The ways on from a block, the first one last; and what foretold that others are none.
@@ -293,15 +301,4 @@ impl<'a> Walk<'a> {
         }
         (leaves, ((low, high) != (0, max)).then_some(key))
     }
-}
-
-/// Adds to a sorted list. Mostly what is added is there already, or nothing is.
-fn unite(list: &mut Vec<Key>, more: Vec<Key>) {
-    let mut rest = list.iter();
-    if more.iter().all(|key| rest.any(|other| other == key)) {
-        return;
-    }
-    list.extend(more);
-    list.sort();
-    list.dedup();
 }

@@ -5,7 +5,8 @@
 //!
 //! Earns: each field is loaded and each set asked once, however many rules look at it.
 
-use super::edit::{FastMap, Substitution};
+use super::edit::Substitution;
+use crate::hash::FastMap;
 use crate::ir::analysis::{Dominators, Graph, constants};
 use crate::ir::{BinaryOp, Block, Op, Program, Relation, Value};
 

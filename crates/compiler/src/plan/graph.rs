@@ -8,8 +8,9 @@
 
 use super::demand::headers_asked;
 use super::{ClassId, Demand, Presence, simplify};
+use crate::hash::FastMap;
 use crate::policy::{Action, HeaderRef, LEVELS, Policy, Pred, ProtocolId, Protocols};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Index into [`Graph::states`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -73,18 +74,18 @@ struct Building<'a> {
     statics: &'a BTreeSet<HeaderRef>,
     budget: usize,
     /// Which (protocol, levels up) can be reached from each protocol's end.
-    reach: HashMap<ProtocolId, BTreeSet<(ProtocolId, u8)>>,
+    reach: FastMap<ProtocolId, BTreeSet<(ProtocolId, u8)>>,
     /// What [`Self::useful`] and [`Self::still_relevant`] have said: they are asked for each edge of each state.
-    useful: HashMap<(ProtocolId, u8), bool>,
-    relevant: HashMap<(ProtocolId, Passed), Passed>,
+    useful: FastMap<(ProtocolId, u8), bool>,
+    relevant: FastMap<(ProtocolId, Passed), Passed>,
     /// The conditions that ask for what tunnels carry, and what the keys of their limits ask for; nothing where
     /// every tunnel is to be followed.
     carried: Option<Vec<(&'a Pred, BTreeSet<HeaderRef>)>>,
-    open: HashMap<(ProtocolId, u8, Found), bool>,
+    open: FastMap<(ProtocolId, u8, Found), bool>,
     states: Vec<State>,
-    by_key: HashMap<Key, StateId>,
+    by_key: FastMap<Key, StateId>,
     classes: Vec<Found>,
-    class_ids: HashMap<Found, ClassId>,
+    class_ids: FastMap<Found, ClassId>,
 }
 
 /// Builds the parser, or gives up beyond `budget` states. Without conditions it follows every way to what is asked
@@ -98,18 +99,18 @@ pub(super) fn build(
 ) -> Option<Graph> {
     let mut building = Building {
         carried: conditions.map(|conditions| carried(policy, conditions)),
-        open: HashMap::new(),
+        open: FastMap::default(),
         protocols: &policy.protocols,
         demand,
         statics,
         budget,
-        reach: HashMap::new(),
-        useful: HashMap::new(),
-        relevant: HashMap::new(),
+        reach: FastMap::default(),
+        useful: FastMap::default(),
+        relevant: FastMap::default(),
         states: Vec::new(),
-        by_key: HashMap::new(),
+        by_key: FastMap::default(),
         classes: Vec::new(),
-        class_ids: HashMap::new(),
+        class_ids: FastMap::default(),
     };
     for id in policy.protocols.ids() {
         let reach = building.reachable(id);

@@ -100,7 +100,12 @@ fn asked(program: &Program, constants: &[Option<u64>]) -> Vec<Option<Asked>> {
 }
 
 /// Values that more than one test looks at, or a test that an edge may foretell by a constant.
-fn tracked(program: &Program, graph: &Graph, asked: &[Option<Asked>], constants: &[Option<u64>]) -> Vec<bool> {
+fn tracked(
+    program: &Program,
+    graph: &Graph,
+    asked: &[Option<Asked>],
+    constants: &[Option<u64>],
+) -> Vec<bool> {
     let mut looks = vec![0u32; program.values.len()];
     let mut told = vec![false; program.values.len()];
     for &block in &graph.order {
