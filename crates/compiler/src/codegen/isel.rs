@@ -60,7 +60,8 @@ pub(super) struct Isel<'a> {
     /// The frame's first byte and the byte behind its last.
     pub(super) data: VReg,
     pub(super) data_end: VReg,
-    pub(super) scratch: Option<VReg>,
+    /// The scratch memory's address, as instructions that use it name it.
+    pub(super) scratch: Option<Operand>,
     /// Where the space of tables in use begins.
     pub(super) space: Option<VReg>,
     /// Whether `take` or `count` is called.

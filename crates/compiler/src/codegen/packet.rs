@@ -60,7 +60,8 @@ impl Isel<'_> {
         self.jump(first);
     }
 
-    /// Takes the context from `r1`. Where there are calls it moves out of their way at once.
+    /// Takes the context from `r1`. Where there are calls it moves out of their way at once: left to
+    /// itself the allocator does so on each way to a call.
     fn keep_context(&mut self) {
         let blocks = self.program.blocks.iter();
         let calls = !self.parts.list.is_empty()
@@ -69,15 +70,9 @@ impl Isel<'_> {
         let operand = Operand::reg_fixed_def(first, physical(Reg::R1));
         self.emit(Kind::Context, &[operand]);
         if calls {
-            self.keep(first, self.context, Reg::R6);
+            let kept = Operand::reg_fixed_def(self.context, physical(Reg::R6));
+            self.emit(Kind::Copy, &[kept, Operand::reg_use(first)]);
         }
-    }
-
-    /// Moves a value that is needed to the end to a register that calls leave alone: left to itself the allocator
-    /// moves it on each way to a call, or in front of each use.
-    pub(super) fn keep(&mut self, value: VReg, kept: VReg, reg: Reg) {
-        let kept = Operand::reg_fixed_def(kept, physical(reg));
-        self.emit(Kind::Copy, &[kept, Operand::reg_use(value)]);
     }
 
     fn load_ends(&mut self, data: VReg, data_end: VReg) {

@@ -18,7 +18,7 @@ use super::{CodegenError, Options};
 use crate::ir::analysis::{Dominators, Graph, constants, definitions};
 use crate::ir::effort::{Effort, MOST_PENDING, MOST_STEPS};
 use crate::ir::{Block, Op, Program, Terminator, Type, Value};
-use regalloc2::Operand;
+use regalloc2::{Operand, VReg};
 use weir_bpf::insn::{Cond, Reg, Size, Width};
 use weir_bpf::target::Feature;
 
@@ -297,18 +297,16 @@ impl Isel<'_> {
         }
     }
 
-    fn write_slot(&mut self, value: Value, vreg: regalloc2::VReg) {
-        if let (Some(slot), Some(base)) = (self.parts.slot(value), self.scratch) {
-            self.store(Size::DW, base, (slot * 8) as i16, vreg);
+    fn write_slot(&mut self, value: Value, vreg: VReg) {
+        if let Some(slot) = self.parts.slot(value) {
+            self.stash_vreg(slot, vreg);
         }
     }
 
     /// A value of another function.
-    pub(super) fn read_slot(&mut self, value: Value) -> regalloc2::VReg {
-        match (self.parts.slot(value), self.scratch) {
-            (Some(slot), Some(base)) => self.load(Size::DW, base, (slot * 8) as i16),
-            _ => self.constant(0),
-        }
+    pub(super) fn read_slot(&mut self, value: Value) -> VReg {
+        let read = self.parts.slot(value).and_then(|slot| self.unstash_vreg(slot));
+        read.unwrap_or_else(|| self.constant(0))
     }
 
     /// Lets values of other functions be found.
