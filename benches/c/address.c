@@ -1,31 +1,13 @@
-/* drop listed when ip4.src in sources: a bare hash look-up of single addresses */
+/* drop listed when ip4.src in sources: a bare look-up of single addresses in a hash map */
 #define STATEMENTS 2
 #include "bench.h"
 
-enum { LISTED, DEFAULT };
+typedef u32 key;
 
-struct {
-    __uint(type, HASH);
-    __uint(max_entries, ENTRIES);
-    __type(key, u32);
-    __type(value, u32);
-} sources SEC(".maps");
-
-SEC("xdp") int policy(struct xdp_md *context)
-{
-    struct cursor cursor = START(context);
-    if (ethernet(&cursor) == NET16(ETH_IP4)) {
-        struct ip4 *ip = take_ip4(&cursor);
-        if (ip) {
-            u32 key = ip->src;
-            if (map_lookup(&sources, &key)) {
-                count(LISTED, FRAME_LEN(context));
-                return XDP_DROP;
-            }
-        }
-    }
-    count(DEFAULT, FRAME_LEN(context));
-    return XDP_PASS;
-}
-
-char _license[] SEC("license") = "GPL";
+#define KEY(ip) (ip)->src
+#define KIND HASH
+#define FLAGS 0
+#define IP ip4
+#define TAKE_IP take_ip4
+#define ETH_IP ETH_IP4
+#include "sources.h"

@@ -1,37 +1,16 @@
-/* drop listed when ip4.src in sources */
+/* drop listed when ip4.src in sources: a bare look-up in a trie of prefixes */
 #define STATEMENTS 2
 #include "bench.h"
 
-enum { LISTED, DEFAULT };
-
-struct prefix {
+typedef struct {
     u32 bits;
     u32 address;
-};
+} key;
 
-struct {
-    __uint(type, LPM_TRIE);
-    __uint(max_entries, ENTRIES);
-    __uint(map_flags, NO_PREALLOC);
-    __type(key, struct prefix);
-    __type(value, u32);
-} sources SEC(".maps");
-
-SEC("xdp") int policy(struct xdp_md *context)
-{
-    struct cursor cursor = START(context);
-    if (ethernet(&cursor) == NET16(ETH_IP4)) {
-        struct ip4 *ip = take_ip4(&cursor);
-        if (ip) {
-            struct prefix key = {32, ip->src};
-            if (map_lookup(&sources, &key)) {
-                count(LISTED, FRAME_LEN(context));
-                return XDP_DROP;
-            }
-        }
-    }
-    count(DEFAULT, FRAME_LEN(context));
-    return XDP_PASS;
-}
-
-char _license[] SEC("license") = "GPL";
+#define KEY(ip) {32, (ip)->src}
+#define KIND LPM_TRIE
+#define FLAGS NO_PREALLOC
+#define IP ip4
+#define TAKE_IP take_ip4
+#define ETH_IP ETH_IP4
+#include "sources.h"

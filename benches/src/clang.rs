@@ -12,6 +12,7 @@ use crate::beside::Counts;
 /// All of them, with the header that they share.
 const SOURCES: &[(&str, &str)] = &[
     ("bench.h", include_str!("../c/bench.h")),
+    ("sources.h", include_str!("../c/sources.h")),
     ("prefix.c", include_str!("../c/prefix.c")),
     ("ten.c", include_str!("../c/ten.c")),
     ("five.c", include_str!("../c/five.c")),

@@ -11,6 +11,7 @@ mod cost;
 mod frames;
 mod live;
 mod mixed;
+mod parts;
 mod passes;
 mod profile;
 mod report;
@@ -27,6 +28,7 @@ use weir_dataplane::engines::Kernel;
 
 use cases::{CASES, Case};
 use mixed::MIXED;
+use parts::PARTS;
 use profile::PROFILES;
 use report::{BesideRow, Report};
 use rules::RULES;
@@ -91,13 +93,9 @@ fn names() -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().map(|(name, _)| *name);
     let mixed = MIXED.iter().map(|(name, _)| *name);
     let profiles = PROFILES.iter().map(|(name, _)| *name);
-    CASES
-        .iter()
-        .map(|(name, _)| *name)
-        .chain(rules)
-        .chain(mixed)
-        .chain(profiles)
-        .chain([VETH, TIMES, LIVE, PASSES, COST])
+    let parts = PARTS.iter().map(|(name, _)| *name);
+    let cases = CASES.iter().map(|(name, _)| *name).chain(rules).chain(mixed).chain(profiles).chain(parts);
+    cases.chain([VETH, TIMES, LIVE, PASSES, COST])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -137,6 +135,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     for (name, make) in PROFILES.iter().filter(|(name, _)| wanted(name)) {
         report::progress(name);
         report.profiles.push(profile::measure(name, *make, &options, arguments.rounds)?);
+    }
+    for (name, case) in PARTS.iter().filter(|(name, _)| wanted(name)) {
+        report::progress(name);
+        report.parts.push(parts::measure(name, case, &options, arguments.rounds)?);
     }
     if wanted(VETH) {
         report::progress(VETH);

@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) mixed: Vec<MixedRow>,
     /// Laid out for the frames, and without knowing them.
     pub(crate) profiles: Vec<ProfileRow>,
+    /// Cut into functions, and whole.
+    pub(crate) parts: Vec<PartsRow>,
     /// Milliseconds.
     pub(crate) times: Vec<TimeRow>,
     /// What each pass of the compiler earns.
@@ -163,6 +165,18 @@ pub(crate) struct ProfileRow {
     pub(crate) instructions_without: u32,
 }
 
+/// A policy cut into functions and whole, in nanoseconds net of an empty program.
+#[derive(Serialize)]
+pub(crate) struct PartsRow {
+    pub(crate) name: String,
+    /// How many functions, besides the main one.
+    pub(crate) parts: usize,
+    pub(crate) cut: Spread,
+    pub(crate) whole: Other,
+    pub(crate) instructions: u32,
+    pub(crate) instructions_whole: u32,
+}
+
 /// A constant of the cost model.
 #[derive(Serialize)]
 pub(crate) struct CostRow {
@@ -228,6 +242,11 @@ pub(crate) fn table(report: &Report) {
         println!("\n| case | profile, ns | none, ns | profile / none | instructions |");
         println!("|---|---:|---:|---:|---:|");
         report.profiles.iter().for_each(profile);
+    }
+    if !report.parts.is_empty() {
+        println!("\n| case | parts | cut, ns | whole, ns | cut / whole | instructions |");
+        println!("|---|---:|---:|---:|---:|---:|");
+        report.parts.iter().for_each(parts);
     }
     if !report.veth.is_empty() {
         println!(
@@ -373,6 +392,19 @@ fn profile(row: &ProfileRow) {
         optional(row.without.map(|without| ratio(without.ratio))),
         row.instructions,
         row.instructions_without,
+    );
+}
+
+fn parts(row: &PartsRow) {
+    println!(
+        "| {} | {} | {} | {} | {} | {} / {} |",
+        row.name,
+        row.parts,
+        shown(row.cut, 1),
+        shown(row.whole.spread, 1),
+        ratio(row.whole.ratio),
+        row.instructions,
+        row.instructions_whole,
     );
 }
 

@@ -6,6 +6,7 @@ use weir_dataplane::engines::Kernel;
 
 use crate::Failure;
 use crate::cases::TEN;
+use crate::parts::{self, Shape};
 use crate::report::TimeRow;
 use crate::spread::Spread;
 
@@ -28,7 +29,20 @@ drop  fragments     when ip4.frag > 0 and ip4.proto == 17
 default pass
 ";
 
+/// Ten thousand statements that all go on, so that no table can match them.
+const CHAIN: usize = 10_000;
+
+/// Each asks for a network and a port.
+fn plain() -> String {
+    let statement = |number: usize| {
+        let (high, low, port) = (1 + number % 220, number * 7 % 256, 1_000 + number * 5);
+        format!("count c{number} when ip4.src == {high}.{low}.0.0/16 and udp.dstport == {port}\n")
+    };
+    (0..CHAIN).map(statement).collect()
+}
+
 pub(crate) fn measure(options: &Options, rounds: usize) -> Result<Vec<TimeRow>, Failure> {
+    let (plain, mixed) = (plain(), parts::policy(Shape::Counts, CHAIN));
     let check = |text: &'static str| move || drop(analyse("bench.weir", text, &NoFiles));
     let load = |text: &'static str| {
         move || {
@@ -37,14 +51,15 @@ pub(crate) fn measure(options: &Options, rounds: usize) -> Result<Vec<TimeRow>, 
             drop(Kernel::load(&compilation).expect("a program that loads"));
         }
     };
-    let compile =
-        |text: &'static str| move || drop(weir_compiler::compile("bench.weir", text, &NoFiles, options));
+    let compile = |text| move || drop(weir_compiler::compile("bench.weir", text, &NoFiles, options));
     Ok(vec![
         row("check, ten rules", Duration::from_millis(20), rounds, check(TEN_RULES)),
         row("compile, the ten-line example", Duration::from_millis(100), rounds, compile(TEN)),
         row("compile and load, the ten-line example", Duration::from_millis(100), rounds, load(TEN)),
         row("compile, ten rules", Duration::from_millis(100), rounds, compile(TEN_RULES)),
         row("compile and load, ten rules", Duration::from_millis(100), rounds, load(TEN_RULES)),
+        row("compile, 10,000 that go on, by two fields", Duration::from_secs(1), rounds, compile(&plain)),
+        row("compile, 10,000 that go on, by six fields", Duration::from_secs(1), rounds, compile(&mixed)),
     ])
 }
 

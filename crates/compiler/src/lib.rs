@@ -11,6 +11,7 @@ pub mod codegen;
 pub mod diagnostic;
 pub mod diff;
 pub mod eval;
+mod hash;
 pub mod index;
 pub mod ir;
 pub mod load;

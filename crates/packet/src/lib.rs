@@ -4,6 +4,7 @@
 //! * [`checksum`] sums, updates, verifies and repairs Internet checksums;
 //! * [`build`] makes frames of well-known protocols for traffic and tests;
 //! * [`layers`] finds where the headers of a frame are;
+//! * [`random`] draws numbers that a seed names for ever, for frames and policies made at random;
 //! * [`view`] shows a frame as one line for people.
 
 pub mod build;
@@ -11,6 +12,7 @@ pub mod capture;
 pub mod checksum;
 pub mod layers;
 mod mac;
+pub mod random;
 pub mod view;
 
 pub use mac::{Mac, NotAMac};

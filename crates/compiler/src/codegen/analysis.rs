@@ -15,6 +15,8 @@ pub(super) struct Analysis<'a> {
     raw: Vec<u8>,
     /// How many instructions count.
     pub(super) counts: usize,
+    /// How many instructions read scratch memory.
+    pub(super) recalled: usize,
     pub(super) graph: Graph,
     pub(super) dominators: Dominators,
 }
@@ -22,14 +24,17 @@ pub(super) struct Analysis<'a> {
 impl<'a> Analysis<'a> {
     pub(super) fn of(program: &'a Program) -> Analysis<'a> {
         let graph = Graph::new(program);
-        let insts = program.blocks.iter().flat_map(|block| &block.insts);
+        let number = |is: fn(&Op) -> bool| {
+            program.blocks.iter().flat_map(|block| &block.insts).filter(|inst| is(&inst.op)).count()
+        };
         let mut analysis = Analysis {
             program,
             definitions: definitions(program),
             uses: use_counts(program),
             conditions: conditions(program),
             raw: vec![0; program.values.len()],
-            counts: insts.filter(|inst| matches!(inst.op, Op::Count { .. })).count(),
+            counts: number(|op| matches!(op, Op::Count { .. })),
+            recalled: number(|op| matches!(op, Op::Unstash { .. })),
             dominators: Dominators::new(&graph),
             graph,
         };

@@ -98,10 +98,8 @@ pub(super) fn key_words(program: &Program) -> u32 {
 impl Isel<'_> {
     /// Counts for the rows that count before the one that was found; the result of that one, 0 for none.
     pub(super) fn count_rows(&mut self, table: TableRef, key: &[Value], found: VReg) -> VReg {
-        let (Some(base), first) = (self.scratch, self.maps.keys) else { return found };
-        for (slot, value) in (first..).zip(key) {
-            let value = self.value(*value);
-            self.store(Size::DW, base, (slot * 8) as i16, value);
+        for (slot, value) in (self.maps.keys..).zip(key) {
+            self.stash(slot, *value);
         }
         let result = self.builder.vreg();
         let mut operands = vec![

@@ -15,6 +15,7 @@ use super::parts::Parts;
 use super::{CodegenError, Options, counters};
 use crate::ir::{self, BinaryOp, Inst, Line, Op, Program, Type, Value};
 use regalloc2::{Block, Operand, VReg};
+use std::collections::BTreeMap;
 use weir_bpf::insn::{AluOp, Size, Width};
 
 /// Where a value is.
@@ -59,18 +60,19 @@ pub(super) struct Isel<'a> {
     /// The frame's first byte and the byte behind its last.
     pub(super) data: VReg,
     pub(super) data_end: VReg,
-    pub(super) scratch: Option<VReg>,
+    /// The scratch memory's address, as instructions that use it name it.
+    pub(super) scratch: Option<Operand>,
     /// Where the space of tables in use begins.
     pub(super) space: Option<VReg>,
     /// Bytes of stack that the functions take which are called and all parts share.
     pub(super) below: u32,
     places: Vec<Place>,
-    /// Machine blocks by IR block.
+    /// Machine blocks by IR block, of those that this function has or leads to.
     blocks: Vec<Block>,
-    /// By IR block, what is at hand at its end.
+    /// By their machine blocks, what is at hand at their ends.
     at_hand: Vec<[Option<VReg>; SHARED]>,
     /// By loop header: how often it has run.
-    turns: Vec<Option<VReg>>,
+    turns: BTreeMap<ir::Block, VReg>,
     pub(super) here: [Option<VReg>; SHARED],
     /// A chunk that was looked up in this block, where there are too many to share.
     chunk: Option<(u32, VReg)>,
@@ -95,11 +97,10 @@ pub(super) fn select(
     let mut isel = Isel::new(program, options, analysis, maps, parts, function);
     isel.check_capture()?;
     isel.prologue();
-    for block in &analysis.graph.order {
-        if parts.function(*block) == function {
-            isel.block(*block);
-        } else if parts.leads_to(function, *block) {
-            isel.stub(*block);
+    for &block in parts.blocks(function) {
+        match parts.function(block) == function {
+            true => isel.block(block),
+            false => isel.stub(block),
         }
     }
     match isel.error {
@@ -119,7 +120,11 @@ impl<'a> Isel<'a> {
     ) -> Isel<'a> {
         let mut builder = Builder::default();
         let current = builder.block(false);
-        let blocks = program.blocks.iter().map(|data| builder.block_like(data)).collect();
+        let mut blocks = vec![Block::invalid(); program.blocks.len()];
+        for &block in parts.blocks(function) {
+            blocks[block.index()] = builder.block_like(&program[block]);
+        }
+        let at_hand = vec![[None; SHARED]; builder.blocks.len()];
         let (context, data, data_end) = (builder.vreg(), builder.vreg(), builder.vreg());
         Isel {
             program,
@@ -139,8 +144,8 @@ impl<'a> Isel<'a> {
             below: 0,
             places: vec![Place::None; program.values.len()],
             blocks,
-            at_hand: vec![[None; SHARED]; program.blocks.len()],
-            turns: vec![None; program.blocks.len()],
+            at_hand,
+            turns: BTreeMap::new(),
             here: [None; SHARED],
             chunk: None,
             error: None,
@@ -154,7 +159,7 @@ impl<'a> Isel<'a> {
         let above = self.analysis.dominators.immediate(block);
         self.here = match above.filter(|above| self.parts.function(*above) == self.function) {
             None => [None; SHARED],
-            Some(dominator) => self.at_hand[dominator.index()],
+            Some(dominator) => self.at_hand[self.machine_block(dominator).index()],
         };
         self.chunk = None;
         for param in &data.params {
@@ -176,7 +181,8 @@ impl<'a> Isel<'a> {
         }
         self.line = data.end_line;
         self.end(block, &data.end);
-        self.at_hand[block.index()] = self.here;
+        let own = self.machine_block(block);
+        self.at_hand[own.index()] = self.here;
     }
 
     /// The kernel's verifier walks through a loop until it sees it end, so a header counts its turns in
@@ -186,7 +192,7 @@ impl<'a> Isel<'a> {
         self.builder.blocks[self.current.index()].params.push(param);
         let turns = self.alu_imm(Width::W64, AluOp::Add, param, 1);
         let turns = self.in_place(Kind::Bound(bound), turns);
-        self.turns[block.index()] = Some(turns);
+        self.turns.insert(block, turns);
     }
 
     /// What an edge gives to the parameters of its target.
@@ -194,7 +200,7 @@ impl<'a> Isel<'a> {
         let mut args: Vec<VReg> = target.args.iter().map(|arg| self.value(*arg)).collect();
         if self.program[target.block].loop_bound.is_some() {
             let back = self.analysis.graph.goes_back(from, target.block);
-            let turns = self.turns[target.block.index()].filter(|_| back);
+            let turns = self.turns.get(&target.block).copied().filter(|_| back);
             args.push(turns.unwrap_or_else(|| self.constant(0)));
         }
         args

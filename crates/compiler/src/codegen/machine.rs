@@ -18,6 +18,9 @@ use weir_bpf::insn::{AluOp, Cond, MapId, Reg, Size, Width};
 pub(super) const LOST_IN_CALLS: [Reg; 6] = [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
 pub(super) const KEPT_IN_CALLS: [Reg; 4] = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
 
+/// Where a function keeps the scratch memory's address, if it keeps it in a register of its own.
+pub(super) const SET_ASIDE: Reg = Reg::R7;
+
 /// What an instruction is. Comments give the operands.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Kind {
@@ -135,6 +138,8 @@ pub(super) struct Builder {
     vregs: usize,
     /// Bytes at the top of the stack that stages use for keys.
     pub(super) buffer: u32,
+    /// Whether [`SET_ASIDE`] is not the allocator's.
+    pub(super) set_aside: bool,
 }
 
 impl Builder {
@@ -183,6 +188,7 @@ impl Builder {
             operands: self.operands,
             vregs: self.vregs,
             buffer: self.buffer,
+            set_aside: self.set_aside,
             ..Function::default()
         };
         for block in &self.order {
@@ -221,6 +227,7 @@ pub(super) struct Function {
     pub(super) blocks: Vec<MachineBlock>,
     pub(super) insts: Vec<MachineInst>,
     pub(super) buffer: u32,
+    pub(super) set_aside: bool,
     ranges: Vec<InstRange>,
     predecessors: Vec<Vec<Block>>,
     operands: Vec<Operand>,

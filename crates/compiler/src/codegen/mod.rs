@@ -7,7 +7,8 @@
 //! # Conventions
 //!
 //! * `r0` result, `r1`–`r5` arguments, all six lost in calls; `r6`–`r9` kept; `r10` the frame. All of
-//!   `r0`–`r9` are the allocator's, none is set aside; `r6`–`r9` are its second choice.
+//!   `r0`–`r9` are the allocator's, but for `r7` in functions that read scratch memory often ([`scratch`]);
+//!   `r6`–`r9` are its second choice.
 //! * The stack, from `r10` down: the key buffer (the largest key of any stage; a stage fills it right
 //!   before it uses it), then spill slots of 8 bytes.
 //! * Scalars are zero-extended to 64 bits. Values that are only compared with constants may be in
@@ -110,17 +111,15 @@ pub fn generate(program: &Program, options: &Options) -> Result<Object, CodegenE
 }
 
 fn allocate(function: &machine::Function) -> Result<Output, CodegenError> {
+    let kept = machine::KEPT_IN_CALLS.into_iter();
+    let kept: Vec<_> = kept.filter(|reg| !function.set_aside || *reg != machine::SET_ASIDE).collect();
     let env = MachineEnv {
         preferred_regs_by_class: [
             machine::set_of(&machine::LOST_IN_CALLS),
             PRegSet::empty(),
             PRegSet::empty(),
         ],
-        non_preferred_regs_by_class: [
-            machine::set_of(&machine::KEPT_IN_CALLS),
-            PRegSet::empty(),
-            PRegSet::empty(),
-        ],
+        non_preferred_regs_by_class: [machine::set_of(&kept), PRegSet::empty(), PRegSet::empty()],
         scratch_by_class: [None, None, None],
         fixed_stack_slots: Vec::new(),
     };

@@ -18,8 +18,8 @@ use super::{CodegenError, Options};
 use crate::ir::analysis::{Dominators, Graph, constants, definitions};
 use crate::ir::effort::{Effort, MOST_PENDING, MOST_STEPS};
 use crate::ir::{Block, Op, Program, Terminator, Type, Value};
-use regalloc2::Operand;
-use weir_bpf::insn::{Cond, Reg, Size, Width};
+use regalloc2::{Operand, VReg};
+use weir_bpf::insn::{Cond, Reg, Width};
 use weir_bpf::target::Feature;
 
 /// Above all that programs return.
@@ -41,8 +41,12 @@ pub(super) struct Parts {
     pub(super) list: Vec<Part>,
     /// By block: its function.
     function: Vec<u32>,
+    /// By function: its blocks and those of others that they lead to, in the graph's order.
+    blocks: Vec<Vec<Block>>,
     /// By value: the slot of scratch memory in which others find it.
     slots: Vec<Option<u32>>,
+    /// The values that have one.
+    crossing: Vec<Value>,
     /// Slots of scratch memory in all.
     pub(super) scratch: u32,
     /// The slot in which parts find which space of the tables the main function has read: all of a packet's way must be
@@ -85,62 +89,51 @@ impl Parts {
 
     /// With the other entries that the parts of these have.
     fn closed(program: &Program, graph: &Graph, dominators: &Dominators, mut entries: Vec<Block>) -> Parts {
-        loop {
-            let parts = Parts::with(program, graph, dominators, entries.clone());
-            let more = parts.other_entries(graph);
+        let function = loop {
+            let function = functions(graph, dominators, &entries);
+            let more = other_entries(graph, &function, &entries);
             if more.is_empty() {
-                return parts;
+                break function;
             }
             entries.extend(more);
             if entries.len() > MOST {
                 entries.clear();
             }
-        }
-    }
-
-    /// Blocks inside of a part that others lead to: its registers are lost by then, so another part begins there.
-    fn other_entries(&self, graph: &Graph) -> Vec<Block> {
-        let mut found = Vec::new();
-        for &block in &graph.order {
-            let here = self.function(block);
-            let foreign = |from: &Block| self.function(*from) != here;
-            let inside = here > 0 && self.list[here as usize - 1].entry != block;
-            if inside && graph.predecessors(block).iter().any(foreign) {
-                found.push(block);
-            }
-        }
-        found
-    }
-
-    fn with(program: &Program, graph: &Graph, dominators: &Dominators, entries: Vec<Block>) -> Parts {
-        let mut function = vec![0; program.blocks.len()];
-        // In preorder a block comes behind the one that immediately dominates it.
-        for &block in &dominators.preorder {
-            function[block.index()] = match entries.iter().position(|entry| *entry == block) {
-                Some(nth) => nth as u32 + 1,
-                None => dominators.immediate(block).map_or(0, |above| function[above.index()]),
-            };
-        }
-        let part = |(nth, entry): (usize, &Block)| {
-            let mut exits: Vec<Block> = Vec::new();
-            for &block in graph.order.iter().filter(|block| function[block.index()] == nth as u32 + 1) {
-                for &to in graph.successors(block) {
-                    if function[to.index()] != nth as u32 + 1 && !exits.contains(&to) {
-                        exits.push(to);
-                    }
-                }
-            }
-            Part { entry: *entry, exits }
         };
-        let list: Vec<Part> = entries.iter().enumerate().map(part).collect();
+        let list = entries.into_iter().map(|entry| Part { entry, exits: Vec::new() }).collect();
+        let blocks = Vec::new();
         let (slots, scratch) = (vec![None; program.values.len()], program.scratch);
-        let mut parts = Parts { list, function, slots, scratch, space: None };
+        let mut parts = Parts { list, function, blocks, slots, crossing: Vec::new(), scratch, space: None };
+        parts.find_blocks(graph);
         if !parts.list.is_empty() {
             parts.find_slots(program, graph);
             parts.space = Some(parts.scratch);
             parts.scratch += 1;
         }
         parts
+    }
+
+    /// Which blocks each function has, and where it goes on.
+    fn find_blocks(&mut self, graph: &Graph) {
+        let mut blocks = vec![Vec::new(); self.list.len() + 1];
+        for &block in &graph.order {
+            let here = self.function(block) as usize;
+            blocks[here].push(block);
+            let Some(nth) = here.checked_sub(1) else { continue };
+            for &to in graph.successors(block).iter().filter(|to| self.function[to.index()] as usize != here)
+            {
+                if !self.list[nth].exits.contains(&to) {
+                    self.list[nth].exits.push(to);
+                    blocks[here].push(to);
+                }
+            }
+        }
+        // It calls all parts: what one leads to is a block of the main function, or calls the next one.
+        blocks[0].extend(self.list.iter().map(|part| part.entry));
+        for blocks in &mut blocks {
+            blocks.sort_unstable_by_key(|block| graph.place[block.index()]);
+        }
+        self.blocks = blocks;
     }
 
     /// Values that cross from one function to another.
@@ -163,6 +156,7 @@ impl Parts {
             crossing.iter().enumerate().filter(|(value, crosses)| **crosses && constants[*value].is_none())
         {
             self.slots[value] = Some(self.scratch);
+            self.crossing.push(Value(value as u32));
             self.scratch += 1;
         }
     }
@@ -172,18 +166,38 @@ impl Parts {
         self.function[block.index()]
     }
 
-    /// Whether blocks of a function lead to a block of another one.
-    pub(super) fn leads_to(&self, function: u32, block: Block) -> bool {
-        match function.checked_sub(1) {
-            None => self.list.iter().any(|part| part.entry == block),
-            Some(nth) => self.list[nth as usize].exits.contains(&block),
-        }
+    /// The blocks of a function and those of others that they lead to, in an order that sees definitions first.
+    pub(super) fn blocks(&self, function: u32) -> &[Block] {
+        &self.blocks[function as usize]
     }
 
     /// Where other functions find a value.
     pub(super) fn slot(&self, value: Value) -> Option<u32> {
         self.slots[value.index()]
     }
+}
+
+/// By block, its function: that of the last entry on every way to it.
+fn functions(graph: &Graph, dominators: &Dominators, entries: &[Block]) -> Vec<u32> {
+    let mut function = vec![0; graph.place.len()];
+    let mut begins = vec![None; function.len()];
+    entries.iter().zip(1..).for_each(|(entry, number)| begins[entry.index()] = Some(number));
+    // In preorder a block comes behind the one that immediately dominates it.
+    for &block in &dominators.preorder {
+        let above = || dominators.immediate(block).map_or(0, |above| function[above.index()]);
+        function[block.index()] = begins[block.index()].unwrap_or_else(above);
+    }
+    function
+}
+
+/// Blocks inside of a part that others lead to: its registers are lost by then, so another part begins there.
+fn other_entries(graph: &Graph, function: &[u32], entries: &[Block]) -> Vec<Block> {
+    let is_entered = |block: &Block| {
+        let here = function[block.index()];
+        let inside = here > 0 && entries[here as usize - 1] != *block;
+        inside && graph.predecessors(*block).iter().any(|from| function[from.index()] != here)
+    };
+    graph.order.iter().copied().filter(is_entered).collect()
 }
 
 /// With half of what it can follow, as the estimate is one.
@@ -283,26 +297,23 @@ impl Isel<'_> {
         }
     }
 
-    fn write_slot(&mut self, value: Value, vreg: regalloc2::VReg) {
-        if let (Some(slot), Some(base)) = (self.parts.slot(value), self.scratch) {
-            self.store(Size::DW, base, (slot * 8) as i16, vreg);
+    fn write_slot(&mut self, value: Value, vreg: VReg) {
+        if let Some(slot) = self.parts.slot(value) {
+            self.stash_vreg(slot, vreg);
         }
     }
 
     /// A value of another function.
-    pub(super) fn read_slot(&mut self, value: Value) -> regalloc2::VReg {
-        match (self.parts.slot(value), self.scratch) {
-            (Some(slot), Some(base)) => self.load(Size::DW, base, (slot * 8) as i16),
-            _ => self.constant(0),
-        }
+    pub(super) fn read_slot(&mut self, value: Value) -> VReg {
+        let read = self.parts.slot(value).and_then(|slot| self.unstash_vreg(slot));
+        read.unwrap_or_else(|| self.constant(0))
     }
 
     /// Lets values of other functions be found.
     pub(super) fn place_foreign(&mut self) {
-        for value in 0..self.program.values.len() as u32 {
-            let value = Value(value);
+        for &value in &self.parts.crossing {
             let home = self.analysis.home(value).map(|block| self.parts.function(block));
-            if home.is_some_and(|home| home != self.function) && self.parts.slot(value).is_some() {
+            if home.is_some_and(|home| home != self.function) {
                 self.place(value, Place::Elsewhere);
             }
         }

@@ -148,21 +148,20 @@ impl Isel<'_> {
     /// Reads which space is in use, if there are two: once for a packet.
     pub(super) fn open_space(&mut self) {
         let Some(Section { map, second: Some(most), .. }) = self.maps.tables else { return };
-        let kept = self.parts.space.zip(self.scratch).map(|(slot, base)| ((slot * 8) as i16, base));
-        self.space = Some(match kept {
-            Some((offset, base)) if self.function > 0 => {
-                let space = self.load(Size::DW, base, offset);
-                self.in_place(Kind::Bound(most), space)
+        self.space = match self.parts.space {
+            Some(slot) if self.function > 0 => {
+                let space = self.unstash_vreg(slot);
+                space.map(|space| self.in_place(Kind::Bound(most), space))
             }
-            _ => {
+            kept => {
                 let space = self.builder.vreg();
                 self.emit(Kind::Space(SpaceSite { map, most }), &[Operand::reg_def(space)]);
-                if let Some((offset, base)) = kept {
-                    self.store(Size::DW, base, offset, space);
+                if let Some(slot) = kept {
+                    self.stash_vreg(slot, space);
                 }
-                space
+                Some(space)
             }
-        });
+        };
     }
 
     /// Finds the row; counts and returns by it, or goes on.

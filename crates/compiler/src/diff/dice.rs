@@ -1,20 +1,19 @@
 //! Choices that are the same every time.
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-pub(super) struct Dice(u64);
+use weir_packet::random::SplitMix;
+
+/// Choices by a seed.
+pub(super) struct Dice(SplitMix);
 
 impl Dice {
     /// The choices of a seed.
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix::new(seed))
     }
 
     /// Any number.
     pub(super) fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
+        self.0.bits()
     }
 
     /// A number below `limit`, which is not 0.

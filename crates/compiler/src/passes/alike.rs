@@ -4,9 +4,11 @@
 //! routing headers): one jump that is hard to guess for several, a smaller program, and fewer ways for the
 //! kernel's verifier.
 
-use super::edit::{FastMap, remove_unreachable};
+use super::edit::remove_unreachable;
+use crate::hash::{FastHasher, FastMap};
 use crate::ir::analysis::{Graph, use_counts};
 use crate::ir::{Block, Op, Program, Target, Terminator, Type, Value};
+use std::hash::{Hash, Hasher};
 
 /// Larger trees are not compared: what is alike in them is found in their parts.
 const MOST_BLOCKS: usize = 8;
@@ -21,8 +23,12 @@ pub(super) fn alike(program: &mut Program) -> bool {
     let mut found =
         Found { stands_for: program.block_ids().collect(), shared: vec![false; program.blocks.len()] };
     let mut seen: FastMap<Vec<Shape>, Block> = FastMap::default();
+    let marks = marks(program, &graph);
+    let mut of_mark: FastMap<u64, u32> = FastMap::default();
+    graph.order.iter().for_each(|block| *of_mark.entry(marks[block.index()]).or_default() += 1);
+    let has_peer = |block: Block| block != Block(0) && of_mark[&marks[block.index()]] > 1;
     // What follows a block comes before it, so that equal ends are one already.
-    for &block in graph.order.iter().rev().filter(|block| **block != Block(0)) {
+    for &block in graph.order.iter().rev().filter(|block| has_peer(**block)) {
         let Some(shape) = Tree::new(program, &graph, &uses, &found).shape(block) else { continue };
         match seen.get(&shape) {
             Some(&same) => {
@@ -49,6 +55,25 @@ pub(super) fn alike(program: &mut Program) -> bool {
         remove_unreachable(program);
     }
     changed
+}
+
+/// By block a number that blocks have in common if they do the same: nearly all that do not are told apart by it, and
+/// need no shape.
+fn marks(program: &Program, graph: &Graph) -> Vec<u64> {
+    let mut marks = vec![0; program.blocks.len()];
+    for &block in graph.order.iter().rev() {
+        let mut hasher = FastHasher::default();
+        for inst in &program[block].insts {
+            let mut op = inst.op.clone();
+            op.operands_mut(|value| *value = Value(0));
+            op.hash(&mut hasher);
+        }
+        std::mem::discriminant(&program[block].end).hash(&mut hasher);
+        // What back edges lead to has none yet.
+        graph.successors(block).iter().for_each(|to| marks[to.index()].hash(&mut hasher));
+        marks[block.index()] = hasher.finish();
+    }
+    marks
 }
 
 /// What was found so far.

@@ -5,7 +5,8 @@
 //!
 //! Earns: each field is loaded and each set asked once, however many rules look at it.
 
-use super::edit::{FastMap, Substitution};
+use super::edit::Substitution;
+use crate::hash::FastMap;
 use crate::ir::analysis::{Dominators, Graph, constants};
 use crate::ir::{BinaryOp, Block, Op, Program, Relation, Value};
 
@@ -30,11 +31,12 @@ pub(super) fn cse(program: &mut Program) -> bool {
             while before.last().is_some_and(|&(home, _)| !dominators.dominates(home, block)) {
                 before.pop();
             }
-            let same = before.iter().rev().find(|&&(home, value)| {
-                (home == block || !alone) && program.type_of(value).widens_to(program.type_of(result))
-            });
+            let at_hand = before.iter().rev().take_while(|(home, _)| *home == block || !alone);
+            let same = at_hand
+                .map(|(_, value)| *value)
+                .find(|value| program.type_of(*value).widens_to(program.type_of(result)));
             match same {
-                Some(&(_, value)) => substitution.replace(result, value),
+                Some(value) => substitution.replace(result, value),
                 None => before.push((block, result)),
             }
         }

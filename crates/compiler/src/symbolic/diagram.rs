@@ -4,8 +4,7 @@
 //! order on every path, equal branches are one, and a branch whose ways all lead to the same place
 //! is that place: so two functions are equal exactly if they are the same [`Node`].
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use crate::hash::FastMap;
 use std::rc::Rc;
 
 /// A function: a result, or a branch in [`Diagrams`].
@@ -86,15 +85,15 @@ pub trait Rule {
 /// All branches, each once.
 pub struct Diagrams {
     branches: Vec<Rc<Branch>>,
-    known: HashMap<Rc<Branch>, Node, Quick>,
-    made: HashMap<(Tag, Node, Node), Node, Quick>,
+    known: FastMap<Rc<Branch>, Node>,
+    made: FastMap<(Tag, Node, Node), Node>,
     room: usize,
 }
 
 impl Diagrams {
     /// Room for so many ways of branches.
     pub fn new(room: usize) -> Self {
-        Self { branches: Vec::new(), known: HashMap::default(), made: HashMap::default(), room }
+        Self { branches: Vec::new(), known: FastMap::default(), made: FastMap::default(), room }
     }
 
     /// The branch of a node that is no leaf.
@@ -258,34 +257,5 @@ impl Rule for Without {
             Node::FALSE => Some(a),
             _ => (a == b).then_some(Node::FALSE),
         }
-    }
-}
-
-/// Multiply and rotate: keys are small numbers, and nobody chooses them to collide.
-#[derive(Default)]
-pub(super) struct Mix(u64);
-
-/// For maps with such keys.
-pub(super) type Quick = BuildHasherDefault<Mix>;
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0 ^ self.0 >> 32
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_le_bytes(word));
-        }
-    }
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-    fn write_u32(&mut self, word: u32) {
-        self.write_u64(u64::from(word));
-    }
-    fn write_usize(&mut self, word: usize) {
-        self.write_u64(word as u64);
     }
 }

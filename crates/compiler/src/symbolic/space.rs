@@ -1,9 +1,10 @@
 //! All that two packets can differ in, as far as a policy's statements can tell.
 
 use super::bits::{Asked, Home};
-use super::diagram::{Diagrams, Made, Node, Quick};
+use super::diagram::{Diagrams, Made, Node};
 use super::ways::{self, Class};
 use super::{Sum, TooLarge};
+use crate::hash::FastMap;
 use crate::plan::{Graph, Ways, headers_asked};
 use crate::policy::{Action, HeaderRef, Policy, Pred, Protocols, SetPart, Term};
 use std::collections::{BTreeSet, HashMap};
@@ -59,7 +60,7 @@ pub struct Space<'p> {
     variables: Vec<Variable>,
     by_name: HashMap<Variable, u32>,
     asked_headers: Vec<Vec<HeaderRef>>,
-    conditions: HashMap<(usize, Vec<bool>), Node, Quick>,
+    conditions: FastMap<(usize, Vec<bool>), Node>,
     pub(super) memberships: HashMap<(Vec<Term>, SetPart), Node>,
 }
 
@@ -79,7 +80,7 @@ impl<'p> Space<'p> {
             variables: Vec::new(),
             by_name: HashMap::new(),
             asked_headers: policy.statements.iter().map(headers).collect(),
-            conditions: HashMap::default(),
+            conditions: FastMap::default(),
             memberships: HashMap::new(),
         };
         for (home, segments) in asked.segments() {

@@ -4,6 +4,7 @@
 mod engines;
 #[path = "../ir_random/mod.rs"]
 mod ir_random;
+mod parts;
 mod programs;
 mod properties;
 mod size;

@@ -1,6 +1,6 @@
 use super::{By, Engine, EngineError, Judgement, is_xdp, verdict_of};
 use crate::StatementCounters;
-use crate::counters::{add_chunk, by_statement, counted};
+use crate::counters::{Counted, add_chunk, by_statement, counted};
 use crate::sets::content;
 use weir_bpf::interp::{ProgramId, Vm};
 use weir_compiler::Compilation;
@@ -8,6 +8,7 @@ use weir_compiler::Compilation;
 /// `weir_bpf`'s interpreter on the emitted bytecode.
 pub struct Bytecode<'a> {
     compilation: &'a Compilation,
+    statements: Vec<Counted>,
     /// The machine: its maps may be read and filled.
     pub vm: Vm,
     xdp: bool,
@@ -25,7 +26,8 @@ impl<'a> Bytecode<'a> {
                 let _ = vm.maps.update(map, &key, &value);
             }
         }
-        Self { compilation, vm, xdp: is_xdp(compilation) }
+        let statements = counted(&compilation.analysis.policy);
+        Self { compilation, statements, vm, xdp: is_xdp(compilation) }
     }
 }
 
@@ -58,6 +60,6 @@ impl Engine for Bytecode<'_> {
         let of = |name: &str| {
             slots.get(name).and_then(|&slot| totals.get(slot as usize).copied()).unwrap_or_default()
         };
-        Ok(by_statement(&counted(&self.compilation.analysis.policy), of))
+        Ok(by_statement(&self.statements, of))
     }
 }

@@ -1,6 +1,6 @@
 use super::{By, Engine, EngineError, Judgement};
 use crate::StatementCounters;
-use crate::counters::{by_statement, counted};
+use crate::counters::{Counted, by_statement, counted};
 use weir_compiler::Compilation;
 use weir_compiler::ir::interp::{Captured, Interpreter};
 use weir_compiler::lower::Lowered;
@@ -9,7 +9,7 @@ use weir_compiler::state::State;
 
 /// The IR interpreter on a lowered program.
 pub struct Ir<'a> {
-    policy: &'a Policy,
+    statements: Vec<Counted>,
     lowered: &'a Lowered,
     interpreter: Interpreter,
     /// What the program keeps; live sets may be filled here.
@@ -27,7 +27,8 @@ impl<'a> Ir<'a> {
     /// Any lowering of a policy, such as one without passes.
     pub fn of(policy: &'a Policy, lowered: &'a Lowered) -> Self {
         let interpreter = Interpreter::new(&lowered.program);
-        Self { policy, lowered, interpreter, state: lowered.state(policy), captured: Vec::new() }
+        let statements = counted(policy);
+        Self { statements, lowered, interpreter, state: lowered.state(policy), captured: Vec::new() }
     }
 }
 
@@ -50,6 +51,6 @@ impl Engine for Ir<'_> {
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {
         let slot = |name: &str| self.lowered.slots.get(name).map(|&slot| self.state.counters[slot as usize]);
-        Ok(by_statement(&counted(self.policy), |name| slot(name).unwrap_or_default()))
+        Ok(by_statement(&self.statements, |name| slot(name).unwrap_or_default()))
     }
 }

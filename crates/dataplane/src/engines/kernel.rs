@@ -1,5 +1,5 @@
 use super::{By, Engine, EngineError, Judgement, is_xdp, verdict_of};
-use crate::counters::{add_chunk, by_statement, counted, word};
+use crate::counters::{Counted, add_chunk, by_statement, counted, word};
 use crate::error::refusal;
 use crate::sets::content;
 use crate::{Error, StatementCounters};
@@ -17,6 +17,7 @@ const MAX_FRAME: usize = 4096 - 256 - 320;
 /// The kernel, by `BPF_PROG_TEST_RUN`: the program is loaded and attached to nothing.
 pub struct Kernel<'a> {
     compilation: &'a Compilation,
+    statements: Vec<Counted>,
     loaded: Loaded,
     xdp: bool,
 }
@@ -28,7 +29,8 @@ impl<'a> Kernel<'a> {
         let loaded = load::load(&elf, load::Options::default());
         let loaded = loaded.map_err(|error| refusal(error, &compilation.analysis))?;
         fill(&loaded, compilation)?;
-        Ok(Self { compilation, loaded, xdp: is_xdp(compilation) })
+        let statements = counted(&compilation.analysis.policy);
+        Ok(Self { compilation, statements, loaded, xdp: is_xdp(compilation) })
     }
 
     /// The program, for measurements.
@@ -73,7 +75,7 @@ impl Engine for Kernel<'_> {
         let of = |name: &str| {
             slots.get(name).and_then(|&slot| totals.get(slot as usize).copied()).unwrap_or_default()
         };
-        Ok(by_statement(&counted(&self.compilation.analysis.policy), of))
+        Ok(by_statement(&self.statements, of))
     }
 }
 

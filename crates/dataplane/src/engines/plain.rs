@@ -1,20 +1,20 @@
 use super::{By, Engine, EngineError, Judgement};
 use crate::StatementCounters;
-use crate::counters::{by_statement, counted};
+use crate::counters::{Counted, by_statement, counted};
 use weir_compiler::eval::Evaluator;
 use weir_compiler::policy::Policy;
 use weir_compiler::state::Counter;
 
 /// The naive evaluator over the checked policy: what it means, said as plainly as can be.
 pub struct Plain<'a> {
-    policy: &'a Policy,
+    statements: Vec<Counted>,
     evaluator: Evaluator<'a>,
 }
 
 impl<'a> Plain<'a> {
     /// At the start: every bucket full, every counter zero.
     pub fn new(policy: &'a Policy) -> Self {
-        Self { policy, evaluator: Evaluator::new(policy) }
+        Self { statements: counted(policy), evaluator: Evaluator::new(policy) }
     }
 
     /// The evaluator, to put elements into live sets.
@@ -35,15 +35,14 @@ impl Engine for Plain<'_> {
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {
-        let statements = counted(self.policy);
         let of = |name: &str| -> Counter {
             let (name, counters) = match name.strip_suffix("/over") {
                 Some(limit) => (limit, &self.evaluator.over),
                 None => (name, &self.evaluator.counters),
             };
-            let index = statements.iter().position(|statement| statement.name == name);
+            let index = self.statements.iter().position(|statement| statement.name == name);
             index.map(|index| counters[index]).unwrap_or_default()
         };
-        Ok(by_statement(&statements, of))
+        Ok(by_statement(&self.statements, of))
     }
 }
