@@ -245,9 +245,9 @@ impl Node {
     /// The lowest and the highest key that its slots hold, among those that begin as `near` does.
     fn extent(&self, key: Key, near: u128) -> (u128, u128) {
         let unit = 128 - key.end(self.word);
-        let span = (u128::from(self.last) + 1 << self.shift) - 1;
+        let span = ((u128::from(self.last) + 1) << self.shift) - 1;
         let low = near & mask(64 * self.word) | u128::from(self.base) << unit;
-        (low, low + (span << unit) | !mask(128 - unit))
+        (low, (low + (span << unit)) | !mask(128 - unit))
     }
 }
 

@@ -130,8 +130,7 @@ impl Index {
 
     /// Whether it is better made anew than added so much to.
     pub(crate) fn wants_to_grow(&self, added: usize) -> bool {
-        let count = self.section.load(COUNT) as usize;
-        added * ADDED > edit::unused(&self.section) || (count + added) as u64 > self.truth.room()
+        added * ADDED > edit::unused(&self.section)
     }
 
     /// Sets elements as long as there is room; what was there before those that were set.

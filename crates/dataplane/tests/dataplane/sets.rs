@@ -102,6 +102,8 @@ fn a_full_set_says_so_and_takes_nothing() {
     }
     let there = ["10.0.0.1", "10.0.0.2", "12.0.0.0/8", "14.0.0.0/8", "2001:db8::/32"];
     assert_eq!(texts(&mut set), there, "what expired made room");
+    set.add(&there, Lifetime::Declared).unwrap();
+    assert_eq!(instance.status().unwrap().generation, 1, "a full set is not moved for what is there");
 }
 
 #[test]
