@@ -159,6 +159,30 @@ fn addresses_are_blocked_and_let_go() {
 }
 
 #[test]
+fn a_list_of_addresses_goes_into_a_set_or_nothing_of_it() {
+    let Some(scene) = Scene::new("cli-set-from") else { return };
+    scene.load().exits(0);
+    let many: Vec<String> = (0..900).map(|n| format!("10.0.{}.{}", n / 250, n % 250)).collect();
+    let list = format!("# blocked today\n{}\n\n2001:db8::/32 ; a network\n", many.join("\n"));
+    scene.place.file("list.txt", list.as_bytes());
+    let elements = || scene.weir(&["set", "list", "blocked", "--json"]).exits(0).json();
+    let count = || elements().as_array().map(Vec::len);
+    scene.weir(&["set", "add", "blocked", "--from", "list.txt"]).exits(0);
+    assert_eq!(count(), Some(901));
+    scene.place.file("bad.txt", b"192.0.2.1\n192.0.2.256\n");
+    let told = scene.weir(&["set", "add", "blocked", "--from", "bad.txt"]).exits(2);
+    told.says("`192.0.2.256` is no element of set `blocked`");
+    assert_eq!(count(), Some(901), "all of a list or nothing");
+    let more: Vec<String> = (0..900).map(|n| format!("10.1.{}.{}", n / 250, n % 250)).collect();
+    scene.place.file("more.txt", more.join("\n").as_bytes());
+    scene.weir(&["set", "add", "blocked", "--from", "more.txt"]).exits(2).says("blocked");
+    assert_eq!(count(), Some(901), "no room for all of them");
+    scene.weir(&["set", "add", "blocked", "--from", "nowhere.txt"]).exits(2).says("nowhere.txt");
+    scene.weir(&["set", "del", "blocked", "--from", "list.txt"]).exits(0);
+    assert_eq!(count(), Some(0));
+}
+
+#[test]
 fn a_rule_shows_what_it_dropped() {
     let Some(scene) = Scene::new("cli-capture") else { return };
     scene.load().exits(0);
