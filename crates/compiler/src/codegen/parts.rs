@@ -19,7 +19,7 @@ use crate::ir::analysis::{Dominators, Graph, constants, definitions};
 use crate::ir::effort::{Effort, MOST_PENDING, MOST_STEPS};
 use crate::ir::{Block, Op, Program, Terminator, Type, Value};
 use regalloc2::{Operand, VReg};
-use weir_bpf::insn::{Cond, Reg, Size, Width};
+use weir_bpf::insn::{Cond, Reg, Width};
 use weir_bpf::target::Feature;
 
 /// Above all that programs return.

@@ -64,9 +64,16 @@ type Found = BTreeSet<HeaderRef>;
 /// Of each group (true) or protocol (false) how many headers were passed at this level.
 type Passed = BTreeMap<(bool, u32), u8>;
 
+/// Index into [`Building::passed`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct PassedId(u32);
+
+/// Where a level begins.
+const NOTHING: PassedId = PassedId(0);
+
 /// What a state is known by: the header, the static headers before it, and of each group (or
 /// protocol) that can still come how many were passed at this level.
-type Key = (HeaderRef, Found, Passed);
+type Key = (HeaderRef, ClassId, PassedId);
 
 struct Building<'a> {
     protocols: &'a Protocols,
@@ -77,11 +84,14 @@ struct Building<'a> {
     reach: FastMap<ProtocolId, BTreeSet<(ProtocolId, u8)>>,
     /// What [`Self::useful`] and [`Self::still_relevant`] have said: they are asked for each edge of each state.
     useful: FastMap<(ProtocolId, u8), bool>,
-    relevant: FastMap<(ProtocolId, Passed), Passed>,
+    relevant: FastMap<(ProtocolId, PassedId), PassedId>,
     /// The conditions that ask for what tunnels carry, and what the keys of their limits ask for; nothing where
     /// every tunnel is to be followed.
     carried: Option<Vec<(&'a Pred, BTreeSet<HeaderRef>)>>,
-    open: FastMap<(ProtocolId, u8, Found), bool>,
+    open: FastMap<(ProtocolId, u8, ClassId), bool>,
+    /// What was passed anywhere, each once; first nothing.
+    passed: Vec<Passed>,
+    passed_ids: FastMap<Passed, PassedId>,
     states: Vec<State>,
     by_key: FastMap<Key, StateId>,
     classes: Vec<Found>,
@@ -100,6 +110,8 @@ pub(super) fn build(
     let mut building = Building {
         carried: conditions.map(|conditions| carried(policy, conditions)),
         open: FastMap::default(),
+        passed: Vec::new(),
+        passed_ids: FastMap::default(),
         protocols: &policy.protocols,
         demand,
         statics,
@@ -116,11 +128,13 @@ pub(super) fn build(
         let reach = building.reachable(id);
         building.reach.insert(id, reach);
     }
+    let none = building.class(&Found::new());
+    building.passed(Passed::new());
     let start = match policy.protocols.root {
-        Some(root) => building.enter(root, 0, &Found::new(), &Passed::new())?,
+        Some(root) => building.enter(root, 0, none, NOTHING)?,
         None => None,
     };
-    let start = start.unwrap_or_else(|| Goto::Class(building.class(&Found::new())));
+    let start = start.unwrap_or(Goto::Class(none));
     let mut graph = Graph { states: building.states, classes: building.classes, start };
     graph.find_meeting_ways();
     Some(graph)
@@ -200,12 +214,13 @@ impl Building<'_> {
 
     /// Whether a statement is still open that asks for what comes when a packet begins inside a tunnel, `found` being
     /// the static headers before it.
-    fn open(&mut self, protocol: ProtocolId, level: u8, found: &Found) -> bool {
+    fn open(&mut self, protocol: ProtocolId, level: u8, found: ClassId) -> bool {
         let Some(carried) = &self.carried else { return true };
-        let key = (protocol, level, found.clone());
+        let key = (protocol, level, found);
         if let Some(known) = self.open.get(&key) {
             return *known;
         }
+        let found = &self.classes[found.0 as usize];
         let comes = |header: &HeaderRef| self.comes(*header, protocol, level);
         let presence = |header: HeaderRef| match header {
             _ if found.contains(&header) => Presence::Yes,
@@ -240,23 +255,34 @@ impl Building<'_> {
         id
     }
 
+    fn passed(&mut self, passed: Passed) -> PassedId {
+        if let Some(&id) = self.passed_ids.get(&passed) {
+            return id;
+        }
+        let id = PassedId(self.passed.len() as u32);
+        self.passed.push(passed.clone());
+        self.passed_ids.insert(passed, id);
+        id
+    }
+
     /// The state for a header that may begin here; `None` inside if it is of no use, or if its
     /// stack is full; `None` outside if the budget is used up.
     fn enter(
         &mut self,
         protocol: ProtocolId,
         level: u8,
-        found: &Found,
-        passed: &Passed,
+        found: ClassId,
+        passed: PassedId,
     ) -> Option<Option<Goto>> {
         let definition = &self.protocols[protocol];
-        let of_group = passed.get(&(true, definition.group)).copied().unwrap_or(0);
+        let before = &self.passed[passed.0 as usize];
+        let of_group = before.get(&(true, definition.group)).copied().unwrap_or(0);
+        let index = before.get(&(false, protocol.0)).copied().unwrap_or(0);
         if level >= LEVELS || of_group >= definition.depth || !self.useful(protocol, level) {
             return Some(None);
         }
-        let index = passed.get(&(false, protocol.0)).copied().unwrap_or(0);
         let header = HeaderRef { level, protocol, index };
-        let key = (header, found.clone(), passed.clone());
+        let key = (header, found, passed);
         if let Some(&id) = self.by_key.get(&key) {
             return Some(Some(Goto::State(id)));
         }
@@ -265,41 +291,41 @@ impl Building<'_> {
         }
         let id = StateId(self.states.len() as u32);
         self.by_key.insert(key, id);
-        let absent = self.class(found);
-        let mut found = found.clone();
-        if self.statics.contains(&header) {
-            found.insert(header);
-        }
-        let last = self.class(&found);
-        self.states.push(State { header, absent, last, next: Vec::new(), main_way: None });
-        let mut passed = passed.clone();
-        *passed.entry((true, self.protocols[protocol].group)).or_insert(0) += 1;
+        let last = match self.statics.contains(&header) {
+            true => {
+                let mut found = self.classes[found.0 as usize].clone();
+                found.insert(header);
+                self.class(&found)
+            }
+            false => found,
+        };
+        self.states.push(State { header, absent: found, last, next: Vec::new(), main_way: None });
+        let mut passed = self.passed[passed.0 as usize].clone();
+        *passed.entry((true, definition.group)).or_insert(0) += 1;
         let counted = self.told_apart(protocol, level).min(index + 1);
         if counted > 0 {
             passed.insert((false, protocol.0), counted);
         }
-        let next = self.edges(header, last, &found, &passed)?;
+        let passed = self.passed(passed);
+        let next = self.edges(header, last, passed)?;
         self.states[id.0 as usize].next = next;
         Some(Some(Goto::State(id)))
     }
 
-    fn edges(
-        &mut self,
-        header: HeaderRef,
-        last: ClassId,
-        found: &Found,
-        passed: &Passed,
-    ) -> Option<Vec<Edge>> {
+    fn edges(&mut self, header: HeaderRef, last: ClassId, passed: PassedId) -> Option<Vec<Edge>> {
         let definition = &self.protocols[header.protocol];
         let mut edges = Vec::new();
         for next in &definition.next {
             let mut rows = Vec::new();
             for &(value, protocol, inner) in &next.table {
                 let level = header.level + u8::from(inner);
-                let passed = if inner { Passed::new() } else { self.still_relevant(protocol, passed) };
-                let goto = match inner && !self.open(protocol, level, found) {
-                    true => None,
-                    false => self.enter(protocol, level, found, &passed)?,
+                let goto = match inner {
+                    true if !self.open(protocol, level, last) => None,
+                    true => self.enter(protocol, level, last, NOTHING)?,
+                    false => {
+                        let passed = self.still_relevant(protocol, passed);
+                        self.enter(protocol, level, last, passed)?
+                    }
                 };
                 rows.push((value, goto.unwrap_or(Goto::Class(last))));
             }
@@ -311,18 +337,19 @@ impl Building<'_> {
 
     /// Counts of what can still come at this level, so that ways that differ only in what lies
     /// behind them meet in one state.
-    fn still_relevant(&mut self, next: ProtocolId, passed: &Passed) -> Passed {
-        let asked = (next, passed.clone());
-        if let Some(known) = self.relevant.get(&asked) {
-            return known.clone();
+    fn still_relevant(&mut self, next: ProtocolId, passed: PassedId) -> PassedId {
+        if let Some(known) = self.relevant.get(&(next, passed)) {
+            return *known;
         }
-        let coming = self.coming(next, passed);
+        let all = &self.passed[passed.0 as usize];
+        let coming = self.coming(next, all);
         let relevant = |key: &(bool, u32)| match key {
             (true, group) => coming.iter().any(|id| self.protocols[*id].group == *group),
             (false, protocol) => coming.iter().any(|id| id.0 == *protocol),
         };
-        let still: Passed = passed.iter().filter(|(key, _)| relevant(key)).map(|(k, v)| (*k, *v)).collect();
-        self.relevant.insert(asked, still.clone());
+        let still = all.iter().filter(|(key, _)| relevant(key)).map(|(k, v)| (*k, *v)).collect();
+        let still = self.passed(still);
+        self.relevant.insert((next, passed), still);
         still
     }
 
