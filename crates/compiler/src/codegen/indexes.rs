@@ -32,8 +32,8 @@ pub fn bytes_around(index: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX - 4095).max(START_BYTES).next_multiple_of(4096)
 }
 
-/// The start of a section's name.
-pub(super) const SECTION: &str = ".bss.";
+/// The start of a section's name. Zeros of many names could be `.bss` sections, but libbpf knows one of them only.
+pub(super) const SECTION: &str = ".data.";
 
 pub(super) fn map(name: &str, set: &SetDecl, bytes: u32) -> Result<MapDef, CodegenError> {
     let least = |key: Key| (HEAD + key.most_growth()) as u32;

@@ -3,7 +3,7 @@
 //! | name | kind | entries |
 //! |---|---|---|
 //! | `s_…` | hash or trie | one for each set, see [`super::sets`] |
-//! | `.bss.…` | data section | one for each set of prefixes that changes, see [`super::indexes`] |
+//! | `.data.…` | data section | one for each set of prefixes that changes, see [`super::indexes`] |
 //! | `.data.tables` | data section | see [`super::rooms`] |
 //! | `l_…` | array | one for each limit, see [`super::limits`] |
 //! | `counters` | per-CPU array | see [`super::counters`] |
@@ -105,7 +105,8 @@ fn set_map(program: &Program, set: SetRef, options: &Options) -> Result<MapDef, 
 
 /// The name of a set's map.
 pub fn set_map_name(program: &Program, set: SetRef) -> String {
-    let names = program.sets.iter().map(|set| set.name.as_str());
+    // A set's section is not the tables'.
+    let names = program.sets.iter().map(|set| set.name.as_str()).chain(["tables"]);
     let prefix = if program.sets[set.index()].kind == SetKind::Index { indexes::SECTION } else { "s_" };
     map_name(prefix, names, set.index())
 }

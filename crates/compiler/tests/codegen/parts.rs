@@ -8,17 +8,19 @@ use weir_packet::random::SplitMix;
 const FIELDS: [&str; 6] =
     ["ip4.id", "ip4.checksum", "udp.srcport", "udp.dstport", "udp.length", "udp.checksum"];
 
-/// Statements that all go on, each by ranges of two fields.
+/// Statements that all go on, each by a range of one field and the sum of two, which is no row of a table.
 fn chain(statements: usize) -> String {
     let mut random = SplitMix::new(1);
-    let mut range = || {
-        let field = FIELDS[(random.bits() % 6) as usize];
-        let low = random.bits() % 63_000;
-        format!("{field} in {{ {low}..{} }}", low + 2_000)
-    };
+    let mut below = |end: u64| random.bits() % end;
     let mut text = String::new();
     for number in 0..statements {
-        let _ = writeln!(text, "count s{number} when {} and {}", range(), range());
+        let [one, other, third] = [(); 3].map(|()| FIELDS[below(6) as usize]);
+        let (low, sum) = (below(63_000), below(130_000));
+        let _ = writeln!(
+            text,
+            "count s{number} when {one} in {{ {low}..{} }} and {other} + {third} > {sum}",
+            low + 2_000
+        );
     }
     text
 }

@@ -183,10 +183,12 @@ fn shape_text(definition: &aya_obj::Map) -> String {
     MapShape(shape("", definition)).to_string()
 }
 
-/// The contents of data sections; constants are frozen, so that the verifier reads them.
+/// The contents of data sections, which are zeros at first; constants are frozen, so that the verifier reads them.
 fn fill(map: &Map, definition: &aya_obj::Map) -> Result<(), LoadError> {
     let kind = definition.section_kind();
-    if matches!(kind, EbpfSectionKind::Data | EbpfSectionKind::Rodata) && !definition.data().is_empty() {
+    if matches!(kind, EbpfSectionKind::Data | EbpfSectionKind::Rodata)
+        && definition.data().iter().any(|byte| *byte != 0)
+    {
         let mut value = definition.data().to_vec();
         value.resize(map.info().value_size as usize, 0);
         map.update(&0u32.to_ne_bytes(), &value, Update::Any)?;
