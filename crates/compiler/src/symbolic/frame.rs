@@ -5,6 +5,7 @@ use super::rename::of_itself;
 use super::{Node, Region, Space, Sum, Variable, shift};
 use crate::eval::{self, Header, Scope, walk};
 use crate::policy::{FieldRef, HeaderRef, Pred, Protocols, Term};
+use std::collections::BTreeSet;
 
 /// A frame with its headers.
 pub struct Reader<'f> {
@@ -126,18 +127,23 @@ impl Space<'_> {
     /// Whether a condition holds for a frame, nothing having been added to live sets. Bits of a header that
     /// is not there may be any: what a class's packets are known by may speak of the header that they lack.
     pub fn holds(&self, condition: Node, frame: &[u8]) -> bool {
-        self.any_way(condition, &Reader::new(self.protocols(), frame))
-    }
-
-    fn any_way(&self, node: Node, reader: &Reader) -> bool {
-        let Some(branch) = self.diagrams.branch(node) else { return node == Node::TRUE };
-        match reader.variable(self.name(branch.variable)) {
-            Some(value) => {
-                let way = branch.ways.partition_point(|way| way.to < value);
-                self.any_way(branch.ways[way].node, reader)
+        let reader = Reader::new(self.protocols(), frame);
+        // Many ways lead to one node where bits may be any, so each is gone through once.
+        let (mut seen, mut todo) = (BTreeSet::new(), vec![condition]);
+        while let Some(node) = todo.pop() {
+            if node == Node::TRUE {
+                return true;
             }
-            None => branch.ways.iter().any(|way| self.any_way(way.node, reader)),
+            let Some(branch) = self.diagrams.branch(node).filter(|_| seen.insert(node)) else { continue };
+            match reader.variable(self.name(branch.variable)) {
+                Some(value) => {
+                    let way = branch.ways.partition_point(|way| way.to < value);
+                    todo.push(branch.ways[way].node);
+                }
+                None => todo.extend(branch.ways.iter().map(|way| way.node)),
+            }
         }
+        false
     }
 }
 
