@@ -93,6 +93,7 @@ pub(crate) fn measure(
         rivals: rival_rows(&rivals, &hits, &random),
         hits: hits.weir,
         random: random.weir,
+        hits_over_eight: hits.others[0].ratio,
         over_eight: random.others[0].ratio,
         instructions: kernel.program().info()?.translated_bytes / 8,
         bytes: bytes(&compilation),

@@ -5,8 +5,8 @@
 //! | image | what it is |
 //! |---|---|
 //! | the rows that decide | its results are the numbers of the rows, from 1 |
-//! | the outcomes | for no row and then by number: `u32` result as other tables have it, 0 for none; `u32` how many of the rows that count stand before it |
-//! | the rows that count | of several trees, so that walks end at numbers of rows; its results are counters and 1 |
+//! | the outcomes | for no row and then by number: `u32` result as other tables have it, 0 for none; `u32` the rank of the last row that counts before it |
+//! | the rows that count | of several trees, so that walks end at ranks of rows; its results are counters and 1 |
 //!
 //! The main function walks through the first and gives the number to the function, which finds the key in scratch
 //! memory, walks through all trees of the third, counts for each row that holds the key and stands before the one that
@@ -18,7 +18,7 @@ use super::machine::{Kind, physical};
 use super::rooms::Room;
 use super::tables::{self, TableMap, WalkSite, Ways};
 use crate::ir::{Program, TableDecl, TableRef, Value};
-use crate::table::image::{REFERENCE, RowLayout};
+use crate::table::image::{MOST, ROOT};
 use crate::table::{Counting, Image};
 use regalloc2::{Operand, VReg};
 use weir_bpf::asm::Label;
@@ -28,8 +28,11 @@ use weir_bpf::target::Feature;
 /// Images of such a table beside that of the rows that decide.
 pub(super) const IMAGES: usize = 2;
 
-/// Walks end at numbers of rows only where there are several trees.
+/// Walks end at ranks of rows only where there are several trees.
 const LEAST_TREES: usize = 2;
+
+/// Where in what a walk finds its rank stands.
+const RANK: i16 = 4;
 
 /// Bytes of an outcome.
 const OUTCOME: i32 = 8;
@@ -42,6 +45,9 @@ const FOUND: i16 = -16;
 const TREE: i16 = -24;
 /// Bytes for all three; the key lies below.
 const KEPT: u32 = 24;
+
+/// Trees that may be added.
+const SPARE_TREES: usize = 1;
 
 /// What no table has for a result: the counter of it is not there, which ends the program.
 const NO_RESULT: i32 = -1;
@@ -74,18 +80,20 @@ pub(super) fn images(
     rooms: &[Room],
     most: usize,
 ) -> Option<[Image; IMAGES]> {
-    let none = (0, counting.bound(None) as u32);
+    let last = |row| (counting.rows().len() - counting.bound(row) + 1) as u32;
+    let none = (0, last(None));
     let rows = decl.table.rows().enumerate();
     let outcome = |(number, row): (usize, crate::table::Row<'_>)| {
         let result = decl.rule(row.result).map_or(0, |rule| tables::result(&rule));
-        (result, counting.bound(Some(number as u32)) as u32)
+        (result, last(Some(number as u32)))
     };
     let all = std::iter::once(none).chain(rows.map(outcome));
     let bytes = all.flat_map(|(result, bound)| [result, bound]).flat_map(u32::to_le_bytes).collect();
-    let layout = RowLayout::of(&[]);
-    let outcomes = Image { bytes, trees: Vec::new(), levels: 0, most_rows: 0, layout };
-    let trees = rooms.get(1).map_or_else(|| Room::trees(counting.rows().cut()), |room| room.trees as usize);
-    Some([outcomes, Image::of(counting.rows(), most, trees.max(LEAST_TREES))?])
+    let outcomes = Image { bytes, trees: Vec::new(), levels: 0, most_rows: 0 };
+    // All trees are walked by the same code.
+    let slots = || Some(counting.rows().words_of_trees()?.len() + SPARE_TREES);
+    let trees = rooms.get(1).map_or_else(slots, |room| Some(room.trees as usize))?.max(LEAST_TREES);
+    Some([outcomes, Image::of(counting.rows(), most, &vec![counting.rows().all_words(); trees])?])
 }
 
 /// How many words the longest key has that rows count by.
@@ -122,7 +130,7 @@ impl Emitter<'_> {
     /// | register | holds |
     /// |---|---|
     /// | `r6` | the context |
-    /// | `r7` | the number, then how many rows stand before it |
+    /// | `r7` | the number, then the least rank that counts |
     /// | `r8` | the space, then the row that is tried |
     /// | `r9` | rows that are left in the list |
     pub(super) fn count_rows_function(&mut self, table: TableRef, start: Label) {
@@ -144,9 +152,7 @@ impl Emitter<'_> {
             self.asm.emit(Insn::store(Size::DW, Reg::R10, SPACE, Reg::R8));
         }
         self.outcome(&map.outcomes, section.second());
-        let end = self.asm.label();
-        self.count_trees(&map.rows, section.second(), end);
-        self.asm.bind(end);
+        self.count_trees(&map.rows, section.second());
         self.asm.emit(Insn::load(Size::DW, Reg::R0, Reg::R10, FOUND));
         self.asm.jump(done);
         if let Some(abort) = self.take_abort() {
@@ -174,7 +180,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// Keeps the result of the row; `r7` = how many of those that count stand before it.
+    /// Keeps the result of the row; `r7` = the rank of the last that counts before it.
     fn outcome(&mut self, outcomes: &TableMap, second: Option<u32>) {
         let abort = self.abort();
         self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R7, OUTCOME.trailing_zeros() as i32));
@@ -197,8 +203,8 @@ impl Emitter<'_> {
         self.image(table, space);
     }
 
-    /// Counts for the rows that hold the key and are of the first `r7`; then goes to `end`. Loses all but `r6` and `r7`.
-    fn count_trees(&mut self, site: &WalkSite, second: Option<u32>, end: Label) {
+    /// Counts for the rows that hold the key and have the rank `r7` or a higher one. Loses all but `r6` and `r7`.
+    fn count_trees(&mut self, site: &WalkSite, second: Option<u32>) {
         let trees = site.table.room.trees;
         let (tree, next) = (self.asm.label(), self.asm.label());
         self.asm.emit(Insn::mov(Reg::R1, 0));
@@ -206,16 +212,11 @@ impl Emitter<'_> {
         self.asm.bind(tree);
         self.image_in_use(&site.table, second);
         self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, TREE));
-        self.asm.emit(Insn::mov(Reg::R2, Reg::R1));
-        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R2, 2));
-        self.asm.emit(Insn::alu(AluOp::Add, Reg::R2, Reg::R0));
-        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R2, Image::firsts(trees) as i16));
-        // The next trees begin with later rows.
-        self.asm.branch(Cond::Ge, Width::W64, Reg::R2, Reg::R7, end);
-        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R1, REFERENCE.trailing_zeros() as i32));
+        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R1, ROOT.trailing_zeros() as i32));
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, Reg::R0));
-        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R1, 0));
-        self.count_tree(site, second, next);
+        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R1, MOST as i16 + RANK));
+        self.asm.branch(Cond::Lt, Width::W64, Reg::R2, Reg::R7, next);
+        self.count_tree(site, next);
         self.asm.bind(next);
         self.asm.emit(Insn::load(Size::DW, Reg::R1, Reg::R10, TREE));
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, 1));
@@ -223,37 +224,31 @@ impl Emitter<'_> {
         self.asm.branch(Cond::Lt, Width::W64, Reg::R1, trees as i32, tree);
     }
 
-    /// The same for the tree whose reference is in `r2`, of the image in `r0`; then goes to `next`.
-    fn count_tree(&mut self, site: &WalkSite, second: Option<u32>, next: Label) {
+    /// The same for the tree whose root is at `r1`, of the image in `r0`; then goes to `next`.
+    fn count_tree(&mut self, site: &WalkSite, next: Label) {
         let ways = Ways { list: self.asm.label(), done: next, abort: self.abort() };
-        let (layout, row, other) = (RowLayout::of(&site.words), self.asm.label(), self.asm.label());
-        self.go_down(site, &ways);
+        let (layout, row, other) = (site.layout(0), self.asm.label(), self.asm.label());
+        self.go_down(site, (Reg::R1, 0), &ways);
         self.first_row(site, &layout, &ways);
         self.asm.emit(Insn::mov(Reg::R8, Reg::R1));
         self.asm.emit(Insn::mov(Reg::R9, Reg::R5));
         self.asm.bind(row);
         self.result_if_held(site, &layout, Reg::R8);
         self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, other);
-        self.asm.emit(Insn::mov(Reg::R2, Reg::R0));
         // Those behind it in the list stand behind it in the policy.
-        self.count_row(site, second, ways.done);
+        self.count_row(ways.done);
         self.asm.bind(other);
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R8, layout.bytes as i32));
         self.asm.emit(Insn::alu(AluOp::Sub, Reg::R9, 1));
         self.asm.branch(Cond::Ne, Width::W64, Reg::R9, 0, row);
     }
 
-    /// Counts for the row whose number is `r2`, from 1; goes to `behind` if it is not one of the first `r7`.
-    fn count_row(&mut self, site: &WalkSite, second: Option<u32>, behind: Label) {
-        let (abort, count) = (self.abort(), self.count_label());
-        let Room { bytes, trees, .. } = site.table.room;
-        let results = Image::results(trees);
-        self.asm.branch(Cond::Gt, Width::W64, Reg::R2, Reg::R7, behind);
-        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R2, 2));
-        self.asm.branch(Cond::Gt, Width::W64, Reg::R2, (bytes - results - 4) as i32, abort);
-        self.image_in_use(&site.table, second);
-        self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, Reg::R2));
-        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R0, results as i16));
+    /// Counts for the row that was found in `r0`; goes to `behind` if its rank is less than `r7`.
+    fn count_row(&mut self, behind: Label) {
+        let count = self.count_label();
+        self.asm.emit(Insn::mov32(Reg::R2, Reg::R0));
+        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R0, 32));
+        self.asm.branch(Cond::Lt, Width::W64, Reg::R0, Reg::R7, behind);
         self.asm.emit(Insn::alu(AluOp::Sub, Reg::R2, 1));
         self.asm.emit(Insn::mov(Reg::R1, Reg::R6));
         self.asm.call(count);

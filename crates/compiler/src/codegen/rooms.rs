@@ -6,7 +6,7 @@
 //! | 8–15 | bytes of a space |
 //! | 16–19 | spaces: 2, or 1 where the tables are too large to stand there twice |
 //! | 20–23 | how many images |
-//! | 24–… | for each image its [`Room`], four `u32` |
+//! | 24–… | for each image its [`Room`], [`ROOM`] bytes |
 //! | … | the spaces, at a multiple of 64 |
 //!
 //! All numbers are in the machine's order. A space holds the images of each table one behind the other (one, or three
@@ -29,8 +29,11 @@ const SPARE_LEVELS: u32 = 2;
 /// Lists may grow to this.
 const LEAST_ROWS: u32 = 8;
 
-/// Trees that may be added.
-const SPARE_TREES: usize = 1;
+/// A table has at most so many trees, with the one that may be added.
+const SLOTS: usize = 20;
+
+/// Bytes of a room in the head: four `u32` and a byte a slot.
+const ROOM: usize = 16 + SLOTS;
 
 /// What a program takes for granted of a table's image.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -43,6 +46,8 @@ pub struct Room {
     pub levels: u32,
     /// Rows of the longest list.
     pub rows: u32,
+    /// By tree, the words that the program asks for in its rows, a bit each.
+    words: [u8; SLOTS],
 }
 
 /// What the head of a section says.
@@ -67,20 +72,18 @@ impl Room {
         let rows = image.most_rows.max(LEAST_ROWS);
         let spare = if tight { 0 } else { image.bytes.len() / 4 + 4096 };
         let bytes = (image.bytes.len() + spare) as u32 + Self::behind(rows, image);
-        Room {
-            bytes: bytes.next_multiple_of(LINE),
-            trees: image.trees.len() as u32,
-            levels: image.levels + SPARE_LEVELS,
-            rows,
-        }
+        let mut words = [0; SLOTS];
+        words.iter_mut().zip(&image.trees).for_each(|(words, layout)| *words = layout.asked());
+        let (trees, levels) = (image.trees.len() as u32, image.levels + SPARE_LEVELS);
+        Room { bytes: bytes.next_multiple_of(LINE), trees, levels, rows, words }
     }
 
-    /// How many trees a table of so many gets. One more costs a packet little where there are several.
-    pub(super) fn trees(trees: usize) -> usize {
-        if trees > 1 { trees + SPARE_TREES } else { 1 }
+    /// By tree, the words that the program asks for, a bit each.
+    pub(super) fn slots(&self) -> &[u8] {
+        &self.words[..self.trees as usize]
     }
 
-    /// Whether the image can stand there. It was made for as many trees.
+    /// Whether the image can stand there. It was made for the same slots.
     pub(super) fn holds(&self, image: &Image) -> bool {
         image.bytes.len() as u32 + Self::behind(self.rows, image) <= self.bytes
             && image.trees.len() as u32 == self.trees
@@ -90,7 +93,7 @@ impl Room {
 
     /// The longest list fits behind every place that the program takes for one.
     fn behind(rows: u32, image: &Image) -> u32 {
-        rows * image.layout.bytes
+        rows * image.trees.iter().map(|layout| layout.bytes).max().unwrap_or(0)
     }
 }
 
@@ -112,9 +115,11 @@ impl Head {
         let word = |at: usize| Some(u32::from_ne_bytes(section.get(at..at + 4)?.try_into().ok()?));
         let long = |at: usize| Some(u64::from_ne_bytes(section.get(at..at + 8)?.try_into().ok()?));
         let room = |nth: u32| {
-            let at = FIXED + 16 * nth as usize;
+            let at = FIXED + ROOM * nth as usize;
             let [bytes, trees] = [word(at)?, word(at + 4)?];
-            Some(Room { bytes, trees, levels: word(at + 8)?, rows: word(at + 12)? })
+            let words = section.get(at + 16..at + ROOM)?.try_into().ok()?;
+            let room = Room { bytes, trees, levels: word(at + 8)?, rows: word(at + 12)?, words };
+            (trees as usize <= SLOTS).then_some(room)
         };
         let rooms: Option<Vec<Room>> = (0..word(20)?).map(room).collect();
         Some(Head { now: long(0)?, space: long(8)?, spaces: word(16)?, rooms: rooms? })
@@ -122,7 +127,7 @@ impl Head {
 
     /// Where the first space begins.
     pub fn first(&self) -> usize {
-        (FIXED + 16 * self.rooms.len()).next_multiple_of(LINE as usize)
+        (FIXED + ROOM * self.rooms.len()).next_multiple_of(LINE as usize)
     }
 
     /// Bytes of the whole section.
@@ -141,6 +146,7 @@ impl Head {
             [room.bytes, room.trees, room.levels, room.rows]
                 .iter()
                 .for_each(|word| bytes.extend(word.to_ne_bytes()));
+            bytes.extend(room.words);
         }
         bytes.resize(self.bytes(), 0);
         bytes

@@ -15,8 +15,10 @@ use super::isel::{Isel, Place};
 use super::machine::{Kind, physical};
 use super::rooms::{Head, Room, SECTION};
 use crate::ir::{self, Program, Rule, TableDecl, TableRef, Target, Value, Verdict};
-use crate::table::Image;
-use crate::table::image::{BASE, HEADER, LAST, PLACE, REFERENCE, RowLayout, SHIFT, UNIT, WORD};
+use crate::table::image::{
+    BASE, CHILDREN, HEADER, LAST, MOST, PLACE, REFERENCE, ROOT, RowLayout, SHIFT, UNIT, WORD, WordPlace,
+};
+use crate::table::{Image, Table};
 use regalloc2::{Operand, OperandConstraint, OperandKind, OperandPos, VReg};
 use weir_bpf::asm::Label;
 use weir_bpf::insn::{AluOp, Cond, Insn, MapId, Reg, Size, Width};
@@ -68,18 +70,13 @@ pub(super) fn section(
     map: MapId,
     rooms: &[Room],
 ) -> Result<(MapDef, Section), CodegenError> {
-    let (mut images, mut bytes) = (Vec::new(), 0);
-    for (nth, decl) in program.tables.iter().enumerate() {
-        let of_table = images_of(decl, rooms.get(images.len()..).unwrap_or_default());
-        let of_table = of_table.ok_or(CodegenError::Table { table: TableRef(nth as u32) })?;
-        bytes += of_table.iter().map(|image| image.bytes.len()).sum::<usize>();
-        if bytes > MOST_BYTES {
-            return Err(CodegenError::Table { table: TableRef(nth as u32) });
-        }
-        images.extend(of_table);
-    }
+    let mut images = images(program, rooms)?;
     let fits =
         images.len() == rooms.len() && rooms.iter().zip(&images).all(|(room, image)| room.holds(image));
+    if !fits && !rooms.is_empty() {
+        images = self::images(program, &[])?;
+    }
+    let bytes = images.iter().map(|image| image.bytes.len()).sum();
     let rooms = match fits {
         true => rooms.to_vec(),
         false => images.iter().map(|image| Room::around(image, Head::once(bytes))).collect(),
@@ -104,6 +101,21 @@ pub(super) fn section(
     Ok((def, Section { map, second, tables, counting: beside }))
 }
 
+/// The images of all tables, for these rooms if there are some.
+fn images(program: &Program, rooms: &[Room]) -> Result<Vec<Image>, CodegenError> {
+    let (mut images, mut bytes) = (Vec::new(), 0);
+    for (nth, decl) in program.tables.iter().enumerate() {
+        let of_table = images_of(decl, rooms.get(images.len()..).unwrap_or_default());
+        let of_table = of_table.ok_or(CodegenError::Table { table: TableRef(nth as u32) })?;
+        bytes += of_table.iter().map(|image| image.bytes.len()).sum::<usize>();
+        if bytes > MOST_BYTES {
+            return Err(CodegenError::Table { table: TableRef(nth as u32) });
+        }
+        images.extend(of_table);
+    }
+    Ok(images)
+}
+
 /// The images of a table, for the rooms that begin so. What they find is what the code looks for: of a table whose rows
 /// count, the number of the row from 1.
 fn images_of(decl: &TableDecl, rooms: &[Room]) -> Option<Vec<Image>> {
@@ -113,13 +125,23 @@ fn images_of(decl: &TableDecl, rooms: &[Room]) -> Option<Vec<Image>> {
         number += 1;
         if counting.is_some() { number } else { decl.rule(of_row).map_or(of_row, |rule| result(&rule)) }
     });
-    let trees = rooms.first().map_or_else(|| Room::trees(table.cut()), |room| room.trees as usize);
-    let mut images = vec![Image::of(&table, MOST_BYTES, trees)?];
+    let slots = rooms.first().map_or_else(|| slots(&table), |room| Some(room.slots().to_vec()))?;
+    let mut images = vec![Image::of(&table, MOST_BYTES, &slots)?];
     if let Some(counting) = counting {
         let rooms = rooms.get(1..).unwrap_or_default();
         images.extend(counting::images(decl, counting, rooms, MOST_BYTES)?);
     }
     Some(images)
+}
+
+/// What a program asks for in each tree, a bit a word: what rows ask about, and all words in one more, where there are
+/// several trees and one more costs a packet little.
+fn slots(table: &Table) -> Option<Vec<u8>> {
+    let mut slots = table.words_of_trees()?;
+    if slots.len() > 1 {
+        slots.push(table.all_words());
+    }
+    Some(slots)
 }
 
 /// Where the space in use begins, read once for a packet.
@@ -141,6 +163,12 @@ pub(super) struct WalkSite {
 impl WalkSite {
     pub(super) fn trees(&self) -> u32 {
         self.table.room.trees
+    }
+
+    /// Where the parts of a tree's rows lie.
+    pub(super) fn layout(&self, tree: u32) -> RowLayout {
+        let slots = self.table.room.slots();
+        RowLayout::of(&self.words, slots[tree as usize], slots.len())
     }
 }
 
@@ -263,30 +291,27 @@ impl Emitter<'_> {
         self.image(&site.table, space);
         self.walk(site, 0);
         let (Some(best), trees) = (best, site.trees()) else { return };
-        // One less than the number of the row, so that no row is the largest number of 32 bits.
-        self.asm.emit(Insn::alu32(AluOp::Sub, Reg::R0, 1));
         self.asm.emit(Insn::mov(best, Reg::R0));
         for nth in 1..trees {
             let not_better = self.asm.label();
             self.image(&site.table, space);
-            self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R0, (Image::firsts(trees) + 4 * nth) as i16));
-            self.asm.branch(Cond::Le, Width::W64, best, Reg::R2, not_better);
+            self.asm.emit(Insn::load(Size::DW, Reg::R2, Reg::R0, (nth * ROOT + MOST) as i16));
+            self.asm.branch(Cond::Ge, Width::W64, best, Reg::R2, not_better);
             self.walk(site, nth);
-            self.asm.emit(Insn::alu32(AluOp::Sub, Reg::R0, 1));
-            self.smaller(best);
+            self.larger(best);
             self.asm.bind(not_better);
         }
-        self.result_of_row(site, space, best);
+        self.asm.emit(Insn::mov32(Reg::R0, best));
     }
 
-    /// `best` = the smaller of it and `r0`, both of 32 bits, without a branch that nobody foresees. Loses `r0`, `r2`.
-    fn smaller(&mut self, best: Reg) {
+    /// `best` = the larger of it and `r0`, both of 63 bits, without a branch that nobody foresees. Loses `r0`, `r2`.
+    fn larger(&mut self, best: Reg) {
+        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R0, best));
         self.asm.emit(Insn::mov(Reg::R2, Reg::R0));
-        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R2, best));
         self.asm.emit(Insn::alu(AluOp::Arsh, Reg::R2, 63));
-        self.asm.emit(Insn::alu(AluOp::Xor, Reg::R0, best));
+        self.asm.emit(Insn::alu(AluOp::Xor, Reg::R2, -1));
         self.asm.emit(Insn::alu(AluOp::And, Reg::R0, Reg::R2));
-        self.asm.emit(Insn::alu(AluOp::Xor, best, Reg::R0));
+        self.asm.emit(Insn::alu(AluOp::Add, best, Reg::R0));
     }
 
     /// `r0` = the image.
@@ -295,18 +320,6 @@ impl Emitter<'_> {
         if let Some(space) = space {
             self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, space));
         }
-    }
-
-    /// `r0` = the result of the best row; the place for no row says 0.
-    fn result_of_row(&mut self, site: &WalkSite, space: Option<Reg>, best: Reg) {
-        let Room { bytes, trees, .. } = site.table.room;
-        let (results, abort) = (Image::results(trees), self.abort());
-        self.asm.emit(Insn::alu32(AluOp::Add, best, 1));
-        self.asm.emit(Insn::alu(AluOp::Lsh, best, 2));
-        self.asm.branch(Cond::Gt, Width::W64, best, (bytes - results - 4) as i32, abort);
-        self.image(&site.table, space);
-        self.asm.emit(Insn::alu(AluOp::Add, Reg::R0, best));
-        self.asm.emit(Insn::load(Size::W, Reg::R0, Reg::R0, results as i16));
     }
 
     /// `r0` = what the walk through a tree of the image in `r0` finds, 0 for nothing.
@@ -321,18 +334,18 @@ impl Emitter<'_> {
     /// | `r5` | rows that are left |
     fn walk(&mut self, site: &WalkSite, tree: u32) {
         let ways = Ways { list: self.asm.label(), done: self.asm.label(), abort: self.abort() };
-        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R0, (tree * REFERENCE) as i16));
-        self.go_down(site, &ways);
-        self.list(site, &ways);
+        self.go_down(site, (Reg::R0, (tree * ROOT) as i16), &ways);
+        self.list(site, &site.layout(tree), &ways);
         self.asm.bind(ways.done);
     }
 
-    /// Goes from the reference in `r2`, of the image in `r0`, to that to a list, at `ways.list`; `r5` is how many rows it
-    /// has.
-    pub(super) fn go_down(&mut self, site: &WalkSite, ways: &Ways) {
+    /// Goes from a root, which stands so far from a register, of the image in `r0`, to the reference to a list, at
+    /// `ways.list`; `r5` is how many rows it has.
+    pub(super) fn go_down(&mut self, site: &WalkSite, root: (Reg, i16), ways: &Ways) {
         if site.words.len() == 1 {
             self.asm.emit(Insn::load(Size::DW, Reg::R3, Reg::R10, site.key));
         }
+        self.root(site, root, ways);
         for _ in 0..site.table.room.levels {
             self.reference(ways);
             self.child(site, ways);
@@ -349,32 +362,48 @@ impl Emitter<'_> {
         self.asm.branch(Cond::Ne, Width::W64, Reg::R5, 0, ways.list);
     }
 
-    /// `r2` = the node's reference to the child.
+    /// `r2` = the root's reference to the child.
+    fn root(&mut self, site: &WalkSite, root: (Reg, i16), ways: &Ways) {
+        self.step(site, root);
+        self.asm.emit(Insn::load(Size::W, Reg::R5, root.0, root.1 + CHILDREN as i16));
+        self.asm.emit(Insn::alu(AluOp::Add, Reg::R4, Reg::R5));
+        self.at(Reg::R4, site.table.room.bytes - REFERENCE, ways);
+        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R1, 0));
+    }
+
+    /// `r2` = the reference to the child of the node that it is to.
     fn child(&mut self, site: &WalkSite, ways: &Ways) {
-        let inside = self.asm.label();
         self.place();
         self.at(Reg::R2, site.table.room.bytes - HEADER, ways);
+        self.step(site, (Reg::R1, 0));
+        self.asm.emit(Insn::alu(AluOp::Add, Reg::R4, Reg::R2));
+        self.at(Reg::R4, site.table.room.bytes - HEADER - REFERENCE, ways);
+        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R1, HEADER as i16));
+    }
+
+    /// `r4` = how far the reference to the child is from the first one, at a node that stands so far from a register.
+    /// Loses `r5`.
+    fn step(&mut self, site: &WalkSite, (node, offset): (Reg, i16)) {
+        let inside = self.asm.label();
+        let at = |field: u32| offset + field as i16;
         if site.words.len() == 1 {
             self.asm.emit(Insn::mov(Reg::R4, Reg::R3));
         } else {
             let last_word = 8 * (site.words.len().next_power_of_two() as i32 - 1);
-            self.asm.emit(Insn::load(Size::B, Reg::R4, Reg::R1, WORD as i16));
+            self.asm.emit(Insn::load(Size::B, Reg::R4, node, at(WORD)));
             self.asm.emit(Insn::alu(AluOp::And, Reg::R4, last_word));
             self.asm.emit(Insn::alu(AluOp::Add, Reg::R4, Reg::R10));
             self.asm.emit(Insn::load(Size::DW, Reg::R4, Reg::R4, site.key));
         }
-        self.asm.emit(Insn::load(Size::DW, Reg::R5, Reg::R1, BASE as i16));
+        self.asm.emit(Insn::load(Size::DW, Reg::R5, node, at(BASE)));
         self.asm.emit(Insn::alu(AluOp::Sub, Reg::R4, Reg::R5));
-        self.asm.emit(Insn::load(Size::B, Reg::R5, Reg::R1, SHIFT as i16));
+        self.asm.emit(Insn::load(Size::B, Reg::R5, node, at(SHIFT)));
         self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R4, Reg::R5));
-        self.asm.emit(Insn::load(Size::W, Reg::R5, Reg::R1, LAST as i16));
+        self.asm.emit(Insn::load(Size::W, Reg::R5, node, at(LAST)));
         self.asm.branch(Cond::Le, Width::W64, Reg::R4, Reg::R5, inside);
         self.asm.emit(Insn::mov(Reg::R4, Reg::R5));
         self.asm.bind(inside);
         self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R4, REFERENCE.trailing_zeros() as i32));
-        self.asm.emit(Insn::alu(AluOp::Add, Reg::R4, Reg::R2));
-        self.at(Reg::R4, site.table.room.bytes - HEADER - REFERENCE, ways);
-        self.asm.emit(Insn::load(Size::W, Reg::R2, Reg::R1, HEADER as i16));
     }
 
     /// `r2` = the place of a reference, in bytes.
@@ -398,12 +427,11 @@ impl Emitter<'_> {
     }
 
     /// Tries the rows of a list.
-    fn list(&mut self, site: &WalkSite, ways: &Ways) {
-        let layout = RowLayout::of(&site.words);
-        self.first_row(site, &layout, ways);
+    fn list(&mut self, site: &WalkSite, layout: &RowLayout, ways: &Ways) {
+        self.first_row(site, layout, ways);
         let row = self.asm.label();
         self.asm.bind(row);
-        self.result_if_held(site, &layout, Reg::R1);
+        self.result_if_held(site, layout, Reg::R1);
         self.asm.emit(Insn::alu(AluOp::Sub, Reg::R5, 1));
         self.asm.branch(Cond::Eq, Width::W64, Reg::R5, 0, ways.done);
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, layout.bytes as i32));
@@ -414,7 +442,8 @@ impl Emitter<'_> {
     /// on it. Loses `r2`–`r4`.
     pub(super) fn result_if_held(&mut self, site: &WalkSite, layout: &RowLayout, row: Reg) {
         self.holds(site, layout, row);
-        self.asm.emit(Insn::load(Size::W, Reg::R4, row, layout.result as i16));
+        let (result, size) = layout.result;
+        self.asm.emit(Insn::load(super::sets::size_of(size), Reg::R4, row, result as i16));
         self.asm.emit(Insn::alu(AluOp::And, Reg::R0, Reg::R4));
     }
 
@@ -422,13 +451,17 @@ impl Emitter<'_> {
     /// the highest, or one of the two distances is negative; words of 64 bits have no sign, so there the borrow of
     /// the second distance is computed.
     fn holds(&mut self, site: &WalkSite, layout: &RowLayout, row: Reg) {
-        for (nth, (offset, size)) in layout.words.iter().enumerate() {
+        if layout.words.is_empty() {
+            self.asm.emit(Insn::mov(Reg::R0, -1));
+            return;
+        }
+        for (nth, WordPlace { word, offset, size }) in layout.words.iter().enumerate() {
             let (size, offset, bytes) = (super::sets::size_of(*size), *offset as i16, *size as i16);
-            self.asm.emit(Insn::load(Size::DW, Reg::R4, Reg::R10, site.key + 8 * nth as i16));
+            self.asm.emit(Insn::load(Size::DW, Reg::R4, Reg::R10, site.key + 8 * *word as i16));
             self.asm.emit(Insn::load(size, Reg::R2, row, offset));
             self.asm.emit(Insn::alu(AluOp::Sub, Reg::R4, Reg::R2));
             self.asm.emit(Insn::load(size, Reg::R2, row, offset + bytes));
-            if site.words[nth] == 64 {
+            if site.words[*word] == 64 {
                 self.borrow();
             } else {
                 self.asm.emit(Insn::alu(AluOp::Sub, Reg::R2, Reg::R4));

@@ -18,24 +18,30 @@
 //! | 13 | eight times the number of the word |
 //! | 16–… | references |
 //!
-//! An image begins with the references of its trees. A walk begins at one. At a node it takes `(word - base) >> shift`
-//! modulo 2^64, at most the number of the last child, which is for all keys outside of what is cut, and goes on with that
-//! child. At a list it tries the rows in order; a key that gets nowhere has the result 0. A cell without rows is
+//! An image begins with the roots of its trees, [`ROOT`] bytes each, so that programs know where they are:
+//!
+//! | bytes | |
+//! |---|---|
+//! | 0–13 | as of a node |
+//! | 16–19 | `u32`, where the references to the children begin |
+//! | 24–31 | `u64`, the most that the tree can find, if it is not the only one |
+//!
+//! A walk begins at one. At a node it takes `(word - base) >> shift` modulo 2^64, at most the number of the last child, which
+//! is for all keys outside of what is cut, and goes on with that child. At a list it tries the rows in order; a key that gets nowhere has the result 0. A cell without rows is
 //! a list of one row whose result is 0: a program need not ask first whether there is a row.
 //!
-//! With one tree results are the rows' own. With several a result is the number of the row, from 1; the
-//! smallest that is not 0 counts. Behind the trees' references stand then, as `u32`, the number of each tree's first row, from
-//! 0, so that a tree need not be asked that has nothing better; and the rows' own results by their numbers, with a
-//! place for no row.
+//! With one tree results are the rows' own. With several what a walk finds is a `u64`, the result in its lower half and in its
+//! upper half the row's *rank*, which is 1 for the last row of the table and one more for each before it: the largest counts, and
+//! its lower half is the table's result. A tree need not be asked that has nothing better than what was found.
 //!
-//! A row is, for each word in the order of falling width, its lowest value and how far its highest
-//! is above it, each in the 1, 2, 4 or 8 bytes that the word takes; then the result as a `u32`.
-//! Rows are padded to a multiple of 4 bytes, or of 8 if some word takes 8. A list that fits a line of the caches
+//! A row is, for each word that any row of its tree asks about in the order of falling width, its lowest value and how far
+//! its highest is above it, each in the 1, 2, 4 or 8 bytes that the word takes; then the result as a `u32`, or as a `u64` with
+//! the rank. Rows are padded to a multiple of 4 bytes, or of 8 if a part of them takes 8. A list that fits a line of the caches
 //! lies in one. References are small and lists are apart from them, because what most packets look at, a reference
 //! to a cell without rows, should stay in the caches whatever the number of rows.
 
-use super::Table;
 use super::cuts::Node;
+use super::{Table, Tree};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -57,38 +63,62 @@ pub const SHIFT: u32 = 12;
 /// Where eight times the number of the word stands.
 pub const WORD: u32 = 13;
 
+/// Bytes of a root; what else it says.
+pub const ROOT: u32 = 32;
+/// Where in a root it stands where the references begin.
+pub const CHILDREN: u32 = 16;
+/// Where the most that the tree can find stands.
+pub const MOST: u32 = 24;
+
 /// A list has at most so many rows: the kernel's verifier walks through all of them.
 pub const MOST_ROWS: usize = 32;
 
 /// Bytes of a line of the processor's caches: an image begins at a multiple of this.
 pub const LINE: u32 = 64;
 
-/// Where the parts of a row lie.
+/// Where the parts of a tree's rows lie.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RowLayout {
-    /// By word of the key: where its lowest value lies, and how many bytes it and its span take.
-    pub words: Vec<(u32, u32)>,
-    /// Where the result lies.
-    pub result: u32,
+    /// The words that rows ask about.
+    pub words: Vec<WordPlace>,
+    /// Where the result lies, and how many bytes it takes.
+    pub result: (u32, u32),
     /// Bytes of a row.
     pub bytes: u32,
 }
 
+/// What a row says of a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WordPlace {
+    /// The number of the word in the key.
+    pub word: usize,
+    /// Where its lowest value lies; behind it how far the highest is above.
+    pub offset: u32,
+    /// Bytes of each of the two.
+    pub size: u32,
+}
+
 impl RowLayout {
-    /// For words of these widths in bits.
-    pub fn of(words: &[u8]) -> RowLayout {
+    /// For a key of words of these widths in bits, those of them that are `asked`, a bit each, and an image of so many
+    /// trees.
+    pub fn of(words: &[u8], asked: u8, trees: usize) -> RowLayout {
         let size = |word: usize| u32::from(words[word]).div_ceil(8).next_power_of_two();
-        let mut order: Vec<usize> = (0..words.len()).collect();
+        let mut order: Vec<usize> = (0..words.len()).filter(|word| asked & 1 << word > 0).collect();
         order.sort_by_key(|word| std::cmp::Reverse(size(*word)));
-        let mut places = vec![(0, 0); words.len()];
-        let mut end = 0;
+        let (mut places, mut offset) = (Vec::new(), 0);
         for word in order {
-            places[word] = (end, size(word));
-            end += 2 * size(word);
+            places.push(WordPlace { word, offset, size: size(word) });
+            offset += 2 * size(word);
         }
-        let result = end.next_multiple_of(4);
-        let align = if words.iter().any(|bits| *bits > 32) { 8 } else { 4 };
-        RowLayout { words: places, result, bytes: (result + 4).next_multiple_of(align) }
+        let size = if trees > 1 { 8 } else { 4 };
+        let result = offset.next_multiple_of(size);
+        let align = places.iter().map(|place| place.size).fold(size, u32::max);
+        RowLayout { words: places, result: (result, size), bytes: (result + size).next_multiple_of(align) }
+    }
+
+    /// The words that rows ask about, a bit each.
+    pub fn asked(&self) -> u8 {
+        self.words.iter().fold(0, |asked, place| asked | 1 << place.word)
     }
 }
 
@@ -97,87 +127,73 @@ impl RowLayout {
 pub struct Image {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// The number of the first row of each tree.
-    pub trees: Vec<u32>,
-    /// Nodes on the longest way.
+    /// By tree, where the parts of its rows lie.
+    pub trees: Vec<RowLayout>,
+    /// Nodes on the longest way, without the root.
     pub levels: u32,
     /// Rows of the longest list.
     pub most_rows: u32,
-    /// Of a row.
-    pub layout: RowLayout,
 }
 
 impl Image {
-    /// Writes a table; `None` if its rows cannot be cut apart, or take more than `most` bytes. Where it is cut into
-    /// fewer trees than `least`, the others are empty.
-    pub fn of(table: &Table, most: usize, least: usize) -> Option<Image> {
+    /// Writes a table; `None` if its rows cannot be cut apart, or take more than `most` bytes. A program has `slots` for
+    /// trees, and asks in each for certain words, a bit each: a tree gets the narrowest that asks for all of its own, or
+    /// else one more. Those that are left over are empty.
+    pub fn of(table: &Table, most: usize, slots: &[u8]) -> Option<Image> {
         let trees = table.trees()?;
-        let count = trees.len().max(least);
-        let layout = RowLayout::of(table.words());
-        let mut firsts: Vec<u32> = trees.iter().map(|tree| tree.first).collect();
-        firsts.resize(count, u32::MAX);
-        let image = Image { bytes: Vec::new(), trees: firsts, levels: 0, most_rows: 0, layout };
-        let (singles, lists) = (vec![0; table.len()], HashMap::new());
-        let mut writer = Writer { table, numbers: count > 1, most, singles, lists, image };
-        let references = writer.room(REFERENCE as usize * count, 1)?;
-        writer.results()?;
-        for nth in 0..count {
-            let root = match trees.get(nth) {
-                Some(tree) => writer.node(&tree.root, 0)?,
-                None => writer.list(&[])?,
-            };
-            writer.put(references + nth * REFERENCE as usize, root);
+        let (asked, places) = places(trees, slots);
+        let count = asked.len();
+        let layouts = asked.iter().map(|asked| RowLayout::of(table.words(), *asked, count)).collect();
+        let image = Image { bytes: Vec::new(), trees: layouts, levels: 0, most_rows: 0 };
+        let mut writer =
+            Writer { table, most, tree: 0, singles: vec![0; table.len()], lists: HashMap::new(), image };
+        writer.room(ROOT as usize * count, 1)?;
+        for slot in 0..count {
+            writer.open(slot);
+            match places.iter().position(|place| *place == slot) {
+                Some(tree) => writer.tree(&trees[tree])?,
+                None => writer.root(&Node::Rows(Vec::new()))?,
+            }
         }
         Some(writer.image)
     }
 
-    /// Where the numbers of the first rows begin, if there are so many trees and not one.
-    pub fn firsts(trees: u32) -> u32 {
-        trees * REFERENCE
-    }
-
-    /// Where the results begin.
-    pub fn results(trees: u32) -> u32 {
-        Self::firsts(trees) + trees * 4
-    }
-
     /// What a program finds for a key.
     pub fn find(&self, key: &[u64]) -> u32 {
-        let found = (0..self.trees.len()).map(|tree| self.walk(tree * REFERENCE as usize, key));
-        let first = found.filter(|result| *result > 0).min().unwrap_or(0);
-        match (first, self.trees.len()) {
-            (0, _) | (_, 1) => first,
-            (_, trees) => self.number(Self::results(trees as u32) as usize + 4 * first as usize, 4) as u32,
-        }
+        let found = (0..self.trees.len()).map(|tree| self.walk(tree, key));
+        found.max().unwrap_or(0) as u32
     }
 
-    fn walk(&self, root: usize, key: &[u64]) -> u32 {
-        let mut reference = self.number(root, REFERENCE);
+    fn walk(&self, tree: usize, key: &[u64]) -> u64 {
+        let root = tree * ROOT as usize;
+        let mut reference = self.child(root, self.number(root + CHILDREN as usize, 4) as usize, key);
         loop {
             let place = (reference >> PLACE) as usize * UNIT as usize;
             match reference & ((1 << PLACE) - 1) {
-                0 => {
-                    let field = |at: u32, size: u32| self.number(place + at as usize, size);
-                    let word = key[field(WORD, 1) as usize / 8];
-                    let step = word.wrapping_sub(field(BASE, 8)) >> field(SHIFT, 1);
-                    let child = step.min(field(LAST, 4)) as u32;
-                    reference = field(HEADER + REFERENCE * child, REFERENCE);
-                }
-                rows => return self.list(key, place, rows as usize),
+                0 => reference = self.child(place, place + HEADER as usize, key),
+                rows => return self.list(&self.trees[tree], key, place, rows as usize),
             }
         }
     }
 
-    fn list(&self, key: &[u64], first: usize, rows: usize) -> u32 {
-        let layout = &self.layout;
+    /// The reference to the child of a node for a key.
+    fn child(&self, node: usize, references: usize, key: &[u64]) -> u64 {
+        let field = |at: u32, size: u32| self.number(node + at as usize, size);
+        let word = key[field(WORD, 1) as usize / 8];
+        let step = word.wrapping_sub(field(BASE, 8)) >> field(SHIFT, 1);
+        let child = step.min(field(LAST, 4)) as usize;
+        self.number(references + REFERENCE as usize * child, REFERENCE)
+    }
+
+    fn list(&self, layout: &RowLayout, key: &[u64], first: usize, rows: usize) -> u64 {
         for row in 0..rows {
             let at = first + row * layout.bytes as usize;
-            let holds = layout.words.iter().zip(key).all(|(&(offset, size), word)| {
+            let holds = layout.words.iter().all(|&WordPlace { word, offset, size }| {
                 let low = self.number(at + offset as usize, size);
-                word.wrapping_sub(low) <= self.number(at + (offset + size) as usize, size)
+                key[word].wrapping_sub(low) <= self.number(at + (offset + size) as usize, size)
             });
             if holds {
-                return self.number(at + layout.result as usize, 4) as u32;
+                return self.number(at + layout.result.0 as usize, layout.result.1);
             }
         }
         0
@@ -190,51 +206,104 @@ impl Image {
     }
 }
 
+/// The words that the program asks for in each slot, and the slots of the trees.
+fn places(trees: &[Tree], slots: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let (mut asked, mut places) = (slots.to_vec(), Vec::new());
+    for tree in trees {
+        let fits = |slot: &usize| asked[*slot] & tree.words == tree.words && !places.contains(slot);
+        let narrowest = (0..asked.len()).filter(fits).min_by_key(|slot| asked[*slot].count_ones());
+        places.push(narrowest.unwrap_or(asked.len()));
+        if narrowest.is_none() {
+            asked.push(tree.words);
+        }
+    }
+    (asked, places)
+}
+
 struct Writer<'a> {
     table: &'a Table,
-    /// Whether rows say their number and not their result.
-    numbers: bool,
     most: usize,
+    /// The number of the tree that is written.
+    tree: usize,
     /// By row, the reference to the list of it alone, 0 if there is none yet.
     singles: Vec<u32>,
-    /// References to other lists, by their rows.
+    /// References to other lists of the tree, by their rows.
     lists: HashMap<Vec<u32>, u32>,
     image: Image,
 }
 
 impl Writer<'_> {
-    /// The numbers of the first rows, and the results with a place for no row.
-    fn results(&mut self) -> Option<()> {
-        if self.numbers {
-            let trees = self.image.trees.clone();
-            let mut at = self.room(4 * (trees.len() + self.table.len() + 1), 1)?;
-            let results = self.table.rows().map(|row| row.result);
-            for number in trees.into_iter().chain([0]).chain(results) {
-                self.put(at, number);
-                at += 4;
-            }
-        }
-        Some(())
+    /// What a walk gives that ends at a row.
+    fn found(&self, row: u32) -> u64 {
+        let result = u64::from(self.table.row(row as usize).result);
+        let rank = u64::from(self.table.rank(row));
+        if self.image.trees.len() > 1 { rank << 32 | result } else { result }
     }
 
-    /// What a walk gives that ends at a row.
-    fn result(&self, row: u32) -> u32 {
-        if self.numbers { row + 1 } else { self.table.row(row as usize).result }
+    fn layout(&self) -> &RowLayout {
+        &self.image.trees[self.tree]
+    }
+
+    /// Begins with a tree: lists of others have other layouts.
+    fn open(&mut self, tree: usize) {
+        self.tree = tree;
+        self.lists.clear();
+    }
+
+    /// Writes a tree with what it finds at most, or nothing if it does not fit.
+    fn tree(&mut self, tree: &Tree) -> Option<()> {
+        let most = self.found(tree.first) | u64::from(u32::MAX);
+        let at = self.tree * ROOT as usize + MOST as usize;
+        self.image.bytes[at..at + 8].copy_from_slice(&most.to_le_bytes());
+        self.root(&tree.root)
+    }
+
+    /// Writes a tree's root and what is below it. One that is a list is below a node with one child.
+    fn root(&mut self, node: &Node) -> Option<()> {
+        let at = self.tree * ROOT as usize;
+        let children = match node {
+            Node::Inner { children, .. } => {
+                self.header(at, node);
+                let references = self.room(REFERENCE as usize * children.len(), UNIT as usize)?;
+                self.children(references, children, 0)?;
+                references
+            }
+            Node::Rows(rows) => {
+                let references = self.room(REFERENCE as usize, UNIT as usize)?;
+                let list = self.list(rows)?;
+                self.put(references, list);
+                references
+            }
+        };
+        self.put(at + CHILDREN as usize, children as u32);
+        Some(())
     }
 
     /// Writes a node and what is below it; its reference, or nothing if it does not fit.
     fn node(&mut self, node: &Node, level: u32) -> Option<u32> {
-        let (word, base, shift, children) = match node {
-            Node::Inner { word, base, shift, children } => (*word, *base, *shift, children),
+        let children = match node {
+            Node::Inner { children, .. } => children,
             Node::Rows(rows) => return self.list(rows),
         };
-        let at = self.room((HEADER + REFERENCE * children.len() as u32) as usize, UNIT as usize)?;
+        let bytes = HEADER as usize + REFERENCE as usize * children.len();
+        let at = self.room(bytes, UNIT as usize)?;
+        self.header(at, node);
+        self.image.levels = self.image.levels.max(level);
+        self.children(at + HEADER as usize, children, level)?;
+        Some(reference(at, 0))
+    }
+
+    fn header(&mut self, at: usize, node: &Node) {
+        let Node::Inner { word, base, shift, children } = node else { return };
         let header = &mut self.image.bytes[at..at + HEADER as usize];
         header[BASE as usize..][..8].copy_from_slice(&base.to_le_bytes());
         header[LAST as usize..][..4].copy_from_slice(&(children.len() as u32 - 1).to_le_bytes());
-        header[SHIFT as usize] = shift;
-        header[WORD as usize] = 8 * word as u8;
-        self.image.levels = self.image.levels.max(level + 1);
+        header[SHIFT as usize] = *shift;
+        header[WORD as usize] = 8 * *word as u8;
+    }
+
+    /// Writes what is below a node of a level, and the references to it.
+    fn children(&mut self, references: usize, children: &[Arc<Node>], level: u32) -> Option<()> {
         let mut written: HashMap<*const Node, u32> = HashMap::new();
         for (nth, child) in children.iter().enumerate() {
             // Neighbours may share what is behind them.
@@ -246,9 +315,9 @@ impl Writer<'_> {
             if shared {
                 written.insert(Arc::as_ptr(child), reference);
             }
-            self.put(at + (HEADER + REFERENCE * nth as u32) as usize, reference);
+            self.put(references + REFERENCE as usize * nth, reference);
         }
-        Some(reference(at, 0))
+        Some(())
     }
 
     /// A reference to a list of these rows, which may be there already.
@@ -269,7 +338,7 @@ impl Writer<'_> {
     }
 
     fn new_list(&mut self, rows: &[u32]) -> Option<u32> {
-        let row_bytes = self.image.layout.bytes as usize;
+        let row_bytes = self.layout().bytes as usize;
         let count = rows.len().max(1);
         let (line, bytes) = (LINE as usize, count * row_bytes);
         let before = self.image.bytes.len().next_multiple_of(UNIT as usize) % line;
@@ -283,17 +352,20 @@ impl Writer<'_> {
     }
 
     fn row(&mut self, at: usize, row: u32) {
-        let result = self.result(row);
+        let found = self.found(row);
         let row = self.table.row(row as usize);
-        let mut put = |at: usize, number: u64, size: u32| {
-            let size = size as usize;
-            self.image.bytes[at..at + size].copy_from_slice(&number.to_le_bytes()[..size]);
+        let Image { bytes, trees, .. } = &mut self.image;
+        let layout = &trees[self.tree];
+        let mut put = |offset: u32, number: u64, size: u32| {
+            let (at, size) = (at + offset as usize, size as usize);
+            bytes[at..at + size].copy_from_slice(&number.to_le_bytes()[..size]);
         };
-        for ((offset, size), (low, high)) in self.image.layout.words.iter().zip(row.ranges) {
-            put(at + *offset as usize, *low, *size);
-            put(at + (offset + size) as usize, high - low, *size);
+        for WordPlace { word, offset, size } in &layout.words {
+            let (low, high) = row.ranges[*word];
+            put(*offset, low, *size);
+            put(offset + size, high - low, *size);
         }
-        put(at + self.image.layout.result as usize, u64::from(result), 4);
+        put(layout.result.0, found, layout.result.1);
     }
 
     fn put(&mut self, at: usize, number: u32) {

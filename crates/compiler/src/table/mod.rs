@@ -63,10 +63,13 @@ impl Row<'_> {
     }
 }
 
-/// How some of the rows are cut, and the first of them.
+/// How some of the rows are cut.
 #[derive(Debug)]
 struct Tree {
+    /// The first of them.
     first: u32,
+    /// The words that any of them asks about, a bit each.
+    words: u8,
     root: Node,
 }
 
@@ -164,6 +167,11 @@ impl Table {
         &self.words
     }
 
+    /// All words, a bit each.
+    pub fn all_words(&self) -> u8 {
+        (0..self.words.len()).fold(0, |words, word| words | 1 << word)
+    }
+
     /// The largest value of a word.
     fn most(&self, word: usize) -> u64 {
         u64::MAX >> (64 - self.words[word])
@@ -183,6 +191,11 @@ impl Table {
     pub fn row(&self, number: usize) -> Row<'_> {
         let first = number * self.words.len();
         Row { ranges: &self.ranges[first..first + self.words.len()], result: self.results[number] }
+    }
+
+    /// How many rows there are from this one to the last.
+    pub fn rank(&self, number: u32) -> u32 {
+        self.len() as u32 - number
     }
 
     /// The rows that decide, in their order.
@@ -213,6 +226,20 @@ impl Table {
         self.trees().is_some() && self.counting().is_none_or(|counting| counting.rows().parts())
     }
 
+    /// The words that any of these rows asks about, a bit each.
+    fn asked(&self, rows: &[u32]) -> u8 {
+        let asks = |word: usize| {
+            let all = (0, self.most(word));
+            rows.iter().any(|row| self.row(*row as usize).ranges[word] != all)
+        };
+        (0..self.words.len()).filter(|word| asks(*word)).fold(0, |words, word| words | 1 << word)
+    }
+
+    /// By tree, the words that its rows ask about, a bit each; `None` if there are none.
+    pub fn words_of_trees(&self) -> Option<Vec<u8>> {
+        Some(self.trees()?.iter().map(|tree| tree.words).collect())
+    }
+
     /// Into how many trees they are cut without those that count, 0 if they cannot be.
     pub fn cut(&self) -> usize {
         self.trees().map_or(0, <[Tree]>::len)
@@ -226,9 +253,9 @@ impl Table {
     fn cut_apart(&self) -> Option<Arc<[Tree]>> {
         let (mut left, mut trees) = (groups::groups(self), Vec::new());
         while let Some(rows) = left.pop() {
-            let first = rows.first().copied().unwrap_or(0);
+            let Some(first) = rows.first().copied() else { continue };
             match Cutter::new(self, rows.len()).cut(rows.clone()) {
-                Some(root) => trees.push(Tree { first, root }),
+                Some(root) => trees.push(Tree { first, words: self.asked(&rows), root }),
                 // Wide rows and narrow ones cost too many copies together.
                 None if trees.len() + left.len() + 2 <= MOST_TREES => {
                     left.extend(groups::split(self, &rows)?)

@@ -25,7 +25,7 @@ impl Table {
     /// How far walks go; `None` if the rows cannot be cut apart.
     pub fn shape(&self) -> Option<Shape> {
         let trees = self.trees()?;
-        let bytes = Image::of(self, u32::MAX as usize, 1)?.bytes.len();
+        let bytes = Image::of(self, u32::MAX as usize, &[])?.bytes.len();
         let mut shape = Shape { trees: trees.len(), levels: 0.0, lists: 0.0, rows: 0.0, bytes };
         let keys = self.len().min(KEYS);
         for nth in 0..keys {

@@ -67,8 +67,9 @@ proptest! {
     #[test]
     fn an_image_finds_what_its_table_finds(table in tables(), random in prop::collection::vec(any::<u64>(), 200)) {
         // Rows that overlap too much have no image; the planner keeps them as a chain.
-        if let Some(image) = Image::of(&table, 1 << 24, 1) {
-            let spare = Image::of(&table, 1 << 24, image.trees.len() + 1).unwrap();
+        if let Some(image) = Image::of(&table, 1 << 24, &[]) {
+            let all = table.all_words();
+            let spare = Image::of(&table, 1 << 24, &vec![all; image.trees.len() + 1]).unwrap();
             for key in keys(&table, &random) {
                 prop_assert_eq!(image.find(&key), table.find(&key), "{:?}", key);
                 prop_assert_eq!(spare.find(&key), table.find(&key), "{:?}", key);
@@ -147,7 +148,7 @@ fn ten_thousand_prefixes_take_two_steps() {
         let low_bits = (1 << (32 - length)) - 1;
         table.push(&[(value & !low_bits, value | low_bits)], 1 + random() as u32 % 7);
     }
-    let image = Image::of(&table, 1 << 24, 1).unwrap();
+    let image = Image::of(&table, 1 << 24, &[]).unwrap();
     assert!(image.levels <= 3 && image.bytes.len() < 2 << 20, "{} {}", image.levels, image.bytes.len());
     for _ in 0..100_000 {
         let key = [random()];
@@ -191,7 +192,7 @@ fn wide_rows_and_narrow_ones_get_trees_of_their_own() {
         let transport = if number % 2 == 0 { (6, 6) } else { (0, 255) };
         table.push(&[source, target, (0, 65535), port, transport], number + 1);
     }
-    let image = Image::of(&table, 64 << 20, 1).expect("parted");
+    let image = Image::of(&table, 64 << 20, &[]).expect("parted");
     assert!(
         image.trees.len() <= MOST_TREES && image.bytes.len() < 4 << 20,
         "{} {}",
