@@ -262,7 +262,7 @@ fn estimated(compilation: &Compilation, kernel: &Kernel<'_>) {
     let steps = Effort::of(&compilation.lowered.program).steps;
     let verified = u64::from(kernel.program().info().unwrap().verified_insns);
     eprintln!("verified {verified}, estimated {steps}");
-    assert!(steps < verified * 6 && verified < steps * 6, "verified {verified}, estimated {steps}");
+    assert!(steps < verified * 6 && verified < steps * 10, "verified {verified}, estimated {steps}");
 }
 
 /// Whether the kernel can be asked as well.
@@ -298,8 +298,8 @@ fn hundreds() {
     (1..=6).for_each(|seed| agree(Shape::Filter, seed, 150 * seed as usize, kernel));
     (1..=3).for_each(|seed| agree(Shape::Mixed, seed, 300 * seed as usize, kernel));
     (1..=2).for_each(|seed| agree(Shape::Counting, seed, 250 * seed as usize, kernel));
-    // Most of it is a chain that the kernel's verifier does not follow to its end.
-    agree(Shape::Nested, 5, 300, false);
+    // Most of it is a chain of few fields in many ranges.
+    [160, 300, 1_000].iter().for_each(|count| agree(Shape::Nested, 5, *count, kernel));
 }
 
 #[test]

@@ -7,8 +7,7 @@
 //! what is known are the ranges of the values that several tests look at, and a block counts for the
 //! instructions that it will about be.
 //!
-//! Not modelled: what is known of pointers (lowering takes detours for that), of results of arithmetic, and
-//! that the verifier forgets states which have been of no use.
+//! Not modelled: what is known of pointers (lowering takes detours for that), and of results of arithmetic.
 
 mod asked;
 mod known;
@@ -42,8 +41,9 @@ pub struct Effort {
     pub line: Line,
 }
 
-/// Of so many visits of a place the last ones are compared with; the verifier also drops what was of no use.
-const VISITS: usize = 64;
+/// A place forgets a visit which so many ways more came to knowing something else than it was good for, and for each
+/// that it was good for so many more.
+const MISSES: u32 = 3;
 
 impl Effort {
     /// Goes through a program as the verifier would.
@@ -64,13 +64,35 @@ impl Effort {
     }
 }
 
-/// A place that was gone through: what was known of what mattered behind it, sorted.
-type Visit = Vec<(Key, Range)>;
+/// A place that was gone through.
+struct Visit {
+    number: usize,
+    /// What was known of what mattered behind it, sorted.
+    known: Vec<(Key, Range)>,
+    /// How many ways ended here because of it, and how many did not.
+    hits: u32,
+    misses: u32,
+}
+
+/// The visits of a place that it remembers, the last one at the end.
+#[derive(Default)]
+struct Place {
+    visits: Vec<Visit>,
+    count: usize,
+}
 
 /// A way on, and what is known on it besides.
 struct Edge<'a> {
     target: &'a Target,
     learned: Option<(Key, Range)>,
+}
+
+impl Place {
+    /// Remembers a visit, behind those that began before it.
+    fn went_through(&mut self, number: usize, known: Vec<(Key, Range)>) {
+        let at = self.visits.partition_point(|visit| visit.number < number);
+        self.visits.insert(at, Visit { number, known, hits: 0, misses: 0 });
+    }
 }
 
 struct Frame<'a> {
@@ -95,7 +117,7 @@ struct Walk<'a> {
     /// What is known where the walk is.
     known: Known,
     weights: Vec<u64>,
-    visits: Vec<Vec<Visit>>,
+    places: Vec<Place>,
     /// Steps by line.
     lines: Vec<u64>,
     effort: Effort,
@@ -106,7 +128,7 @@ impl<'a> Walk<'a> {
         let graph = Graph::new(program);
         let (tests, known) = asked::of(program, &graph);
         let weights = weight::weights(program, &graph);
-        let visits = program.blocks.iter().map(|_| Vec::new()).collect();
+        let places = program.blocks.iter().map(|_| Place::default()).collect();
         let values = program.values.len();
         let functions = weight::functions(program);
         let effort = Effort {
@@ -119,7 +141,7 @@ impl<'a> Walk<'a> {
         };
         let lines = vec![0; program.lines.len().max(1)];
         let definitions = definitions(program);
-        Self { program, graph, definitions, tests, known, weights, visits, lines, effort }
+        Self { program, graph, definitions, tests, known, weights, places, lines, effort }
     }
 
     fn run(mut self, most: u64) -> Effort {
@@ -139,8 +161,8 @@ impl<'a> Walk<'a> {
                 match self.was_here(target.block) {
                     Some(visit) => {
                         self.known.unlearn(before);
-                        let visit = &self.visits[target.block.index()][visit];
-                        self.matter(frame, target, visit.iter().map(|(key, _)| *key));
+                        let visit = &self.places[target.block.index()].visits[visit];
+                        self.matter(frame, target, visit.known.iter().map(|(key, _)| *key));
                     }
                     None => {
                         pending += frame.edges.len();
@@ -155,7 +177,7 @@ impl<'a> Walk<'a> {
             let Some(done) = frames.pop() else { break };
             if let Some(visit) = done.visit {
                 let known = done.mattered.iter().map(|key| (*key, self.known.range(*key)));
-                self.visits[done.block.index()][visit] = known.collect();
+                self.places[done.block.index()].went_through(visit, known.collect());
             }
             self.known.unlearn(done.before);
             if let (Some(parent), Some(target)) = (frames.last_mut(), done.via) {
@@ -172,9 +194,9 @@ impl<'a> Walk<'a> {
         self.effort.steps += self.weights[block.index()];
         self.lines[self.program[block].end_line.index()] += self.weights[block.index()];
         let visit = (self.graph.predecessors(block).len() > 1).then(|| {
-            let visits = &mut self.visits[block.index()];
-            visits.push(Visit::new());
-            visits.len() - 1
+            let place = &mut self.places[block.index()];
+            place.count += 1;
+            place.count
         });
         let (edges, foretold) = self.edges(block);
         if let Some(key) = foretold {
@@ -199,29 +221,36 @@ impl<'a> Walk<'a> {
 
     /// The visit of a place at which no more was known than is known now.
     fn was_here(&mut self, block: Block) -> Option<usize> {
+        let known = &self.known;
         let more = |(key, before): &(Key, Range)| {
-            let now = self.known.range(*key);
+            let now = known.range(*key);
             now.0 < before.0 || now.1 > before.1
         };
-        let mut blamed = None;
+        let place = &mut self.places[block.index()];
+        let (mut blamed, mut found) = (None, None);
         // What told the last visit apart mostly tells the next one apart.
         let mut told = 0;
-        for (nth, visit) in self.visits[block.index()].iter().enumerate().rev().take(VISITS) {
-            if blamed.is_some() && visit.get(told).is_some_and(more) {
-                continue;
-            }
-            match visit.iter().position(more) {
-                None => return Some(nth),
-                Some(at) => {
-                    told = at;
-                    blamed = blamed.or(Some(visit[at].0));
+        for visit in place.visits.iter_mut().rev() {
+            if blamed.is_none() || !visit.known.get(told).is_some_and(more) {
+                match visit.known.iter().position(more) {
+                    None => {
+                        visit.hits += 1;
+                        found = Some(visit.number);
+                        break;
+                    }
+                    Some(at) => {
+                        told = at;
+                        blamed = blamed.or(Some(visit.known[at].0));
+                    }
                 }
             }
+            visit.misses += 1;
         }
-        if let Some(key) = blamed {
-            self.effort.blame[self.known.value(key).index()] += 1;
+        place.visits.retain(|visit| visit.misses <= MISSES * (visit.hits + 1));
+        if let Some(key) = blamed.filter(|_| found.is_none()) {
+            self.effort.blame[known.value(key).index()] += 1;
         }
-        None
+        place.visits.iter().position(|visit| Some(visit.number) == found)
     }
 
     /// Hands what mattered behind an edge on to the block before it, where nothing is known yet of what is defined
@@ -268,12 +297,28 @@ impl<'a> Walk<'a> {
         let range = self.known.range(test.key);
         let way = |target, range| Edge { target, learned: Some((test.key, range)) };
         match (test.narrow(range, true), test.narrow(range, false)) {
-            (Some(yes), Some(no)) => (vec![way(then, yes), way(other, no)], None),
+            (Some(yes), Some(no)) => {
+                let mut ways = vec![way(then, yes), way(other, no)];
+                // The one that the code falls through to is gone through first.
+                if self.falls_through(then, other) {
+                    ways.reverse();
+                }
+                (ways, None)
+            }
             (yes, _) => {
                 let target = if yes.is_some() { then } else { other };
                 (vec![Edge { target, learned: None }], Some(test.key))
             }
         }
+    }
+
+    /// Whether the code is laid out so that the way on is there where the test holds: `codegen/layout.rs`.
+    fn falls_through(&self, then: &Target, other: &Target) -> bool {
+        let last = |target: &Target| {
+            let block = &self.program[target.block];
+            (block.cold, !block.likely, self.graph.predecessors(target.block).len() > 1)
+        };
+        last(then) < last(other)
     }
 
     /// The ways on from a tree of comparisons, in each of whose leaves a range is known.
@@ -285,20 +330,55 @@ impl<'a> Walk<'a> {
         default: &'a Target,
     ) -> (Vec<Edge<'a>>, Option<Key>) {
         let (low, high) = self.known.range(key);
-        let way = |target, range| Edge { target, learned: Some((key, range)) };
+        let open = cases.iter().filter(|case| case.0 <= high && case.1 >= low);
+        let open: Vec<Case<'a>> =
+            open.map(|(first, last, target)| ((*first).max(low), (*last).min(high), target)).collect();
         let mut leaves = Vec::new();
-        let mut next = Some(low);
-        for (first, last, target) in cases.iter().filter(|case| case.0 <= high && case.1 >= low) {
-            let first = (*first).max(low);
-            if let Some(gap) = next.filter(|next| *next < first) {
-                leaves.push(way(default, (gap, first - 1)));
-            }
-            leaves.push(way(target, (first, (*last).min(high))));
-            next = last.checked_add(1);
-        }
-        if let Some(gap) = next.filter(|next| *next <= high) {
-            leaves.push(way(default, (gap, high)));
-        }
-        (leaves, ((low, high) != (0, max)).then_some(key))
+        leaves_of(&open, default, (low, high), &mut leaves);
+        let way = |(target, range)| Edge { target, learned: Some((key, range)) };
+        (leaves.into_iter().rev().map(way).collect(), ((low, high) != (0, max)).then_some(key))
     }
 }
+
+/// Values from the first to the last, and where they lead.
+type Case<'a> = (u64, u64, &'a Target);
+
+/// The leaves of the comparisons that a switch becomes (`codegen/switch.rs`), in the order in which the verifier comes to them,
+/// and what it knows in each: of a value that is not one of the middle it knows nothing.
+fn leaves_of<'a>(
+    cases: &[Case<'a>],
+    default: &'a Target,
+    (low, high): Range,
+    leaves: &mut Vec<(&'a Target, Range)>,
+) {
+    let single = |case: &Case<'_>| case.0 == case.1;
+    match cases {
+        [] => leaves.push((default, (low, high))),
+        [(first, last, target)] if first < last => {
+            leaves.push((target, (*first, *last)));
+            leaves.extend((*last < high).then(|| (default, (last + 1, high))));
+            leaves.extend((low < *first).then(|| (default, (low, first - 1))));
+        }
+        few if few.len() <= CHAIN && few.iter().all(single) => {
+            let ends = |value: u64| few.iter().any(|case| case.0 == value);
+            let rest = || (default, (low + u64::from(ends(low)), high - u64::from(ends(high))));
+            let values = few.iter().rev().map(|(value, _, target)| (*target, (*value, *value)));
+            let rest = (high - low >= few.len() as u64).then(rest);
+            match few.len() {
+                1 => leaves.extend(values.chain(rest)),
+                _ => leaves.extend(rest.into_iter().chain(values)),
+            }
+        }
+        many => {
+            let (left, right) = many.split_at(many.len() / 2);
+            let pivot = right[0].0;
+            if pivot > low {
+                leaves_of(left, default, (low, pivot - 1), leaves);
+            }
+            leaves_of(right, default, (pivot.max(low), high), leaves);
+        }
+    }
+}
+
+/// So many single values are asked for one after the other.
+const CHAIN: usize = 4;
