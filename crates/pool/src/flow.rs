@@ -22,13 +22,27 @@
 //!
 //! The seed is no secret and need not be: who can choose ports can find out which flows meet by trying.
 //!
-//! Test vectors, with lanes in hexadecimal, and slots of 65,537:
+//! Test vectors, with slots of 65,537:
 //!
-//! | seed | lanes | hash | slot |
-//! |---|---|---|---|
-//! | 0 | 0 | 0 | 0 |
 //! ```
-//! use weir_pool::flow::{Word, hash, lanes, slot};
+//! use weir_pool::flow::{Word::*, hash, lanes, slot};
+//!
+//! // A single word.
+//! assert_eq!(hash(0, &[1]), 0x5692_161d_100b_05e5);
+//! assert_eq!(slot(hash(0, &[1]), 65_537), 22_162);
+//!
+//! // TCP from 192.0.2.1, port 12345, to 192.0.2.2, port 443.
+//! let key = [W32(0xc000_0201), W32(0xc000_0202), W16(12_345), W16(443), W8(6)];
+//! assert_eq!(lanes(&key), [0xc000_0201_c000_0202, 0x30_3901_bb06]);
+//! assert_eq!(hash(0, &lanes(&key)), 0x6ba6_f8fe_1380_5a6a);
+//! assert_eq!(slot(hash(0, &lanes(&key)), 65_537), 27_559);
+//!
+//! // UDP from 2001:db8::1, port 12345, to 2001:db8::2, port 443.
+//! let from = 0x2001_0db8_0000_0000_0000_0000_0000_0001;
+//! let key = [W128(from), W128(from + 1), W16(12_345), W16(443), W8(17)];
+//! assert_eq!(lanes(&key), [0x2001_0db8_0000_0000, 1, 0x2001_0db8_0000_0000, 2, 0x30_3901_bb11]);
+//! assert_eq!(hash(7, &lanes(&key)), 0x5a7a_2009_43ad_59d1);
+//! assert_eq!(slot(hash(7, &lanes(&key)), 65_537), 23_162);
 //! ```
 
 /// One word of a key. A field of another width is a word of the next one, with zeros above it.

@@ -181,7 +181,7 @@ impl fmt::Display for RingError {
         match self {
             Self::NotPrime { size } => {
                 let larger = (*size..).find(|larger| is_prime(*larger)).unwrap_or(SIZE);
-                write!(f, "a ring cannot have {size} slots: use a prime number, such as {larger} or {SIZE}")
+                write!(f, "a ring cannot have {size} slots: use a prime number, such as {larger}")
             }
             Self::TooLarge { size } => {
                 write!(
@@ -200,3 +200,24 @@ impl fmt::Display for RingError {
 }
 
 impl std::error::Error for RingError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In parts of the whole time: 1/2; 1/6, 3/6, 5/6; 1/4, 3/4.
+    #[test]
+    fn turns_are_spread_by_share() {
+        let turns: Vec<usize> = turns(&[1, 3, 0, 2]).collect();
+        assert_eq!(turns, [1, 3, 0, 1, 3, 1]);
+    }
+
+    #[test]
+    fn an_order_has_each_slot_once() {
+        for size in [2, 3, 251] {
+            let mut order: Vec<u32> = Order::new(b"backend", size).take(size as usize).collect();
+            order.sort_unstable();
+            assert_eq!(order, (0..size).collect::<Vec<_>>());
+        }
+    }
+}
