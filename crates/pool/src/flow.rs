@@ -124,5 +124,5 @@ pub fn hash(seed: u64, lanes: &[u64]) -> u64 {
 
 /// The slot of a hash in a ring of `size` slots, from 0.
 pub fn slot(hash: u64, size: u32) -> u32 {
-    ((hash >> 32) * u64::from(size) >> 32) as u32
+    (((hash >> 32) * u64::from(size)) >> 32) as u32
 }

@@ -26,6 +26,11 @@ pub const NOBODY: u16 = 0;
 /// The largest number of a backend; [`slots`](crate::slots) has another meaning for the one that is left.
 pub const LAST_NUMBER: u16 = u16::MAX - 1;
 
+/// Whether a backend can have this number.
+pub fn is_number(number: u16) -> bool {
+    (1..=LAST_NUMBER).contains(&number)
+}
+
 /// Slots of a ring, where nothing else is asked for: 100 for each of 655 backends.
 pub const SIZE: u32 = 65_537;
 
@@ -73,7 +78,7 @@ impl Ring {
 }
 
 /// Whether there are rings of so many slots.
-pub fn check_size(size: u32) -> Result<(), RingError> {
+fn check_size(size: u32) -> Result<(), RingError> {
     match size {
         0..=LARGEST if is_prime(size) => Ok(()),
         0..=LARGEST => Err(RingError::NotPrime { size }),
@@ -82,7 +87,8 @@ pub fn check_size(size: u32) -> Result<(), RingError> {
 }
 
 fn is_prime(number: u32) -> bool {
-    number > 1 && (2..).take_while(|factor| factor * factor <= number).all(|factor| number % factor != 0)
+    number > 1
+        && (2..).take_while(|factor| factor * factor <= number).all(|factor| !number.is_multiple_of(factor))
 }
 
 /// The seeds of the hashes of an identity.
@@ -107,7 +113,7 @@ fn rank<'a>(members: &[Member<'a>]) -> Result<Vec<Member<'a>>, RingError> {
     if let Some(pair) = ranked.windows(2).find(|pair| pair[0].identity == pair[1].identity) {
         return Err(RingError::Twice { numbers: [pair[0].number, pair[1].number] });
     }
-    let bad = |member: &&Member<'_>| !(1..=LAST_NUMBER).contains(&member.number);
+    let bad = |member: &&Member<'_>| !is_number(member.number);
     match ranked.iter().find(bad) {
         Some(member) => Err(RingError::Number { number: member.number }),
         None => Ok(ranked),

@@ -1,4 +1,4 @@
-//! Flows through slots that change: a model that remembers whatever it is told to.
+//! Flows through slots that change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,6 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use weir_pool::ring::{Member, NOBODY, Ring};
 use weir_pool::slots::{Flow, Slots, Word};
+
+use super::traffic::{Traffic, View};
 
 const SIZE: u32 = 31;
 const SILENCE: Duration = Duration::from_secs(60);
@@ -53,26 +55,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Flows must not move unless their backend has died since their last packet.
+/// Slots with their traffic.
 struct Model {
     slots: Slots,
-    time: Duration,
+    now: Duration,
     /// Those that get new flows.
     weights: BTreeMap<u16, u32>,
     alive: BTreeSet<u16>,
-    flows: Vec<Connection>,
-    /// The tracker: flow → backend.
-    entries: BTreeMap<usize, u16>,
-}
-
-struct Connection {
-    slot: u32,
-    backend: u16,
-    /// Its backend has not died since it was chosen.
-    kept: bool,
-    ended: bool,
-    /// When it sent its last packet.
-    last: Duration,
+    traffic: Traffic,
 }
 
 impl Model {
@@ -80,115 +70,65 @@ impl Model {
         let weights = BTreeMap::from([(1, 1), (2, 1), (3, 2)]);
         Model {
             slots: Slots::new(&ring(&weights)),
-            time: Duration::ZERO,
+            now: Duration::ZERO,
             alive: weights.keys().copied().collect(),
             weights,
-            flows: Vec::new(),
-            entries: BTreeMap::new(),
+            traffic: Traffic::default(),
         }
     }
 
     fn step(&mut self, step: &Step) {
+        let Model { slots, now, weights, alive, traffic } = self;
+        let view = View { words: slots.words(), alive: &|backend| alive.contains(&backend), now: *now };
         match step {
+            Step::Talk(each, from) => traffic.talk(view, *each, *from),
+            Step::Begin(slot) => traffic.begin(view, *slot),
+            Step::End(_) | Step::Again(_) if traffic.count() == 0 => {}
+            Step::End(nth) => traffic.end(nth.index(traffic.count())),
+            Step::Again(nth) => traffic.again(view, nth.index(traffic.count())),
+            Step::Wait(seconds) => {
+                let later = *now + Duration::from_secs(*seconds);
+                traffic.talk_before(view, later, SILENCE);
+                *now = later;
+                self.settle();
+            }
             Step::Weigh(backend, weight) => {
-                self.alive.insert(*backend);
-                self.weights.insert(*backend, *weight);
+                alive.insert(*backend);
+                weights.insert(*backend, *weight);
                 self.change();
             }
             Step::Drain(backend) => {
-                self.weights.remove(backend);
+                weights.remove(backend);
                 self.change();
             }
             Step::Die(backend) => {
-                self.weights.remove(backend);
-                self.alive.remove(backend);
-                let theirs = self.flows.iter_mut().filter(|flow| flow.backend == *backend);
-                theirs.for_each(|flow| flow.kept = false);
+                weights.remove(backend);
+                alive.remove(backend);
                 self.change();
             }
-            Step::Talk(each, from) => {
-                (*from..self.flows.len()).step_by(*each).for_each(|nth| self.packet(nth));
-            }
-            Step::Begin(slot) => self.begin(*slot),
-            Step::End(_) | Step::Again(_) if self.flows.is_empty() => {}
-            Step::End(nth) => {
-                let nth = nth.index(self.flows.len());
-                self.flows[nth].ended = true;
-            }
-            Step::Again(nth) => self.again(nth.index(self.flows.len())),
-            Step::Wait(seconds) => self.wait(Duration::from_secs(*seconds)),
         }
     }
 
     fn change(&mut self) {
+        let Model { slots, now, alive, .. } = self;
         let ring = ring(&self.weights);
-        let before = self.slots.words().to_vec();
-        let updates = self.slots.change(&ring, self.time, |backend| self.alive.contains(&backend));
-        let mut stored = before.clone();
-        for update in &updates {
+        let mut stored = slots.words().to_vec();
+        for update in slots.change(&ring, *now, |backend| alive.contains(&backend)) {
             assert_ne!(stored[update.slot as usize], update.word, "an update that changes nothing");
             stored[update.slot as usize] = update.word;
         }
-        assert_eq!(stored, self.slots.words());
+        assert_eq!(stored, slots.words());
         for (word, backend) in stored.iter().zip(ring.slots()) {
             assert_eq!(word.now(), *backend);
-            let unknown = word.unknown();
-            assert!(word.is_settled() || unknown == *backend || self.alive.contains(&unknown));
+            assert!(word.unknown() == *backend || alive.contains(&word.unknown()));
         }
+        self.traffic.mourn(&|backend| alive.contains(&backend));
     }
 
-    fn begin(&mut self, slot: u32) {
-        let nowhere = Connection { slot, backend: NOBODY, kept: false, ended: true, last: self.time };
-        self.flows.push(nowhere);
-        self.again(self.flows.len() - 1);
-    }
-
-    fn again(&mut self, nth: usize) {
-        if self.flows[nth].ended {
-            let slot = self.flows[nth].slot;
-            let backend = self.judge(nth, slot, Flow::Beginning);
-            let kept = self.alive.contains(&backend);
-            self.flows[nth] = Connection { slot, backend, kept, ended: false, last: self.time };
-        }
-    }
-
-    fn packet(&mut self, nth: usize) {
-        let Connection { slot, backend: before, kept, ended, .. } = self.flows[nth];
-        if ended {
-            return;
-        }
-        let backend = self.judge(nth, slot, Flow::Unknown);
-        assert!(!kept || backend == before, "flow {nth} of slot {slot} moved from {before} to {backend}");
-        self.flows[nth].backend = backend;
-        self.flows[nth].kept = self.alive.contains(&backend);
-        self.flows[nth].last = self.time;
-    }
-
-    fn judge(&mut self, nth: usize, slot: u32, otherwise: Flow) -> u16 {
-        let word = self.slots.words()[slot as usize];
-        let flow = self.entries.get(&nth).map_or(otherwise, |backend| Flow::Remembered(*backend));
-        let choice = word.judge(flow, |backend| self.alive.contains(&backend));
-        if choice.remember {
-            self.entries.insert(nth, choice.backend);
-        }
-        choice.backend
-    }
-
-    /// No flow is silent for too long.
-    fn wait(&mut self, seconds: Duration) {
-        let late = |model: &Model, nth: &usize| model.time + seconds - model.flows[*nth].last >= SILENCE;
-        let late: Vec<usize> = (0..self.flows.len()).filter(|nth| late(self, nth)).collect();
-        late.into_iter().for_each(|nth| self.packet(nth));
-        self.time += seconds;
-        let living = self.entries.iter().filter(|(nth, _)| !self.flows[**nth].ended);
-        let elsewhere: BTreeSet<(u32, u16)> =
-            living.map(|(nth, backend)| (self.flows[*nth].slot, *backend)).collect();
-        let held =
-            |slot, word: Word| elsewhere.iter().any(|(of, backend)| *of == slot && *backend != word.now());
-        for update in self.slots.settle(SILENCE, self.time, held) {
-            assert!(update.word.is_settled());
-            self.entries.retain(|nth, _| self.flows[*nth].slot != update.slot);
-        }
+    fn settle(&mut self) {
+        let updates = self.slots.settle(SILENCE, self.now, |slot, word| self.traffic.holds(slot, word));
+        assert!(updates.iter().all(|update| update.word.is_settled()));
+        self.traffic.forget(&updates);
         let unsettled = self.slots.words().iter().filter(|word| !word.is_settled()).count();
         assert_eq!(self.slots.unsettled(), unsettled);
     }
