@@ -178,6 +178,11 @@ impl Checks {
         self.checks.get(&check).map(|check| &check.state)
     }
 
+    /// How long a backend that is down must be well before it is up, besides `rise`: nothing unless it falls again and again.
+    pub fn hold(&self, check: u64) -> Option<Duration> {
+        self.checks.get(&check).map(|check| check.falls.hold(&self.damping))
+    }
+
     /// When [`next`](Self::next) will have something to say.
     pub fn wake(&self) -> Option<Duration> {
         self.queue.first().map(|(time, _)| *time)

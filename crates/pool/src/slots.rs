@@ -10,9 +10,10 @@
 //! | 16–31 | `before`: equal to `now` if the slot is *settled*; else the backend of the flows that are older than all that is remembered; [`SAME`] if that is `now` and yet there are others |
 //!
 //! # The law
-//! While a slot is not settled, every flow that is not its unknown flows' backend's is remembered. *Unknown* is who is not
-//! remembered; their backend is `now` if the slot is settled or says [`SAME`], else `before`. So it stays the same
-//! over any number of changes, until it is dead or the slot settles. [`Word::judge`] is the rule for packets that keeps the law.
+//! The flows of a slot that no one remembers are *unknown*, and all of one backend: of `now` if the slot is settled or says
+//! [`SAME`], else of `before`. So while a slot is not settled, every flow of another backend is remembered, and who the unknown
+//! flows belong to stays the same over any number of changes, until that backend is dead or the slot settles.
+//! [`Word::judge`] is the rule for packets that keeps the law.
 //!
 //! [`SAME`] is not the same as settled: when a slot goes from A to B and back to A, the flows that began in between are B's, so
 //! packets have to look whether they are remembered.
@@ -22,8 +23,9 @@
 //! * An entry counts only for an unsettled slot. When a slot settles, its entries must be gone before it next changes: a flow
 //!   that went on as one of `now` would be taken back by them. That is: store the slots, wait until no packet
 //!   that saw the old ones is under way, remove the entries of settled slots.
-//! * Whether a packet begins a flow: TCP with SYN and without ACK does. Of what else cannot be known is taken that it does
-//!   not, so a new flow of UDP may join the backend `before` until the slot settles.
+//! * If there is no room for an entry, none makes room for it: the flow will be taken for one of `before`. So a flood of new
+//!   flows costs new flows, and never those that are there.
+//! * Whether a packet begins a flow: TCP with SYN and without ACK does. What cannot be known is taken for what goes on, so a new flow of UDP may join the backend `before` until the slot settles.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -127,11 +127,13 @@ fn a_caller_that_stood_still_blames_no_one() {
 fn who_flaps_must_be_well_for_longer() {
     let damping = Damping { first: 4 * EVERY, ceiling: 10 * EVERY, forget: 1000 * EVERY };
     let mut one = One::new(rhythm(1, 2), damping);
-    let mut needed = Vec::new();
+    let (mut holds, mut needed) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         assert_eq!(one.check(failed()), Some(Health::Down));
+        holds.push(one.checks.hold(7).unwrap());
         needed.push((1..).find(|_| one.check(Outcome::Ok) == Some(Health::Up)).unwrap());
     }
+    assert_eq!(holds, [0, 4, 8, 10, 10].map(|periods| periods * EVERY));
     // The time from the first success on, and that one.
     assert_eq!(needed, [2, 5, 9, 11, 11]);
 }
