@@ -25,7 +25,8 @@
 //!   that saw the old ones is under way, remove the entries of settled slots.
 //! * If there is no room for an entry, none makes room for it: the flow will be taken for one of `before`. So a flood of new
 //!   flows costs new flows, and never those that are there.
-//! * Whether a packet begins a flow: TCP with SYN and without ACK does. What cannot be known is taken for what goes on, so a new flow of UDP may join the backend `before` until the slot settles.
+//! * Whether a packet begins a flow: TCP with SYN and without ACK does. What cannot be known is taken for what goes on, so a
+//!   new flow of UDP goes to `before` until the slot settles.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
