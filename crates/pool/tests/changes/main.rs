@@ -1,0 +1,6 @@
+//! Pools change, and flows stay where they are.
+
+mod histories;
+mod pool;
+mod slots;
+mod traffic;
