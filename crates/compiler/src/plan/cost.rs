@@ -44,24 +44,24 @@ pub struct Costs {
     pub memory: f64,
 }
 
-/// Linux 6.18, AMD EPYC (family 26), rounded by hand after a busy run of `weir-benches cost` and the quiet
-/// one of `docs/benchmarks.md`; `docs/cost-model.md` says which a later run confirms.
+/// Linux 6.18, rounded by hand between what `weir-benches cost` measures on the two kinds of machine that
+/// `docs/cost-model.md` has the figures of.
 pub const COSTS: Costs = Costs {
     program: 1.8,
-    header: 2.5,
-    comparison: 0.4,
-    branch: 1.5,
-    walk: 3.5,
-    level: 1.5,
-    call: 8.0,
+    header: 3.5,
+    comparison: 0.6,
+    branch: 1.2,
+    walk: 6.0,
+    level: 2.0,
+    call: 10.0,
     hash: 25.0,
-    lpm: 25.0,
-    bit: 4.5,
+    lpm: 24.0,
+    bit: 6.5,
     counter: 0.8,
-    limit: 60.0,
-    second: 3.0,
-    third: 20.0,
-    memory: 150.0,
+    limit: 66.0,
+    second: 3.5,
+    third: 35.0,
+    memory: 210.0,
 };
 
 /// Bytes that each of the caches holds.
@@ -96,6 +96,13 @@ impl Costs {
             0 | 1 => self.comparison,
             _ => self.comparison + self.branch * (values as f64).log2(),
         }
+    }
+
+    /// From so many statements on a table costs a packet that meets none of them less than a chain: two trees, in each one
+    /// node and one row, all of it in the first cache.
+    pub const fn shortest_run(&self) -> usize {
+        let tree = self.walk + self.level + 2.0 * self.comparison;
+        (2.0 * tree / self.comparison) as usize
     }
 
     /// A table: each node and each list of rows is a place in the image.

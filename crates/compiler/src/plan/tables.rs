@@ -7,16 +7,15 @@
 
 use super::Site;
 use super::boxes::{Boxes, Cell};
-use super::cost::pred_cost;
+use super::cost::{COSTS, pred_cost};
 use super::demand::width;
 use crate::policy::{HeaderRef, Policy, Pred, Protocols, Statement, Term};
 use crate::table::{MOST_WORDS, Table};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// Shorter runs are a chain: a walk through a table costs a packet about as much as this many comparisons that fail (20
-/// ns to 0.3 ns each, with some that need two).
-const SHORTEST_RUN: usize = 48;
+/// Shorter runs are a chain.
+const SHORTEST_RUN: usize = COSTS.shortest_run();
 
 /// Where a policy has a run of that length, shorter ones from this on are tables as well. They cost a few nanoseconds
 /// more than chains, but statements that come and go in the long run, whose other ways through the program the short
