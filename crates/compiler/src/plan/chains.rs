@@ -203,7 +203,8 @@ fn gather(graph: &Graph, id: StateId, coming: &mut Vec<Option<BTreeSet<HeaderRef
         return;
     }
     let mut headers = BTreeSet::new();
-    for next in graph.states[id.0 as usize].states_behind() {
+    let behind: BTreeSet<StateId> = graph.states[id.0 as usize].states_behind().collect();
+    for next in behind {
         gather(graph, next, coming);
         headers.insert(graph.states[next.0 as usize].header);
         headers.extend(coming[next.0 as usize].iter().flatten().copied());
