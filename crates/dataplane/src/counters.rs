@@ -120,10 +120,19 @@ pub(crate) fn add_chunk(totals: &mut Vec<Counter>, chunk: u32, value: &[u8]) {
     if totals.len() < first + SLOTS as usize {
         totals.resize(first + SLOTS as usize, Counter::default());
     }
-    for (slot, bytes) in totals[first..].iter_mut().zip(value.chunks_exact(16)) {
-        slot.packets = slot.packets.wrapping_add(word(bytes));
-        slot.bytes = slot.bytes.wrapping_add(word(&bytes[8..]));
+    for (total, slot) in totals[first..].iter_mut().zip(value.chunks_exact(SLOT_BYTES)) {
+        let counted = counter(slot);
+        total.packets = total.packets.wrapping_add(counted.packets);
+        total.bytes = total.bytes.wrapping_add(counted.bytes);
     }
+}
+
+/// A slot of a chunk: packets, then bytes.
+pub(crate) const SLOT_BYTES: usize = 16;
+
+/// What a slot holds.
+pub(crate) fn counter(slot: &[u8]) -> Counter {
+    Counter { packets: word(slot), bytes: word(&slot[8..]) }
 }
 
 /// The first eight bytes as a number.

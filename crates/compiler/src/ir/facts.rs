@@ -1,7 +1,7 @@
 //! How many bytes behind each cursor are inside the frame: what `fits` has proved so far.
 
 use super::analysis::Graph;
-use super::{Block, Program, Target, Terminator, Value};
+use super::{Block, Program, Target, Terminator, Type, Value};
 
 /// Proved bytes by cursor, sorted by cursor; a cursor that is missing has none.
 type Facts = Vec<(Value, u16)>;
@@ -33,39 +33,30 @@ impl Reach {
 
     fn round(&mut self, program: &Program, graph: &Graph) -> bool {
         let mut again = false;
-        let mut facts = Facts::new();
+        let (mut facts, mut handed) = (Facts::new(), Facts::new());
         for &block in &graph.order {
-            facts.clone_from(self.facts[block.index()].as_ref().unwrap_or(&Facts::new()));
+            let here = self.facts[block.index()].as_deref().unwrap_or_default();
+            facts.clear();
+            facts.extend_from_slice(here);
             each_edge(&program[block].end, |target, fits| {
-                again |= self.flow(program, &facts, target, fits) && graph.goes_back(block, target.block);
+                let handed = hand_on(program, &facts, target, fits, &mut handed);
+                again |= self.flow(handed, target) && graph.goes_back(block, target.block);
             });
         }
         again
     }
 
     /// Meets the facts of an edge with those of its target; whether the target lost any.
-    fn flow(
-        &mut self,
-        program: &Program,
-        facts: &Facts,
-        target: &Target,
-        fits: Option<(Value, u16)>,
-    ) -> bool {
-        let here = |cursor: Value| match fits {
-            Some((fitting, bytes)) if fitting == cursor => bytes.max(proved(facts, cursor)),
-            _ => proved(facts, cursor),
-        };
-        let params = &program[target.block].params;
-        let argument = |cursor: Value| match params.iter().position(|&param| param == cursor) {
-            Some(index) => here(target.args[index]),
-            None => here(cursor),
-        };
+    fn flow(&mut self, handed: &[(Value, u16)], target: &Target) -> bool {
         match &mut self.facts[target.block.index()] {
             Some(known) => {
                 let before = known.len();
-                let mut less = false;
+                let (mut less, mut left) = (false, handed);
                 known.retain_mut(|(cursor, bytes)| {
-                    let met = (*bytes).min(argument(*cursor));
+                    let smaller = left.iter().take_while(|fact| fact.0 < *cursor).count();
+                    left = &left[smaller..];
+                    let given = left.first().filter(|fact| fact.0 == *cursor).map_or(0, |fact| fact.1);
+                    let met = (*bytes).min(given);
                     less |= met < *bytes;
                     *bytes = met;
                     met > 0
@@ -73,17 +64,42 @@ impl Reach {
                 less || known.len() < before
             }
             unknown => {
-                let inherited = facts.iter().map(|fact| fact.0).chain(fits.map(|fact| fact.0));
-                let cursors = inherited.chain(params.iter().copied());
-                let mut first: Facts = cursors.map(|cursor| (cursor, argument(cursor))).collect();
-                first.retain(|fact| fact.1 > 0);
-                first.sort_unstable();
-                first.dedup();
-                *unknown = Some(first);
+                *unknown = Some(handed.to_vec());
                 false
             }
         }
     }
+}
+
+/// The facts of an edge: those of the block that it leaves, what it proves, and those of the arguments as the parameters'.
+/// They are made in `room` where they are others than the block's.
+fn hand_on<'f>(
+    program: &Program,
+    facts: &'f Facts,
+    target: &Target,
+    fits: Option<(Value, u16)>,
+    room: &'f mut Facts,
+) -> &'f [(Value, u16)] {
+    let here = |cursor: Value| match fits {
+        Some((fitting, bytes)) if fitting == cursor => bytes.max(proved(facts, cursor)),
+        _ => proved(facts, cursor),
+    };
+    let params = &program[target.block].params;
+    let is_cursor = |value: &Value| program.type_of(*value) == Type::Cursor;
+    if fits.is_none() && !params.iter().any(is_cursor) {
+        return facts;
+    }
+    room.clone_from(facts);
+    let news = fits.iter().map(|(cursor, _)| (*cursor, here(*cursor)));
+    let given = params.iter().zip(&target.args).filter(|(param, _)| is_cursor(param));
+    for (cursor, bytes) in news.chain(given.map(|(&param, &arg)| (param, here(arg)))) {
+        match room.binary_search_by_key(&cursor, |fact| fact.0) {
+            Ok(at) => room[at].1 = bytes,
+            Err(at) => room.insert(at, (cursor, bytes)),
+        }
+    }
+    room.retain(|fact| fact.1 > 0);
+    room
 }
 
 /// Calls `visit` with each target and what getting there proves.

@@ -59,7 +59,7 @@ impl Boxes<'_> {
 
     /// What of a box lies outside of another.
     fn without(&self, cell: Cell, other: &Cell) -> Vec<Cell> {
-        if meet(&cell, other).is_none() {
+        if !meets(&cell, other) {
             return vec![cell];
         }
         let (mut inside, mut outside) = (cell, Vec::new());
@@ -176,15 +176,20 @@ fn bit(word: Word, truth: bool) -> Cell {
     Cell::from([(word, (u64::from(truth), u64::from(truth)))])
 }
 
+/// Whether something lies in both.
+fn meets(a: &Cell, b: &Cell) -> bool {
+    b.iter().all(|(word, (low, high))| a.get(word).is_none_or(|here| here.0 <= *high && *low <= here.1))
+}
+
 /// What lies in both.
 fn meet(a: &Cell, b: &Cell) -> Option<Cell> {
+    if !meets(a, b) {
+        return None;
+    }
     let mut both = a.clone();
     for (word, range) in b {
         let here = both.entry(word.clone()).or_insert(*range);
         *here = (here.0.max(range.0), here.1.min(range.1));
-        if here.0 > here.1 {
-            return None;
-        }
     }
     Some(both)
 }

@@ -5,7 +5,7 @@
 //! last. What a source address decides costs no look at the transport header then, and such
 //! statements stand in the program once and not in every class.
 
-use super::tables::{Chain, Pieces};
+use super::tables::{Chain, Members, Pieces};
 use super::{Class, ClassId, Goto, Graph, Presence, Site, State, StateId, headers_asked, simplify};
 use crate::policy::{Action, HeaderRef, Policy, Pred, Statement};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,8 @@ pub(super) fn find(
     conditions: &[Pred],
     classes: &[Class],
 ) -> Found {
-    let search = Search { policy, graph, statics, conditions, classes, coming: coming(graph) };
+    let members = Members::new(policy, statics);
+    let search = Search { policy, graph, statics, conditions, classes, members, coming: coming(graph) };
     let mut late = Found::default();
     for (number, class) in (0..).zip(classes) {
         late.add(Site::Class(ClassId(number), 0), search.pieces(0, &class.conditions));
@@ -74,6 +75,7 @@ struct Search<'a> {
     statics: &'a BTreeSet<HeaderRef>,
     conditions: &'a [Pred],
     classes: &'a [Class],
+    members: Members<'a>,
     coming: Vec<BTreeSet<HeaderRef>>,
 }
 
@@ -82,7 +84,7 @@ const MOST_COPIES: usize = 2;
 
 impl Search<'_> {
     fn pieces(&self, first: usize, conditions: &[Pred]) -> Pieces {
-        Chain { policy: self.policy, statics: self.statics, first, conditions }.pieces(&|_| false)
+        Chain { members: &self.members, first, conditions }.pieces(&|_| false)
     }
 
     /// Follows all ways; `None` where states would have to be copied too often. What is found `late`, where nothing
@@ -201,7 +203,8 @@ fn gather(graph: &Graph, id: StateId, coming: &mut Vec<Option<BTreeSet<HeaderRef
         return;
     }
     let mut headers = BTreeSet::new();
-    for next in graph.states[id.0 as usize].states_behind() {
+    let behind: BTreeSet<StateId> = graph.states[id.0 as usize].states_behind().collect();
+    for next in behind {
         gather(graph, next, coming);
         headers.insert(graph.states[next.0 as usize].header);
         headers.extend(coming[next.0 as usize].iter().flatten().copied());

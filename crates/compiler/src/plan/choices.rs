@@ -1,7 +1,7 @@
 //! What else could have been chosen, and what it would have cost.
 
 use super::cost::{COSTS, Costs};
-use super::tables::{Group, Run};
+use super::tables::{Group, Members, Run};
 use super::{Plan, SetHome, Site};
 use crate::policy::{Policy, SetPart};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,9 +67,10 @@ impl Plan {
     /// Neighbouring statements that are boxes, with what they cost as a table, as a chain, and as hash maps.
     pub fn statement_choices(&self, policy: &Policy) -> Vec<Choices> {
         let sets = self.set_costs(policy, &COSTS);
+        let members = Members::new(policy, &self.static_headers);
         let of_site = |site: &Site| -> Vec<Choices> {
             let (first, conditions) = self.conditions(*site);
-            let groups = self.groups(policy, *site).into_iter();
+            let groups = self.groups(&members, *site).into_iter();
             let chain = |group: &Group| -> f64 {
                 let of = |index: &usize| COSTS.condition(&conditions[index - first], &sets);
                 group.statements.iter().map(of).sum()

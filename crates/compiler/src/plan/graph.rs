@@ -64,6 +64,9 @@ type Found = BTreeSet<HeaderRef>;
 /// Of each group (true) or protocol (false) how many headers were passed at this level.
 type Passed = BTreeMap<(bool, u32), u8>;
 
+/// Whether a protocol comes so many levels further in.
+type Levels = [bool; LEVELS as usize];
+
 /// Index into [`Building::passed`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct PassedId(u32);
@@ -80,8 +83,10 @@ struct Building<'a> {
     demand: &'a Demand,
     statics: &'a BTreeSet<HeaderRef>,
     budget: usize,
-    /// Which (protocol, levels up) can be reached from each protocol's end.
-    reach: FastMap<ProtocolId, BTreeSet<(ProtocolId, u8)>>,
+    /// By protocol: what can follow a header, and whether a new packet begins there.
+    follows: Vec<BTreeSet<(ProtocolId, bool)>>,
+    /// Which protocols can be reached from each protocol's end.
+    reach: Vec<Vec<Levels>>,
     /// What [`Self::useful`] and [`Self::still_relevant`] have said: they are asked for each edge of each state.
     useful: FastMap<(ProtocolId, u8), bool>,
     relevant: FastMap<(ProtocolId, PassedId), PassedId>,
@@ -92,6 +97,9 @@ struct Building<'a> {
     /// What was passed anywhere, each once; first nothing.
     passed: Vec<Passed>,
     passed_ids: FastMap<Passed, PassedId>,
+    /// What [`Self::with`] and [`Self::behind`] have said: many states have the same headers before them.
+    with: FastMap<(ClassId, HeaderRef), ClassId>,
+    behind: FastMap<(PassedId, HeaderRef), PassedId>,
     states: Vec<State>,
     by_key: FastMap<Key, StateId>,
     classes: Vec<Found>,
@@ -107,16 +115,20 @@ pub(super) fn build(
     statics: &BTreeSet<HeaderRef>,
     budget: usize,
 ) -> Option<Graph> {
+    let follows = follows(&policy.protocols);
     let mut building = Building {
         carried: conditions.map(|conditions| carried(policy, conditions)),
         open: FastMap::default(),
         passed: Vec::new(),
         passed_ids: FastMap::default(),
+        with: FastMap::default(),
+        behind: FastMap::default(),
         protocols: &policy.protocols,
         demand,
         statics,
         budget,
-        reach: FastMap::default(),
+        reach: policy.protocols.ids().map(|id| reachable(&follows, id)).collect(),
+        follows,
         useful: FastMap::default(),
         relevant: FastMap::default(),
         states: Vec::new(),
@@ -124,10 +136,6 @@ pub(super) fn build(
         classes: Vec::new(),
         class_ids: FastMap::default(),
     };
-    for id in policy.protocols.ids() {
-        let reach = building.reachable(id);
-        building.reach.insert(id, reach);
-    }
     let none = building.class(&Found::new());
     building.passed(Passed::new());
     let start = match policy.protocols.root {
@@ -138,6 +146,27 @@ pub(super) fn build(
     let mut graph = Graph { states: building.states, classes: building.classes, start };
     graph.find_meeting_ways();
     Some(graph)
+}
+
+/// What can follow a header of each protocol, and whether a new packet begins there.
+fn follows(protocols: &Protocols) -> Vec<BTreeSet<(ProtocolId, bool)>> {
+    let rows = |id: ProtocolId| protocols[id].next.iter().flat_map(|next| &next.table);
+    protocols.ids().map(|id| rows(id).map(|row| (row.1, row.2)).collect()).collect()
+}
+
+/// Everything that can follow a header of a protocol or come behind that, with how many levels further in.
+fn reachable(follows: &[BTreeSet<(ProtocolId, bool)>], from: ProtocolId) -> Vec<Levels> {
+    let mut seen = vec![Levels::default(); follows.len()];
+    let mut todo = vec![(from, 0)];
+    while let Some((protocol, rise)) = todo.pop() {
+        for &(next, inner) in &follows[protocol.0 as usize] {
+            let rise = rise + usize::from(inner);
+            if rise < usize::from(LEVELS) && !std::mem::replace(&mut seen[next.0 as usize][rise], true) {
+                todo.push((next, rise));
+            }
+        }
+    }
+    seen
 }
 
 /// The conditions that ask for a header in a tunnel, themselves or by a key of their limit.
@@ -180,21 +209,6 @@ impl Graph {
 }
 
 impl Building<'_> {
-    /// Everything that can follow a header of this protocol, with how many levels further in.
-    fn reachable(&self, from: ProtocolId) -> BTreeSet<(ProtocolId, u8)> {
-        let mut seen = BTreeSet::new();
-        let mut todo = vec![(from, 0)];
-        while let Some((protocol, rise)) = todo.pop() {
-            for row in self.protocols[protocol].next.iter().flat_map(|n| &n.table) {
-                let next = (row.1, rise + u8::from(row.2));
-                if next.1 < LEVELS && seen.insert(next) {
-                    todo.push(next);
-                }
-            }
-        }
-        seen
-    }
-
     /// Whether a header of `protocol` at `level`, or something behind it, may be asked for.
     fn useful(&mut self, protocol: ProtocolId, level: u8) -> bool {
         if let Some(known) = self.useful.get(&(protocol, level)) {
@@ -209,7 +223,8 @@ impl Building<'_> {
     fn comes(&self, header: HeaderRef, protocol: ProtocolId, level: u8) -> bool {
         header.level == level && header.protocol == protocol
             || header.level >= level
-                && self.reach[&protocol].contains(&(header.protocol, header.level - level))
+                && self.reach[protocol.0 as usize][header.protocol.0 as usize]
+                    [usize::from(header.level - level)]
     }
 
     /// Whether a statement is still open that asks for what comes when a packet begins inside a tunnel, `found` being
@@ -255,6 +270,35 @@ impl Building<'_> {
         id
     }
 
+    /// The class of the headers of another and one more.
+    fn with(&mut self, found: ClassId, header: HeaderRef) -> ClassId {
+        if let Some(&known) = self.with.get(&(found, header)) {
+            return known;
+        }
+        let mut headers = self.classes[found.0 as usize].clone();
+        headers.insert(header);
+        let class = self.class(&headers);
+        self.with.insert((found, header), class);
+        class
+    }
+
+    /// What was passed behind a header.
+    fn behind(&mut self, before: PassedId, header: HeaderRef) -> PassedId {
+        if let Some(&known) = self.behind.get(&(before, header)) {
+            return known;
+        }
+        let HeaderRef { level, protocol, index } = header;
+        let mut passed = self.passed[before.0 as usize].clone();
+        *passed.entry((true, self.protocols[protocol].group)).or_insert(0) += 1;
+        let counted = self.told_apart(protocol, level).min(index + 1);
+        if counted > 0 {
+            passed.insert((false, protocol.0), counted);
+        }
+        let behind = self.passed(passed);
+        self.behind.insert((before, header), behind);
+        behind
+    }
+
     fn passed(&mut self, passed: Passed) -> PassedId {
         if let Some(&id) = self.passed_ids.get(&passed) {
             return id;
@@ -291,22 +335,9 @@ impl Building<'_> {
         }
         let id = StateId(self.states.len() as u32);
         self.by_key.insert(key, id);
-        let last = match self.statics.contains(&header) {
-            true => {
-                let mut found = self.classes[found.0 as usize].clone();
-                found.insert(header);
-                self.class(&found)
-            }
-            false => found,
-        };
+        let last = if self.statics.contains(&header) { self.with(found, header) } else { found };
         self.states.push(State { header, absent: found, last, next: Vec::new(), main_way: None });
-        let mut passed = self.passed[passed.0 as usize].clone();
-        *passed.entry((true, definition.group)).or_insert(0) += 1;
-        let counted = self.told_apart(protocol, level).min(index + 1);
-        if counted > 0 {
-            passed.insert((false, protocol.0), counted);
-        }
-        let passed = self.passed(passed);
+        let passed = self.behind(passed, header);
         let next = self.edges(header, last, passed)?;
         self.states[id.0 as usize].next = next;
         Some(Some(Goto::State(id)))
@@ -320,6 +351,7 @@ impl Building<'_> {
             for &(value, protocol, inner) in &next.table {
                 let level = header.level + u8::from(inner);
                 let goto = match inner {
+                    _ if !self.useful(protocol, level) => None,
                     true if !self.open(protocol, level, last) => None,
                     true => self.enter(protocol, level, last, NOTHING)?,
                     false => {
@@ -366,8 +398,8 @@ impl Building<'_> {
             if full(protocol) {
                 continue;
             }
-            let rows = self.protocols[protocol].next.iter().flat_map(|next| &next.table);
-            todo.extend(rows.filter(|row| !row.2).map(|row| row.1).filter(|id| coming.insert(*id)));
+            let here = self.follows[protocol.0 as usize].iter().filter(|(_, inner)| !inner);
+            todo.extend(here.map(|(id, _)| *id).filter(|id| coming.insert(*id)));
         }
         coming
     }

@@ -43,7 +43,7 @@ use crate::policy::{HeaderRef, Policy, Pred, SetPart};
 use crate::table::Table;
 use chains::Found;
 use std::collections::{BTreeMap, BTreeSet};
-use tables::Chain;
+use tables::{Chain, Members};
 
 /// Index into [`Plan::classes`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -174,19 +174,20 @@ impl Plan {
 
     /// How statements are matched if runs have `shortest` at least, and none of those that are `alone`.
     pub fn steps_with(&self, policy: &Policy, shortest: usize, alone: &dyn Fn(usize) -> bool) -> Steps {
+        let members = Members::new(policy, &self.static_headers);
         let steps = |site: &Site| {
             let (first, conditions) = self.conditions(*site);
-            let chain = Chain { policy, statics: &self.static_headers, first, conditions };
+            let chain = Chain { members: &members, first, conditions };
             (*site, chain.pieces(alone).steps(&policy.protocols, shortest))
         };
         self.steps.keys().map(steps).collect()
     }
 
     /// Neighbours of a site that may be matched as one.
-    fn groups(&self, policy: &Policy, site: Site) -> Vec<tables::Group> {
+    fn groups(&self, members: &Members, site: Site) -> Vec<tables::Group> {
         let (first, conditions) = self.conditions(site);
-        let chain = Chain { policy, statics: &self.static_headers, first, conditions };
-        chain.pieces(&|_| false).groups(&policy.protocols, self.shortest_run)
+        let pieces = Chain { members, first, conditions }.pieces(&|_| false);
+        pieces.groups(members.protocols(), self.shortest_run)
     }
 }
 

@@ -11,7 +11,8 @@ use super::cost::{COSTS, pred_cost};
 use super::demand::width;
 use crate::policy::{HeaderRef, Policy, Pred, Protocols, Statement, Term};
 use crate::table::{MOST_WORDS, Table};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// Shorter runs are a chain.
@@ -73,9 +74,7 @@ impl Run {
 
 /// Statements of a policy, with what is left of their conditions in one place of the program.
 pub(super) struct Chain<'a> {
-    pub(super) policy: &'a Policy,
-    /// The headers whose presence is known there.
-    pub(super) statics: &'a BTreeSet<HeaderRef>,
+    pub(super) members: &'a Members<'a>,
     /// The first statement.
     pub(super) first: usize,
     /// What is left of its condition, and of those of the next ones.
@@ -90,7 +89,7 @@ impl Chain<'_> {
             if *condition == Pred::Const(false) {
                 continue;
             }
-            let member = if alone(index) { None } else { self.member(index, condition) };
+            let member = if alone(index) { None } else { self.members.of(index, condition) };
             match (member.filter(|member| Piece::default().takes(member)), pieces.last_mut()) {
                 (Some(member), Some(last)) if last.takes(&member) => last.add(member),
                 (Some(member), _) => pieces.push(Piece::from_iter([member])),
@@ -98,16 +97,6 @@ impl Chain<'_> {
             }
         }
         Pieces { cost: self.cost(&pieces), has_run: has_run(&pieces), list: pieces.into() }
-    }
-
-    /// A statement as boxes, if it can be.
-    fn member(&self, index: usize, condition: &Pred) -> Option<Member> {
-        let boxes = Boxes { protocols: &self.policy.protocols, statics: self.statics };
-        let role = Role::of(&self.policy.statements[index])?;
-        let cells = boxes.of(condition, true)?;
-        // A packet in several boxes of one statement is counted once.
-        let cells = if role == Role::Counts { boxes.apart(cells)? } else { cells };
-        Some(Member { index, role, cells: cells.into() })
     }
 
     /// What they add to a program's size, in comparisons.
@@ -119,6 +108,48 @@ impl Chain<'_> {
             false => piece.members.iter().map(|member| one(member.index)).sum(),
         };
         pieces.iter().flat_map(|whole| whole.clone().divided(SHORTEST_RUN)).map(piece).sum()
+    }
+}
+
+/// The statements of a policy as boxes. Most sites leave the same of a condition, and to take its boxes apart is the most
+/// that a plan costs: it is done once.
+pub(super) struct Members<'a> {
+    policy: &'a Policy,
+    /// The headers whose presence is known.
+    statics: &'a BTreeSet<HeaderRef>,
+    /// By statement, and by what is left of its condition.
+    known: RefCell<Vec<HashMap<Pred, Option<Member>>>>,
+}
+
+impl<'a> Members<'a> {
+    pub(super) fn new(policy: &'a Policy, statics: &'a BTreeSet<HeaderRef>) -> Self {
+        let known = RefCell::new(vec![HashMap::new(); policy.statements.len()]);
+        Self { policy, statics, known }
+    }
+
+    pub(super) fn protocols(&self) -> &'a Protocols {
+        &self.policy.protocols
+    }
+
+    /// A statement as boxes, if it can be, where so much is left of its condition.
+    fn of(&self, index: usize, condition: &Pred) -> Option<Member> {
+        let known = &mut self.known.borrow_mut()[index];
+        if let Some(member) = known.get(condition) {
+            return member.clone();
+        }
+        let member = self.make(index, condition);
+        known.insert(condition.clone(), member.clone());
+        member
+    }
+
+    fn make(&self, index: usize, condition: &Pred) -> Option<Member> {
+        let boxes = Boxes { protocols: &self.policy.protocols, statics: self.statics };
+        let role = Role::of(&self.policy.statements[index])?;
+        let cells = boxes.of(condition, true)?;
+        // A packet in several boxes of one statement is counted once.
+        let cells = if role == Role::Counts { boxes.apart(cells)? } else { cells };
+        let words = cells.iter().flat_map(Cell::keys).cloned().collect();
+        Some(Member { index, role, words: Rc::new(words), cells: cells.into() })
     }
 }
 
@@ -195,6 +226,8 @@ impl Role {
 struct Member {
     index: usize,
     role: Role,
+    /// What its boxes ask.
+    words: Rc<BTreeSet<Word>>,
     cells: Rc<[Cell]>,
 }
 
@@ -218,18 +251,16 @@ impl FromIterator<Member> for Piece {
 impl Piece {
     /// A statement that is in no run.
     fn closed(index: usize) -> Self {
-        let member = Member { index, role: Role::Decides, cells: Rc::new([]) };
+        let member = Member { index, role: Role::Decides, words: Rc::default(), cells: Rc::new([]) };
         Self { closed: true, ..Piece::from_iter([member]) }
     }
 
     fn takes(&self, member: &Member) -> bool {
-        let asked = member.cells.iter().flat_map(Cell::keys);
-        let more: BTreeSet<&Word> = asked.filter(|word| !self.words.contains(word)).collect();
-        !self.closed && self.words.len() + more.len() <= MOST_WORDS
+        !self.closed && self.words.len() + member.words.difference(&self.words).count() <= MOST_WORDS
     }
 
     fn add(&mut self, member: Member) {
-        self.words.extend(member.cells.iter().flat_map(|cell| cell.keys().cloned()));
+        self.words.extend(member.words.iter().cloned());
         self.members.push(member);
     }
 
@@ -301,7 +332,7 @@ impl Piece {
         let words: Vec<Word> = self.words.iter().cloned().collect();
         let mut table = Table::new(words.iter().map(|word| word.bits(protocols)).collect());
         let whole: Vec<_> = words.iter().map(|word| (0, word.most(protocols))).collect();
-        for Member { index, role, cells } in &self.members {
+        for Member { index, role, cells, .. } in &self.members {
             let result = *index as u32 + 1;
             for cell in cells.iter() {
                 let range = |(word, whole)| cell.get(word).copied().unwrap_or(whole);

@@ -231,7 +231,7 @@ impl Walk<'_, '_> {
             let asked = Pred::And(next.when.iter().cloned().collect());
             let here = self.also(left, state.header, &asked)?;
             let mut targets: Vec<Goto> = edge.rows.iter().map(|row| row.1).collect();
-            targets.sort_by_key(|goto| format!("{goto:?}"));
+            targets.sort_unstable();
             targets.dedup();
             for target in targets {
                 let values = edge.rows.iter().filter(|row| row.1 == target).map(|row| row.0).collect();

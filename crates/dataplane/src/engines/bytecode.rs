@@ -1,9 +1,10 @@
 use super::{By, Engine, EngineError, Judgement, is_xdp, verdict_of};
 use crate::StatementCounters;
-use crate::counters::{Counted, add_chunk, by_statement, counted};
+use crate::counters::{Counted, SLOT_BYTES, by_statement, counted, counter};
 use crate::sets::content;
 use weir_bpf::interp::{ProgramId, Vm};
 use weir_compiler::Compilation;
+use weir_compiler::codegen::counters::SLOTS;
 
 /// `weir_bpf`'s interpreter on the emitted bytecode.
 pub struct Bytecode<'a> {
@@ -49,17 +50,12 @@ impl Engine for Bytecode<'_> {
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {
-        let mut totals = Vec::new();
-        if let Some(map) = self.vm.maps.by_name("counters") {
-            for (key, value) in self.vm.maps.entries(map) {
-                let chunk = u32::from_ne_bytes([key[0], key[1], key[2], key[3]]);
-                add_chunk(&mut totals, chunk, &value);
-            }
-        }
-        let slots = &self.compilation.lowered.slots;
+        let map = self.vm.maps.by_name("counters");
         let of = |name: &str| {
-            slots.get(name).and_then(|&slot| totals.get(slot as usize).copied()).unwrap_or_default()
+            let slot = *self.compilation.lowered.slots.get(name)?;
+            let chunk = self.vm.maps.lookup(map?, &(slot / SLOTS).to_ne_bytes())?;
+            chunk.chunks_exact(SLOT_BYTES).nth((slot % SLOTS) as usize).map(counter)
         };
-        Ok(by_statement(&self.statements, of))
+        Ok(by_statement(&self.statements, |name| of(name).unwrap_or_default()))
     }
 }
