@@ -251,7 +251,8 @@ fn generate(seed: u64, kernel: bool, captured: &[Vec<u8>]) -> Case {
         frames.push(Focus::new(&table, vec![0; 60]));
     }
     let clock = if kernel { Clock::Kernel } else { Clock::Ours };
-    let mut author = policy::Author::new(Vocabulary { protocols: &table }, &frames, clock);
+    let hook = *dice.pick(&[Hook::Xdp, Hook::Xdp, Hook::Xdp, Hook::TcIngress]);
+    let mut author = policy::Author::new(Vocabulary { protocols: &table }, &frames, clock, hook);
     let size = match dice.below(100) {
         0 if dice.one_in(4) => dice.between(100, 300),
         0..=20 => dice.between(10, 40),
@@ -261,7 +262,6 @@ fn generate(seed: u64, kernel: bool, captured: &[Vec<u8>]) -> Case {
     let sets = author.sets();
     let packets = packet::packets(dice, &table, &frames, 32);
     let default = *dice.pick(&[None, Some("pass"), Some("drop")]);
-    let hook = *dice.pick(&[Hook::Xdp, Hook::Xdp, Hook::Xdp, Hook::TcIngress]);
     let old = !kernel && dice.one_in(8);
     // The oldest kernel has no XDP frames of several buffers, nor what came with them and captures need.
     let (frags, capture) = (!old && dice.one_in(6), dice.one_in(8) && !(old && hook == Hook::Xdp));
