@@ -3,7 +3,7 @@
 use super::Lower;
 use super::pred::Values;
 use super::shape::{Bit, Env};
-use crate::ir::{BinaryOp, EcnChange, Relation, Terminator, Type, Value, Verdict};
+use crate::ir::{BinaryOp, Block, EcnChange, Relation, StatementId, Terminator, Type, Value, Verdict};
 use crate::plan::{Presence, width};
 use crate::policy::{Decap, HeaderRef, IpHeader, Statement, Term};
 use std::collections::BTreeSet;
@@ -49,29 +49,48 @@ impl Lower<'_> {
             ecn = Some(EcnChange { at: inner.begin, flip });
         }
         self.capture(index, statement, Some(Verdict::Pass));
-        let (frame, packet) = (self.fresh(), self.fresh());
         match self.presence_of(decap.ethernet, found) {
-            Presence::Yes => self.b.jump(frame),
-            Presence::No => self.b.jump(packet),
+            Presence::Yes => self.leave_as_frame(by, decap.ethernet, ecn, env),
+            Presence::No => self.leave_as_packet(by, outer, inner, ecn),
             Presence::Unknown => {
-                let there = self.shape.bit(&mut self.b, env, &Bit::Header(decap.ethernet));
-                let there = there.expect("what a class does not tell has a bit");
-                let there = self.b.compare_const(Relation::Ne, there, 0);
-                self.b.branch(there, frame, packet);
+                let (frame, packet) = (self.fresh(), self.fresh());
+                self.branch_there(decap.ethernet, env, frame, packet);
+                self.b.switch_to(frame);
+                self.leave_as_frame(by, decap.ethernet, ecn, env);
+                self.b.switch_to(packet);
+                self.leave_as_packet(by, outer, inner, ecn);
             }
         }
-        self.b.switch_to(frame);
-        let begin = self.value(&Term::Begin(decap.ethernet), &Values::Env(env)).low;
-        self.b.end(Terminator::Decap { by, inner: begin, link: None, ecn });
-        self.b.switch_to(packet);
-        match (outer, inner) {
+    }
+
+    /// The inner Ethernet header and what is behind it.
+    fn leave_as_frame(&mut self, by: StatementId, ethernet: HeaderRef, ecn: Option<EcnChange>, env: &Env) {
+        let inner = self.value(&Term::Begin(ethernet), &Values::Env(env)).low;
+        self.b.end(Terminator::Decap { by, inner, link: None, ecn });
+    }
+
+    /// What stands before the outer IP header, then the inner one and what is behind it.
+    fn leave_as_packet(
+        &mut self,
+        by: StatementId,
+        outer: Option<Ip>,
+        inner: Option<Ip>,
+        ecn: Option<EcnChange>,
+    ) {
+        self.b.end(match (outer, inner) {
             (Some(outer), Some(inner)) => {
-                let link = Some(outer.begin);
-                self.b.end(Terminator::Decap { by, inner: inner.begin, link, ecn });
+                Terminator::Decap { by, inner: inner.begin, link: Some(outer.begin), ecn }
             }
-            // Nothing comes here.
-            _ => self.b.ret(Verdict::Pass, Some(by)),
-        }
+            // In this class the condition never holds.
+            _ => Terminator::Return { verdict: Verdict::Pass, by: Some(by) },
+        });
+    }
+
+    fn branch_there(&mut self, header: HeaderRef, env: &Env, then: Block, other: Block) {
+        let there = self.shape.bit(&mut self.b, env, &Bit::Header(header));
+        let there = there.expect("what a class does not tell has a bit");
+        let there = self.b.compare_const(Relation::Ne, there, 0);
+        self.b.branch(there, then, other);
     }
 
     /// Drops what has met congestion and cannot tell; the bits that flip in the inner header of everything else.
@@ -112,10 +131,7 @@ impl Lower<'_> {
         let met = self.b.block(&[Type::Int(16), Type::Int(bits)]);
         for ip in open {
             let (here, next) = (self.fresh(), self.fresh());
-            let there = self.shape.bit(&mut self.b, env, &Bit::Header(ip.header));
-            let there = there.expect("what a class does not tell has a bit");
-            let there = self.b.compare_const(Relation::Ne, there, 0);
-            self.b.branch(there, here, next);
+            self.branch_there(ip.header, env, here, next);
             self.b.switch_to(here);
             let Ip { begin, ecn } = self.ip(ip, env);
             self.b.jump((met, [begin, ecn]));

@@ -42,6 +42,8 @@ pub(crate) struct Failure {
 pub(crate) struct Seen {
     pub(crate) packets: usize,
     pub(crate) decided: usize,
+    /// Packets that leave as other frames.
+    pub(crate) changed: usize,
     pub(crate) statements: usize,
     pub(crate) applied: usize,
     pub(crate) over: usize,
@@ -107,6 +109,7 @@ fn engines(case: &Case, target: &Target) -> Result<Seen, Failure> {
             agree(name, index, packet, &wanted, &got)?;
         }
         seen.decided += usize::from(wanted.0.by != By::Default);
+        seen.changed += usize::from(wanted.0.frame.is_some());
         expected.push(wanted);
     }
     if let Some((_, counters)) = expected.last() {

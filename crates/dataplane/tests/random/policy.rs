@@ -22,7 +22,7 @@ pub(crate) struct Author<'a> {
 /// What statements do at any hook, and at XDP.
 const VERBS: &[&str] = &["drop", "drop", "drop", "pass", "pass", "count", "count", "limit"];
 const VERBS_OF_XDP: &[&str] =
-    &["drop", "drop", "drop", "pass", "pass", "count", "count", "limit", "decap", "decap"];
+    &["drop", "drop", "drop", "pass", "pass", "count", "count", "count", "limit", "decap"];
 
 /// Whose clock the limits meet.
 #[derive(Clone, Copy, PartialEq, Eq)]
