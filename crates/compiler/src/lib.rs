@@ -207,13 +207,23 @@ impl Analysis {
     fn refuse(&mut self, error: &codegen::CodegenError, program: &ir::Program) {
         let start = Span::new(self.main, 0, 0);
         let line = match error {
-            codegen::CodegenError::Verifier { line, .. } => program.lines[line.index()].span,
+            codegen::CodegenError::Verifier { line, .. } | codegen::CodegenError::XdpOnly { line } => {
+                program.lines[line.index()].span
+            }
             _ => None,
         };
         let span = line.or(self.policy.statements.first().map(|s| s.span)).unwrap_or(start);
-        if let codegen::CodegenError::Missing { .. } = error {
-            self.diagnostics.report(Code::Unsupported, span, error.to_string());
-            return;
+        match error {
+            codegen::CodegenError::Missing { .. } => {
+                self.diagnostics.report(Code::Unsupported, span, error.to_string());
+                return;
+            }
+            codegen::CodegenError::XdpOnly { .. } => {
+                let told = self.diagnostics.report(Code::Unsupported, span, error.to_string());
+                told.help("attach the policy at XDP, or say `shadow decap` to count what it would change");
+                return;
+            }
+            _ => {}
         }
         self.diagnostics
             .report(Code::TooComplex, span, format!("the policy does not fit one program: {error}"))

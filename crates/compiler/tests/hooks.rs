@@ -20,6 +20,23 @@ fn at_tc_the_outer_tag_is_gone() {
 }
 
 #[test]
+fn at_tc_no_tunnel_comes_off() {
+    let text = "pass\ndecap off when gre\n";
+    let options = Options::new(Target::newest(), Hook::TcIngress);
+    let Err(analysis) = compile("edge.weir", "count\ndecap off when gre\n", &NoFiles, &options) else {
+        panic!("no frame is changed at tc");
+    };
+    let told: Vec<_> = analysis.diagnostics.iter().collect();
+    let [told] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(told.code.text(), "E0202");
+    assert!(told.message.contains("`decap` needs XDP"), "{}", told.message);
+    assert_eq!(analysis.sources.text(told.primary.0), "decap off when gre");
+    assert!(codes("shadow decap off when gre", Target::newest(), Hook::TcEgress).is_empty());
+    // What no packet comes to changes none.
+    assert_eq!(codes(text, Target::newest(), Hook::TcIngress), ["W0301"]);
+}
+
+#[test]
 fn what_an_old_kernel_lacks_is_named() {
     let mut options = Options::new(Target::for_kernel(5, 10), Hook::Xdp);
     options.lower.capture = vec!["five".into()];

@@ -18,7 +18,7 @@ fn tape() -> impl Strategy<Value = Vec<u8>> {
 
 fn frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let byte = prop_oneof![Just(0u8), Just(1), Just(6), Just(17), Just(80), any::<u8>()];
-    prop::collection::vec(prop::collection::vec(byte, 0..100), 8)
+    prop::collection::vec(prop::collection::vec(byte, 0..160), 8)
 }
 
 /// What a program does with frames, one after the other, and what it leaves in the state.

@@ -300,6 +300,7 @@ fn test() -> impl Strategy<Value = String> {
         Just("udp(ip.src=10.0.0.1,udp.dstport=53) => pass".to_owned()),
         Just("eth/vlan(vlan.id=5)/ip x 10\n => drop by default".to_owned()),
         Just("hex(00 11 # inside\n 22) => drop".to_owned()),
+        Just("ip/gre/ip=>pass by y as vlan( vlan.id=5 )/ip".to_owned()),
         Just("eth() / payload(\"a\\x00b\") x3 => drop by x".to_owned()),
     ];
     let cases = prop::collection::vec((case, comment()), 0..5);

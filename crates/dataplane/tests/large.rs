@@ -220,7 +220,7 @@ fn agree_in_parts(shape: Shape, seed: u64, count: usize, kernel: bool, parts: Op
             let judged = engine.judge(&frame, 0).unwrap();
             let name = engine.name();
             assert!(
-                judged.agrees(meant),
+                judged.agrees(&meant),
                 "seed {seed}, {count} statements, {name}: {judged:?} for {meant:?}, {frame:x?}"
             );
         }

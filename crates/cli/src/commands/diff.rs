@@ -150,7 +150,7 @@ fn side(fate: &Fate, analysis: &Analysis) -> Side {
     let place = fate.by.map(|index| analysis.policy.statements[index].span);
     let source = place.map(|span| (&analysis.sources[span.source], span.start));
     Side {
-        verdict: word(fate.verdict),
+        verdict: if fate.decapsulated { "decap" } else { word(fate.verdict) },
         statement: fate.by.map(name),
         line: source.map(|(source, start)| source.line_column(start).0),
         file: source.map(|(source, _)| source.name.clone()),

@@ -37,6 +37,9 @@ struct CaseRow {
 struct Decision {
     verdict: &'static str,
     statement: Option<String>,
+    /// In hexadecimal, where the test says as what the packet leaves, or the policy has changed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame: Option<String>,
 }
 
 pub(super) fn run(args: &Test, printer: &mut Printer) -> Outcome {
@@ -82,8 +85,8 @@ fn judge(engines: &mut [Box<dyn Engine + '_>], case: &Case) -> Result<Judgement,
         }
         said.push((engine.name(), last));
     }
-    let (first, judgement) = said[0];
-    match said.iter().find(|(_, other)| !judgement.agrees(*other)) {
+    let (first, judgement) = said.swap_remove(0);
+    match said.iter().find(|(_, other)| !judgement.agrees(other)) {
         None => Ok(judgement),
         Some((other, _)) => {
             Err(failed(format!("the engines `{first}` and `{other}` disagree in test `{}`", case.test))
@@ -94,6 +97,8 @@ fn judge(engines: &mut [Box<dyn Engine + '_>], case: &Case) -> Result<Judgement,
 
 fn row(path: &Path, analysis: &Analysis, case: &Case, found: Judgement) -> CaseRow {
     let by = statement(&analysis.policy, found.by);
+    let right_frame =
+        case.leaves.as_ref().is_none_or(|wanted| *wanted == *found.frame.as_ref().unwrap_or(&case.frame));
     let right_by = case.by.as_ref().is_none_or(|wanted| wanted == by.unwrap_or("default"));
     let text = analysis.sources.text(case.span);
     let packet = text.split("=>").next().unwrap_or(text).trim();
@@ -102,12 +107,17 @@ fn row(path: &Path, analysis: &Analysis, case: &Case, found: Judgement) -> CaseR
         line: analysis.sources[case.span.source].line_column(case.span.start).0,
         test: case.test.clone(),
         packet: packet.split_whitespace().collect::<Vec<_>>().join(" "),
-        ok: found.verdict == case.verdict && right_by,
+        ok: found.verdict == case.verdict && right_by && right_frame,
         expected: Decision {
             verdict: word(case.verdict),
             statement: case.by.clone().filter(|by| by != "default"),
+            frame: case.leaves.as_deref().map(hex),
         },
-        found: Decision { verdict: word(found.verdict), statement: by.map(str::to_owned) },
+        found: Decision {
+            verdict: word(found.verdict),
+            statement: by.map(str::to_owned),
+            frame: found.frame.as_deref().map(hex),
+        },
     }
 }
 
@@ -127,7 +137,8 @@ fn show(answer: &Answer, printer: &mut Printer) -> Result<(), Failure> {
         for case in tests.iter().filter(|case| !case.ok) {
             printer.line(format!("     {}:{}: {}", case.file, case.line, case.packet))?;
             printer.line(format!("       expected {}", decision(&case.expected)))?;
-            printer.line(format!("       found    {} by {}", case.found.verdict, by(&case.found)))?;
+            let found = &case.found;
+            printer.line(format!("       found    {} by {}{}", found.verdict, by(found), leaves(found)))?;
         }
     }
     let (passed, failed) = (counted(answer.passed as u64, "case"), answer.failed);
@@ -135,10 +146,19 @@ fn show(answer: &Answer, printer: &mut Printer) -> Result<(), Failure> {
 }
 
 fn decision(decision: &Decision) -> String {
+    let leaves = leaves(decision);
     match &decision.statement {
-        Some(name) => format!("{} by {name}", decision.verdict),
-        None => decision.verdict.to_owned(),
+        Some(name) => format!("{} by {name}{leaves}", decision.verdict),
+        None => format!("{}{leaves}", decision.verdict),
     }
+}
+
+fn leaves(decision: &Decision) -> String {
+    decision.frame.as_ref().map(|frame| format!(" as hex({frame})")).unwrap_or_default()
+}
+
+fn hex(frame: &[u8]) -> String {
+    frame.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn by(decision: &Decision) -> &str {

@@ -4,6 +4,7 @@
 
 mod common;
 
+mod decap;
 mod objects;
 mod tcpdump;
 mod tshark;

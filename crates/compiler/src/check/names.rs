@@ -388,6 +388,7 @@ pub(super) fn interval(term: &Term, bits: &dyn Fn(u32) -> u8) -> (i128, i128) {
         Term::Field(field) => (0, (1i128 << bits(field.field).min(126)) - 1),
         Term::Slice(slice) => (0, (1i128 << (u32::from(slice.length) * 8).min(126)) - 1),
         Term::FrameLen => (0, 0xffff_ffff),
+        Term::Begin(_) => (0, 0xffff),
         Term::Truth(_) => (0, 1),
         Term::Binary(op, a, b) => combine(*op, interval(a, bits), interval(b, bits)),
     }

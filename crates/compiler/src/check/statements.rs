@@ -3,7 +3,7 @@
 use super::Checker;
 use crate::diagnostic::Code;
 use crate::ir::Verdict;
-use crate::policy::{Action, Pred, Statement};
+use crate::policy::{Action, Decap, Pred, Statement};
 use crate::source::Span;
 use crate::syntax::ast;
 use std::collections::HashMap;
@@ -50,6 +50,11 @@ impl Checker<'_> {
             ast::Action::Drop => Some(Action::Verdict(Verdict::Drop)),
             ast::Action::Count => Some(Action::Count),
             ast::Action::Limit(limit) => self.limit(limit).map(Action::Limit),
+            ast::Action::Decap => Some(Action::Decap),
+        };
+        let when = match (when, &action) {
+            (Some(when), Some(Action::Decap)) => Some(self.in_tunnel(when)),
+            (when, _) => when,
         };
         // After an error the statement still stands in the list, so that later messages number
         // and name the statements as the user does.
@@ -61,6 +66,13 @@ impl Checker<'_> {
             action: action.unwrap_or(Action::Count),
             when: when.unwrap_or(Pred::Const(true)),
         });
+    }
+
+    /// `decap` applies to packets with a tunnel that can be taken off, whatever its condition says besides.
+    fn in_tunnel(&self, when: Pred) -> Pred {
+        let protocols = &self.policy.protocols;
+        let applies = Decap::of(protocols).map_or(Pred::Const(false), |decap| decap.applies(protocols));
+        Pred::And(vec![applies, when])
     }
 
     /// The given name, or the action and line: `drop@12`, in an included file `drop@lists.weir:12`.

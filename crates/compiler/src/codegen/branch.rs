@@ -124,6 +124,7 @@ impl Isel<'_> {
                 let code = return_code(self.options.hook, *verdict);
                 self.emit(Kind::Return(code), &[]);
             }
+            Terminator::Decap { inner, link, ecn, .. } => self.decap(*inner, *link, *ecn),
         }
     }
 

@@ -58,6 +58,11 @@ pub enum CodegenError {
         /// How many instructions it would go through at least, with repetitions.
         steps: u64,
     },
+    /// A program for tc that changes frames as only XDP can.
+    XdpOnly {
+        /// What changes them.
+        line: crate::ir::Line,
+    },
     /// A packet offset beyond what a load or the verifier takes.
     PacketOffset {
         /// Bytes from the nearest cursor that is not constant.
@@ -97,6 +102,7 @@ impl fmt::Display for CodegenError {
                 f,
                 "the kernel's verifier would follow more ways than it does, {steps} instructions or more, most of them here"
             ),
+            CodegenError::XdpOnly { .. } => f.write_str("`decap` needs XDP: at tc no frame is changed"),
             CodegenError::PacketOffset { bytes } => {
                 write!(f, "an instruction cannot reach {bytes} bytes into the packet")
             }

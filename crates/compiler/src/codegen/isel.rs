@@ -96,6 +96,7 @@ pub(super) fn select(
 ) -> Result<Selected, CodegenError> {
     let mut isel = Isel::new(program, options, analysis, maps, parts, function);
     isel.check_capture()?;
+    isel.check_decap()?;
     isel.prologue();
     for &block in parts.blocks(function) {
         match parts.function(block) == function {

@@ -26,6 +26,7 @@ mod branch;
 pub mod capture;
 pub mod counters;
 mod counting;
+mod decap;
 mod emit;
 mod error;
 pub mod indexes;

@@ -14,7 +14,7 @@ use super::emit::Emitter;
 use super::isel::{Isel, Place, Shared};
 use super::machine::{Kind, physical};
 use super::{CodegenError, Hook};
-use crate::ir::{Op, Terminator, Value};
+use crate::ir::{BlockData, Op, Terminator, Value};
 use regalloc2::{Block, Operand, VReg};
 use weir_bpf::helpers;
 use weir_bpf::insn::{AluOp, Cond, Insn, Reg, Size, Width};
@@ -63,9 +63,12 @@ impl Isel<'_> {
     /// Takes the context from `r1`. Where there are calls it moves out of their way at once: left to
     /// itself the allocator does so on each way to a call.
     fn keep_context(&mut self) {
-        let blocks = self.program.blocks.iter();
-        let calls = !self.parts.list.is_empty()
-            || blocks.flat_map(|block| &block.insts).any(|inst| may_call(&inst.op));
+        let mut blocks = self.program.blocks.iter();
+        let calls = |block: &BlockData| {
+            let decap = matches!(block.end, Terminator::Decap { .. });
+            decap || block.insts.iter().any(|inst| may_call(&inst.op))
+        };
+        let calls = !self.parts.list.is_empty() || blocks.any(calls);
         let first = if calls { self.builder.vreg() } else { self.context };
         let operand = Operand::reg_fixed_def(first, physical(Reg::R1));
         self.emit(Kind::Context, &[operand]);
@@ -75,7 +78,7 @@ impl Isel<'_> {
         }
     }
 
-    fn load_ends(&mut self, data: VReg, data_end: VReg) {
+    pub(super) fn load_ends(&mut self, data: VReg, data_end: VReg) {
         let Context { data: start, data_end: end } = context(self.options.hook);
         for (def, offset) in [(data, start), (data_end, end)] {
             let operands = [Operand::reg_def(def), Operand::reg_use(self.context)];

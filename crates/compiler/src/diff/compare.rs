@@ -166,7 +166,9 @@ impl<'j> Lists<'j> {
 
     fn outcome(&self, at: usize) -> Outcome {
         let statement = &self.joint.policy.statements[at];
-        match statement.decides() {
+        // What `decap` does to a packet has a name of its own, whatever else passes it.
+        let verdict = statement.decides().or(statement.ends().then_some(Verdict::Pass));
+        match verdict {
             Some(verdict) => {
                 let by = self.joint.same[at] as u32;
                 Outcome { meets: self.name_of_decider(at), end: Some((verdict, by)) }
@@ -175,7 +177,7 @@ impl<'j> Lists<'j> {
         }
     }
 
-    /// With `--counts` who decides makes a difference.
+    /// With `--counts` who decides makes a difference; `decap` always does.
     fn name_of_decider(&self, at: usize) -> Vec<u32> {
         if self.called[at] == DEFAULT { Vec::new() } else { vec![self.called[at]] }
     }
@@ -193,13 +195,14 @@ pub(super) fn same_limit(limit: &Limit) -> String {
     format!("{:?} {} {} {:?}", limit.unit, limit.interval, limit.tolerance, limit.keys)
 }
 
-/// A number for each statement that packets can meet: the same for limits that are the same and, where
+/// A number for each statement that packets can meet: the same for limits that are the same, for all that decap and, where
 /// counts matter, for statements of the same name and kind.
 fn called(joint: &Joint, settings: &Settings) -> Vec<u32> {
     let mut numbers: HashMap<String, u32> = HashMap::new();
     let number = |statement: &Statement| {
         let what = match &statement.action {
             Action::Limit(limit) => format!("{} limit {}", statement.name, same_limit(limit)),
+            Action::Decap if !settings.counts => statement.verb().to_owned(),
             _ if !settings.counts => return DEFAULT,
             _ => format!("{} {} {}", statement.name, statement.verb(), statement.shadow),
         };

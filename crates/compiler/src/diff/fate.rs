@@ -14,6 +14,8 @@ pub struct Fate {
     pub verdict: Verdict,
     /// The statement that decides; `None` for the default.
     pub by: Option<usize>,
+    /// Whether its tunnel is taken off.
+    pub decapsulated: bool,
     /// The limits that it meets on its way.
     pub limits: Vec<usize>,
     /// Statements, the deciding one not among them, that count it.
@@ -61,11 +63,12 @@ impl<'p> Judge<'p> {
             matches!(statement.action, Action::Limit(_)) && !statement.shadow
         };
         let limits = applied.iter().copied().filter(limit).collect();
-        Fate { verdict: outcome.verdict, by: outcome.by, limits, counted: applied }
+        let decapsulated = outcome.frame.is_some();
+        Fate { verdict: outcome.verdict, by: outcome.by, decapsulated, limits, counted: applied }
     }
 
     /// What must be equal for two policies to treat a packet alike.
-    pub(super) fn counts(&self, fate: &Fate, settings: &Settings) -> (Verdict, Vec<String>) {
+    pub(super) fn counts(&self, fate: &Fate, settings: &Settings) -> (Verdict, bool, Vec<String>) {
         let name = |&index: &usize| {
             let statement = &self.policy.statements[index];
             match &statement.action {
@@ -77,6 +80,6 @@ impl<'p> Judge<'p> {
         };
         let met = if settings.counts { &fate.counted } else { &fate.limits };
         let decider = fate.by.as_ref().filter(|_| settings.counts);
-        (fate.verdict, met.iter().chain(decider).map(name).collect())
+        (fate.verdict, fate.decapsulated, met.iter().chain(decider).map(name).collect())
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::plan::headers_asked;
 use crate::policy::{
-    Action, HeaderRef, KeyPart, Limit, Next, Policy, Protocol, ProtocolId, Protocols, Selector, Set, SetPart,
-    Statement,
+    Action, HeaderRef, KeyPart, Limit, Next, Policy, Pred, Protocol, ProtocolId, Protocols, Selector, Set,
+    SetPart, Statement,
 };
 use crate::symbolic::Names;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -94,11 +94,9 @@ impl<'p> Demand<'p> {
         let mut relevant = BTreeSet::new();
         for statement in &policy.statements {
             relevant.extend(headers_asked(&statement.when).iter().map(|header| header.protocol));
-            if let Action::Limit(limit) = &statement.action {
-                let terms = limit.keys.iter().flatten().map(|part| part.term.clone());
-                let asked = terms.flat_map(|term| headers_asked(&crate::policy::Pred::There(term)));
-                relevant.extend(asked.map(|header| header.protocol));
-            }
+            let terms = statement.action.terms(&policy.protocols).into_iter();
+            let asked = terms.flat_map(|term| headers_asked(&Pred::There(term)));
+            relevant.extend(asked.map(|header| header.protocol));
         }
         let protocols = &policy.protocols;
         loop {

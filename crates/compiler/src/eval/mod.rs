@@ -3,6 +3,7 @@
 //! It parses the whole frame, tries every statement in order and keeps no cleverness; the IR
 //! interpreter, the emitted bytecode and the kernel must agree with it on every packet.
 
+mod decap;
 mod value;
 mod walk;
 
@@ -15,12 +16,14 @@ use crate::state::Counter;
 use std::collections::HashMap;
 
 /// What happened to a packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outcome {
     /// Its verdict.
     pub verdict: Verdict,
     /// The statement that decided; `None` for the default.
     pub by: Option<usize>,
+    /// The frame that leaves, where the policy has changed it.
+    pub frame: Option<Vec<u8>>,
 }
 
 /// An element of a live set: a range for each value, and when it expires (monotonic nanoseconds).
@@ -69,6 +72,7 @@ impl<'a> Evaluator<'a> {
             if !holds {
                 continue;
             }
+            let mut changed = None;
             let verdict = match &statement.action {
                 Action::Count => None,
                 Action::Verdict(verdict) => Some(*verdict),
@@ -76,18 +80,24 @@ impl<'a> Evaluator<'a> {
                     None => continue,
                     Some(over) => over.then_some(Verdict::Drop),
                 },
+                Action::Decap => {
+                    changed = decap::unwrapped(&policy.protocols, frame, &headers);
+                    Some(if changed.is_some() { Verdict::Pass } else { Verdict::Drop })
+                }
             };
             add(&mut self.counters[index], frame);
             if let (Action::Limit(_), Some(_)) = (&statement.action, verdict) {
                 add(&mut self.over[index], frame);
             }
             match verdict {
-                Some(verdict) if !statement.shadow => return Outcome { verdict, by: Some(index) },
+                Some(verdict) if !statement.shadow => {
+                    return Outcome { verdict, by: Some(index), frame: changed };
+                }
                 _ => {}
             }
         }
         add(&mut self.counters[policy.statements.len()], frame);
-        Outcome { verdict: policy.default_verdict(), by: None }
+        Outcome { verdict: policy.default_verdict(), by: None, frame: None }
     }
 
     fn with_scope<T>(&self, frame: &[u8], headers: &[Header], ask: impl FnOnce(&Scope) -> T) -> T {

@@ -56,6 +56,7 @@ impl<'a> Scope<'a> {
         match term {
             Term::Const(value) => Some(*value),
             Term::FrameLen => Some(self.frame.len() as u128),
+            Term::Begin(header) => Some(self.header(*header)?.offset as u128),
             Term::Field(field) => self.field(*field),
             Term::Slice(slice) => self.slice(*slice),
             Term::Truth(pred) => Some(u128::from(self.holds(pred))),

@@ -5,6 +5,7 @@
 //! can show (a load outside the frame, a loop beyond its bound, a result too wide for its type)
 //! stops the run with a [`Fault`], which is always a bug of the lowering or of a pass.
 
+mod decap;
 mod resolve;
 
 use super::{BinaryOp, LimitDecl, Program, Relation, SetDecl, StatementId, TableDecl, Verdict};
@@ -21,6 +22,8 @@ pub struct Outcome {
     pub by: Option<StatementId>,
     /// The copies that went to the capture ring, in order.
     pub captured: Vec<Captured>,
+    /// The frame that leaves, where the program has changed it.
+    pub frame: Option<Vec<u8>>,
 }
 
 /// A copy of the frame that went to the capture ring.
@@ -58,6 +61,13 @@ pub enum Fault {
         /// By how much at most.
         max: u16,
     },
+    /// A tunnel is taken off that does not lie in the frame, or from behind a link header of another length.
+    DecapOutside {
+        /// Where what leaves begins.
+        inner: u64,
+        /// The frame's length.
+        len: usize,
+    },
     /// A loop's header ran more often than its bound.
     LoopBeyond {
         /// The bound.
@@ -75,6 +85,9 @@ impl fmt::Display for Fault {
                 write!(f, "result {result:#x} in a type up to {most:#x}")
             }
             Fault::AdvanceBeyond { by, max } => write!(f, "cursor advanced by {by}, at most {max}"),
+            Fault::DecapOutside { inner, len } => {
+                write!(f, "decap at {inner} in a frame of {len}, or a link or ECN that is not there")
+            }
             Fault::LoopBeyond { bound } => write!(f, "loop ran more than {bound} times"),
         }
     }
@@ -152,11 +165,17 @@ impl Interpreter {
                     let count = |counter| state.count(counter, bytes);
                     if let Some(outcome) = self.tables[table.index()].find(&self.key, count) {
                         state.count(outcome.counter, bytes);
-                        return Ok(Outcome { verdict: outcome.verdict, by: Some(outcome.by), captured });
+                        let (verdict, by) = (outcome.verdict, Some(outcome.by));
+                        return Ok(Outcome { verdict, by, captured, frame: None });
                     }
                 }
                 Step::Return { verdict, by } => {
-                    return Ok(Outcome { verdict, by, captured });
+                    return Ok(Outcome { verdict, by, captured, frame: None });
+                }
+                Step::Decap { by, inner, link, ecn } => {
+                    let frame = self.decap(frame, inner, link, ecn)?;
+                    let verdict = Verdict::Pass;
+                    return Ok(Outcome { verdict, by: Some(by), captured, frame: Some(frame) });
                 }
                 Step::Capture { statement, verdict } => captured.push(Captured { statement, verdict }),
                 step => self.step(step, state, frame)?,
@@ -221,7 +240,8 @@ impl Interpreter {
             | Step::Turn { .. }
             | Step::Capture { .. }
             | Step::Match { .. }
-            | Step::Return { .. } => {}
+            | Step::Return { .. }
+            | Step::Decap { .. } => {}
         }
         Ok(())
     }

@@ -220,6 +220,21 @@ pub enum Terminator {
     Match { table: TableRef, key: Vec<Value>, otherwise: Target },
     /// The packet's way ends; the statement that decided, `None` for the policy's default.
     Return { verdict: Verdict, by: Option<StatementId> },
+    /// The packet's way ends as by `Return` with `pass`, as a shorter frame: what stands at the offset `inner`
+    /// and behind it. With `link`, which is how long the frame's Ethernet header is with its VLAN tags (14 to 30), that comes
+    /// before it, and an IP header stands at `inner`, whose version says which EtherType the link's last two bytes become.
+    /// First the ECN changes.
+    Decap { by: StatementId, inner: Value, link: Option<Value>, ecn: Option<EcnChange> },
+}
+
+/// A change of the two bits of congestion notification of an IPv4 or IPv6 header; the version in its first four bits says
+/// where they are, and that of IPv4 has a checksum, which changes with them (RFC 1624).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct EcnChange {
+    /// Where the header begins, as an offset from the frame's start.
+    pub at: Value,
+    /// The bits that flip, as `u2`.
+    pub flip: Value,
 }
 
 /// A block: parameters, instructions, an end.

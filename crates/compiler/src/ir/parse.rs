@@ -7,8 +7,9 @@ mod scan;
 use super::print::{BINARY, RELATIONS, SET_KINDS, VERDICTS};
 use super::verify::Location;
 use super::{
-    BinaryOp, Block, BlockData, Frequency, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation,
-    Rule, SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
+    BinaryOp, Block, BlockData, EcnChange, Frequency, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program,
+    Relation, Rule, SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value,
+    Verdict,
 };
 use crate::source::{SourceId, Span};
 use crate::table::Table;
@@ -433,10 +434,26 @@ fn end(scan: &mut Scan<'_>) -> Expected<Option<Terminator>> {
         let verdict = verdict(scan)?;
         let by = if scan.eat_word("by") { Some(statement(scan)?) } else { None };
         Terminator::Return { verdict, by }
+    } else if scan.eat_word("decap") {
+        decap(scan)?
     } else {
         return Ok(None);
     };
     Ok(Some(end))
+}
+
+/// `decap v5 link v6 flip v7 at v8 by s0`
+fn decap(scan: &mut Scan<'_>) -> Expected<Terminator> {
+    let inner = value(scan)?;
+    let link = if scan.eat_word("link") { Some(value(scan)?) } else { None };
+    let mut ecn = None;
+    if scan.eat_word("flip") {
+        let flip = value(scan)?;
+        scan.expect("at")?;
+        ecn = Some(EcnChange { at: value(scan)?, flip });
+    }
+    scan.expect("by")?;
+    Ok(Terminator::Decap { by: statement(scan)?, inner, link, ecn })
 }
 
 fn target(scan: &mut Scan<'_>) -> Expected<Target> {

@@ -1,8 +1,8 @@
 //! The text form of a program. `parse` reads it back.
 
 use super::{
-    BinaryOp, Block, BlockData, Frequency, Inst, Line, LineInfo, Op, Program, Relation, Rule, SetKind,
-    TableDecl, Target, Terminator, Type, Value, Verdict,
+    BinaryOp, Block, BlockData, EcnChange, Frequency, Inst, Line, LineInfo, Op, Program, Relation, Rule,
+    SetKind, TableDecl, Target, Terminator, Type, Value, Verdict,
 };
 use crate::table::Entry;
 use std::fmt::{self, Display, Formatter};
@@ -269,6 +269,12 @@ impl Display for Terminator {
             Terminator::Return { verdict, by } => {
                 write!(f, "return {verdict}")?;
                 by.map_or(Ok(()), |statement| write!(f, " by {statement}"))
+            }
+            Terminator::Decap { by, inner, link, ecn } => {
+                write!(f, "decap {inner}")?;
+                link.map_or(Ok(()), |link| write!(f, " link {link}"))?;
+                ecn.map_or(Ok(()), |EcnChange { at, flip }| write!(f, " flip {flip} at {at}"))?;
+                write!(f, " by {by}")
             }
         }
     }

@@ -107,31 +107,40 @@ impl Op {
 }
 
 impl Terminator {
-    /// Calls `f` with the values that decide, then with the arguments of all targets.
+    /// Calls `f` with its own values, then with the arguments of all targets.
     pub fn operands(&self, mut f: impl FnMut(Value)) {
         self.deciding(&mut f);
         self.targets(|target| target.args.iter().copied().for_each(&mut f));
     }
 
-    /// Calls `f` with the values that decide, then with the arguments of all targets, to change them.
+    /// Calls `f` with its own values, then with the arguments of all targets, to change them.
     pub fn operands_mut(&mut self, mut f: impl FnMut(&mut Value)) {
         match self {
             Terminator::Branch { cond: value, .. }
             | Terminator::Fits { cursor: value, .. }
             | Terminator::Switch { value, .. } => f(value),
             Terminator::Match { key, .. } => key.iter_mut().for_each(&mut f),
+            Terminator::Decap { inner, link, ecn, .. } => {
+                f(inner);
+                link.iter_mut().for_each(&mut f);
+                ecn.iter_mut().flat_map(|ecn| [&mut ecn.flip, &mut ecn.at]).for_each(&mut f);
+            }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         self.targets_mut(|target| target.args.iter_mut().for_each(&mut f));
     }
 
-    /// Calls `f` with each value that decides where to go.
+    /// Calls `f` with each value of its own: that decides where to go, or what leaves.
     pub fn deciding(&self, mut f: impl FnMut(Value)) {
         match self {
             Terminator::Branch { cond: value, .. }
             | Terminator::Fits { cursor: value, .. }
             | Terminator::Switch { value, .. } => f(*value),
             Terminator::Match { key, .. } => key.iter().copied().for_each(f),
+            Terminator::Decap { inner, link, ecn, .. } => {
+                let ecn = ecn.iter().flat_map(|ecn| [ecn.flip, ecn.at]);
+                [*inner].into_iter().chain(*link).chain(ecn).for_each(f);
+            }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
     }
@@ -148,7 +157,7 @@ impl Terminator {
                 cases.iter().for_each(|(_, _, target)| f(target));
                 f(default);
             }
-            Terminator::Return { .. } => {}
+            Terminator::Return { .. } | Terminator::Decap { .. } => {}
         }
     }
 
@@ -164,7 +173,7 @@ impl Terminator {
                 cases.iter_mut().for_each(|(_, _, target)| f(target));
                 f(default);
             }
-            Terminator::Return { .. } => {}
+            Terminator::Return { .. } | Terminator::Decap { .. } => {}
         }
     }
 }

@@ -146,6 +146,13 @@ impl Lower<'_> {
                 self.count(&statement.name);
                 self.decide(index, statement, *verdict, next);
             }
+            Action::Decap => {
+                self.count(&statement.name);
+                match statement.shadow {
+                    true => self.decide(index, statement, Verdict::Pass, next),
+                    false => self.decap(index, statement, headers, env),
+                }
+            }
         }
     }
 
@@ -163,7 +170,16 @@ impl Lower<'_> {
         self.b.count(slot);
     }
 
-    fn capture(&mut self, index: usize, statement: &Statement, verdict: Option<Verdict>) {
+    /// What the static headers that were found say of one, where nothing that is asked for can still come.
+    pub(super) fn presence_of(&self, header: HeaderRef, found: &BTreeSet<HeaderRef>) -> Presence {
+        match self.plan.static_headers.contains(&header) {
+            true if found.contains(&header) => Presence::Yes,
+            true => Presence::No,
+            false => Presence::Unknown,
+        }
+    }
+
+    pub(super) fn capture(&mut self, index: usize, statement: &Statement, verdict: Option<Verdict>) {
         if self.options.capture.contains(&statement.name) {
             let verdict = if statement.shadow { None } else { verdict };
             self.b.capture(self.statement_ids[index], verdict.unwrap_or(Verdict::Pass));
@@ -179,18 +195,12 @@ impl Lower<'_> {
         env: &Env,
         next: Block,
     ) {
-        let statics = &self.plan.static_headers;
-        let presence = |header: HeaderRef| match statics.contains(&header) {
-            true if headers.contains(&header) => Presence::Yes,
-            true => Presence::No,
-            false => Presence::Unknown,
-        };
         if limit.keys.is_empty() {
             return self.take(index, statement, limit, &[], next);
         }
         for key in &limit.keys {
             let there = key.iter().map(|part| Pred::There(part.term.clone())).collect();
-            let there = simplify(&Pred::And(there), &presence);
+            let there = simplify(&Pred::And(there), &|header| self.presence_of(header, headers));
             if there == Pred::Const(false) {
                 continue;
             }

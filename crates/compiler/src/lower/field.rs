@@ -114,6 +114,7 @@ impl Lower<'_> {
                     Place::Option(..) | Place::OptionThere(_) => return,
                 }
             }
+            Term::Begin(_) => (None, Scalars { high: None, low: self.b.offset(found.cursor) }),
             Term::Slice(slice) if may_be_missing => {
                 let (there, scalars) = self.slice(found, *slice);
                 (Some(there), scalars)

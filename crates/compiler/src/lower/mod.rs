@@ -5,6 +5,7 @@
 //! where the header is found, behind its one bounds check, and never again.
 
 mod class;
+mod decap;
 mod field;
 mod frequency;
 mod options;

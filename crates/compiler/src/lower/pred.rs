@@ -146,6 +146,7 @@ impl Lower<'_> {
                 let header = match term {
                     Term::Field(field) => field.header,
                     Term::Slice(slice) => slice.header,
+                    Term::Begin(header) => *header,
                     _ => return None,
                 };
                 let bit = match is_optional(&self.policy.protocols, term) {
@@ -205,7 +206,7 @@ impl Lower<'_> {
             }
             Term::Const(value) => self.b.constant(*value as u64),
             Term::FrameLen => self.b.frame_len(),
-            Term::Field(_) | Term::Slice(_) => {
+            Term::Field(_) | Term::Slice(_) | Term::Begin(_) => {
                 return match values {
                     Values::Own(own) => own.values[term],
                     Values::Env(env) => self.shape.value(&mut self.b, env, &self.policy.protocols, term),

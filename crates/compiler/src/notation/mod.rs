@@ -49,6 +49,8 @@ pub struct Case {
     pub verdict: Verdict,
     /// Which statement should decide: its name, or `default`.
     pub by: Option<String>,
+    /// The frame as which it should leave, if the test says so.
+    pub leaves: Option<Vec<u8>>,
 }
 
 /// Builds a frame.
@@ -72,14 +74,17 @@ pub fn cases(policy: &Policy, diagnostics: &mut Diagnostics) -> Vec<Case> {
             if let Some(by) = &case.by {
                 check_name(policy, by, diagnostics);
             }
-            match (frame(policy, &case.packet), Verdict::named(&case.verdict.text)) {
-                (Ok(frame), Some(verdict)) => cases.push(Case {
+            let leaves = case.leaves.as_ref().map(|packet| frame(policy, packet)).transpose();
+            let frames = frame(policy, &case.packet).and_then(|frame| Ok((frame, leaves?)));
+            match (frames, Verdict::named(&case.verdict.text)) {
+                (Ok((frame, leaves)), Some(verdict)) => cases.push(Case {
                     test: String::from_utf8_lossy(&test.name.value).into_owned(),
                     span: case.span,
                     frame,
                     times: case.times.unwrap_or(1),
                     verdict,
                     by: case.by.as_ref().map(|by| by.text.clone()),
+                    leaves,
                 }),
                 (Err(problem), _) => {
                     diagnostics.report(Code::BadTest, problem.span, problem.message);

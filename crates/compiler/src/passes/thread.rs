@@ -159,7 +159,10 @@ impl Threader {
         let results = data.insts.iter().filter_map(|inst| inst.result);
         data.loop_bound.is_none()
             && data.insts.len() <= LONGEST
-            && !matches!(data.end, Terminator::Match { .. } | Terminator::Return { .. })
+            && !matches!(
+                data.end,
+                Terminator::Match { .. } | Terminator::Return { .. } | Terminator::Decap { .. }
+            )
             && data.insts.iter().all(|inst| inst.op.is_pure())
             && data.params.iter().copied().chain(results).all(|value| !self.used_elsewhere(value))
     }
@@ -222,7 +225,7 @@ impl Threader {
                 }
                 known.filter(|fits| !fits.2 && fits.1 <= *bytes).map(|_| other)
             }
-            Terminator::Match { .. } | Terminator::Return { .. } => None,
+            Terminator::Match { .. } | Terminator::Return { .. } | Terminator::Decap { .. } => None,
         }
     }
 

@@ -7,7 +7,7 @@
 
 use super::tables::{Chain, Members, Pieces};
 use super::{Class, ClassId, Goto, Graph, Presence, Site, State, StateId, headers_asked, simplify};
-use crate::policy::{Action, HeaderRef, Policy, Pred, Statement};
+use crate::policy::{Action, HeaderRef, KeyPart, Policy, Pred, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Statements that are decided early, in their order.
@@ -132,14 +132,15 @@ impl Search<'_> {
             return chain;
         }
         let found = &self.graph.classes[state.last.0 as usize];
-        let known = Known { found, coming: &self.coming[id.0 as usize], statics: self.statics };
+        let coming = &self.coming[id.0 as usize];
+        let known = Known { policy: self.policy, found, coming, statics: self.statics };
         for (statement, condition) in self.policy.statements.iter().zip(self.conditions).skip(first) {
             let condition = known.simplify(condition);
             let never = condition == Pred::Const(false);
-            if !(never || known.decides(&condition) && known.has_keys(statement)) {
+            if !(never || known.decides(&condition) && known.can_act(statement)) {
                 break;
             }
-            let over = condition == Pred::Const(true) && statement.decides().is_some();
+            let over = condition == Pred::Const(true) && statement.ends();
             chain.conditions.push(condition);
             if over {
                 break;
@@ -153,12 +154,12 @@ impl Search<'_> {
 pub fn ends(policy: &Policy, chain: &Decided) -> bool {
     let last = chain.end().checked_sub(1).filter(|_| !chain.conditions.is_empty());
     let all = chain.conditions.last() == Some(&Pred::Const(true));
-    chain.end() == policy.statements.len()
-        || last.is_some_and(|last| all && policy.statements[last].decides().is_some())
+    chain.end() == policy.statements.len() || last.is_some_and(|last| all && policy.statements[last].ends())
 }
 
 /// What is known behind a state's header.
 struct Known<'a> {
+    policy: &'a Policy,
     found: &'a BTreeSet<HeaderRef>,
     coming: &'a BTreeSet<HeaderRef>,
     statics: &'a BTreeSet<HeaderRef>,
@@ -178,13 +179,20 @@ impl Known<'_> {
         headers_asked(pred).is_disjoint(self.coming)
     }
 
-    /// Whether all that a limit's keys are made of is known.
-    fn has_keys(&self, statement: &Statement) -> bool {
-        let Action::Limit(limit) = &statement.action else { return true };
-        limit.keys.iter().all(|key| {
-            let there = key.iter().map(|part| Pred::There(part.term.clone())).collect();
-            self.decides(&self.simplify(&Pred::And(there)))
-        })
+    /// Whether all that a statement needs to do its work is known: of a limit's key that cannot be nothing is asked.
+    fn can_act(&self, statement: &Statement) -> bool {
+        let needs = |there: Vec<Pred>| self.decides(&self.simplify(&Pred::And(there)));
+        match &statement.action {
+            Action::Verdict(_) | Action::Count => true,
+            Action::Limit(limit) => {
+                let there = |part: &KeyPart| Pred::There(part.term.clone());
+                limit.keys.iter().all(|key| needs(key.iter().map(there).collect()))
+            }
+            Action::Decap => {
+                let terms = statement.action.terms(&self.policy.protocols).into_iter();
+                terms.map(Pred::There).all(|there| needs(vec![there]))
+            }
+        }
     }
 }
 

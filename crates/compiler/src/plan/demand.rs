@@ -1,6 +1,6 @@
 //! What the statements of a policy ask of a packet.
 
-use crate::policy::{Action, HeaderRef, Place, Policy, Pred, Protocols, SliceRef, Term};
+use crate::policy::{HeaderRef, Place, Policy, Pred, Protocols, SliceRef, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Headers and values that some statement asks for.
@@ -49,15 +49,13 @@ impl Demand {
     }
 }
 
-/// What is asked for by these conditions, and by the statements' keys.
+/// What is asked for by these conditions, and by what the statements do.
 pub(super) fn demand(policy: &Policy, conditions: &[Pred]) -> Demand {
     let mut demand = Demand::default();
     for (statement, condition) in policy.statements.iter().zip(conditions) {
         demand.pred(condition);
-        if let Action::Limit(limit) = &statement.action {
-            for part in limit.keys.iter().flatten() {
-                demand.pred(&Pred::There(part.term.clone()));
-            }
+        for term in statement.action.terms(&policy.protocols) {
+            demand.pred(&Pred::There(term));
         }
     }
     demand
@@ -86,7 +84,7 @@ fn visit_pred<'p>(pred: &'p Pred, ask: &mut impl FnMut(Asked<'p>)) {
 fn visit_term<'p>(term: &'p Term, ask: &mut impl FnMut(Asked<'p>)) {
     match term {
         Term::Const(_) | Term::FrameLen => {}
-        Term::Field(_) | Term::Slice(_) => ask(Asked::Term(term)),
+        Term::Field(_) | Term::Slice(_) | Term::Begin(_) => ask(Asked::Term(term)),
         Term::Binary(_, a, b) => {
             visit_term(a, ask);
             visit_term(b, ask);
@@ -99,6 +97,7 @@ fn header_of(term: &Term) -> Option<HeaderRef> {
     match term {
         Term::Field(field) => Some(field.header),
         Term::Slice(slice) => Some(slice.header),
+        Term::Begin(header) => Some(*header),
         _ => None,
     }
 }
@@ -127,6 +126,7 @@ pub fn width(protocols: &Protocols, term: &Term) -> u8 {
         Term::Field(f) => protocols[f.header.protocol].fields[f.field as usize].ty.bits(),
         Term::Slice(slice) => slice.length * 8,
         Term::FrameLen => 32,
+        Term::Begin(_) => 16,
         _ => 64,
     }
 }

@@ -90,7 +90,7 @@ struct Building<'a> {
     /// What [`Self::useful`] and [`Self::still_relevant`] have said: they are asked for each edge of each state.
     useful: FastMap<(ProtocolId, u8), bool>,
     relevant: FastMap<(ProtocolId, PassedId), PassedId>,
-    /// The conditions that ask for what tunnels carry, and what the keys of their limits ask for; nothing where
+    /// The conditions that ask for what tunnels carry, and what their statements' actions ask for; nothing where
     /// every tunnel is to be followed.
     carried: Option<Vec<(&'a Pred, BTreeSet<HeaderRef>)>>,
     open: FastMap<(ProtocolId, u8, ClassId), bool>,
@@ -169,12 +169,11 @@ fn reachable(follows: &[BTreeSet<(ProtocolId, bool)>], from: ProtocolId) -> Vec<
     seen
 }
 
-/// The conditions that ask for a header in a tunnel, themselves or by a key of their limit.
+/// The conditions that ask for a header in a tunnel, themselves or by what their statement does.
 fn carried<'a>(policy: &Policy, conditions: &'a [Pred]) -> Vec<(&'a Pred, BTreeSet<HeaderRef>)> {
     let keys = |action: &Action| -> BTreeSet<HeaderRef> {
-        let Action::Limit(limit) = action else { return BTreeSet::new() };
-        let terms = limit.keys.iter().flatten().map(|part| Pred::There(part.term.clone()));
-        terms.flat_map(|there| headers_asked(&there)).collect()
+        let terms = action.terms(&policy.protocols).into_iter();
+        terms.flat_map(|term| headers_asked(&Pred::There(term))).collect()
     };
     let all = policy.statements.iter().zip(conditions);
     let asked = all.map(|(statement, condition)| (condition, keys(&statement.action)));

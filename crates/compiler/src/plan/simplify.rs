@@ -80,6 +80,7 @@ fn joined(list: &[Pred], presence: &impl Fn(HeaderRef) -> Presence, absorbing: b
 fn absent(term: &Term, presence: &impl Fn(HeaderRef) -> Presence) -> bool {
     match term {
         Term::Const(_) | Term::FrameLen | Term::Truth(_) => false,
+        Term::Begin(header) => presence(*header) == Presence::No,
         Term::Field(field) => presence(field.header) == Presence::No,
         Term::Slice(slice) => presence(slice.header) == Presence::No,
         Term::Binary(_, a, b) => absent(a, presence) || absent(b, presence),

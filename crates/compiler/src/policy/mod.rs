@@ -4,9 +4,11 @@
 //! here: the checker turned them into `or`, `and` and arithmetic over fields of one header each.
 //! What a policy *means* is defined on this form, by [`crate::eval`].
 
+mod decap;
 mod print;
 mod protocol;
 
+pub use decap::{Decap, IpHeader};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
 
@@ -62,6 +64,8 @@ pub enum Term {
     Slice(SliceRef),
     /// The frame's length in bytes, without FCS.
     FrameLen,
+    /// How many bytes of the frame stand before a header; no condition asks for it, only what [`Decap`] needs.
+    Begin(HeaderRef),
     /// Arithmetic.
     Binary(ast::ArithmeticOp, Box<Term>, Box<Term>),
     /// 1 if the condition holds, else 0; in protocol definitions only.
@@ -223,6 +227,19 @@ pub enum Action {
     Count,
     /// Drops what is over the rate.
     Limit(Limit),
+    /// Takes the outermost tunnel off and passes what was inside, see [`Decap`]. The condition says that there is one.
+    Decap,
+}
+
+impl Action {
+    /// The values that it needs of a packet, beside those that the condition asks for.
+    pub fn terms(&self, protocols: &Protocols) -> Vec<Term> {
+        match self {
+            Action::Verdict(_) | Action::Count => Vec::new(),
+            Action::Limit(limit) => limit.keys.iter().flatten().map(|part| part.term.clone()).collect(),
+            Action::Decap => Decap::of(protocols).iter().flat_map(Decap::terms).collect(),
+        }
+    }
 }
 
 /// A token bucket per key.
@@ -316,10 +333,16 @@ impl Statement {
             Action::Verdict(Verdict::Drop) => "drop",
             Action::Count => "count",
             Action::Limit(_) => "limit",
+            Action::Decap => "decap",
         }
     }
 
-    /// What becomes of every packet that it applies to, if that ends their way.
+    /// Whether it ends the way of every packet that it applies to.
+    pub fn ends(&self) -> bool {
+        self.decides().is_some() || self.action == Action::Decap && !self.shadow
+    }
+
+    /// What becomes of every packet that it applies to, if that ends their way and leaves them as they are.
     pub fn decides(&self) -> Option<Verdict> {
         match self.action {
             Action::Verdict(verdict) if !self.shadow => Some(verdict),
@@ -331,7 +354,7 @@ impl Statement {
     pub fn only_counts(&self) -> bool {
         match self.action {
             Action::Count => true,
-            Action::Verdict(_) => self.shadow,
+            Action::Verdict(_) | Action::Decap => self.shadow,
             Action::Limit(_) => false,
         }
     }

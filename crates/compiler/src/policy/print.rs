@@ -15,6 +15,7 @@ pub fn term_text(protocols: &Protocols, term: &Term) -> String {
     match term {
         Term::Const(value) => value.to_string(),
         Term::FrameLen => "frame.len".into(),
+        Term::Begin(header) => format!("where {} begins", header_text(protocols, *header)),
         Term::Field(f) => {
             let field = &protocols[f.header.protocol].fields[f.field as usize];
             format!("{}.{}", header_text(protocols, f.header), field.name)

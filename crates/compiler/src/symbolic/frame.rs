@@ -82,6 +82,7 @@ impl<'f> Reader<'f> {
         match term {
             Term::Const(value) => Some(*value),
             Term::FrameLen => Some(self.frame.len() as u128),
+            Term::Begin(header) => Some(self.find(*header)?.offset as u128),
             Term::Field(FieldRef { header, field }) => {
                 let there = self.find(*header)?;
                 let own = Term::Field(FieldRef { header: Protocols::THIS, field: *field });

@@ -35,6 +35,7 @@ impl Names<'_> {
     pub fn term(&self, term: &Term) -> Term {
         match term {
             Term::Const(_) | Term::FrameLen => term.clone(),
+            Term::Begin(header) => Term::Begin((self.header)(*header)),
             Term::Field(field) => Term::Field(FieldRef { header: (self.header)(field.header), ..*field }),
             Term::Slice(slice) => Term::Slice(SliceRef { header: (self.header)(slice.header), ..*slice }),
             Term::Binary(op, a, b) => Term::Binary(*op, Box::new(self.term(a)), Box::new(self.term(b))),

@@ -111,7 +111,7 @@ impl Seen {
                     Node::FALSE => {}
                     _ => self.left[index] = true,
                 }
-                if policy.statements[index].decides().is_some() {
+                if policy.statements[index].ends() {
                     taken.add(diagrams, condition)?;
                 }
             }
@@ -121,7 +121,7 @@ impl Seen {
 }
 
 fn ending<'a>(policy: &'a Policy, conditions: &'a [Node]) -> impl Iterator<Item = (usize, Node)> + 'a {
-    conditions.iter().copied().enumerate().filter(|(index, _)| policy.statements[*index].decides().is_some())
+    conditions.iter().copied().enumerate().filter(|(index, _)| policy.statements[*index].ends())
 }
 
 /// Statements that together take all packets of a condition, none of which could be spared.

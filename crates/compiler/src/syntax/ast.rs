@@ -229,6 +229,8 @@ pub enum Action {
     Drop,
     /// `count`
     Count,
+    /// `decap`
+    Decap,
     /// `limit … to RATE [burst N] [per KEYS] [max N]`
     Limit(Limit),
 }
@@ -532,7 +534,7 @@ pub struct Test {
     pub span: Span,
 }
 
-/// `PACKET => VERDICT [by NAME]`
+/// `PACKET => VERDICT [by NAME] [as PACKET]`
 #[derive(Clone, Debug)]
 pub struct TestCase {
     /// The packet.
@@ -541,6 +543,8 @@ pub struct TestCase {
     pub verdict: Name,
     /// The statement that decided; `by default` for none.
     pub by: Option<Name>,
+    /// The packet as which it leaves, where the policy changes it.
+    pub leaves: Option<Packet>,
     /// `xN` after the packet: how often it is sent; the verdict is the last one's.
     pub times: Option<u32>,
     /// The whole case.

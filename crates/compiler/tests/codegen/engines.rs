@@ -123,6 +123,10 @@ pub(crate) fn agree_loaded(
         };
         let wanted = code(hook, expected.verdict);
         assert_eq!(got.code, wanted, "{hook:?} {frame:02x?}\n{program}");
+        if hook == Hook::Xdp {
+            let leaves = expected.frame.as_ref().unwrap_or(frame);
+            assert_eq!(got.frame, *leaves, "{frame:02x?}\n{program}");
+        }
     }
 }
 
@@ -131,17 +135,23 @@ pub(crate) fn agree_vm(vm: &mut Vm, hook: Hook, program: &Program, state: &mut S
     let mut interpreter = Interpreter::new(program);
     for frame in frames {
         let expected = interpreter.run(state, frame).unwrap();
-        let got = run_vm(vm, hook, frame);
+        let mut left = frame.clone();
+        let got = change_in_vm(vm, hook, &mut left);
         let wanted = code(hook, expected.verdict);
         assert_eq!(got, wanted, "{hook:?} {frame:02x?}\n{program}");
+        assert_eq!(left, expected.frame.unwrap_or(frame.clone()), "{hook:?} {frame:02x?}\n{program}");
     }
 }
 
 pub(crate) fn run_vm(vm: &mut Vm, hook: Hook, frame: &[u8]) -> u32 {
-    let mut packet = frame.to_vec();
+    change_in_vm(vm, hook, &mut frame.to_vec())
+}
+
+/// What a program returns; the frame becomes what it makes of it.
+fn change_in_vm(vm: &mut Vm, hook: Hook, frame: &mut Vec<u8>) -> u32 {
     let got = match hook {
-        Hook::Xdp => vm.run_xdp(ProgramId(0), &mut packet),
-        Hook::TcIngress | Hook::TcEgress => vm.run_tc(ProgramId(0), &mut packet),
+        Hook::Xdp => vm.run_xdp(ProgramId(0), frame),
+        Hook::TcIngress | Hook::TcEgress => vm.run_tc(ProgramId(0), frame),
     };
     got.unwrap_or_else(|fault| panic!("{fault}"))
 }

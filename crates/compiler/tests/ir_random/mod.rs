@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use weir_compiler::ir::build::Builder;
 use weir_compiler::ir::{
-    BinaryOp, Block, Frequency, LimitDecl, LimitRef, LineInfo, Program, Relation, Rule, SetDecl, SetKind,
-    SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
+    BinaryOp, Block, EcnChange, Frequency, LimitDecl, LimitRef, LineInfo, Program, Relation, Rule, SetDecl,
+    SetKind, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use weir_compiler::source::{SourceId, Span};
 use weir_compiler::state::State;
@@ -358,9 +358,31 @@ impl Generator<'_> {
     }
 
     fn leave(&mut self) {
+        if self.tape.one_in(4) {
+            return self.decap();
+        }
         let by = self.tape.one_in(2).then_some(StatementId(2));
         let verdict = self.tape.pick(&[Verdict::Pass, Verdict::Drop]);
         self.builder.ret(verdict, by);
+    }
+
+    /// A frame that begins further in, where all that is looked at is inside it.
+    fn decap(&mut self) {
+        let (start, inside, outside) =
+            (self.builder.start(), self.builder.block(&[]), self.builder.block(&[]));
+        self.builder.fits(start, 90, inside, outside);
+        self.builder.switch_to(outside);
+        self.builder.ret(Verdict::Drop, None);
+        self.builder.switch_to(inside);
+        let [inner, at] = [30, 14].map(|least| {
+            let byte = self.builder.load(start, self.tape.below(90) as u16, 1);
+            let low = self.builder.bits(byte, 0, 4);
+            self.builder.add_const(low, least + self.tape.below(26) as u64)
+        });
+        let link = self.tape.one_in(2).then(|| 14 + 4 * self.tape.below(5) as u64);
+        let link = link.map(|link| self.builder.constant(link));
+        let ecn = self.tape.one_in(2).then(|| EcnChange { at, flip: self.int_of(Type::Int(2)) });
+        self.builder.end(Terminator::Decap { by: StatementId(2), inner, link, ecn });
     }
 
     /// One value compared with constants in turn: what rules about one field look like.

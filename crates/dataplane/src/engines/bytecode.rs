@@ -1,4 +1,4 @@
-use super::{By, Engine, EngineError, Judgement, is_xdp, verdict_of};
+use super::{Engine, EngineError, Judgement, is_xdp, judgement_of};
 use crate::StatementCounters;
 use crate::counters::{Counted, SLOT_BYTES, by_statement, counted, counter};
 use crate::sets::content;
@@ -46,7 +46,7 @@ impl Engine for Bytecode<'_> {
         };
         let code =
             code.map_err(|fault| EngineError::Fault { engine: "bytecode", what: fault.to_string() })?;
-        Ok(Judgement { verdict: verdict_of(self.xdp, code), by: By::Unknown })
+        Ok(judgement_of(self.xdp, code, frame, packet))
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {

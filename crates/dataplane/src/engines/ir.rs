@@ -46,6 +46,7 @@ impl Engine for Ir<'_> {
         Ok(Judgement {
             verdict: outcome.verdict,
             by: outcome.by.map_or(By::Default, |id| By::Statement(id.index())),
+            frame: outcome.frame,
         })
     }
 

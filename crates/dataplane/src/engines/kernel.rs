@@ -1,4 +1,4 @@
-use super::{By, Engine, EngineError, Judgement, is_xdp, verdict_of};
+use super::{Engine, EngineError, Judgement, is_xdp, judgement_of};
 use crate::counters::{Counted, add_chunk, by_statement, counted, word};
 use crate::error::refusal;
 use crate::sets::content;
@@ -63,7 +63,7 @@ impl Engine for Kernel<'_> {
             return Err(EngineError::Length { length: frame.len(), max: MAX_FRAME });
         }
         let outcome = run::once(self.program(), frame)?;
-        Ok(Judgement { verdict: verdict_of(self.xdp, outcome.code), by: By::Unknown })
+        Ok(judgement_of(self.xdp, outcome.code, frame, outcome.frame))
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {

@@ -34,19 +34,22 @@ pub enum By {
 }
 
 /// What happened to a frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Judgement {
     /// Its verdict.
     pub verdict: Verdict,
     /// Who decided.
     pub by: By,
+    /// The frame that leaves, where the policy has changed it.
+    pub frame: Option<Vec<u8>>,
 }
 
 impl Judgement {
     /// Whether two engines agree, as far as both tell.
-    pub fn agrees(self, other: Judgement) -> bool {
+    pub fn agrees(&self, other: &Judgement) -> bool {
         let unknown = self.by == By::Unknown || other.by == By::Unknown;
-        self.verdict == other.verdict && (unknown || self.by == other.by)
+        let by = unknown || self.by == other.by;
+        self.verdict == other.verdict && self.frame == other.frame && by
     }
 }
 
@@ -106,10 +109,13 @@ pub fn judge(
     Ok((verdicts, counters))
 }
 
-/// What the action code of a program means: `XDP_DROP` is 1, `TC_ACT_SHOT` 2, and the others let the packet go on.
-fn verdict_of(xdp: bool, code: u32) -> Verdict {
+/// What a program did with a frame, by its action code (`XDP_DROP` is 1, `TC_ACT_SHOT` 2, and the others let the packet go on)
+/// and by what became of the frame.
+fn judgement_of(xdp: bool, code: u32, came: &[u8], left: Vec<u8>) -> Judgement {
     let drop = if xdp { 1 } else { 2 };
-    if code == drop { Verdict::Drop } else { Verdict::Pass }
+    let verdict = if code == drop { Verdict::Drop } else { Verdict::Pass };
+    let frame = (verdict == Verdict::Pass && left != came).then_some(left);
+    Judgement { verdict, by: By::Unknown, frame }
 }
 
 /// Whether an object's program is for XDP.

@@ -31,7 +31,8 @@ impl Engine for Plain<'_> {
     fn judge(&mut self, frame: &[u8], now: u64) -> Result<Judgement, EngineError> {
         self.evaluator.now = now;
         let outcome = self.evaluator.judge(frame);
-        Ok(Judgement { verdict: outcome.verdict, by: outcome.by.map_or(By::Default, By::Statement) })
+        let by = outcome.by.map_or(By::Default, By::Statement);
+        Ok(Judgement { verdict: outcome.verdict, by, frame: outcome.frame })
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {

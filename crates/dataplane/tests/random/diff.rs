@@ -102,13 +102,13 @@ fn shown(old: &Analysis, new: &Analysis, report: &Report, told: &dyn Fn() -> Str
     }
 }
 
-/// The verdict of a first packet, and the limits that it meets.
-fn fate(analysis: &Analysis, frame: &[u8]) -> (Verdict, Vec<String>) {
+/// The verdict of a first packet, as what it leaves, and the limits that it meets.
+fn fate(analysis: &Analysis, frame: &[u8]) -> (Verdict, Option<Vec<u8>>, Vec<String>) {
     let mut evaluator = Evaluator::new(&analysis.policy);
-    let verdict = evaluator.judge(frame).verdict;
+    let outcome = evaluator.judge(frame);
     let statements = analysis.policy.statements.iter().zip(&evaluator.counters);
     let limits = statements.filter(|(s, counter)| s.verb() == "limit" && !s.shadow && counter.packets > 0);
-    (verdict, limits.map(|(s, _)| s.name.clone()).collect())
+    (outcome.verdict, outcome.frame, limits.map(|(s, _)| s.name.clone()).collect())
 }
 
 /// Without the statements that the checker refuses.

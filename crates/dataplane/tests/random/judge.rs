@@ -42,6 +42,8 @@ pub(crate) struct Failure {
 pub(crate) struct Seen {
     pub(crate) packets: usize,
     pub(crate) decided: usize,
+    /// Packets that leave as other frames.
+    pub(crate) changed: usize,
     pub(crate) statements: usize,
     pub(crate) applied: usize,
     pub(crate) over: usize,
@@ -107,6 +109,7 @@ fn engines(case: &Case, target: &Target) -> Result<Seen, Failure> {
             agree(name, index, packet, &wanted, &got)?;
         }
         seen.decided += usize::from(wanted.0.by != By::Default);
+        seen.changed += usize::from(wanted.0.frame.is_some());
         expected.push(wanted);
     }
     if let Some((_, counters)) = expected.last() {
@@ -136,7 +139,7 @@ fn ask(name: &str, engine: &mut dyn Engine, packet: &[u8]) -> Result<Answer, Fai
 }
 
 fn agree(name: &str, index: usize, packet: &[u8], wanted: &Answer, got: &Answer) -> Result<(), Failure> {
-    if wanted.0.agrees(got.0) && wanted.1 == got.1 {
+    if wanted.0.agrees(&got.0) && wanted.1 == got.1 {
         return Ok(());
     }
     let mut what = format!("packet {index}, {}\n", hex(packet));
@@ -144,6 +147,13 @@ fn agree(name: &str, index: usize, packet: &[u8], wanted: &Answer, got: &Answer)
         "  evaluator: {:?} by {:?}; {name}: {:?} by {:?}",
         wanted.0.verdict, wanted.0.by, got.0.verdict, got.0.by
     );
+    for (engine, judgement) in [("evaluator", &wanted.0), (name, &got.0)] {
+        what += &judgement
+            .frame
+            .as_ref()
+            .map(|frame| format!("\n  {engine}: as {}", hex(frame)))
+            .unwrap_or_default();
+    }
     for (a, b) in wanted.1.iter().zip(&got.1).filter(|(a, b)| a != b) {
         let numbers = |c: &StatementCounters| {
             format!("{} packets, {} bytes, {} over", c.packets, c.bytes, c.over_packets)

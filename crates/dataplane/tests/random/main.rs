@@ -52,6 +52,8 @@ const MOST_FAILURES: usize = 4;
 /// A test in which nothing matches proves nothing: percentages, with what is seen being well above.
 const LEAST_DECIDED: usize = 50;
 const LEAST_APPLIED: usize = 15;
+/// Of a thousand.
+const LEAST_CHANGED: usize = 5;
 /// The generator is no test of error messages: so many statements of a hundred may be refused.
 const MOST_REFUSED: usize = 20;
 
@@ -116,9 +118,10 @@ fn engines_agree() {
         }
     });
     let total = total.into_inner().unwrap();
-    let Seen { packets, decided, statements, applied, over, kernel: tested, counting, .. } = total.seen;
+    let Seen { packets, decided, changed, statements, applied, over, kernel: tested, counting, .. } =
+        total.seen;
     say(&format!(
-        "{} policies from seed {seed} in {:.1} s: {packets} packets, {decided} of them decided by a statement; \
+        "{} policies from seed {seed} in {:.1} s: {packets} packets, {decided} of them decided by a statement, {changed} left a tunnel; \
          {applied} of {statements} statements applied to a packet, {over} packets were over a limit; \
          {} policies and {tested} packets in the kernel; {} of {} statements were refused; {} policies were too large for one program, \
          {} that are larger than most were left out; the largest program has {} instructions; {} have tables with {counting} rows that count",
@@ -142,6 +145,7 @@ fn engines_agree() {
             decided * 100 >= packets * LEAST_DECIDED,
             "{decided} of {packets} packets are decided by a statement"
         );
+        assert!(changed * 1_000 >= packets * LEAST_CHANGED, "{changed} of {packets} packets leave a tunnel");
         assert!(
             applied * 100 >= statements * LEAST_APPLIED,
             "{applied} of {statements} statements apply to any packet"
@@ -210,6 +214,7 @@ fn one(
             let sum = &mut total_now.seen;
             sum.packets += seen.packets;
             sum.decided += seen.decided;
+            sum.changed += seen.changed;
             sum.statements += seen.statements;
             sum.applied += seen.applied;
             sum.over += seen.over;
@@ -251,7 +256,8 @@ fn generate(seed: u64, kernel: bool, captured: &[Vec<u8>]) -> Case {
         frames.push(Focus::new(&table, vec![0; 60]));
     }
     let clock = if kernel { Clock::Kernel } else { Clock::Ours };
-    let mut author = policy::Author::new(Vocabulary { protocols: &table }, &frames, clock);
+    let hook = *dice.pick(&[Hook::Xdp, Hook::Xdp, Hook::Xdp, Hook::TcIngress]);
+    let mut author = policy::Author::new(Vocabulary { protocols: &table }, &frames, clock, hook);
     let size = match dice.below(100) {
         0 if dice.one_in(4) => dice.between(100, 300),
         0..=20 => dice.between(10, 40),
@@ -261,7 +267,6 @@ fn generate(seed: u64, kernel: bool, captured: &[Vec<u8>]) -> Case {
     let sets = author.sets();
     let packets = packet::packets(dice, &table, &frames, 32);
     let default = *dice.pick(&[None, Some("pass"), Some("drop")]);
-    let hook = *dice.pick(&[Hook::Xdp, Hook::Xdp, Hook::Xdp, Hook::TcIngress]);
     let old = !kernel && dice.one_in(8);
     // The oldest kernel has no XDP frames of several buffers, nor what came with them and captures need.
     let (frags, capture) = (!old && dice.one_in(6), dice.one_in(8) && !(old && hook == Hook::Xdp));

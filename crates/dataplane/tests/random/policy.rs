@@ -4,6 +4,7 @@ use crate::case::{Condition, Statement};
 use crate::dice::Dice;
 use crate::literal::{element, integer, literal, prefix};
 use crate::vocabulary::{Focus, Operand, Vocabulary, edge, near};
+use weir_compiler::Hook;
 use weir_compiler::policy::ValueType;
 
 const RELATIONS: &[&str] = &["==", "==", "==", "!=", "<", "<=", ">", ">="];
@@ -15,7 +16,13 @@ pub(crate) struct Author<'a> {
     frames: &'a [Focus],
     sets: Vec<NamedSet>,
     clock: Clock,
+    verbs: &'static [&'static str],
 }
+
+/// What statements do at any hook, and at XDP.
+const VERBS: &[&str] = &["drop", "drop", "drop", "pass", "pass", "count", "count", "limit"];
+const VERBS_OF_XDP: &[&str] =
+    &["drop", "drop", "drop", "pass", "pass", "count", "count", "count", "limit", "decap"];
 
 /// Whose clock the limits meet.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,8 +39,9 @@ struct NamedSet {
 }
 
 impl<'a> Author<'a> {
-    pub(crate) fn new(vocabulary: Vocabulary<'a>, frames: &'a [Focus], clock: Clock) -> Self {
-        Self { vocabulary, frames, sets: Vec::new(), clock }
+    pub(crate) fn new(vocabulary: Vocabulary<'a>, frames: &'a [Focus], clock: Clock, hook: Hook) -> Self {
+        let verbs = if hook == Hook::Xdp { VERBS_OF_XDP } else { VERBS };
+        Self { vocabulary, frames, sets: Vec::new(), clock, verbs }
     }
 
     pub(crate) fn sets(self) -> Vec<String> {
@@ -46,9 +54,13 @@ impl<'a> Author<'a> {
         let shadow = if dice.one_in(10) { "shadow " } else { "" };
         let expected = ["likely ", "unlikely "].get(dice.below(6)).copied().unwrap_or_default();
         let name = if dice.percent(60) { format!(" s{number}") } else { String::new() };
-        let verb = *dice.pick(&["drop", "drop", "drop", "pass", "pass", "count", "count", "limit"]);
+        let verb = *dice.pick(self.verbs);
         // Statements that end every packet's way leave nothing for those behind them.
-        let always = if matches!(verb, "drop" | "pass") && shadow.is_empty() { 60 } else { 12 };
+        let always = match verb {
+            "drop" | "pass" if shadow.is_empty() => 60,
+            "decap" => 3,
+            _ => 12,
+        };
         let when = (!dice.one_in(always)).then(|| self.condition(dice, focus, 3));
         let tail = if verb == "limit" { self.limit(dice, focus) } else { String::new() };
         Statement { head: format!("{expected}{shadow}{verb}{name}"), when, tail }

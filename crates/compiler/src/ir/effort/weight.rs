@@ -47,6 +47,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Terminator::Jump(_) => 1,
         Terminator::Branch { .. } => 2,
         Terminator::Return { .. } => 4,
+        Terminator::Decap { .. } => 100,
     };
     let insts: u64 = data.insts.iter().map(|inst| of_op(&inst.op)).sum();
     insts + of_end

@@ -33,6 +33,7 @@ pub(super) enum Step {
     Switch { value: u32, first: u32, count: u32, default: u32 },
     Match { table: TableRef, key: u32, words: u16 },
     Return { verdict: Verdict, by: Option<StatementId> },
+    Decap { by: StatementId, inner: u32, link: Option<u32>, ecn: Option<(u32, u32)> },
 }
 
 /// What an edge to a loop's header does to the count of its turns.
@@ -120,6 +121,11 @@ impl Resolver<'_> {
                 self.edge(block, otherwise);
             }
             Terminator::Return { verdict, by } => self.push(Step::Return { verdict: *verdict, by: *by }),
+            Terminator::Decap { by, inner, link, ecn } => {
+                let link = link.map(|link| link.0);
+                let ecn = ecn.map(|ecn| (ecn.at.0, ecn.flip.0));
+                self.push(Step::Decap { by: *by, inner: inner.0, link, ecn });
+            }
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
             .targets(|target| check_index(target.block, target.block.0, program.blocks.len(), at, errors));
         check_index(data.end_line, data.end_line.0, program.lines.len(), at, errors);
         match data.end {
-            Terminator::Return { by: Some(by), .. } => {
+            Terminator::Return { by: Some(by), .. } | Terminator::Decap { by, .. } => {
                 check_index(by, by.0, program.statements.len(), at, errors);
             }
             Terminator::Match { table, .. } => {
@@ -223,6 +223,11 @@ impl Types<'_> {
             Terminator::Match { table, key, .. } => {
                 self.check_key(key, self.program.tables[table.index()].table.words(), at, errors);
             }
+            Terminator::Decap { inner, link, ecn, .. } => {
+                let places = [Some(*inner), *link, ecn.map(|ecn| ecn.at)];
+                places.into_iter().flatten().for_each(|place| self.require_width(place, 16, at, errors));
+                ecn.iter().for_each(|ecn| self.require_width(ecn.flip, 2, at, errors));
+            }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         end.targets(|target| self.check_target(target, at, errors));
@@ -243,6 +248,11 @@ impl Types<'_> {
     fn require_cursor(&self, value: Value, at: Location, errors: &mut Errors) {
         let ty = self.program.type_of(value);
         errors.require(ty == Type::Cursor, at, || format!("{value} is a {ty}, not a cursor"));
+    }
+
+    fn require_width(&self, value: Value, bits: u8, at: Location, errors: &mut Errors) {
+        let ty = self.program.type_of(value);
+        errors.require(ty.widens_to(Type::Int(bits)), at, || format!("{value} is a {ty}, not a u{bits}"));
     }
 
     fn require_int(&self, value: Value, at: Location, errors: &mut Errors) {

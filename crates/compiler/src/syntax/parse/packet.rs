@@ -16,7 +16,8 @@ impl Parser<'_> {
             true => Some(self.name("the deciding statement's name")?),
             false => None,
         };
-        Ok(TestCase { packet, verdict, by, times, span: self.since(first) })
+        let leaves = if self.take_word("as") { Some(self.packet()?) } else { None };
+        Ok(TestCase { packet, verdict, by, leaves, times, span: self.since(first) })
     }
 
     /// `x1000`, also with a space.

@@ -6,6 +6,9 @@ use crate::source::Span;
 use crate::syntax::ast::{Action, Default_, Expr, ExprKind, Key, Likelihood, Limit, Name, Statement};
 use crate::syntax::token::Kind;
 
+/// What begins a statement, for messages.
+const VERBS: &str = "`pass`, `drop`, `count`, `limit` or `decap`";
+
 impl Parser<'_> {
     pub(super) fn statement(&mut self) -> Parsed<Statement> {
         let first = self.at;
@@ -18,6 +21,7 @@ impl Parser<'_> {
             "pass" => Action::Pass,
             "drop" => Action::Drop,
             "count" => Action::Count,
+            "decap" => Action::Decap,
             // After a condition that could not be read, the clauses were skipped with it.
             _ if is_error(&when) => return Err(Reported),
             _ => Action::Limit(self.limit(when.is_some())?),
@@ -43,12 +47,13 @@ impl Parser<'_> {
             Some("drop") => "drop",
             Some("count") => "count",
             Some("limit") => "limit",
+            Some("decap") => "decap",
             Some(word) if words::is_planned(word) => return Err(self.planned(word)),
             Some(word @ ("likely" | "unlikely")) => {
                 let help = format!("write `{word}` before `shadow`");
-                return Err(self.expected("`pass`, `drop`, `count` or `limit`").help(help).done());
+                return Err(self.expected(VERBS).help(help).done());
             }
-            _ => return Err(self.unexpected("`pass`, `drop`, `count` or `limit`")),
+            _ => return Err(self.unexpected(VERBS)),
         };
         self.bump();
         Ok((verb, span))

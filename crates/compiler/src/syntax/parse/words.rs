@@ -5,12 +5,12 @@ const CONTINUING: &[&str] = &["and", "or", "when", "in", "to", "burst", "per", "
 
 /// Verbs that a later version has.
 const PLANNED: &[&str] =
-    &["pool", "balance", "sample", "redirect", "reject", "mark", "impair", "answer", "forward", "decap"];
+    &["pool", "balance", "sample", "redirect", "reject", "mark", "impair", "answer", "forward"];
 
 /// The words that begin an item.
 pub(super) const ITEMS: &[&str] = &[
-    "include", "set", "protocol", "family", "pass", "drop", "count", "limit", "likely", "unlikely", "shadow",
-    "default", "test",
+    "include", "set", "protocol", "family", "pass", "drop", "count", "limit", "decap", "likely", "unlikely",
+    "shadow", "default", "test",
 ];
 
 /// Other tools' words at a statement's start, and the language's.
@@ -27,6 +27,7 @@ const FOREIGN_VERBS: &[(&str, &str)] = &[
     ("rate-limit", "limit"),
     ("counter", "count"),
     ("log", "count"),
+    ("decapsulate", "decap"),
 ];
 
 /// Wireshark's spellings of relations.
@@ -47,7 +48,7 @@ pub(super) fn is_planned(word: &str) -> bool {
 }
 
 pub(super) fn is_verb(word: &str) -> bool {
-    matches!(word, "pass" | "drop" | "count" | "limit")
+    matches!(word, "pass" | "drop" | "count" | "limit" | "decap")
 }
 
 pub(super) fn verb_for(word: &str) -> Option<&'static str> {

@@ -12,6 +12,7 @@ impl<'a> Rows<'a> {
             Action::Pass => "pass",
             Action::Drop => "drop",
             Action::Count => "count",
+            Action::Decap => "decap",
             Action::Limit(_) => "limit",
         };
         let shadow = statement.shadow.then_some("shadow");

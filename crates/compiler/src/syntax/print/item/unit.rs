@@ -149,7 +149,13 @@ impl<'a> Rows<'a> {
             cell.push_str(&format!(" x{times}"));
         }
         let by = case.by.as_ref().map(|name| format!(" by {}", name.text));
-        let verdict = format!("=> {}{}", case.verdict.text, by.unwrap_or_default());
+        let leaves = case.leaves.as_ref().map(|leaves| {
+            let mut packet = self.pieces();
+            packet.packet(leaves);
+            format!(" as {}", packet.joined())
+        });
+        let (by, leaves) = (by.unwrap_or_default(), leaves.unwrap_or_default());
+        let verdict = format!("=> {}{by}{leaves}", case.verdict.text);
         self.leaf(Table::Case, indent, vec![cell], vec![verdict], range);
     }
 
