@@ -56,11 +56,12 @@ fn agree(analysis: &Analysis, frame: &[u8]) {
     assert_eq!(wanted, run(analysis, &optimised, &frames), "after the passes");
 }
 
-/// Verdict and statement for each frame, then packets and bytes by statement.
+/// Verdict, statement and what leaves for each frame, then packets and bytes by statement.
 fn evaluated(analysis: &Analysis, frames: &[&[u8]]) -> String {
     let mut evaluator = Evaluator::new(&analysis.policy);
     let outcomes: Vec<_> = frames.iter().map(|frame| evaluator.judge(frame)).collect();
-    let outcomes: Vec<_> = outcomes.iter().map(|outcome| (outcome.verdict, outcome.by)).collect();
+    let outcomes: Vec<_> =
+        outcomes.iter().map(|outcome| (outcome.verdict, outcome.by, &outcome.frame)).collect();
     format!("{outcomes:?} {:?} {:?}", &evaluator.counters, &evaluator.over)
 }
 
@@ -70,7 +71,7 @@ fn run(analysis: &Analysis, lowered: &Lowered, frames: &[&[u8]]) -> String {
     let mut interpreter = Interpreter::new(&lowered.program);
     let outcomes = frames.iter().map(|frame| {
         let outcome = interpreter.run(&mut state, frame).expect("a verified program runs");
-        (outcome.verdict, outcome.by.map(|by| by.index()))
+        (outcome.verdict, outcome.by.map(|by| by.index()), outcome.frame)
     });
     let outcomes: Vec<_> = outcomes.collect();
     let of = |name: &str| lowered.slots.get(name).map(|&slot| state.counters[slot as usize]);
