@@ -3,6 +3,7 @@
 //! `cargo run --release -p weir-benches -- [--json] [--rounds N] [--without PASS]… [CASE…]`, as root; `--list` names
 //! the cases, and a name's beginning chooses all that begin so. See `docs/benchmarks.md`.
 
+mod acls;
 mod beside;
 mod cases;
 mod clang;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use weir_compiler::{Compilation, Hook, Loader, Options};
 use weir_dataplane::engines::Kernel;
 
+use acls::ACLS;
 use cases::{CASES, Case};
 use mixed::MIXED;
 use parts::PARTS;
@@ -125,6 +127,12 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         report.beside.push(row);
     }
     for (name, make) in RULES.iter().filter(|(name, _)| wanted(name)) {
+        if *name == ACLS && !acls::file().exists() {
+            report
+                .absent
+                .push(format!("{ACLS}: there is no {}, and $DE_CIX_ACLS names none", acls::file().display()));
+            continue;
+        }
         report::progress(name);
         report.rules.push(rules::measure(name, *make, &options, report.clang.is_some(), arguments.rounds)?);
     }

@@ -13,6 +13,7 @@ use weir_lab::traffic::Random;
 use weir_packet::build::{Ipv4, Packet, Tcp, Udp};
 
 use crate::Failure;
+use crate::acls::{self, ACLS};
 use crate::beside::{self, Beside, Counts, Other};
 use crate::cases::Text;
 use crate::clang::{self, Compiled, Source};
@@ -32,7 +33,7 @@ pub(crate) struct Rules {
     pub(crate) hits: Frames,
     pub(crate) random: Frames,
     /// Makes what others would build for it.
-    rivals: Box<dyn Fn() -> Vec<(&'static str, Source)>>,
+    pub(crate) rivals: Box<dyn Fn() -> Vec<(&'static str, Source)>>,
 }
 
 pub(crate) type Make = fn() -> Rules;
@@ -49,6 +50,7 @@ pub(crate) const RULES: &[(&str, Make)] = &[
     ("networks-10k", || one_field(10_000, Field::Prefix)),
     ("ports-1k", || one_field(1_000, Field::Port)),
     ("ports-10k", || one_field(10_000, Field::Port)),
+    (ACLS, acls::rules),
     ("acl-1k", || classbench(Kind::Acl, 1_000)),
     ("acl-10k", || classbench(Kind::Acl, 10_000)),
     ("fw-1k", || classbench(Kind::Firewall, 1_000)),

@@ -199,7 +199,10 @@ pub(crate) fn under_traffic(
     assert_eq!(packets(instance, "default"), 0, "a policy judged otherwise");
     assert_eq!(received.of(Flow(53)), 0, "a frame that is dropped got through");
     assert_eq!(bad + good, sent.frames - lost, "a frame met no policy");
-    assert_eq!(received.of(Flow(80)) + u64::from(received.overflowed), good, "a frame that passes did not");
+    // What the tap had no room for may be others' frames too, such as the edge's own.
+    let seen = received.of(Flow(80));
+    let passed = seen..=seen + u64::from(received.overflowed);
+    assert!(passed.contains(&good), "a frame that passes did not: {good} passed, the tap saw {passed:?}");
     assert!(sent.frames > 100_000);
     reports
 }
