@@ -48,10 +48,10 @@ impl Acl {
         [6, 17].iter().any(|protocol| self.protocol == *protocol) && !fragments
     }
 
-    /// A frame that it drops: what is no number is any of the high ports, which none excludes.
+    /// A frame that it drops: what is no number is any of the highest ports, which none excludes.
     fn met(&self, random: &mut Random) -> Packet {
         let mut port =
-            |wanted: &Value| wanted.as_u64().map_or_else(|| random.port() | 0x8000, |port| port as u16);
+            |wanted: &Value| wanted.as_u64().map_or_else(|| random.port() | 0xc000, |port| port as u16);
         let (from, to) = (port(&self.port_src), port(&self.port_dst));
         let packet = link(random).push(Ipv4::new(rules::address(random), [203, 0, 113, 10]));
         let packet = if self.protocol == 6 {
@@ -59,9 +59,9 @@ impl Acl {
         } else {
             packet.push(Udp::new(from, to))
         };
-        // More than the first number, at most the second.
+        // The IP packet's length is above the first number and at most a hundred more, with a tag in the frame or without.
         let least = self.packet_size.trim_start_matches('(').split(',').next().unwrap_or_default();
-        let length = least.parse::<usize>().unwrap_or(0) + 50 + random.below(50) as usize;
+        let length = least.parse::<usize>().unwrap_or(0) + 50 + random.below(40) as usize;
         packet.padded_to(length + 18)
     }
 }
