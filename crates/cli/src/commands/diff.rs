@@ -5,7 +5,7 @@ use crate::failure::{Exit, Failure, Outcome, failed, words};
 use crate::files::{is_standard, read_policy, shown};
 use crate::judge::word;
 use crate::printer::{Paint, Printer, Table, verdict_paint};
-use crate::units::{counted, grouped};
+use crate::units::{counted, grouped, hex};
 use serde::Serialize;
 use std::path::Path;
 use weir_compiler::Analysis;
@@ -115,7 +115,7 @@ fn told(before: Option<Failure>, failure: Failure, printer: &mut Printer) -> Opt
 fn answer(report: &Report, sides: [&Analysis; 2]) -> Answer {
     let row = |difference: &Difference| Row {
         packet: difference.packet.clone(),
-        frame: difference.frame.iter().map(|byte| format!("{byte:02x}")).collect(),
+        frame: hex(&difference.frame),
         old: side(&difference.old, sides[0]),
         new: side(&difference.new, sides[1]),
         given: difference.given.iter().map(given).collect(),

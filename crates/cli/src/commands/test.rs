@@ -6,7 +6,7 @@ use crate::files::shown;
 use crate::judge::word;
 use crate::policy::{compile, newest};
 use crate::printer::{Paint, Printer};
-use crate::units::counted;
+use crate::units::{counted, hex};
 use serde::Serialize;
 use std::path::Path;
 use weir_compiler::notation::Case;
@@ -155,10 +155,6 @@ fn decision(decision: &Decision) -> String {
 
 fn leaves(decision: &Decision) -> String {
     decision.frame.as_ref().map(|frame| format!(" as hex({frame})")).unwrap_or_default()
-}
-
-fn hex(frame: &[u8]) -> String {
-    frame.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn by(decision: &Decision) -> &str {

@@ -82,18 +82,19 @@ pub(super) fn images(
 ) -> Option<[Image; IMAGES]> {
     let last = |row| (counting.rows().len() - counting.bound(row) + 1) as u32;
     let none = (0, last(None));
-    let rows = decl.table.rows().enumerate();
+    let deciding = decl.table.rows().enumerate();
     let outcome = |(number, row): (usize, crate::table::Row<'_>)| {
         let result = decl.rule(row.result).map_or(0, |rule| tables::result(&rule));
         (result, last(Some(number as u32)))
     };
-    let all = std::iter::once(none).chain(rows.map(outcome));
-    let bytes = all.flat_map(|(result, bound)| [result, bound]).flat_map(u32::to_le_bytes).collect();
+    let all = std::iter::once(none).chain(deciding.map(outcome));
+    let bytes = all.flat_map(|(result, rank)| [result, rank]).flat_map(u32::to_le_bytes).collect();
     let outcomes = Image { bytes, trees: Vec::new(), levels: 0, most_rows: 0 };
     // All trees are walked by the same code.
-    let slots = || Some(counting.rows().words_of_trees()?.len() + SPARE_TREES);
-    let trees = rooms.get(1).map_or_else(slots, |room| Some(room.trees as usize))?.max(LEAST_TREES);
-    Some([outcomes, Image::of(counting.rows(), most, &vec![counting.rows().all_words(); trees])?])
+    let rows = counting.rows();
+    let trees = rooms.get(1).map_or_else(|| rows.cut() + SPARE_TREES, |room| room.trees as usize);
+    let slots = vec![rows.all_words(); trees.max(LEAST_TREES)];
+    Some([outcomes, Image::of(rows, most, &slots)?])
 }
 
 /// How many words the longest key has that rows count by.

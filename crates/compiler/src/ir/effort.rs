@@ -41,8 +41,8 @@ pub struct Effort {
     pub line: Line,
 }
 
-/// A place forgets a visit which so many ways more came to knowing something else than it was good for, and for each
-/// that it was good for so many more.
+/// A place forgets a visit that more than so many ways were compared with in vain; each way that ended there allows so many
+/// more.
 const MISSES: u32 = 3;
 
 impl Effort {
@@ -380,5 +380,5 @@ fn leaves_of<'a>(
     }
 }
 
-/// So many single values are asked for one after the other.
+/// So many single values are asked for one after the other, as `codegen/switch.rs` does.
 const CHAIN: usize = 4;

@@ -27,8 +27,9 @@
 //! | 24–31 | `u64`, the most that the tree can find, if it is not the only one |
 //!
 //! A walk begins at one. At a node it takes `(word - base) >> shift` modulo 2^64, at most the number of the last child, which
-//! is for all keys outside of what is cut, and goes on with that child. At a list it tries the rows in order; a key that gets nowhere has the result 0. A cell without rows is
-//! a list of one row whose result is 0: a program need not ask first whether there is a row.
+//! is for all keys outside of what is cut, and goes on with that child. At a list it tries the rows in order; a key that
+//! gets nowhere has the result 0. A cell without rows is a list of one row whose result is 0: a program need not ask
+//! first whether there is a row.
 //!
 //! With one tree results are the rows' own. With several what a walk finds is a `u64`, the result in its lower half and in its
 //! upper half the row's *rank*, which is 1 for the last row of the table and one more for each before it: the largest counts, and
@@ -262,21 +263,22 @@ impl Writer<'_> {
     fn root(&mut self, node: &Node) -> Option<()> {
         let at = self.tree * ROOT as usize;
         let children = match node {
+            Node::Inner { children, .. } => children.len(),
+            Node::Rows(_) => 1,
+        };
+        let references = self.room(REFERENCE as usize * children, UNIT as usize)?;
+        self.put(at + CHILDREN as usize, references as u32);
+        match node {
             Node::Inner { children, .. } => {
                 self.header(at, node);
-                let references = self.room(REFERENCE as usize * children.len(), UNIT as usize)?;
-                self.children(references, children, 0)?;
-                references
+                self.children(references, children, 0)
             }
             Node::Rows(rows) => {
-                let references = self.room(REFERENCE as usize, UNIT as usize)?;
                 let list = self.list(rows)?;
                 self.put(references, list);
-                references
+                Some(())
             }
-        };
-        self.put(at + CHILDREN as usize, children as u32);
-        Some(())
+        }
     }
 
     /// Writes a node and what is below it; its reference, or nothing if it does not fit.

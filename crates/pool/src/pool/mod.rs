@@ -131,8 +131,13 @@ impl Pool {
 
     /// Whether flows may be sent to a backend. Packets must know who is dead before the slots change for it.
     pub fn is_alive(&self, number: u16) -> bool {
+        self.backends.get(&number).is_some_and(self.lives())
+    }
+
+    /// Whether flows may be sent to a backend that is there.
+    fn lives(&self) -> impl Fn(&Backend) -> bool + use<> {
         let all = all_are_used(&self.settings, &self.backends);
-        self.backends.get(&number).is_some_and(|backend| all || backend.state.health == Health::Up)
+        move |backend| all || backend.state.health == Health::Up
     }
 
     /// In a line.
@@ -143,10 +148,10 @@ impl Pool {
 
     /// Makes the slots say what the backends do.
     fn follow(&mut self, ring: &Ring, now: Duration) -> Vec<Update> {
-        let all = all_are_used(&self.settings, &self.backends);
+        let lives = self.lives();
         let mut alive = vec![false; usize::from(u16::MAX) + 1];
         for (number, backend) in &self.backends {
-            alive[usize::from(*number)] = all || backend.state.health == Health::Up;
+            alive[usize::from(*number)] = lives(backend);
         }
         self.slots.change(ring, now, |number| alive[usize::from(number)])
     }
