@@ -167,7 +167,9 @@ fn case(file: &Path, kernel: Option<&Target>) -> Vec<String> {
         Err(analysis) => return messages(file, &analysis),
     };
     let mut failures = messages(file, &xdp.analysis);
-    let changes = |statement: &Statement| statement.action == Action::Decap && !statement.shadow;
+    let changes = |statement: &Statement| {
+        matches!(statement.action, Action::Decap | Action::Balance(_)) && !statement.shadow
+    };
     let tc = match (compiled(Hook::TcIngress), xdp.analysis.policy.statements.iter().any(changes)) {
         (Ok(tc), false) => Some(tc),
         (Err(_), true) => None,
@@ -406,7 +408,7 @@ impl<'a> Bench<'a> {
         let decided = counted.filter(|(statement, (before, after))| match statement {
             None => after.packets > before.packets,
             Some(Statement { shadow: true, .. }) => false,
-            Some(Statement { action: Action::Verdict(_) | Action::Decap, .. }) => {
+            Some(Statement { action: Action::Verdict(_) | Action::Decap | Action::Balance(_), .. }) => {
                 after.packets > before.packets
             }
             Some(Statement { action: Action::Limit(_), .. }) => after.over_packets > before.over_packets,

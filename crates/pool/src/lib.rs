@@ -4,7 +4,7 @@
 //! * [`ring`] gives every slot a backend, by nothing but the set of backends;
 //! * [`slots`] changes that while packets are judged, so that flows stay where they are.
 //! * [`pool`] is a pool's backends and what is done to them;
-//! * [`health`] says when backends are checked and what the results mean; [`damping`] distrusts those that flap.
+//! * [`health`] says when backends are checked and what the results mean, [`probe`] what they are asked; [`damping`] distrusts those that flap.
 //!
 //! All times are those of one clock that never goes back, since any moment before the first one.
 
@@ -12,6 +12,7 @@ pub mod damping;
 pub mod flow;
 pub mod health;
 pub mod pool;
+pub mod probe;
 pub mod ring;
 mod shares;
 pub mod slots;

@@ -4,7 +4,7 @@ use super::Settings;
 use super::align::unmatched;
 use super::joint::Joint;
 use crate::ir::Verdict;
-use crate::policy::{Action, Limit, Statement};
+use crate::policy::{Action, Balance, Limit, Policy, Statement};
 use crate::symbolic::{Node, Outcome, Outcomes, Space, TooLarge};
 use std::collections::HashMap;
 
@@ -195,6 +195,12 @@ pub(super) fn same_limit(limit: &Limit) -> String {
     format!("{:?} {} {} {:?}", limit.unit, limit.interval, limit.tolerance, limit.keys)
 }
 
+/// What a `balance` is known by: two are the same if they send the same packets to the same backends.
+fn same_balance(policy: &Policy, balance: &Balance) -> String {
+    let pool = policy.pools[balance.pool as usize].meaning();
+    format!("balance {pool} {:?} {:?}", balance.keys, balance.via)
+}
+
 /// A number for each statement that packets can meet: the same for limits that are the same, for all that decap and, where
 /// counts matter, for statements of the same name and kind.
 fn called(joint: &Joint, settings: &Settings) -> Vec<u32> {
@@ -203,6 +209,7 @@ fn called(joint: &Joint, settings: &Settings) -> Vec<u32> {
         let what = match &statement.action {
             Action::Limit(limit) => format!("{} limit {}", statement.name, same_limit(limit)),
             Action::Decap if !settings.counts => statement.verb().to_owned(),
+            Action::Balance(balance) if !settings.counts => same_balance(&joint.policy, balance),
             _ if !settings.counts => return DEFAULT,
             _ => format!("{} {} {}", statement.name, statement.verb(), statement.shadow),
         };

@@ -2,8 +2,8 @@
 
 use crate::plan::headers_asked;
 use crate::policy::{
-    Action, HeaderRef, KeyPart, Limit, Next, Policy, Pred, Protocol, ProtocolId, Protocols, Selector, Set,
-    SetPart, Statement,
+    Action, Balance, HeaderRef, KeyPart, Limit, Next, Policy, Pool, Pred, Protocol, ProtocolId, Protocols,
+    Selector, Set, SetPart, Statement,
 };
 use crate::symbolic::Names;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,28 +27,33 @@ impl Joint {
         let id = |from: &Policy, id: ProtocolId| {
             protocols.find(&from.protocols[id].name).expect("every protocol was merged")
         };
-        let renamed = |from: &Policy, numbers: &[u32]| -> Vec<Statement> {
+        let (pools, new_pools) = merged_pools(old, new);
+        let renamed = |from: &Policy, numbers: &[u32], pools: &[u32]| -> Vec<Statement> {
             let header = |header: HeaderRef| HeaderRef { protocol: id(from, header.protocol), ..header };
             let set = |part: SetPart| SetPart { set: numbers[part.set as usize], ..part };
             let names = Names { header: &header, set: &set };
-            from.statements.iter().map(|statement| said(&names, statement)).collect()
+            from.statements.iter().map(|statement| said(&names, pools, statement)).collect()
         };
         let old_sets: Vec<u32> = (0..old.sets.len() as u32).collect();
-        let mut statements = renamed(old, &old_sets);
+        let old_pools: Vec<u32> = (0..old.pools.len() as u32).collect();
+        let mut statements = renamed(old, &old_sets, &old_pools);
         let split = statements.len();
-        statements.extend(renamed(new, &new_sets));
+        statements.extend(renamed(new, &new_sets, &new_pools));
         let same = first_of_each(&statements, counts);
-        let policy = Policy { protocols, sets, statements, default: None, tests: Vec::new() };
+        let policy = Policy { protocols, sets, pools, statements, default: None, tests: Vec::new() };
         Ok(Joint { policy, split, same })
     }
 }
 
-fn said(names: &Names, statement: &Statement) -> Statement {
+fn said(names: &Names, pools: &[u32], statement: &Statement) -> Statement {
     let key = |part: &KeyPart| KeyPart { term: names.term(&part.term), ..part.clone() };
+    let keys = |keys: &[Vec<KeyPart>]| keys.iter().map(|parts| parts.iter().map(key).collect()).collect();
     let action = match &statement.action {
-        Action::Limit(limit) => Action::Limit(Limit {
-            keys: limit.keys.iter().map(|parts| parts.iter().map(key).collect()).collect(),
-            ..limit.clone()
+        Action::Limit(limit) => Action::Limit(Limit { keys: keys(&limit.keys), ..limit.clone() }),
+        Action::Balance(balance) => Action::Balance(Balance {
+            keys: keys(&balance.keys),
+            pool: pools[balance.pool as usize],
+            via: balance.via.clone(),
         }),
         other => other.clone(),
     };
@@ -80,6 +85,21 @@ fn merged_sets(old: &Policy, new: &Policy) -> (Vec<Set>, Vec<u32>) {
         numbers.push(at as u32);
     }
     (sets, numbers)
+}
+
+/// The pools of both, of which equal ones are one, and the numbers of the new policy's among them.
+fn merged_pools(old: &Policy, new: &Policy) -> (Vec<Pool>, Vec<u32>) {
+    let mut pools = old.pools.clone();
+    let mut numbers = Vec::new();
+    for pool in &new.pools {
+        let equal = |known: &Pool| known.meaning() == pool.meaning();
+        let at = old.pools.iter().position(equal).unwrap_or_else(|| {
+            pools.push(pool.clone());
+            pools.len() - 1
+        });
+        numbers.push(at as u32);
+    }
+    (pools, numbers)
 }
 
 /// What a policy asks of the protocols.

@@ -80,6 +80,7 @@ impl<'a> Evaluator<'a> {
                     None => continue,
                     Some(over) => over.then_some(Verdict::Drop),
                 },
+                Action::Balance(_) => Some(Verdict::Drop),
                 Action::Decap => {
                     changed = decap::unwrapped(&policy.protocols, frame, &headers);
                     Some(if changed.is_some() { Verdict::Pass } else { Verdict::Drop })

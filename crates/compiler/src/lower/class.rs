@@ -146,6 +146,7 @@ impl Lower<'_> {
                 self.count(&statement.name);
                 self.decide(index, statement, *verdict, next);
             }
+            Action::Balance(_) => self.decide(index, statement, Verdict::Drop, next),
             Action::Decap => {
                 self.count(&statement.name);
                 match statement.shadow {

@@ -50,15 +50,17 @@ impl Decap {
             let before = carried.iter().copied().filter(|id| leads(protocols, *id, header.protocol));
             alone(header, before, &self.inner)
         };
+        let packet = Pred::And(vec![any(&self.inner, &inner), self.behind_link(protocols)]);
+        Pred::Or(vec![inner(self.ethernet), packet])
+    }
+
+    /// The packets whose outer IP header stands right behind the frame's own Ethernet header and its VLAN tags.
+    pub(super) fn behind_link(&self, protocols: &Protocols) -> Pred {
         let outer = |header: HeaderRef| {
             let between = protocols.ids().filter(|id| self.stands_between(protocols, *id, header.protocol));
             alone(header, between, &self.outer)
         };
-        let any = |list: &[IpHeader], of: &dyn Fn(HeaderRef) -> Pred| {
-            Pred::Or(list.iter().map(|ip| of(ip.header)).collect())
-        };
-        let packet = Pred::And(vec![any(&self.inner, &inner), any(&self.outer, &outer)]);
-        Pred::Or(vec![inner(self.ethernet), packet])
+        any(&self.outer, &outer)
     }
 
     /// Whether a protocol, which is no VLAN tag, may stand between a frame's Ethernet header and another one.
@@ -76,6 +78,10 @@ impl IpHeader {
         let Term::Field(FieldRef { field, .. }) = *ecn else { return None };
         Some(IpHeader { header, ecn: Term::Field(FieldRef { header, field }) })
     }
+}
+
+fn any(list: &[IpHeader], of: &dyn Fn(HeaderRef) -> Pred) -> Pred {
+    Pred::Or(list.iter().map(|ip| of(ip.header)).collect())
 }
 
 /// A header is there, and at its level none of some other protocols nor an IP header of the other family.

@@ -4,10 +4,12 @@
 //! here: the checker turned them into `or`, `and` and arithmetic over fields of one header each.
 //! What a policy *means* is defined on this form, by [`crate::eval`].
 
+mod balance;
 mod decap;
 mod print;
 mod protocol;
 
+pub use balance::{Backend, Balance, GUE_PORT, MTU, Origin, Pool, Via};
 pub use decap::{Decap, IpHeader};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
@@ -229,6 +231,8 @@ pub enum Action {
     Limit(Limit),
     /// Takes the outermost tunnel off and passes what was inside, see [`Decap`]. The condition says that there is one.
     Decap,
+    /// Sends to a backend of a pool.
+    Balance(Balance),
 }
 
 impl Action {
@@ -236,7 +240,10 @@ impl Action {
     pub fn terms(&self, protocols: &Protocols) -> Vec<Term> {
         match self {
             Action::Verdict(_) | Action::Count => Vec::new(),
-            Action::Limit(limit) => limit.keys.iter().flatten().map(|part| part.term.clone()).collect(),
+            Action::Limit(Limit { keys, .. }) => {
+                keys.iter().flatten().map(|part| part.term.clone()).collect()
+            }
+            Action::Balance(balance) => balance.terms(protocols),
             Action::Decap => Decap::of(protocols).iter().flat_map(Decap::terms).collect(),
         }
     }
@@ -334,12 +341,14 @@ impl Statement {
             Action::Count => "count",
             Action::Limit(_) => "limit",
             Action::Decap => "decap",
+            Action::Balance(_) => "balance",
         }
     }
 
     /// Whether it ends the way of every packet that it applies to.
     pub fn ends(&self) -> bool {
-        self.decides().is_some() || self.action == Action::Decap && !self.shadow
+        let changes = matches!(self.action, Action::Decap | Action::Balance(_));
+        self.decides().is_some() || changes && !self.shadow
     }
 
     /// What becomes of every packet that it applies to, if that ends their way and leaves them as they are.
@@ -354,7 +363,7 @@ impl Statement {
     pub fn only_counts(&self) -> bool {
         match self.action {
             Action::Count => true,
-            Action::Verdict(_) | Action::Decap => self.shadow,
+            Action::Verdict(_) | Action::Decap | Action::Balance(_) => self.shadow,
             Action::Limit(_) => false,
         }
     }
@@ -367,6 +376,8 @@ pub struct Policy {
     pub protocols: Protocols,
     /// The sets.
     pub sets: Vec<Set>,
+    /// The pools.
+    pub pools: Vec<Pool>,
     /// The statements, in order.
     pub statements: Vec<Statement>,
     /// What happens to packets that no statement decides.
