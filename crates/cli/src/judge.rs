@@ -44,6 +44,7 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
         Verdict::Drop => "drop",
+        Verdict::Send => "send",
     }
 }
 

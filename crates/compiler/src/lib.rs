@@ -161,6 +161,7 @@ impl Analysis {
         self.note_hook(options.hook);
         let mut codegen = options.codegen();
         codegen.indexes = lowered.index_bytes(&self.policy);
+        codegen.pools = self.policy.pools.iter().map(codegen::pools::image).collect();
         match codegen::generate(&lowered.program, &codegen) {
             Ok(object) => Ok(Compilation { analysis: self, lowered, object }),
             Err(error) => {
@@ -220,7 +221,9 @@ impl Analysis {
             }
             codegen::CodegenError::XdpOnly { .. } => {
                 let told = self.diagnostics.report(Code::Unsupported, span, error.to_string());
-                told.help("attach the policy at XDP, or say `shadow decap` to count what it would change");
+                told.help(
+                    "attach the policy at XDP, or say `shadow` before it to count what it would change",
+                );
                 return;
             }
             _ => {}

@@ -5,7 +5,12 @@
 //! [`ir::SetDecl::words`](crate::ir::SetDecl::words), most significant first.
 
 use crate::ir::{LimitDecl, Program, SetDecl};
+use crate::policy;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use weir_pool::flow;
+use weir_pool::ring::{Member, NOBODY, Ring};
+use weir_pool::slots::{Flow, Word};
 
 /// Packets and bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -57,6 +62,84 @@ fn mask(words: &[u8], key: &[u64], bits: u32) -> Vec<u64> {
     words.iter().zip(key).map(keep).collect()
 }
 
+/// The next hop of frames that the kernel's routes would decide on: outside the kernel all backends are behind one router, to
+/// which packets of any length may go. Its address, and our own.
+pub const ROUTED: Hop =
+    Hop { to: [0x02, 0, 0, 0, 0, 0xfe], from: Some([0x02, 0, 0, 0, 0, 0x01]), mtu: u16::MAX };
+
+/// Where a frame goes next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hop {
+    /// Its MAC address.
+    pub to: [u8; 6],
+    /// Ours; `None` for the one to which the frame came.
+    pub from: Option<[u8; 6]>,
+    /// How long packets to it may be, in bytes from the IP header on.
+    pub mtu: u16,
+}
+
+/// A backend as packets find it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Backend {
+    /// Where encapsulated packets go.
+    pub address: IpAddr,
+    /// Whether flows may be sent to it.
+    pub alive: bool,
+    /// A fixed next hop; `None` asks for the route.
+    pub hop: Option<Hop>,
+}
+
+/// A pool as packets find it.
+#[derive(Clone, Debug, Default)]
+pub struct PoolState {
+    /// By slot: whose it is.
+    pub slots: Vec<Word>,
+    /// By number.
+    pub backends: BTreeMap<u16, Backend>,
+    /// The flows that are remembered, by their hash.
+    pub flows: HashMap<u64, u16>,
+}
+
+impl PoolState {
+    /// As the policy declares it: all backends are well, and all slots are settled.
+    pub fn of(pool: &policy::Pool) -> Self {
+        let identities: Vec<_> = pool.backends.iter().map(|backend| backend.endpoint.identity()).collect();
+        let numbered = (1..).zip(pool.backends.iter().zip(&identities));
+        let member = |(number, (backend, identity))| {
+            let (backend, identity): (&policy::Backend, &Vec<u8>) = (backend, identity);
+            Member { identity, weight: backend.part(), number }
+        };
+        let members: Vec<Member<'_>> = numbered.map(member).collect();
+        let slots = Ring::build(&members, pool.ring).map_or_else(
+            |_| vec![Word::settled(NOBODY); pool.ring as usize],
+            |ring| ring.slots().iter().map(|number| Word::settled(*number)).collect(),
+        );
+        let backend = |backend: &policy::Backend| Backend {
+            address: backend.endpoint.address,
+            alive: true,
+            hop: pool.fixed_hop(backend).map(|to| Hop { to, from: None, mtu: pool.mtu }),
+        };
+        let backends = (1..).zip(pool.backends.iter().map(backend)).collect();
+        PoolState { slots, backends, flows: HashMap::new() }
+    }
+
+    /// The number of the backend that a flow gets, or [`NOBODY`].
+    pub fn pick(&mut self, hash: u64, begins: bool) -> u16 {
+        let slot = flow::slot(hash, self.slots.len() as u32);
+        let known = match self.flows.get(&hash) {
+            Some(number) => Flow::Remembered(*number),
+            None if begins => Flow::Beginning,
+            None => Flow::Unknown,
+        };
+        let alive = |number: u16| self.backends.get(&number).is_some_and(|backend| backend.alive);
+        let choice = self.slots[slot as usize].judge(known, alive);
+        if choice.remember {
+            self.flows.insert(hash, choice.backend);
+        }
+        choice.backend
+    }
+}
+
 /// Everything that a program keeps between packets.
 #[derive(Clone, Debug, Default)]
 pub struct State {
@@ -64,6 +147,8 @@ pub struct State {
     pub sets: Vec<SetState>,
     /// By [`LimitRef`](crate::ir::LimitRef): key → theoretical arrival time.
     pub limits: Vec<HashMap<Vec<u64>, u64>>,
+    /// By [`PoolRef`](crate::ir::PoolRef).
+    pub pools: Vec<PoolState>,
     /// By counter slot.
     pub counters: Vec<Counter>,
     /// Monotonic time of the packet in nanoseconds.
@@ -76,6 +161,7 @@ impl State {
         Self {
             sets: vec![SetState::default(); program.sets.len()],
             limits: vec![HashMap::new(); program.limits.len()],
+            pools: vec![PoolState::default(); program.pools.len()],
             counters: vec![Counter::default(); program.counters as usize],
             now: 0,
         }

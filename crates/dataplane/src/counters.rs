@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use weir_compiler::codegen::counters::SLOTS;
 use weir_compiler::codegen::limits::hash;
 use weir_compiler::ir::Verdict;
-use weir_compiler::policy::{Action, Policy, Statement, pred_text};
+use weir_compiler::policy::{Policy, Statement, Unsent, pred_text};
 use weir_compiler::state::Counter;
 
 /// The counters of one statement, over all CPUs and all reloads since the name is in the policy.
@@ -24,6 +24,22 @@ pub struct StatementCounters {
     pub over_packets: u64,
     /// Their bytes.
     pub over_bytes: u64,
+    /// Of these, packets that were not sent, where it sends them to backends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsent: Option<UnsentCounters>,
+}
+
+/// Packets that a `balance` did not send, by the reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct UnsentCounters {
+    /// No backend has their slot.
+    pub nobody: u64,
+    /// They say of themselves what cannot be.
+    pub damaged: u64,
+    /// The next hop takes no packets of their length.
+    pub long: u64,
+    /// No way leads to their backend, or its neighbour's MAC address is not known.
+    pub unreachable: u64,
 }
 
 /// What the program counts beside statements.
@@ -56,6 +72,7 @@ pub(crate) fn counted(policy: &Policy) -> Vec<Counted> {
     let action = match policy.default_verdict() {
         Verdict::Pass => "pass",
         Verdict::Drop => "drop",
+        Verdict::Send => "send",
     };
     // It counts what is left, whatever happens to it.
     let default = Counted { name: "default".into(), action: action.into(), shadow: false, meaning: 0 };
@@ -77,13 +94,7 @@ fn meaning(policy: &Policy, statement: &Statement) -> u64 {
 
 /// The names that have counter slots, as the lowering calls them.
 pub(crate) fn slot_names(policy: &Policy) -> Vec<String> {
-    let mut names = Vec::new();
-    for statement in &policy.statements {
-        names.push(statement.name.clone());
-        if matches!(statement.action, Action::Limit(_)) {
-            names.push(over(&statement.name));
-        }
-    }
+    let mut names: Vec<String> = policy.statements.iter().flat_map(Statement::counters).collect();
     names.push("default".into());
     names
 }
@@ -104,6 +115,11 @@ pub(crate) fn by_statement(statements: &[Counted], of: impl Fn(&str) -> Counter)
             bytes: all.bytes,
             over_packets: over.packets,
             over_bytes: over.bytes,
+            unsent: (statement.action == "balance" && !statement.shadow).then(|| {
+                let [nobody, damaged, long, unreachable] =
+                    Unsent::WORDS.map(|word| of(&format!("{}/{word}", statement.name)).packets);
+                UnsentCounters { nobody, damaged, long, unreachable }
+            }),
         }
     };
     statements.iter().map(one).collect()

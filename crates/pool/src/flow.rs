@@ -108,8 +108,10 @@ pub fn lanes(key: &[Word]) -> Vec<u64> {
     lanes
 }
 
-const STEP: u64 = 0xbf58_476d_1ce4_e5b9;
-const LAST: u64 = 0x94d0_49bb_1331_11eb;
+/// The multiplier for each lane.
+pub const STEP: u64 = 0xbf58_476d_1ce4_e5b9;
+/// The last multiplier.
+pub const LAST: u64 = 0x94d0_49bb_1331_11eb;
 
 /// The hash of lanes. All of its 64 bits are good: the upper half chooses the slot, and the whole tells flows apart.
 pub fn hash(seed: u64, lanes: &[u64]) -> u64 {
@@ -120,6 +122,24 @@ pub fn hash(seed: u64, lanes: &[u64]) -> u64 {
     let state = lanes.iter().fold(seed, step);
     let state = (state ^ state >> 27).wrapping_mul(LAST);
     state ^ state >> 31
+}
+
+/// The hash of bytes: their number is the first lane, then come eight to a lane as a big-endian number, the last one with
+/// zeros behind it.
+pub fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
+    let lane = |chunk: &[u8]| {
+        let mut bytes = [0; 8];
+        bytes[..chunk.len()].copy_from_slice(chunk);
+        u64::from_be_bytes(bytes)
+    };
+    let lanes: Vec<u64> = [bytes.len() as u64].into_iter().chain(bytes.chunks(8).map(lane)).collect();
+    hash(seed, &lanes)
+}
+
+/// The seed of the hashes of a pool's flows: pools tell flows apart by themselves, and edges that know a pool by the same
+/// name agree.
+pub fn seed(pool: &str) -> u64 {
+    hash_bytes(0, pool.as_bytes())
 }
 
 /// The slot of a hash in a ring of `size` slots, from 0.

@@ -5,8 +5,7 @@
 //! change, most slots keep theirs. A ring is a function of the *set* of its members, of nothing that happened before and
 //! of no order, so edges that never met agree. What the paper leaves open is decided here, bit for bit:
 //!
-//! * The *hash* of an identity is [`flow::hash`] with a seed over its length in bytes and then its bytes, eight to a lane as a
-//!   big-endian number, the last lane with zeros behind it. Seed 1 gives the *rank*, seed 2 the *offset*, seed 3 the *skip*.
+//! * The *hash* of an identity is [`flow::hash_bytes`] with a seed. Seed 1 gives the *rank*, seed 2 the *offset*, seed 3 the *skip*.
 //! * Members stand in the order of their ranks, of equal ranks the one with the smaller identity first.
 //! * How many slots a member has is the apportionment of all slots by weight, with largest remainders, of equal remainders the
 //!   member that stands first; whose quota is below one has one, if there are slots for all.
@@ -96,20 +95,10 @@ const RANK: u64 = 1;
 const OFFSET: u64 = 2;
 const SKIP: u64 = 3;
 
-fn hash(seed: u64, identity: &[u8]) -> u64 {
-    let lane = |chunk: &[u8]| {
-        let mut bytes = [0; 8];
-        bytes[..chunk.len()].copy_from_slice(chunk);
-        u64::from_be_bytes(bytes)
-    };
-    let lanes: Vec<u64> = [identity.len() as u64].into_iter().chain(identity.chunks(8).map(lane)).collect();
-    flow::hash(seed, &lanes)
-}
-
 /// The members in the order in which they have the first choice.
 fn rank<'a>(members: &[Member<'a>]) -> Result<Vec<Member<'a>>, RingError> {
     let mut ranked = members.to_vec();
-    ranked.sort_by_cached_key(|member| (hash(RANK, member.identity), member.identity));
+    ranked.sort_by_cached_key(|member| (flow::hash_bytes(RANK, member.identity), member.identity));
     if let Some(pair) = ranked.windows(2).find(|pair| pair[0].identity == pair[1].identity) {
         return Err(RingError::Twice { numbers: [pair[0].number, pair[1].number] });
     }
@@ -140,7 +129,7 @@ struct Order {
 
 impl Order {
     fn new(identity: &[u8], size: u32) -> Order {
-        let reduced = |seed, modulus: u32| (hash(seed, identity) % u64::from(modulus)) as u32;
+        let reduced = |seed, modulus: u32| (flow::hash_bytes(seed, identity) % u64::from(modulus)) as u32;
         Order { next: reduced(OFFSET, size), skip: reduced(SKIP, size - 1) + 1, size }
     }
 }

@@ -125,6 +125,7 @@ impl Isel<'_> {
                 self.emit(Kind::Return(code), &[]);
             }
             Terminator::Decap { inner, link, ecn, .. } => self.decap(*inner, *link, *ecn),
+            Terminator::Send(send) => self.send(block, send),
         }
     }
 
@@ -256,8 +257,10 @@ pub(super) fn return_code(hook: Hook, verdict: Verdict) -> i32 {
     match (hook, verdict) {
         (Hook::Xdp, Verdict::Pass) => 2,
         (Hook::Xdp, Verdict::Drop) => 1,
+        (Hook::Xdp, Verdict::Send) => 3,
         (_, Verdict::Pass) => -1,
-        (_, Verdict::Drop) => 2,
+        // Frames are sent at XDP only.
+        (_, Verdict::Drop | Verdict::Send) => 2,
     }
 }
 

@@ -48,8 +48,8 @@ const ETHERTYPE_6: u64 = 0xdd86;
 
 impl Isel<'_> {
     /// Whether the program can do what its blocks end with.
-    pub(super) fn check_decap(&self) -> Result<(), CodegenError> {
-        let changes = |end: &Terminator| matches!(end, Terminator::Decap { .. });
+    pub(super) fn check_changes(&self) -> Result<(), CodegenError> {
+        let changes = |end: &Terminator| matches!(end, Terminator::Decap { .. } | Terminator::Send(_));
         match self.program.blocks.iter().find(|block| changes(&block.end)) {
             Some(block) if self.options.hook != Hook::Xdp => {
                 Err(CodegenError::XdpOnly { line: block.end_line })
@@ -94,19 +94,19 @@ impl Isel<'_> {
     }
 
     /// A pointer to an offset, which is bounded, from which on `bytes` are in the frame.
-    fn pointer(&mut self, frame: &Ends, offset: VReg, bytes: i16) -> VReg {
+    pub(super) fn pointer(&mut self, frame: &Ends, offset: VReg, bytes: i16) -> VReg {
         let pointer = self.alu(Width::W64, AluOp::Add, frame.data, offset);
         self.require(frame, pointer, bytes);
         pointer
     }
 
-    fn require(&mut self, frame: &Ends, pointer: VReg, bytes: i16) {
+    pub(super) fn require(&mut self, frame: &Ends, pointer: VReg, bytes: i16) {
         let last = self.alu_imm(Width::W64, AluOp::Add, pointer, bytes.into());
         let operands = [Operand::reg_use(last), Operand::reg_use(frame.end)];
         self.abort_if(Kind::Branch(Cond::Gt, Width::W64, None), &operands);
     }
 
-    fn abort_if(&mut self, kind: Kind, operands: &[Operand]) {
+    pub(super) fn abort_if(&mut self, kind: Kind, operands: &[Operand]) {
         let (abort, on) = (self.builder.block(true), self.builder.block(false));
         self.branch(kind, operands, abort, on);
         self.open(abort);
@@ -227,7 +227,7 @@ impl Isel<'_> {
 }
 
 /// The frame's first byte and the byte behind its last.
-struct Ends {
-    data: VReg,
-    end: VReg,
+pub(super) struct Ends {
+    pub(super) data: VReg,
+    pub(super) end: VReg,
 }

@@ -3,8 +3,9 @@
 use super::layout::{self, Layout};
 use super::machine::{Function, Kind, MachineInst, register};
 use super::maps::{Maps, Statistic};
+use super::pools::FlowSite;
 use super::{CodegenError, Hook, Options};
-use crate::ir::{self, TableRef};
+use crate::ir::{self, PoolRef, TableRef};
 use regalloc2::{Allocation, Block, Edit, Function as _, InstOrEdit, Output};
 use std::collections::{BTreeMap, HashMap};
 use weir_bpf::asm::{Assembler, Label};
@@ -36,6 +37,8 @@ pub(super) struct Emitter<'a> {
     count: Option<Label>,
     /// By table: what counts for its rows.
     count_rows: BTreeMap<TableRef, Label>,
+    /// By pool: what finds its flows.
+    flows: BTreeMap<PoolRef, (FlowSite, Label)>,
     /// Of the functions, by number.
     functions: &'a [Label],
     source: &'a [ir::LineInfo],
@@ -60,7 +63,8 @@ pub(super) fn emit(
     check_stack(options, functions)?;
     let mut asm = Assembler::new(&options.name, options.section());
     let starts: Vec<Label> = functions.iter().map(|_| asm.label()).collect();
-    let (mut take, mut count, mut count_rows, mut lines) = (None, None, BTreeMap::new(), HashMap::new());
+    let (mut take, mut count, mut count_rows, mut flows) = (None, None, BTreeMap::new(), BTreeMap::new());
+    let mut lines = HashMap::new();
     for (nth, Allocated { function, output, .. }) in functions.iter().enumerate() {
         if nth > 0 {
             asm.global_function(&format!("part_{nth}"), 1, starts[nth]);
@@ -80,6 +84,7 @@ pub(super) fn emit(
             take,
             count,
             count_rows,
+            flows,
             functions: &starts,
             source: &program.lines,
             lines,
@@ -89,7 +94,7 @@ pub(super) fn emit(
         if nth + 1 == functions.len() {
             emitter.end_program();
         }
-        Emitter { asm, take, count, count_rows, lines, .. } = emitter;
+        Emitter { asm, take, count, count_rows, flows, lines, .. } = emitter;
     }
     asm.finish(&options.target).map_err(CodegenError::Assembler)
 }
@@ -216,6 +221,13 @@ impl Emitter<'_> {
                 let take = self.take_label();
                 return self.take(*site, take);
             }
+            Kind::Flow(site) => {
+                let flow = self.flow_label(site);
+                return self.asm.call(flow);
+            }
+            Kind::Section(map, off) => Insn::LdMapValue { dst: reg(0), map: *map, off: *off },
+            Kind::LoadStack(size, offset) => Insn::load(*size, reg(0), Reg::R10, *offset),
+            Kind::StackAddress(offset) => return self.stack_address(reg(0), *offset),
             Kind::Capture(site) => return self.capture(*site, reg(0)),
             Kind::CallCount => {
                 let count = self.count_label();
@@ -319,6 +331,9 @@ impl Emitter<'_> {
         for (table, start) in std::mem::take(&mut self.count_rows) {
             self.count_rows_function(table, start);
         }
+        for (site, start) in std::mem::take(&mut self.flows).into_values() {
+            self.flow_function(&site, start);
+        }
         if let Some(count) = self.count {
             self.count_function(count);
         }
@@ -340,6 +355,10 @@ impl Emitter<'_> {
 
     fn count_rows_label(&mut self, table: TableRef) -> Label {
         *self.count_rows.entry(table).or_insert_with(|| self.asm.label())
+    }
+
+    fn flow_label(&mut self, site: &FlowSite) -> Label {
+        self.flows.entry(site.pool).or_insert_with(|| (*site, self.asm.label())).1
     }
 
     fn take_label(&mut self) -> Label {

@@ -96,7 +96,7 @@ pub(super) fn select(
 ) -> Result<Selected, CodegenError> {
     let mut isel = Isel::new(program, options, analysis, maps, parts, function);
     isel.check_capture()?;
-    isel.check_decap()?;
+    isel.check_changes()?;
     isel.prologue();
     for &block in parts.blocks(function) {
         match parts.function(block) == function {
@@ -212,9 +212,7 @@ impl<'a> Isel<'a> {
     }
 
     fn inst(&mut self, block: ir::Block, inst: &'a Inst) {
-        if inst.result.is_some_and(|result| self.analysis.uses(result) == 0)
-            && !super::limits::is_take(&inst.op)
-        {
+        if inst.result.is_some_and(|result| self.analysis.uses(result) == 0) && !inst.op.has_effect() {
             return;
         }
         match (&inst.op, inst.result) {
@@ -224,6 +222,7 @@ impl<'a> Isel<'a> {
             (Op::InTable { table, key }, Some(result)) => self.in_table(*table, key, result),
             (Op::InSet { set, key }, _) => self.in_set(inst, *set, key),
             (Op::Take { limit, key, cost }, _) => self.take(inst, *limit, key, *cost),
+            (Op::Pick { pool, hash, begins }, _) => self.pick(inst, *pool, *hash, *begins),
             (op, Some(result)) => self.pure(block, op, result),
             _ => {}
         }

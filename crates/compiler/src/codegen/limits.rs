@@ -28,7 +28,7 @@ use super::Statistic;
 use super::emit::{Emitter, FRAME};
 use super::isel::{Isel, Shared};
 use super::machine::{Kind, physical};
-use crate::ir::{Inst, LimitDecl, LimitRef, Op, Value};
+use crate::ir::{Inst, LimitDecl, LimitRef, Value};
 use regalloc2::{Operand, VReg};
 use weir_bpf::asm::Label;
 use weir_bpf::helpers;
@@ -182,11 +182,6 @@ impl Isel<'_> {
         let high = self.alu_imm(Width::W64, AluOp::Rsh, product, shift);
         self.alu(Width::W64, AluOp::Xor, product, high)
     }
-}
-
-/// True for an operation that reads the packet's time.
-pub(super) fn is_take(op: &Op) -> bool {
-    matches!(op, Op::Take { .. })
 }
 
 impl Emitter<'_> {

@@ -8,6 +8,7 @@ use super::capture::CaptureSite;
 use super::counters::Lookup;
 use super::indexes::IndexSite;
 use super::limits::TakeSite;
+use super::pools::FlowSite;
 use super::sets::SetSite;
 use super::tables::{SpaceSite, WalkSite};
 use crate::ir::{BlockData, Line, TableRef};
@@ -64,6 +65,14 @@ pub(super) enum Kind {
     InIndex(IndexSite),
     /// Takes from a bucket by the words on the stack. `def r0`
     Take(TakeSite),
+    /// Finds a flow, or writes it down. `def r0, hash in r1, the slot's word in r2, whether it begins in r3`
+    Flow(FlowSite),
+    /// The address of a byte of a data section. `def`
+    Section(MapId, u32),
+    /// At `r10 + offset`. `def`
+    LoadStack(Size, i16),
+    /// `r10 + offset`. `def`
+    StackAddress(i16),
     /// Copies the frame into the ring. `context`, kept
     Capture(CaptureSite),
     /// `goto`.
@@ -96,6 +105,7 @@ impl Kind {
                 | Kind::InSet(_)
                 | Kind::InIndex(_)
                 | Kind::Take(_)
+                | Kind::Flow(_)
                 | Kind::Capture(_)
                 | Kind::CallPart(_)
                 | Kind::CallCount

@@ -5,6 +5,7 @@
 //! | `s_…` | hash or trie | one for each set, see [`super::sets`] |
 //! | `.data.…` | data section | one for each set of prefixes that changes, see [`super::indexes`] |
 //! | `.data.tables` | data section | see [`super::rooms`] |
+//! | `.data.p_…` | data section | one for each pool, see [`super::pools`] |
 //! | `l_…` | array | one for each limit, see [`super::limits`] |
 //! | `counters` | per-CPU array | see [`super::counters`] |
 //! | `capture` | ring buffer | see [`super::capture`] |
@@ -12,8 +13,8 @@
 //! | `scratch` | per-CPU array | see [`super::scratch`] |
 
 use super::tables::{self, Section};
-use super::{CodegenError, Options, capture, counters, counting, indexes, limits, scratch, sets};
-use crate::ir::{LimitRef, Op, Program, SetKind, SetRef};
+use super::{CodegenError, Options, capture, counters, counting, indexes, limits, pools, scratch, sets};
+use crate::ir::{LimitRef, Op, PoolRef, Program, SetKind, SetRef};
 use weir_bpf::insn::MapId;
 use weir_bpf::map::{MapDef, MapKind, MapType, NAME_MAX};
 
@@ -33,6 +34,7 @@ pub(super) struct Maps {
     pub(super) defs: Vec<MapDef>,
     pub(super) sets: Vec<MapId>,
     pub(super) limits: Vec<MapId>,
+    pub(super) pools: Vec<MapId>,
     pub(super) tables: Option<Section>,
     pub(super) counters: Option<MapId>,
     pub(super) capture: Option<MapId>,
@@ -55,6 +57,11 @@ impl Maps {
             let (def, section) = tables::section(program, MapId(maps.defs.len() as u32), &options.rooms)?;
             maps.add(def)?;
             maps.tables = Some(section);
+        }
+        for (nth, pool) in program.pools.iter().enumerate() {
+            let name = pool_map_name(program, PoolRef(nth as u32));
+            let id = maps.add(pools::map(&name, pool, options.pools.get(nth)))?;
+            maps.pools.push(id);
         }
         for (nth, limit) in program.limits.iter().enumerate() {
             let name = limit_map_name(program, LimitRef(nth as u32));
@@ -115,6 +122,12 @@ pub fn set_map_name(program: &Program, set: SetRef) -> String {
 pub fn limit_map_name(program: &Program, limit: LimitRef) -> String {
     let names = program.limits.iter().map(|limit| limit.name.as_str());
     map_name("l_", names, limit.index())
+}
+
+/// The name of a pool's map.
+pub fn pool_map_name(program: &Program, pool: PoolRef) -> String {
+    let names = program.pools.iter().map(|pool| pool.name.as_str());
+    map_name(pools::SECTION, names, pool.index())
 }
 
 /// The declared name where it fits and is the only one that reads so, else the index, which is no name of a set.

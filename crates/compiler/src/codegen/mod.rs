@@ -18,7 +18,7 @@
 //! # Stages
 //!
 //! Each operation that has a map is one file, with the layout of its map at the top: [`counters`],
-//! [`sets`], [`indexes`], [`limits`], [`capture`], and `scratch`. Its first half selects instructions, its second
+//! [`sets`], [`indexes`], [`limits`], [`pools`], [`capture`], and `scratch`. Its first half selects instructions, its second
 //! half emits those that call.
 
 mod analysis;
@@ -37,14 +37,16 @@ mod machine;
 mod maps;
 mod packet;
 mod parts;
+pub mod pools;
 pub mod rooms;
 mod scratch;
+mod send;
 pub mod sets;
 mod switch;
 mod tables;
 
 pub use error::CodegenError;
-pub use maps::{Statistic, limit_map_name, set_map_name};
+pub use maps::{Statistic, limit_map_name, pool_map_name, set_map_name};
 
 use crate::ir::Program;
 use regalloc2::{MachineEnv, Output, PRegSet, RegallocOptions};
@@ -81,6 +83,8 @@ pub struct Options {
     pub rooms: Vec<rooms::Room>,
     /// Bytes of the indexes of sets, by the sets' names: [`indexes::START_BYTES`] where nothing is said.
     pub indexes: BTreeMap<String, u32>,
+    /// By pool: what its section begins with ([`pools::image`]), or zeros.
+    pub pools: Vec<Vec<u8>>,
     /// Cuts the program into parts of so many branches, whether the kernel's verifier needs that or not: for tests.
     pub part: Option<u32>,
 }
@@ -89,8 +93,8 @@ impl Options {
     /// XDP on a target, frames of one buffer.
     pub fn new(target: Target, hook: Hook) -> Options {
         let (name, seed) = ("weir".to_string(), 0x9e37_79b9_7f4a_7c15);
-        let (rooms, indexes) = (Vec::new(), BTreeMap::new());
-        Options { target, hook, name, frags: false, seed, rooms, indexes, part: None }
+        let (rooms, indexes, pools) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Options { target, hook, name, frags: false, seed, rooms, indexes, pools, part: None }
     }
 }
 

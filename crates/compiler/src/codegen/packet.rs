@@ -65,8 +65,8 @@ impl Isel<'_> {
     fn keep_context(&mut self) {
         let mut blocks = self.program.blocks.iter();
         let calls = |block: &BlockData| {
-            let decap = matches!(block.end, Terminator::Decap { .. });
-            decap || block.insts.iter().any(|inst| may_call(&inst.op))
+            let changes = matches!(block.end, Terminator::Decap { .. } | Terminator::Send(_));
+            changes || block.insts.iter().any(|inst| may_call(&inst.op))
         };
         let calls = !self.parts.list.is_empty() || blocks.any(calls);
         let first = if calls { self.builder.vreg() } else { self.context };

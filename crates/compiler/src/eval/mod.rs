@@ -3,6 +3,7 @@
 //! It parses the whole frame, tries every statement in order and keeps no cleverness; the IR
 //! interpreter, the emitted bytecode and the kernel must agree with it on every packet.
 
+mod balance;
 mod decap;
 mod value;
 mod walk;
@@ -11,9 +12,10 @@ pub use value::{Scope, bits, option};
 pub use walk::{Header, walk};
 
 use crate::ir::Verdict;
-use crate::policy::{Action, Limit, LimitUnit, Policy, SetPart};
-use crate::state::Counter;
+use crate::policy::{Action, Balance, Limit, LimitUnit, Policy, SetPart, Unsent};
+use crate::state::{Counter, PoolState};
 use std::collections::HashMap;
+use weir_pool::pool::AllDown;
 
 /// What happened to a packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,6 +48,10 @@ pub struct Evaluator<'a> {
     pub counters: Vec<Counter>,
     /// By statement: packets over its limit.
     pub over: Vec<Counter>,
+    /// By statement: packets that it did not send.
+    pub unsent: HashMap<(usize, Unsent), Counter>,
+    /// By pool.
+    pub pools: Vec<PoolState>,
     buckets: Vec<HashMap<Vec<u64>, u64>>,
 }
 
@@ -59,6 +65,8 @@ impl<'a> Evaluator<'a> {
             now: 0,
             counters: vec![Counter::default(); count + 1],
             over: vec![Counter::default(); count + 1],
+            unsent: HashMap::new(),
+            pools: policy.pools.iter().map(PoolState::of).collect(),
             buckets: vec![HashMap::new(); count],
         }
     }
@@ -80,7 +88,18 @@ impl<'a> Evaluator<'a> {
                     None => continue,
                     Some(over) => over.then_some(Verdict::Drop),
                 },
-                Action::Balance(_) => Some(Verdict::Drop),
+                // What a pool does depends on what it has done: a shadow only counts.
+                Action::Balance(_) if statement.shadow => None,
+                Action::Balance(balance) => match self.sent(balance, frame, &headers) {
+                    Ok(frame) => {
+                        changed = Some(frame);
+                        Some(Verdict::Send)
+                    }
+                    Err(why) => {
+                        add(self.unsent.entry((index, why)).or_default(), frame);
+                        Some(self.unsent_verdict(balance, why))
+                    }
+                },
                 Action::Decap => {
                     changed = decap::unwrapped(&policy.protocols, frame, &headers);
                     Some(if changed.is_some() { Verdict::Pass } else { Verdict::Drop })
@@ -99,6 +118,23 @@ impl<'a> Evaluator<'a> {
         }
         add(&mut self.counters[policy.statements.len()], frame);
         Outcome { verdict: policy.default_verdict(), by: None, frame: None }
+    }
+
+    fn sent(&mut self, balance: &Balance, frame: &[u8], headers: &[Header]) -> Result<Vec<u8>, Unsent> {
+        let index = balance.pool as usize;
+        let mut pool = std::mem::take(&mut self.pools[index]);
+        let sent = self.with_scope(frame, headers, |scope| {
+            balance::sent(self.policy, balance, &mut pool, frame, headers, scope)
+        });
+        self.pools[index] = pool;
+        sent
+    }
+
+    fn unsent_verdict(&self, balance: &Balance, why: Unsent) -> Verdict {
+        match (why, self.policy.pools[balance.pool as usize].down) {
+            (Unsent::Nobody, AllDown::Pass) => Verdict::Pass,
+            _ => Verdict::Drop,
+        }
     }
 
     fn with_scope<T>(&self, frame: &[u8], headers: &[Header], ask: impl FnOnce(&Scope) -> T) -> T {

@@ -4,8 +4,9 @@
 //! operands' definitions; so `(x & 15) << 2` of a `u8` is a `u6`.
 
 use super::{
-    BinaryOp, Block, BlockData, Frequency, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program, Relation,
-    SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
+    BalanceDecl, BalanceRef, BinaryOp, Block, BlockData, Frequency, Inst, LimitDecl, LimitRef, Line,
+    LineInfo, Op, PoolDecl, PoolRef, Program, Relation, SetDecl, SetRef, StatementId, TableDecl, TableRef,
+    Target, Terminator, Type, Value, Verdict,
 };
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -61,6 +62,18 @@ impl Builder {
     pub fn table(&mut self, decl: TableDecl) -> TableRef {
         self.program.tables.push(decl);
         TableRef(self.program.tables.len() as u32 - 1)
+    }
+
+    /// Declares a pool.
+    pub fn pool(&mut self, decl: PoolDecl) -> PoolRef {
+        self.program.pools.push(decl);
+        PoolRef(self.program.pools.len() as u32 - 1)
+    }
+
+    /// Declares a way to the backends of a pool.
+    pub fn balance(&mut self, decl: BalanceDecl) -> BalanceRef {
+        self.program.balances.push(decl);
+        BalanceRef(self.program.balances.len() as u32 - 1)
     }
 
     /// Names the next statement.
@@ -264,6 +277,11 @@ impl Builder {
     /// Takes from a bucket; 1 if the packet is within the limit.
     pub fn take(&mut self, limit: LimitRef, key: &[Value], cost: Value) -> Value {
         self.append(Op::Take { limit, key: key.to_vec(), cost }, super::BOOL)
+    }
+
+    /// The backend that a flow gets, by its hash.
+    pub fn pick(&mut self, pool: PoolRef, hash: Value, begins: Value) -> Value {
+        self.append(Op::Pick { pool, hash, begins }, Type::Int(16))
     }
 
     /// Counts the packet.

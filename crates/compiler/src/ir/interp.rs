@@ -7,8 +7,12 @@
 
 mod decap;
 mod resolve;
+mod send;
 
-use super::{BinaryOp, LimitDecl, Program, Relation, SetDecl, StatementId, TableDecl, Verdict};
+use super::{
+    BalanceDecl, BinaryOp, LimitDecl, Program, Relation, Send, SetDecl, StatementId, TableDecl, Verdict,
+};
+use crate::policy::Unsent;
 use crate::state::State;
 use resolve::{LoopStep, Step};
 use std::fmt;
@@ -68,6 +72,17 @@ pub enum Fault {
         /// The frame's length.
         len: usize,
     },
+    /// A packet is sent that does not lie in the frame behind a link header, or to a backend that is not there.
+    SendOutside {
+        /// Where the packet begins.
+        packet: u64,
+        /// How long it says that it is.
+        length: u64,
+        /// The frame's length.
+        len: usize,
+        /// The backend's number.
+        backend: u64,
+    },
     /// A loop's header ran more often than its bound.
     LoopBeyond {
         /// The bound.
@@ -87,6 +102,9 @@ impl fmt::Display for Fault {
             Fault::AdvanceBeyond { by, max } => write!(f, "cursor advanced by {by}, at most {max}"),
             Fault::DecapOutside { inner, len } => {
                 write!(f, "decap at {inner} in a frame of {len}, or a link or ECN that is not there")
+            }
+            Fault::SendOutside { packet, length, len, backend } => {
+                write!(f, "send of {length} bytes at {packet} in a frame of {len} to backend {backend}")
             }
             Fault::LoopBeyond { bound } => write!(f, "loop ran more than {bound} times"),
         }
@@ -112,6 +130,8 @@ pub struct Interpreter {
     sets: Vec<SetDecl>,
     limits: Vec<LimitDecl>,
     tables: Vec<TableDecl>,
+    balances: Vec<BalanceDecl>,
+    sends: Vec<Send>,
     registers: Vec<u64>,
     scratch: Vec<u64>,
     turns: Vec<u32>,
@@ -129,6 +149,8 @@ impl Interpreter {
             sets: program.sets.clone(),
             limits: program.limits.clone(),
             tables: program.tables.clone(),
+            balances: program.balances.clone(),
+            sends: resolved.sends,
             registers: vec![0; resolved.registers],
             scratch: vec![0; program.scratch as usize],
             turns: vec![0; resolved.loops],
@@ -177,6 +199,14 @@ impl Interpreter {
                     let verdict = Verdict::Pass;
                     return Ok(Outcome { verdict, by: Some(by), captured, frame: Some(frame) });
                 }
+                Step::Send { send, unreachable } => match self.send(send, &state.pools, frame)? {
+                    Ok(frame) => {
+                        let (verdict, by) = (Verdict::Send, Some(self.sends[send as usize].by));
+                        return Ok(Outcome { verdict, by, captured, frame: Some(frame) });
+                    }
+                    Err(Unsent::Long) => {}
+                    Err(_) => at = unreachable,
+                },
                 Step::Capture { statement, verdict } => captured.push(Captured { statement, verdict }),
                 step => self.step(step, state, frame)?,
             }
@@ -230,6 +260,10 @@ impl Interpreter {
                 let within = state.take(limit.index(), &self.limits[limit.index()], &self.key, cost);
                 self.write(to, u64::from(within));
             }
+            Step::Pick { to, pool, hash, begins } => {
+                let backend = state.pools[pool.index()].pick(self.read(hash), self.read(begins) != 0);
+                self.write(to, backend.into());
+            }
             Step::Count { counter } => state.count(counter, frame.len() as u64),
             Step::Stash { slot, value } => self.scratch[slot as usize] = self.read(value),
             Step::Unstash { to, slot } => self.write(to, self.scratch[slot as usize]),
@@ -241,7 +275,8 @@ impl Interpreter {
             | Step::Capture { .. }
             | Step::Match { .. }
             | Step::Return { .. }
-            | Step::Decap { .. } => {}
+            | Step::Decap { .. }
+            | Step::Send { .. } => {}
         }
         Ok(())
     }

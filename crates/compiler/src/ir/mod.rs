@@ -10,6 +10,7 @@
 //! The meaning of every operation is the interpreter's (`interp`).
 
 pub mod analysis;
+mod balance;
 pub mod build;
 pub mod effort;
 pub mod facts;
@@ -18,6 +19,8 @@ pub mod parse;
 pub mod print;
 pub mod verify;
 pub mod visit;
+
+pub use balance::{BalanceDecl, Origin, PoolDecl, Send, Via};
 
 use crate::source::Span;
 use crate::table::Table;
@@ -60,6 +63,10 @@ entities! {
     LimitRef "limit"
     /// A table of rules: index into [`Program::tables`].
     TableRef "table"
+    /// A pool of backends: index into [`Program::pools`].
+    PoolRef "pool"
+    /// A way to backends: index into [`Program::balances`].
+    BalanceRef "balance"
 }
 
 /// The type of a value.
@@ -155,6 +162,8 @@ pub enum Op {
     InTable { table: TableRef, key: Vec<Value> },
     /// Takes `cost` from the key's bucket: 1 if it was there, 0 if the packet is over the limit.
     Take { limit: LimitRef, key: Vec<Value>, cost: Value },
+    /// The number of the backend that the flow of a hash gets, `u16`, or 0; `begins` says whether the packet is a flow's first.
+    Pick { pool: PoolRef, hash: Value, begins: Value },
     /// Counts the packet and its bytes for a counter slot (see [`Program::counters`]). No result.
     Count { counter: u32 },
     /// Hands a copy of the frame to the capture ring, with the statement and verdict. No result.
@@ -189,10 +198,12 @@ pub struct Target {
 pub enum Verdict {
     Pass,
     Drop,
+    /// Leaves by an interface again, as another frame.
+    Send,
 }
 
 impl Verdict {
-    /// The verdict that policies call by this name.
+    /// The verdict that statements and defaults call by this name.
     pub fn named(name: &str) -> Option<Verdict> {
         match name {
             "pass" => Some(Verdict::Pass),
@@ -225,6 +236,8 @@ pub enum Terminator {
     /// before it, and an IP header stands at `inner`, whose version says which EtherType the link's last two bytes become.
     /// First the ECN changes.
     Decap { by: StatementId, inner: Value, link: Option<Value>, ecn: Option<EcnChange> },
+    /// The packet's way ends by [`Verdict::Send`], or goes on.
+    Send(Box<Send>),
 }
 
 /// A change of the two bits of congestion notification of an IPv4 or IPv6 header; the version in its first four bits says
@@ -374,6 +387,10 @@ pub struct Program {
     pub limits: Vec<LimitDecl>,
     /// Tables of rules.
     pub tables: Vec<TableDecl>,
+    /// Pools of backends.
+    pub pools: Vec<PoolDecl>,
+    /// Ways to backends.
+    pub balances: Vec<BalanceDecl>,
     /// How many counter slots there are.
     pub counters: u32,
     /// How often counters count, where that is known: nothing but the layout depends on it.

@@ -2,6 +2,7 @@
 //!
 //! One thing a line; `#` begins a comment. Blocks are numbered in the order in which they stand.
 
+mod balance;
 mod scan;
 
 use super::print::{BINARY, RELATIONS, SET_KINDS, VERDICTS};
@@ -122,6 +123,14 @@ impl Parser {
             expect_next(index, self.program().limits.len(), "limit")?;
             let decl = limit(scan)?;
             self.program().limits.push(decl);
+        } else if let Some(index) = scan.entity("pool") {
+            expect_next(index, self.program().pools.len(), "pool")?;
+            let decl = balance::pool(scan)?;
+            self.program().pools.push(decl);
+        } else if let Some(index) = scan.entity("balance") {
+            expect_next(index, self.program().balances.len(), "balance")?;
+            let decl = balance::balance(scan)?;
+            self.program().balances.push(decl);
         } else if let Some(index) = scan.entity("table") {
             expect_next(index, self.program().tables.len(), "table")?;
             let table = Table::new(words(scan)?);
@@ -355,6 +364,7 @@ fn op(scan: &mut Scan<'_>, ty: Option<Type>) -> Expected<Op> {
         "load" => load(scan, ty),
         "in" => in_set(scan),
         "take" => take(scan),
+        "pick" => balance::pick(scan),
         "capture" => Ok(Op::Capture { statement: statement(scan)?, verdict: verdict(scan)? }),
         "stash" => {
             let slot = scan.number()?;
@@ -436,6 +446,8 @@ fn end(scan: &mut Scan<'_>) -> Expected<Option<Terminator>> {
         Terminator::Return { verdict, by }
     } else if scan.eat_word("decap") {
         decap(scan)?
+    } else if scan.eat_word("send") {
+        balance::send(scan)?
     } else {
         return Ok(None);
     };

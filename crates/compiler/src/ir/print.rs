@@ -1,8 +1,8 @@
 //! The text form of a program. `parse` reads it back.
 
 use super::{
-    BinaryOp, Block, BlockData, EcnChange, Frequency, Inst, Line, LineInfo, Op, Program, Relation, Rule,
-    SetKind, TableDecl, Target, Terminator, Type, Value, Verdict,
+    BalanceDecl, BinaryOp, Block, BlockData, EcnChange, Frequency, Inst, Line, LineInfo, Op, PoolDecl,
+    Program, Relation, Rule, Send, SetKind, TableDecl, Target, Terminator, Type, Value, Verdict, Via,
 };
 use crate::table::Entry;
 use std::fmt::{self, Display, Formatter};
@@ -35,7 +35,8 @@ pub(super) const RELATIONS: [(Relation, &str); 10] = [
 pub(super) const SET_KINDS: [(SetKind, &str); 3] =
     [(SetKind::Hash, "hash"), (SetKind::Lpm, "lpm"), (SetKind::Index, "index")];
 
-pub(super) const VERDICTS: [(Verdict, &str); 2] = [(Verdict::Pass, "pass"), (Verdict::Drop, "drop")];
+pub(super) const VERDICTS: [(Verdict, &str); 3] =
+    [(Verdict::Pass, "pass"), (Verdict::Drop, "drop"), (Verdict::Send, "send")];
 
 fn word<T: Copy + PartialEq>(table: &[(T, &'static str)], item: T) -> &'static str {
     table.iter().find(|entry| entry.0 == item).map_or("?", |entry| entry.1)
@@ -66,6 +67,12 @@ impl Program {
         for (index, decl) in self.tables.iter().enumerate() {
             writeln!(f, "table{index} {:?}", decl.table.words())?;
             decl.table.entries().try_for_each(|entry| row(f, decl, entry))?;
+        }
+        for (index, PoolDecl { name, slots, max, flows }) in self.pools.iter().enumerate() {
+            writeln!(f, "pool{index} {name:?} slots {slots} max {max} flows {flows}")?;
+        }
+        for (index, BalanceDecl { pool, via }) in self.balances.iter().enumerate() {
+            writeln!(f, "balance{index} {pool} {via}")?;
         }
         if self.counters > 0 {
             writeln!(f, "counters {}", self.counters)?;
@@ -227,6 +234,7 @@ impl Display for Op {
             Op::InSet { set, key } => write!(f, "in {set} [{}]", List(key)),
             Op::InTable { table, key } => write!(f, "in {table} [{}]", List(key)),
             Op::Take { limit, key, cost } => write!(f, "take {limit} [{}] cost {cost}", List(key)),
+            Op::Pick { pool, hash, begins } => write!(f, "pick {pool} {hash} begins {begins}"),
             Op::Count { counter } => write!(f, "count {counter}"),
             Op::Capture { statement, verdict } => write!(f, "capture {statement} {verdict}"),
             Op::Stash { slot, value } => write!(f, "stash {slot}, {value}"),
@@ -276,6 +284,30 @@ impl Display for Terminator {
                 ecn.map_or(Ok(()), |EcnChange { at, flip }| write!(f, " flip {flip} at {at}"))?;
                 write!(f, " by {by}")
             }
+            Terminator::Send(send) => send.fmt(f),
         }
+    }
+}
+
+impl Display for Send {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Send { by, balance, backend, packet, length, service, hash, long, unreachable, .. } = self;
+        let family = if self.six { "ip6" } else { "ip4" };
+        write!(f, "send {family} {packet} length {length} service {service} hash {hash}")?;
+        write!(f, " to {backend} of {balance} long {long} unreachable {unreachable} by {by}")
+    }
+}
+
+impl Display for Via {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
+        if let Via::Gue(_, port) = self {
+            write!(f, " port {port}")?;
+        }
+        let Some(origin) = self.origin() else { return Ok(()) };
+        origin.v4.map_or(Ok(()), |(address, bits)| write!(f, " from4 {address}/{bits}"))?;
+        origin.v6.map_or(Ok(()), |(address, bits)| {
+            write!(f, " from6 {} {}/{bits}", (address >> 64) as u64, address as u64)
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! What operations and ends refer to: operands, targets, effects.
 
-use super::{Block, Inst, Op, Program, Target, Terminator, Type, Value};
+use super::{Block, Inst, Op, Program, Send, Target, Terminator, Type, Value};
 
 impl Type {
     /// The width of an integer; `None` for a cursor.
@@ -51,6 +51,7 @@ impl Op {
             | Op::Offset(cursor) => f(*cursor),
             Op::InSet { key, .. } | Op::InTable { key, .. } => key.iter().copied().for_each(f),
             Op::Take { key, cost, .. } => key.iter().chain([cost]).copied().for_each(f),
+            Op::Pick { hash, begins, .. } => [*hash, *begins].into_iter().for_each(f),
             Op::Stash { value, .. } => f(*value),
         }
     }
@@ -72,13 +73,17 @@ impl Op {
             | Op::Offset(cursor) => f(cursor),
             Op::InSet { key, .. } | Op::InTable { key, .. } => key.iter_mut().for_each(f),
             Op::Take { key, cost, .. } => key.iter_mut().chain([cost]).for_each(f),
+            Op::Pick { hash, begins, .. } => [hash, begins].into_iter().for_each(f),
             Op::Stash { value, .. } => f(value),
         }
     }
 
     /// Whether the operation does more than give its result, so that it must stay.
     pub fn has_effect(&self) -> bool {
-        matches!(self, Op::Take { .. } | Op::Count { .. } | Op::Capture { .. } | Op::Stash { .. })
+        matches!(
+            self,
+            Op::Take { .. } | Op::Pick { .. } | Op::Count { .. } | Op::Capture { .. } | Op::Stash { .. }
+        )
     }
 
     /// Whether the result depends on the operands, the frame and the sets alone: such an operation
@@ -99,7 +104,7 @@ impl Op {
             Op::Compare(..) | Op::InSet { .. } | Op::InTable { .. } | Op::Take { .. } => super::BOOL,
             Op::Start | Op::Advance { .. } | Op::Skip { .. } | Op::Detour { .. } => Type::Cursor,
             Op::Load { bytes, .. } => Type::Int(bytes.saturating_mul(8)),
-            Op::Offset(_) => Type::Int(16),
+            Op::Offset(_) | Op::Pick { .. } => Type::Int(16),
             Op::FrameLen => Type::Int(32),
             _ => return None,
         })
@@ -125,6 +130,10 @@ impl Terminator {
                 link.iter_mut().for_each(&mut f);
                 ecn.iter_mut().flat_map(|ecn| [&mut ecn.flip, &mut ecn.at]).for_each(&mut f);
             }
+            Terminator::Send(send) => {
+                let Send { backend, packet, length, service, hash, .. } = &mut **send;
+                [backend, packet, length, service, hash].into_iter().for_each(&mut f);
+            }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         self.targets_mut(|target| target.args.iter_mut().for_each(&mut f));
@@ -140,6 +149,10 @@ impl Terminator {
             Terminator::Decap { inner, link, ecn, .. } => {
                 let ecn = ecn.iter().flat_map(|ecn| [ecn.flip, ecn.at]);
                 [*inner].into_iter().chain(*link).chain(ecn).for_each(f);
+            }
+            Terminator::Send(send) => {
+                let Send { backend, packet, length, service, hash, .. } = **send;
+                [backend, packet, length, service, hash].into_iter().for_each(f);
             }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
@@ -157,6 +170,10 @@ impl Terminator {
                 cases.iter().for_each(|(_, _, target)| f(target));
                 f(default);
             }
+            Terminator::Send(send) => {
+                f(&send.long);
+                f(&send.unreachable);
+            }
             Terminator::Return { .. } | Terminator::Decap { .. } => {}
         }
     }
@@ -172,6 +189,10 @@ impl Terminator {
             Terminator::Switch { cases, default, .. } => {
                 cases.iter_mut().for_each(|(_, _, target)| f(target));
                 f(default);
+            }
+            Terminator::Send(send) => {
+                f(&mut send.long);
+                f(&mut send.unreachable);
             }
             Terminator::Return { .. } | Terminator::Decap { .. } => {}
         }

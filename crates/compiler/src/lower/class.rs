@@ -146,7 +146,13 @@ impl Lower<'_> {
                 self.count(&statement.name);
                 self.decide(index, statement, *verdict, next);
             }
-            Action::Balance(_) => self.decide(index, statement, Verdict::Drop, next),
+            Action::Balance(balance) => {
+                self.count(&statement.name);
+                match statement.shadow {
+                    true => self.b.jump(next),
+                    false => self.balance(index, statement, balance, headers, env),
+                }
+            }
             Action::Decap => {
                 self.count(&statement.name);
                 match statement.shadow {
@@ -166,7 +172,7 @@ impl Lower<'_> {
         }
     }
 
-    fn count(&mut self, name: &str) {
+    pub(super) fn count(&mut self, name: &str) {
         let slot = self.slots[name];
         self.b.count(slot);
     }
@@ -241,7 +247,7 @@ impl Lower<'_> {
     }
 
     /// The scalars of a key's part, as [`KeyPart::scalars`] makes them of a number.
-    fn key_scalars(&mut self, part: &KeyPart, env: &Env) -> Vec<Value> {
+    pub(super) fn key_scalars(&mut self, part: &KeyPart, env: &Env) -> Vec<Value> {
         let value = self.value(&part.term, &Values::Env(env));
         let low_bits = part.width - part.prefix;
         let masked = |lower: &mut Self, value: Value, width: u8, low_bits: u8| match low_bits {
@@ -267,7 +273,7 @@ impl Lower<'_> {
 }
 
 /// The same question asked of the fields alone, as guards ask it.
-fn all_terms_there(pred: &Pred) -> Pred {
+pub(super) fn all_terms_there(pred: &Pred) -> Pred {
     match base_terms(pred) {
         terms if terms.is_empty() => Pred::Const(true),
         terms => Pred::And(terms.into_iter().map(Pred::There).collect()),

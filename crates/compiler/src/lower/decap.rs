@@ -86,7 +86,7 @@ impl Lower<'_> {
         });
     }
 
-    fn branch_there(&mut self, header: HeaderRef, env: &Env, then: Block, other: Block) {
+    pub(super) fn branch_there(&mut self, header: HeaderRef, env: &Env, then: Block, other: Block) {
         let there = self.shape.bit(&mut self.b, env, &Bit::Header(header));
         let there = there.expect("what a class does not tell has a bit");
         let there = self.b.compare_const(Relation::Ne, there, 0);

@@ -4,6 +4,7 @@
 //! packet classes become chains of statements over those values. Values of one header are loaded
 //! where the header is found, behind its one bounds check, and never again.
 
+mod balance;
 mod class;
 mod decap;
 mod field;
@@ -20,11 +21,13 @@ use crate::codegen::indexes::bytes_around;
 use crate::index::{self, Key};
 use crate::ir::build::Builder;
 use crate::ir::{
-    self, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId, TableDecl, TableRef,
+    self, BalanceRef, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId, TableDecl,
+    TableRef,
 };
 use crate::plan::{ClassId, Plan, SetHome, StateId, Steps};
-use crate::policy::{Action, HeaderRef, Policy, SetPart};
+use crate::policy::{Action, HeaderRef, Policy, SetPart, Statement, Unsent};
 use crate::source::{Sources, Span};
+use crate::state::PoolState;
 use parser::Crossing;
 use shape::Shape;
 use std::borrow::Cow;
@@ -105,6 +108,10 @@ struct Lower<'a> {
     set_parts: Vec<SetPart>,
     limit_refs: HashMap<usize, LimitRef>,
     limit_statements: Vec<usize>,
+    balance_refs: HashMap<usize, BalanceRef>,
+    /// By statement and whether it is for packets of IPv6: where all classes lead to.
+    balance_tails: HashMap<(usize, bool), ir::Block>,
+    unsent_blocks: HashMap<(usize, Unsent), ir::Block>,
     slots: Slots,
     /// Blocks of states and classes, by how many statements were decided before them.
     state_blocks: HashMap<(StateId, usize), ir::Block>,
@@ -146,6 +153,9 @@ impl<'a> Lower<'a> {
             set_parts: Vec::new(),
             limit_refs: HashMap::new(),
             limit_statements: Vec::new(),
+            balance_refs: HashMap::new(),
+            balance_tails: HashMap::new(),
+            unsent_blocks: HashMap::new(),
             slots: Slots::new(),
             state_blocks: HashMap::new(),
             class_blocks: HashMap::new(),
@@ -187,6 +197,7 @@ impl<'a> Lower<'a> {
                 self.limit_statements.push(index);
             }
         }
+        self.declare_pools();
         for (set, homes) in self.plan.sets.iter().enumerate() {
             for (part, home) in homes.iter().enumerate() {
                 let name = SetPart { set: set as u32, part: part as u32 };
@@ -235,13 +246,7 @@ impl<'a> Lower<'a> {
 
     /// Keeps the slots that names have, and gives new names the lowest free ones.
     fn assign_slots(&mut self) {
-        let mut names: Vec<String> = Vec::new();
-        for statement in &self.policy.statements {
-            names.push(statement.name.clone());
-            if matches!(statement.action, Action::Limit(_)) {
-                names.push(format!("{}/over", statement.name));
-            }
-        }
+        let mut names: Vec<String> = self.policy.statements.iter().flat_map(Statement::counters).collect();
         names.push("default".into());
         let kept = |name: &String| self.options.slots.get(name).copied();
         let mut taken: BTreeSet<u32> = names.iter().filter_map(kept).collect();
@@ -317,6 +322,7 @@ impl Lowered {
                 state.sets[index].insert(decl, &key, bits, None);
             }
         }
+        state.pools = policy.pools.iter().map(PoolState::of).collect();
         state
     }
 }

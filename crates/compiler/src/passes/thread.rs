@@ -161,7 +161,10 @@ impl Threader {
             && data.insts.len() <= LONGEST
             && !matches!(
                 data.end,
-                Terminator::Match { .. } | Terminator::Return { .. } | Terminator::Decap { .. }
+                Terminator::Match { .. }
+                    | Terminator::Return { .. }
+                    | Terminator::Decap { .. }
+                    | Terminator::Send(_)
             )
             && data.insts.iter().all(|inst| inst.op.is_pure())
             && data.params.iter().copied().chain(results).all(|value| !self.used_elsewhere(value))
@@ -225,7 +228,10 @@ impl Threader {
                 }
                 known.filter(|fits| !fits.2 && fits.1 <= *bytes).map(|_| other)
             }
-            Terminator::Match { .. } | Terminator::Return { .. } | Terminator::Decap { .. } => None,
+            Terminator::Match { .. }
+            | Terminator::Return { .. }
+            | Terminator::Decap { .. }
+            | Terminator::Send(_) => None,
         }
     }
 

@@ -1,7 +1,9 @@
 //! Pools of backends, and what `balance` does with a packet for one of them.
 
-use super::{Compare, Decap, FieldRef, HeaderRef, IpHeader, KeyPart, Pred, Protocols, Relation, Term};
+use super::{Compare, Decap, FieldRef, HeaderRef, KeyPart, Pred, Protocols, Relation, SliceRef, Term};
+use crate::ir::Via;
 use crate::source::Span;
+use crate::syntax::ast::ArithmeticOp;
 use weir_pool::pool::{AllDown, Endpoint};
 use weir_pool::probe::Check;
 
@@ -23,6 +25,8 @@ pub struct Pool {
     pub max: u16,
     /// Slots of its ring, a prime number.
     pub ring: u32,
+    /// How many flows it can remember while it changes.
+    pub flows: u32,
     /// For how long a flow may be silent and keep its backend when the pool changes, in nanoseconds.
     pub settle: u64,
     /// How long a backend that comes takes until all of its weight counts, in nanoseconds.
@@ -39,6 +43,11 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// The fixed next hop of one of its backends.
+    pub fn fixed_hop(&self, backend: &Backend) -> Option<[u8; 6]> {
+        backend.mac.or(self.gateway)
+    }
+
     /// What packets meet, as text: pools with the same one do the same to them.
     pub fn meaning(&self) -> String {
         let Pool { name, backends, ring, down, gateway, mtu, .. } = self;
@@ -63,6 +72,13 @@ pub struct Backend {
     pub mac: Option<[u8; 6]>,
 }
 
+impl Backend {
+    /// Its part of new flows, as rings have it.
+    pub fn part(&self) -> u32 {
+        if self.drained { 0 } else { self.weight.into() }
+    }
+}
+
 /// What `balance` does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Balance {
@@ -75,36 +91,91 @@ pub struct Balance {
     pub via: Via,
 }
 
-/// How packets get to backends.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Via {
-    /// As they are, to the backend's MAC address.
-    L2,
-    /// In an IP packet to the backend (RFC 2003, RFC 2473, RFC 4213).
-    IpIp(Origin),
-    /// In UDP to the backend: GUE's variant 1, an IP packet right behind the UDP header.
-    Gue(Origin, u16),
+/// Why a packet is not sent; statements count each by itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Unsent {
+    /// No backend has its slot.
+    Nobody,
+    /// It says that it is longer than the frame or shorter than its header, or its time to live is over, or it came to a
+    /// group's MAC address.
+    Damaged,
+    /// It is longer than what the next hop takes.
+    Long,
+    /// No way leads to its backend.
+    Unreachable,
 }
 
-/// From where encapsulated packets come, for each family of backends. What a prefix leaves open is the flow's hash, so that receivers
-/// spread flows over their queues.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Origin {
-    /// To IPv4 backends: the address and how many of its bits are fixed.
-    pub v4: Option<(u32, u8)>,
-    /// To IPv6 backends.
-    pub v6: Option<(u128, u8)>,
-}
+impl Unsent {
+    /// All of them.
+    pub const ALL: [Unsent; 4] = [Unsent::Nobody, Unsent::Damaged, Unsent::Long, Unsent::Unreachable];
 
-impl Via {
-    /// The word for it in policies.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Via::L2 => "l2",
-            Via::IpIp(_) => "ipip",
-            Via::Gue(..) => "gue",
-        }
+    /// As counters are called, behind the name of their statement: `NAME/nobody`.
+    pub const WORDS: [&str; 4] = ["nobody", "damaged", "long", "unreachable"];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Unsent::WORDS[self as usize]
     }
+}
+
+/// What a packet says of itself, by its outer IP header of one family.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The header.
+    pub header: HeaderRef,
+    /// Whether it is one of IPv6.
+    pub six: bool,
+    /// How long the packet is, in bytes.
+    pub length: Term,
+    /// How long its header is.
+    pub least: Term,
+    /// How many hops it may still go.
+    pub hops: Term,
+    /// Type of service or traffic class, `u8`.
+    pub service: Term,
+}
+
+impl Said {
+    fn of(protocols: &Protocols, header: HeaderRef) -> Option<Said> {
+        let protocol = &protocols[header.protocol];
+        let six = protocol.name == "ip6";
+        let field = |name: &str| {
+            let field = protocol.fields.iter().position(|field| field.name == name)? as u32;
+            Some(Term::Field(FieldRef { header, field }))
+        };
+        let computed = |op, a: Term, b| Term::Binary(op, Box::new(a), Box::new(Term::Const(b)));
+        let (length, least) = match six {
+            true => (computed(ArithmeticOp::Add, field("plen")?, 40), Term::Const(40)),
+            false => (field("len")?, computed(ArithmeticOp::Mul, field("ihl")?, 4)),
+        };
+        let hops = field(if six { "hlim" } else { "ttl" })?;
+        let service = field(if six { "tclass" } else { "dsfield" })?;
+        Some(Said { header, six, length, least, hops, service })
+    }
+
+    /// Whether what it says can be true of a frame whose MAC address is no group's.
+    pub fn sound(&self, protocols: &Protocols) -> Pred {
+        let compare = |op, left: &Term, right| Pred::Compare(Compare { op, left: left.clone(), right });
+        let end = Term::Binary(
+            ArithmeticOp::Add,
+            Box::new(Term::Begin(self.header)),
+            Box::new(self.length.clone()),
+        );
+        let mut sound = vec![
+            compare(Relation::Ge, &self.length, self.least.clone()),
+            compare(Relation::Le, &end, Term::FrameLen),
+            compare(Relation::Ne, &self.hops, Term::Const(0)),
+        ];
+        sound.extend(group_bit(protocols).map(|bit| compare(Relation::Eq, &bit, Term::Const(0))));
+        Pred::And(sound)
+    }
+}
+
+/// The first byte of the frame's destination, where its lowest bit says that it is a group's (IEEE 802, section 8.2).
+fn group_bit(protocols: &Protocols) -> Option<Term> {
+    let header = HeaderRef { level: 0, protocol: protocols.root?, index: 0 };
+    let first = Term::Slice(SliceRef { header, payload: false, offset: 0, length: 1 });
+    Some(Term::Binary(ArithmeticOp::And, Box::new(first), Box::new(Term::Const(1))))
 }
 
 impl Balance {
@@ -113,33 +184,42 @@ impl Balance {
         Decap::of(protocols).map_or(Pred::Const(false), |link| link.behind_link(protocols))
     }
 
-    /// The IP headers that packets can have, one for each family.
-    pub fn packets(protocols: &Protocols) -> Vec<IpHeader> {
-        Decap::of(protocols).map_or_else(Vec::new, |link| link.outer)
+    /// What packets say of themselves, for each family.
+    pub fn said(protocols: &Protocols) -> Vec<Said> {
+        let outer = Decap::of(protocols).map_or_else(Vec::new, |link| link.outer);
+        outer.iter().filter_map(|ip| Said::of(protocols, ip.header)).collect()
     }
 
     /// The packets that begin a flow: with SYN and without ACK.
     pub fn begins(protocols: &Protocols) -> Pred {
-        let Some([syn, ack]) = flags(protocols) else { return Pred::Const(false) };
+        let Some([syn, ack]) = Balance::flags(protocols) else { return Pred::Const(false) };
         let is = |left, value| Pred::Compare(Compare { op: Relation::Eq, left, right: Term::Const(value) });
         Pred::And(vec![is(syn, 1), is(ack, 0)])
     }
 
     /// The values that it needs of a packet.
     pub(super) fn terms(&self, protocols: &Protocols) -> Vec<Term> {
-        let headers = Balance::packets(protocols).into_iter().map(|ip| Term::Begin(ip.header));
+        let of_packet = |said: Said| {
+            let Said { header, length, least, hops, service, .. } = said;
+            [Term::Begin(header), length, least, hops, service]
+        };
+        let packets = Balance::said(protocols).into_iter().flat_map(of_packet);
         let keys = self.keys.iter().flatten().map(|part| part.term.clone());
-        headers.chain(keys).chain(flags(protocols).into_iter().flatten()).collect()
+        packets
+            .chain(group_bit(protocols))
+            .chain(keys)
+            .chain(Balance::flags(protocols).into_iter().flatten())
+            .collect()
     }
-}
 
-/// TCP's SYN and ACK.
-fn flags(protocols: &Protocols) -> Option<[Term; 2]> {
-    let protocol = protocols.find("tcp")?;
-    let header = HeaderRef { level: 0, protocol, index: 0 };
-    let flag = |name: &str| {
-        let field = protocols[protocol].fields.iter().position(|field| field.name == name)? as u32;
-        Some(Term::Field(FieldRef { header, field }))
-    };
-    Some([flag("flags.syn")?, flag("flags.ack")?])
+    /// TCP's SYN and ACK.
+    pub fn flags(protocols: &Protocols) -> Option<[Term; 2]> {
+        let protocol = protocols.find("tcp")?;
+        let header = HeaderRef { level: 0, protocol, index: 0 };
+        let flag = |name: &str| {
+            let field = protocols[protocol].fields.iter().position(|field| field.name == name)? as u32;
+            Some(Term::Field(FieldRef { header, field }))
+        };
+        Some([flag("flags.syn")?, flag("flags.ack")?])
+    }
 }

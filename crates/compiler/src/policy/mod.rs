@@ -9,7 +9,8 @@ mod decap;
 mod print;
 mod protocol;
 
-pub use balance::{Backend, Balance, GUE_PORT, MTU, Origin, Pool, Via};
+pub use crate::ir::{Origin, Via};
+pub use balance::{Backend, Balance, GUE_PORT, MTU, Pool, Said, Unsent};
 pub use decap::{Decap, IpHeader};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
@@ -17,6 +18,7 @@ pub use protocol::*;
 use crate::ir::Verdict;
 use crate::source::Span;
 use crate::syntax::ast;
+use weir_pool::flow;
 
 /// How many packets inside packets are looked at: the outer one, `inner.`, `inner.inner.`.
 pub const LEVELS: u8 = 3;
@@ -292,6 +294,17 @@ impl KeyPart {
         }
     }
 
+    /// The words of a value as keys of flows have them.
+    pub fn flow_words(&self, value: u128) -> Vec<flow::Word> {
+        let word = |(width, scalar): (&u8, u64)| match width {
+            8 => flow::Word::W8(scalar as u8),
+            16 => flow::Word::W16(scalar as u16),
+            32 => flow::Word::W32(scalar as u32),
+            _ => flow::Word::W64(scalar),
+        };
+        self.words().iter().zip(self.scalars(value)).map(word).collect()
+    }
+
     /// The scalars of a value. An IPv4 address beside IPv6 ones is written as `::ffff:a.b.c.d`
     /// (RFC 4291), which no IPv6 packet may have as its address.
     pub fn scalars(&self, value: u128) -> Vec<u64> {
@@ -338,11 +351,23 @@ impl Statement {
         match self.action {
             Action::Verdict(Verdict::Pass) => "pass",
             Action::Verdict(Verdict::Drop) => "drop",
+            Action::Verdict(Verdict::Send) => "send",
             Action::Count => "count",
             Action::Limit(_) => "limit",
             Action::Decap => "decap",
             Action::Balance(_) => "balance",
         }
+    }
+
+    /// What it counts: the packets that it applies to under its name, then those that it treats in some way of their own.
+    pub fn counters(&self) -> Vec<String> {
+        let parts: &[&str] = match self.action {
+            Action::Limit(_) => &["over"],
+            Action::Balance(_) if !self.shadow => &Unsent::WORDS,
+            _ => &[],
+        };
+        let own = parts.iter().map(|part| format!("{}/{part}", self.name));
+        [self.name.clone()].into_iter().chain(own).collect()
     }
 
     /// Whether it ends the way of every packet that it applies to.

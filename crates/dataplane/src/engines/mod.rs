@@ -109,12 +109,16 @@ pub fn judge(
     Ok((verdicts, counters))
 }
 
-/// What a program did with a frame, by its action code (`XDP_DROP` is 1, `TC_ACT_SHOT` 2, and the others let the packet go on)
-/// and by what became of the frame.
+/// What a program did with a frame, by its action code (`XDP_DROP` is 1, `XDP_TX` 3, `XDP_REDIRECT` 4; `TC_ACT_SHOT` is 2;
+/// the others let the packet go on), and by what became of the frame.
 fn judgement_of(xdp: bool, code: u32, came: &[u8], left: Vec<u8>) -> Judgement {
-    let drop = if xdp { 1 } else { 2 };
-    let verdict = if code == drop { Verdict::Drop } else { Verdict::Pass };
-    let frame = (verdict == Verdict::Pass && left != came).then_some(left);
+    let verdict = match (xdp, code) {
+        (true, 1) | (false, 2) => Verdict::Drop,
+        (true, 3 | 4) => Verdict::Send,
+        _ => Verdict::Pass,
+    };
+    let leaves = verdict == Verdict::Send || verdict == Verdict::Pass && left != came;
+    let frame = leaves.then_some(left);
     Judgement { verdict, by: By::Unknown, frame }
 }
 

@@ -2,7 +2,7 @@ use super::{By, Engine, EngineError, Judgement};
 use crate::StatementCounters;
 use crate::counters::{Counted, by_statement, counted};
 use weir_compiler::eval::Evaluator;
-use weir_compiler::policy::Policy;
+use weir_compiler::policy::{Policy, Unsent};
 use weir_compiler::state::Counter;
 
 /// The naive evaluator over the checked policy: what it means, said as plainly as can be.
@@ -37,12 +37,18 @@ impl Engine for Plain<'_> {
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {
         let of = |name: &str| -> Counter {
-            let (name, counters) = match name.strip_suffix("/over") {
-                Some(limit) => (limit, &self.evaluator.over),
-                None => (name, &self.evaluator.counters),
-            };
+            let (name, part) = name.split_once('/').map_or((name, None), |(name, part)| (name, Some(part)));
             let index = self.statements.iter().position(|statement| statement.name == name);
-            index.map(|index| counters[index]).unwrap_or_default()
+            let Some(index) = index else { return Counter::default() };
+            match part {
+                None => self.evaluator.counters[index],
+                Some("over") => self.evaluator.over[index],
+                Some(part) => {
+                    let why = Unsent::ALL.into_iter().find(|why| why.word() == part);
+                    let counter = why.and_then(|why| self.evaluator.unsent.get(&(index, why)));
+                    counter.copied().unwrap_or_default()
+                }
+            }
         };
         Ok(by_statement(&self.statements, of))
     }

@@ -31,6 +31,18 @@ struct Answer<'a> {
 struct Verdicts {
     pass: u64,
     drop: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    send: u64,
+}
+
+impl Verdicts {
+    fn all(&self) -> u64 {
+        self.pass + self.drop + self.send
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize)]
@@ -152,6 +164,7 @@ impl Replaying<'_> {
         match judged.verdict {
             Verdict::Pass => self.verdicts.pass += 1,
             Verdict::Drop => self.verdicts.drop += 1,
+            Verdict::Send => self.verdicts.send += 1,
         }
         if let Some(split) = &mut self.split {
             split.frame(frame, judged.verdict, self.judge.name(judged))?;
@@ -159,7 +172,7 @@ impl Replaying<'_> {
         if self.args.frames {
             self.list(path, frame, &ethernet, judged, printer)?;
         }
-        self.progress.at(self.verdicts.pass + self.verdicts.drop);
+        self.progress.at(self.verdicts.all());
         Ok(())
     }
 
@@ -193,7 +206,7 @@ impl Replaying<'_> {
             self;
         drop(progress);
         split.map(Split::finish).transpose()?;
-        let packets = verdicts.pass + verdicts.drop;
+        let packets = verdicts.all();
         if args.json {
             let frames = args.frames.then_some(frames);
             printer.json(&Answer { packets, verdicts, statements: judge.rows(), frames })?;
@@ -204,7 +217,11 @@ impl Replaying<'_> {
             }
             printer.table(&statement_table(&judge.rows()))?;
             let (pass, drop) = (grouped(verdicts.pass), grouped(verdicts.drop));
-            printer.line(format!("\n{}: {pass} passed, {drop} dropped", counted(packets, "packet")))?;
+            let sent = match verdicts.send {
+                0 => String::new(),
+                send => format!(", {} sent", grouped(send)),
+            };
+            printer.line(format!("\n{}: {pass} passed, {drop} dropped{sent}", counted(packets, "packet")))?;
         }
         if cut > 0 {
             let frames = counted(cut, "frame");

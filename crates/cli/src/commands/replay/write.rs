@@ -10,10 +10,13 @@ use std::sync::Arc;
 use weir_compiler::ir::Verdict;
 use weir_packet::capture::{Frame, InterfaceId, LinkType, PcapngWriter, WriteError};
 
-/// `pass.pcapng` and `drop.pcapng`: each frame as it was, with the deciding statement as its comment.
+/// `pass.pcapng`, `drop.pcapng` and, if any are sent, `send.pcapng`: each frame as it was, with the deciding statement as its
+/// comment.
 pub(super) struct Split {
+    directory: PathBuf,
     pass: Part,
     drop: Part,
+    send: Option<Part>,
 }
 
 struct Part {
@@ -28,8 +31,8 @@ impl Split {
         fs::create_dir_all(directory).map_err(|error| {
             failed(format!("cannot make directory `{}`: {}", directory.display(), words(&error)))
         })?;
-        let part = |verdict| Part::create(directory.join(format!("{}.pcapng", word(verdict))));
-        Ok(Split { pass: part(Verdict::Pass)?, drop: part(Verdict::Drop)? })
+        let (pass, drop) = (Part::of(directory, Verdict::Pass)?, Part::of(directory, Verdict::Drop)?);
+        Ok(Split { directory: directory.to_owned(), pass, drop, send: None })
     }
 
     /// Files a frame under its verdict.
@@ -37,6 +40,10 @@ impl Split {
         let part = match verdict {
             Verdict::Pass => &mut self.pass,
             Verdict::Drop => &mut self.drop,
+            Verdict::Send => match &mut self.send {
+                Some(part) => part,
+                none => none.insert(Part::of(&self.directory, verdict)?),
+            },
         };
         let decided = format!("{} by {}", word(verdict), by.unwrap_or("default"));
         let comment = match &frame.comment {
@@ -49,7 +56,7 @@ impl Split {
 
     /// Writes what is left.
     pub(super) fn finish(self) -> Result<(), Failure> {
-        for Part { path, writer, .. } in [self.pass, self.drop] {
+        for Part { path, writer, .. } in [self.pass, self.drop].into_iter().chain(self.send) {
             writer.finish().map_err(|error| failed(format!("`{}`: {error}", path.display())))?;
         }
         Ok(())
@@ -57,7 +64,8 @@ impl Split {
 }
 
 impl Part {
-    fn create(path: PathBuf) -> Result<Part, Failure> {
+    fn of(directory: &Path, verdict: Verdict) -> Result<Part, Failure> {
+        let path = directory.join(format!("{}.pcapng", word(verdict)));
         let writer = PcapngWriter::create(&path).map_err(|error| match error {
             WriteError::Io(error) => failed(format!("cannot write `{}`: {}", path.display(), words(&error))),
             error => failed(format!("`{}`: {error}", path.display())),

@@ -38,6 +38,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Op::InSet { set, .. } => in_set(&program.sets[set.index()]),
         Op::Capture { .. } => 40,
         Op::Take { .. } => 1_500,
+        Op::Pick { .. } => 400,
         Op::InTable { table, .. } => walk(*table),
     };
     let of_end = match &data.end {
@@ -48,6 +49,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Terminator::Branch { .. } => 2,
         Terminator::Return { .. } => 4,
         Terminator::Decap { .. } => 100,
+        Terminator::Send(_) => 400,
     };
     let insts: u64 = data.insts.iter().map(|inst| of_op(&inst.op)).sum();
     insts + of_end

@@ -2,38 +2,140 @@
 
 use crate::ir::analysis::Graph;
 use crate::ir::{
-    BinaryOp, Block, Inst, LimitRef, Op, Program, Relation, SetRef, StatementId, TableRef, Target,
-    Terminator, Value, Verdict,
+    BinaryOp, Block, Inst, LimitRef, Op, PoolRef, Program, Relation, Send, SetRef, StatementId, TableRef,
+    Target, Terminator, Value, Verdict,
 };
 
 /// One step. Registers are the numbers of values; places are indices of steps. A step that may go
 /// elsewhere names where; else the next one follows.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    Const { to: u32, number: u64 },
-    Move { to: u32, from: u32 },
-    Binary { op: BinaryOp, to: u32, a: u32, b: u32, bits: u8 },
-    Compare { relation: Relation, to: u32, a: u32, b: u32 },
-    Advance { to: u32, cursor: u32, by: u32, max: u16 },
-    Skip { to: u32, cursor: u32, bytes: u16 },
-    Load { to: u32, cursor: u32, offset: u16, bytes: u8 },
-    Offset { to: u32, cursor: u32 },
-    FrameLen { to: u32 },
-    InSet { to: u32, set: SetRef, key: u32, words: u16 },
-    InTable { to: u32, table: TableRef, key: u32, words: u16 },
-    Take { to: u32, limit: LimitRef, key: u32, words: u16 },
-    Count { counter: u32 },
-    Capture { statement: StatementId, verdict: Verdict },
-    Stash { slot: u32, value: u32 },
-    Unstash { to: u32, slot: u32 },
-    Turn { slot: u32, step: LoopStep },
-    Jump { to: u32 },
-    Branch { cond: u32, other: u32 },
-    Fits { cursor: u32, bytes: u16, other: u32 },
-    Switch { value: u32, first: u32, count: u32, default: u32 },
-    Match { table: TableRef, key: u32, words: u16 },
-    Return { verdict: Verdict, by: Option<StatementId> },
-    Decap { by: StatementId, inner: u32, link: Option<u32>, ecn: Option<(u32, u32)> },
+    Const {
+        to: u32,
+        number: u64,
+    },
+    Move {
+        to: u32,
+        from: u32,
+    },
+    Binary {
+        op: BinaryOp,
+        to: u32,
+        a: u32,
+        b: u32,
+        bits: u8,
+    },
+    Compare {
+        relation: Relation,
+        to: u32,
+        a: u32,
+        b: u32,
+    },
+    Advance {
+        to: u32,
+        cursor: u32,
+        by: u32,
+        max: u16,
+    },
+    Skip {
+        to: u32,
+        cursor: u32,
+        bytes: u16,
+    },
+    Load {
+        to: u32,
+        cursor: u32,
+        offset: u16,
+        bytes: u8,
+    },
+    Offset {
+        to: u32,
+        cursor: u32,
+    },
+    FrameLen {
+        to: u32,
+    },
+    InSet {
+        to: u32,
+        set: SetRef,
+        key: u32,
+        words: u16,
+    },
+    InTable {
+        to: u32,
+        table: TableRef,
+        key: u32,
+        words: u16,
+    },
+    Take {
+        to: u32,
+        limit: LimitRef,
+        key: u32,
+        words: u16,
+    },
+    Pick {
+        to: u32,
+        pool: PoolRef,
+        hash: u32,
+        begins: u32,
+    },
+    Count {
+        counter: u32,
+    },
+    Capture {
+        statement: StatementId,
+        verdict: Verdict,
+    },
+    Stash {
+        slot: u32,
+        value: u32,
+    },
+    Unstash {
+        to: u32,
+        slot: u32,
+    },
+    Turn {
+        slot: u32,
+        step: LoopStep,
+    },
+    Jump {
+        to: u32,
+    },
+    Branch {
+        cond: u32,
+        other: u32,
+    },
+    Fits {
+        cursor: u32,
+        bytes: u16,
+        other: u32,
+    },
+    Switch {
+        value: u32,
+        first: u32,
+        count: u32,
+        default: u32,
+    },
+    Match {
+        table: TableRef,
+        key: u32,
+        words: u16,
+    },
+    Return {
+        verdict: Verdict,
+        by: Option<StatementId>,
+    },
+    Decap {
+        by: StatementId,
+        inner: u32,
+        link: Option<u32>,
+        ecn: Option<(u32, u32)>,
+    },
+    /// Index into [`Resolved::sends`]. What is too long for its next hop goes on right behind it.
+    Send {
+        send: u32,
+        unreachable: u32,
+    },
 }
 
 /// What an edge to a loop's header does to the count of its turns.
@@ -48,6 +150,7 @@ pub(super) struct Resolved {
     pub(super) cases: Vec<(u64, u64, u32)>,
     /// Registers of keys, each followed by that of the cost where there is one.
     pub(super) keys: Vec<u32>,
+    pub(super) sends: Vec<Send>,
     pub(super) registers: usize,
     pub(super) loops: usize,
 }
@@ -63,6 +166,7 @@ pub(super) fn resolve(program: &Program) -> Resolved {
             steps: Vec::new(),
             cases: Vec::new(),
             keys: Vec::new(),
+            sends: Vec::new(),
             registers: program.values.len(),
             loops: program.blocks.iter().filter(|block| block.loop_bound.is_some()).count(),
         },
@@ -126,6 +230,12 @@ impl Resolver<'_> {
                 let ecn = ecn.map(|ecn| (ecn.at.0, ecn.flip.0));
                 self.push(Step::Decap { by: *by, inner: inner.0, link, ecn });
             }
+            Terminator::Send(send) => {
+                let index = self.out.sends.len() as u32;
+                self.out.sends.push((**send).clone());
+                let step = Step::Send { send: index, unreachable: 0 };
+                self.fork(block, step, &send.long, &send.unreachable);
+            }
         }
     }
 
@@ -156,6 +266,7 @@ impl Resolver<'_> {
                 self.out.keys.push(cost.0);
                 Step::Take { to, limit: *limit, key: first, words }
             }
+            Op::Pick { pool, hash, begins } => Step::Pick { to, pool: *pool, hash: hash.0, begins: begins.0 },
             Op::Count { counter } => Step::Count { counter: *counter },
             Op::Capture { statement, verdict } => Step::Capture { statement: *statement, verdict: *verdict },
             Op::Stash { slot, value } => Step::Stash { slot: *slot, value: value.0 },
@@ -176,7 +287,9 @@ impl Resolver<'_> {
         self.edge(block, then);
         let behind = self.here();
         match &mut self.out.steps[at] {
-            Step::Branch { other, .. } | Step::Fits { other, .. } => *other = behind,
+            Step::Branch { other, .. } | Step::Fits { other, .. } | Step::Send { unreachable: other, .. } => {
+                *other = behind;
+            }
             _ => {}
         }
         self.edge(block, other);

@@ -36,10 +36,17 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
             Terminator::Match { table, .. } => {
                 check_index(table, table.0, program.tables.len(), at, errors);
             }
+            Terminator::Send(ref send) => {
+                check_index(send.by, send.by.0, program.statements.len(), at, errors);
+                check_index(send.balance, send.balance.0, program.balances.len(), at, errors);
+            }
             _ => {}
         }
     }
     program.tables.iter().for_each(|table| check_table(program, table, errors));
+    for decl in &program.balances {
+        check_index(decl.pool, decl.pool.0, program.pools.len(), Location::Program, errors);
+    }
     for (counter, Frequency { all, met }) in &program.frequencies {
         let (at, met) = (Location::Program, met.unwrap_or(MILLION));
         check_index(format!("counter {counter}"), *counter, program.counters as usize, at, errors);
@@ -82,6 +89,7 @@ fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut
         Op::InTable { table, .. } => check_set_table(program, *table, at, errors),
         Op::InSet { set, .. } => check_index(set, set.0, program.sets.len(), at, errors),
         Op::Take { limit, .. } => check_index(limit, limit.0, program.limits.len(), at, errors),
+        Op::Pick { pool, .. } => check_index(pool, pool.0, program.pools.len(), at, errors),
         Op::Capture { statement, .. } => {
             check_index(statement, statement.0, program.statements.len(), at, errors)
         }
@@ -227,6 +235,16 @@ impl Types<'_> {
                 let places = [Some(*inner), *link, ecn.map(|ecn| ecn.at)];
                 places.into_iter().flatten().for_each(|place| self.require_width(place, 16, at, errors));
                 ecn.iter().for_each(|ecn| self.require_width(ecn.flip, 2, at, errors));
+            }
+            Terminator::Send(send) => {
+                let widths = [
+                    (send.backend, 16),
+                    (send.packet, 16),
+                    (send.length, 17),
+                    (send.service, 8),
+                    (send.hash, 64),
+                ];
+                widths.into_iter().for_each(|(value, bits)| self.require_width(value, bits, at, errors));
             }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }

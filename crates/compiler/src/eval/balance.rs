@@ -1,0 +1,127 @@
+//! What `balance` does with a frame, said as plainly as can be.
+
+use super::Scope;
+use super::walk::Header;
+use crate::policy::{Balance, Policy, Said, Unsent, Via};
+use crate::state::{Backend, Hop, PoolState, ROUTED};
+use std::net::IpAddr;
+use weir_packet::checksum;
+use weir_pool::flow;
+use weir_pool::ring::NOBODY;
+
+/// Hops that a packet around another one may go.
+const HOPS: u8 = 64;
+
+/// The frame that leaves for a backend, or why none does. The condition of the statement held: an IP header stands behind the
+/// link's.
+pub(super) fn sent(
+    policy: &Policy,
+    balance: &Balance,
+    pool: &mut PoolState,
+    frame: &[u8],
+    headers: &[Header],
+    scope: &Scope<'_>,
+) -> Result<Vec<u8>, Unsent> {
+    let protocols = &policy.protocols;
+    let packets = Balance::said(protocols);
+    let (said, header) = packets
+        .iter()
+        .find_map(|said| Some((said, headers.iter().find(|header| header.name == said.header)?)))
+        .ok_or(Unsent::Damaged)?;
+    if !scope.holds(&said.sound(protocols)) {
+        return Err(Unsent::Damaged);
+    }
+    let name = &policy.pools[balance.pool as usize].name;
+    let key = balance.keys.iter().find_map(|parts| {
+        let words = parts.iter().map(|part| Some(part.flow_words(scope.term(&part.term)?)));
+        Some(words.collect::<Option<Vec<_>>>()?.concat())
+    });
+    let hash = flow::hash(flow::seed(name), &flow::lanes(&key.ok_or(Unsent::Nobody)?));
+    let number = pool.pick(hash, scope.holds(&Balance::begins(protocols)));
+    let backend = pool.backends.get(&number).filter(|_| number != NOBODY).ok_or(Unsent::Nobody)?;
+    let number_of = |term| scope.term(term).unwrap_or(0);
+    let packet = Packet {
+        link: &frame[..header.offset],
+        rest: &frame[header.offset..],
+        said,
+        length: number_of(&said.length) as usize,
+        service: number_of(&said.service) as u8,
+        hash,
+    };
+    packet.to(backend, &balance.via)
+}
+
+/// A packet in its frame.
+struct Packet<'a> {
+    link: &'a [u8],
+    /// From the IP header to the frame's end, which may be behind the packet's.
+    rest: &'a [u8],
+    said: &'a Said,
+    length: usize,
+    service: u8,
+    hash: u64,
+}
+
+impl Packet<'_> {
+    fn to(&self, backend: &Backend, via: &Via) -> Result<Vec<u8>, Unsent> {
+        let hop = backend.hop.unwrap_or(ROUTED);
+        let overhead = usize::from(via.overhead(backend.address.is_ipv6()));
+        if overhead + self.length > usize::from(hop.mtu) {
+            return Err(Unsent::Long);
+        }
+        let around = self.around(backend.address, via)?;
+        let six = if around.is_empty() { self.said.six } else { backend.address.is_ipv6() };
+        let ethertype: u16 = if six { 0x86dd } else { 0x0800 };
+        let tags = &self.link[12..self.link.len() - 2];
+        Ok([&macs(&hop, self.link), tags, &ethertype.to_be_bytes(), &around, self.rest].concat())
+    }
+
+    /// The headers that are written before the packet.
+    fn around(&self, to: IpAddr, via: &Via) -> Result<Vec<u8>, Unsent> {
+        let (origin, port) = match via {
+            Via::L2 => return Ok(Vec::new()),
+            Via::IpIp(origin) => (origin, None),
+            Via::Gue(origin, port) => (origin, Some(*port)),
+        };
+        let inside = if self.said.six { 41 } else { 4 };
+        let protocol = if port.is_some() { 17 } else { inside };
+        let udp = port.map_or(Vec::new(), |port| self.udp(port));
+        let length = (udp.len() + self.length) as u16;
+        let ip = match to {
+            IpAddr::V4(to) => {
+                let from = origin.v4(self.hash).ok_or(Unsent::Unreachable)?;
+                let [high, low] = (length + 20).to_be_bytes();
+                let mut ip = vec![0x45, self.service, high, low, 0, 0, 0x40, 0, HOPS, protocol, 0, 0];
+                ip.extend(from.to_be_bytes());
+                ip.extend(to.octets());
+                let sum = checksum::internet(&ip);
+                ip[10..12].copy_from_slice(&sum.to_be_bytes());
+                ip
+            }
+            IpAddr::V6(to) => {
+                let from = origin.v6(self.hash).ok_or(Unsent::Unreachable)?;
+                let label = self.hash as u32 & 0xf_ffff;
+                let first = 6 << 28 | u32::from(self.service) << 20 | label;
+                let [high, low] = length.to_be_bytes();
+                let mut ip = first.to_be_bytes().to_vec();
+                ip.extend([high, low, protocol, HOPS]);
+                ip.extend(from.to_be_bytes());
+                ip.extend(to.octets());
+                ip
+            }
+        };
+        Ok([ip, udp].concat())
+    }
+
+    /// Ports above 49,151 are anyone's (RFC 6335); the flow's is its hash. Without a checksum (RFC 768, RFC 6935).
+    fn udp(&self, port: u16) -> Vec<u8> {
+        let from = 0xc000 | (self.hash >> 16) as u16;
+        let words = [from, port, (8 + self.length) as u16, 0];
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+}
+
+fn macs(hop: &Hop, link: &[u8]) -> Vec<u8> {
+    let from = hop.from.unwrap_or([link[0], link[1], link[2], link[3], link[4], link[5]]);
+    [hop.to, from].concat()
+}

@@ -1,0 +1,116 @@
+//! Pools of backends, and how packets get to them.
+
+use super::{BalanceRef, PoolRef, StatementId, Target, Value};
+
+/// A pool of backends. Which these are, and which slots they have, is data and no part of a program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PoolDecl {
+    /// The policy's name for it.
+    pub name: String,
+    /// Slots of its ring.
+    pub slots: u32,
+    /// The largest number that a backend can have.
+    pub max: u16,
+    /// How many flows it can remember.
+    pub flows: u32,
+}
+
+/// A statement's way to the backends of a pool.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BalanceDecl {
+    /// The pool.
+    pub pool: PoolRef,
+    /// How packets get to its backends.
+    pub via: Via,
+}
+
+/// How packets get to backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Via {
+    /// As they are, to the backend's MAC address.
+    L2,
+    /// In an IP packet to the backend (RFC 2003, RFC 2473, RFC 4213).
+    IpIp(Origin),
+    /// In UDP to the backend, to a port: GUE's variant 1, an IP packet right behind the UDP header.
+    Gue(Origin, u16),
+}
+
+/// From where encapsulated packets come, for each family of backends. What a prefix leaves open is the flow's hash, so that receivers
+/// spread flows over their queues.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Origin {
+    /// To IPv4 backends: the address and how many of its bits are fixed.
+    pub v4: Option<(u32, u8)>,
+    /// To IPv6 backends; of the bits that are open only the lowest 32 ever differ.
+    pub v6: Option<(u128, u8)>,
+}
+
+impl Via {
+    /// The word for it in policies.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Via::L2 => "l2",
+            Via::IpIp(_) => "ipip",
+            Via::Gue(..) => "gue",
+        }
+    }
+
+    /// Bytes of the headers that are written before a packet, with an IP header of this family outside.
+    pub fn overhead(&self, six: bool) -> u16 {
+        let ip = if six { 40 } else { 20 };
+        match self {
+            Via::L2 => 0,
+            Via::IpIp(_) => ip,
+            Via::Gue(..) => ip + 8,
+        }
+    }
+
+    /// Where encapsulated packets come from; `None` if packets are not encapsulated.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Via::L2 => None,
+            Via::IpIp(origin) | Via::Gue(origin, _) => Some(origin),
+        }
+    }
+}
+
+impl Origin {
+    /// The address for a flow to an IPv4 backend.
+    pub fn v4(&self, hash: u64) -> Option<u32> {
+        let (address, bits) = self.v4?;
+        let open = u32::MAX.checked_shr(bits.into()).unwrap_or(0);
+        Some(address & !open | hash as u32 & open)
+    }
+
+    /// The address for a flow to an IPv6 backend.
+    pub fn v6(&self, hash: u64) -> Option<u128> {
+        let (address, bits) = self.v6?;
+        let open = u128::MAX.checked_shr(bits.into()).unwrap_or(0) as u32;
+        Some(address & !u128::from(open) | u128::from(hash as u32 & open))
+    }
+}
+
+/// Sends the packet to a backend. Nothing has changed yet where it goes on elsewhere.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Send {
+    /// The statement.
+    pub by: StatementId,
+    /// How.
+    pub balance: BalanceRef,
+    /// The number of the backend, as `u16`; 0 is none, and never comes here.
+    pub backend: Value,
+    /// Whether the packet is one of IPv6; else it is one of IPv4.
+    pub six: bool,
+    /// Where the packet begins in the frame, `u16`: behind a link header of 14 to 30 bytes.
+    pub packet: Value,
+    /// How long the packet says that it is, `u17`; it ends in the frame.
+    pub length: Value,
+    /// Its type of service or traffic class, `u8`.
+    pub service: Value,
+    /// The flow's hash, `u64`.
+    pub hash: Value,
+    /// Where packets go on that are longer than what the next hop takes.
+    pub long: Target,
+    /// Where packets go on to whose backend no way leads.
+    pub unreachable: Target,
+}

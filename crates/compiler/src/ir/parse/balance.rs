@@ -1,0 +1,92 @@
+//! Pools, and what is sent to them.
+
+use super::{Expected, Scan, statement, target, value};
+use crate::ir::{BalanceDecl, BalanceRef, Op, Origin, PoolDecl, PoolRef, Send, Terminator, Via};
+
+/// `"web" slots 65537 max 64 flows 32768`, behind the pool's number.
+pub(super) fn pool(scan: &mut Scan<'_>) -> Expected<PoolDecl> {
+    let name = scan.string()?;
+    scan.expect("slots")?;
+    let slots = scan.number()?;
+    scan.expect("max")?;
+    let max = scan.number()?;
+    scan.expect("flows")?;
+    Ok(PoolDecl { name, slots, max, flows: scan.number()? })
+}
+
+/// `pool0 gue port 6080 from4 3221225985/32 from6 0 1/128`, behind the number.
+pub(super) fn balance(scan: &mut Scan<'_>) -> Expected<BalanceDecl> {
+    let pool = pool_ref(scan)?;
+    let via = match scan.word() {
+        "l2" => Via::L2,
+        "ipip" => Via::IpIp(origin(scan)?),
+        "gue" => {
+            scan.expect("port")?;
+            let port = scan.number()?;
+            Via::Gue(origin(scan)?, port)
+        }
+        word => return Err(format!("no way to a backend is called `{word}`")),
+    };
+    Ok(BalanceDecl { pool, via })
+}
+
+fn origin(scan: &mut Scan<'_>) -> Expected<Origin> {
+    let mut origin = Origin::default();
+    if scan.eat_word("from4") {
+        let address = scan.number()?;
+        origin.v4 = Some((address, prefix(scan, 32)?));
+    }
+    if scan.eat_word("from6") {
+        let [high, low]: [u64; 2] = [scan.number()?, scan.number()?];
+        origin.v6 = Some((u128::from(high) << 64 | u128::from(low), prefix(scan, 128)?));
+    }
+    Ok(origin)
+}
+
+fn prefix(scan: &mut Scan<'_>, most: u8) -> Expected<u8> {
+    scan.expect("/")?;
+    match scan.number()? {
+        bits if bits <= most => Ok(bits),
+        bits => Err(format!("a prefix of {bits} bits")),
+    }
+}
+
+/// `pool0 v5 begins v6`, behind `pick`.
+pub(super) fn pick(scan: &mut Scan<'_>) -> Expected<Op> {
+    let pool = pool_ref(scan)?;
+    let hash = value(scan)?;
+    scan.expect("begins")?;
+    Ok(Op::Pick { pool, hash, begins: value(scan)? })
+}
+
+/// `ip4 v1 length v2 service v3 hash v4 to v5 of balance0 long b6 unreachable b7 by s0`, behind `send`.
+pub(super) fn send(scan: &mut Scan<'_>) -> Expected<Terminator> {
+    let six = match scan.word() {
+        "ip4" => false,
+        "ip6" => true,
+        word => return Err(format!("expected `ip4` or `ip6`, not `{word}`")),
+    };
+    let packet = value(scan)?;
+    let named = |word: &str, scan: &mut Scan<'_>| {
+        scan.expect(word)?;
+        value(scan)
+    };
+    let length = named("length", scan)?;
+    let service = named("service", scan)?;
+    let hash = named("hash", scan)?;
+    let backend = named("to", scan)?;
+    scan.expect("of")?;
+    let balance = scan.entity("balance").map(BalanceRef).ok_or("expected a balance")?;
+    scan.expect("long")?;
+    let long = target(scan)?;
+    scan.expect("unreachable")?;
+    let unreachable = target(scan)?;
+    scan.expect("by")?;
+    let by = statement(scan)?;
+    let send = Send { by, balance, backend, six, packet, length, service, hash, long, unreachable };
+    Ok(Terminator::Send(Box::new(send)))
+}
+
+fn pool_ref(scan: &mut Scan<'_>) -> Expected<PoolRef> {
+    scan.entity("pool").map(PoolRef).ok_or_else(|| "expected a pool".into())
+}
