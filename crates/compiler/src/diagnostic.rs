@@ -128,7 +128,7 @@ codes! {
     Expected       "E0003" Error "something else was expected here"
     Planned        "E0004" Error "a statement that this version does not have yet"
     TooDeep        "E0005" Error "parentheses or negations nested too deep"
-    UnknownName    "E0101" Error "no field, protocol or set has this name"
+    UnknownName    "E0101" Error "no field, protocol, set or pool has this name"
     Duplicate      "E0102" Error "the same name twice"
     TypeMismatch   "E0103" Error "values that cannot be compared or used together"
     BadPrefix      "E0104" Error "an address with bits below its prefix length"
@@ -141,12 +141,13 @@ codes! {
     BadInclude     "E0111" Error "a file that cannot be included"
     BadLimit       "E0112" Error "a limit that cannot be kept as written"
     BadTest        "E0113" Error "a test packet that cannot be built"
+    BadPool        "E0114" Error "a pool, or a way to its backends, that cannot be as written"
     TooComplex     "E0201" Error "more than one program can hold"
     Unsupported    "E0202" Error "the target cannot do this"
     NeverMatches   "W0301" Warning "a statement that no packet reaches"
     AlwaysTrue     "W0302" Warning "a condition that no packet fails"
     AlwaysFalse    "W0303" Warning "a condition that no packet meets"
-    Unused         "W0304" Warning "a set that nothing uses"
+    Unused         "W0304" Warning "a set or a pool that nothing uses"
     TagTaken       "W0305" Warning "a header that the kernel takes off before the program sees the packet"
 }
 

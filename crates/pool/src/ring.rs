@@ -77,7 +77,7 @@ impl Ring {
 }
 
 /// Whether there are rings of so many slots.
-fn check_size(size: u32) -> Result<(), RingError> {
+pub fn check_size(size: u32) -> Result<(), RingError> {
     match size {
         0..=LARGEST if is_prime(size) => Ok(()),
         0..=LARGEST => Err(RingError::NotPrime { size }),

@@ -1,18 +1,13 @@
 //! `limit`: rates, bursts and keys.
 
 use super::Checker;
-use super::expr::Meaning;
 use crate::diagnostic::Code;
-use crate::policy::{KeyPart, Limit, LimitUnit, ValueType};
+use crate::policy::{KeyPart, Limit, LimitUnit};
 use crate::source::Span;
 use crate::syntax::ast::{self, LiteralValue, RateUnit};
 
 /// Keys that are told apart unless `max` says otherwise.
 const DEFAULT_KEYS: u32 = 65_536;
-
-/// How many bits of an IPv6 address count where a key gives a length for IPv4 only: the smallest
-/// network that one user is given (RFC 6177), so that nobody escapes by changing the host part.
-const DEFAULT_PREFIX6: u8 = 64;
 
 /// The largest packet that a limit may have to pay for (a `u16` length and an Ethernet header).
 const LARGEST_COST: u128 = 65_549;
@@ -52,7 +47,7 @@ impl Checker<'_> {
                 "too fast, too slow, or with too large a burst",
             );
         }
-        let keys = self.keys(&ast.per)?;
+        let keys = same_widths(self.keys(&ast.per, Code::BadLimit)?);
         let max = self.limit_max(ast)?;
         let text = format!("{} burst {}", self.text(ast.rate.span), burst);
         Some(Limit { unit, interval: interval as u64, tolerance: tolerance as u64, keys, max, text })
@@ -102,68 +97,6 @@ impl Checker<'_> {
                 "such as `max 100k`",
             ),
         }
-    }
-
-    fn keys(&mut self, per: &[ast::Key]) -> Option<Vec<Vec<KeyPart>>> {
-        let mut rows: Vec<(Meaning, Vec<KeyPart>)> =
-            vec![(Meaning { choices: Vec::new(), sides: Vec::new() }, Vec::new())];
-        for key in per {
-            let meanings = self.operand(&key.value)?;
-            if meanings.iter().any(|m| m.sides.len() > 1) {
-                self.diagnostics
-                    .report(Code::Ambiguous, key.value.span, "a key is one value, this means either side")
-                    .label("name the side");
-                return None;
-            }
-            let mapped = meanings.iter().any(|m| m.sides[0].ty == ValueType::Ip4)
-                && meanings.iter().any(|m| m.sides[0].ty == ValueType::Ip6);
-            let mut longer = Vec::new();
-            for meaning in &meanings {
-                let part = self.key_part(key, meaning, mapped)?;
-                let fitting = rows.iter().filter(|(so_far, _)| {
-                    !so_far.choices.iter().any(|a| meaning.choices.iter().any(|b| a.conflicts(*b)))
-                });
-                longer.extend(fitting.map(|(so_far, row)| {
-                    let choices = so_far.choices.iter().chain(&meaning.choices).copied().collect();
-                    (
-                        Meaning { choices, sides: Vec::new() },
-                        row.iter().cloned().chain([part.clone()]).collect(),
-                    )
-                }));
-            }
-            rows = longer;
-        }
-        if per.is_empty() {
-            return Some(Vec::new());
-        }
-        Some(same_widths(rows.into_iter().map(|(_, row)| row).collect()))
-    }
-
-    fn key_part(&mut self, key: &ast::Key, meaning: &Meaning, mapped: bool) -> Option<KeyPart> {
-        let typed = &meaning.sides[0];
-        let (ty, width) = (typed.ty, typed.ty.bits());
-        let term = typed.term.clone();
-        let lengths: Vec<u8> = key.prefix.iter().map(|(length, _)| *length).collect();
-        let address = matches!(ty, ValueType::Ip4 | ValueType::Ip6);
-        let prefix = match (lengths.as_slice(), ty) {
-            ([], _) => width,
-            ([_, _, ..], _) if !mapped => {
-                return self.bad_prefix(key, "only a field of either family has two lengths");
-            }
-            (_, _) if !address => return self.bad_prefix(key, "only addresses are counted by prefix"),
-            ([_, second, ..], ValueType::Ip6) => *second,
-            ([_], ValueType::Ip6) if mapped => DEFAULT_PREFIX6,
-            ([first, ..], _) => *first,
-        };
-        if prefix > width {
-            return self.bad_prefix(key, "longer than the address");
-        }
-        Some(KeyPart { term, width, prefix, mapped })
-    }
-
-    fn bad_prefix<T>(&mut self, key: &ast::Key, message: &str) -> Option<T> {
-        let span = key.prefix.last().map_or(key.value.span, |(_, span)| *span);
-        self.bad_limit(span, message, "this length")
     }
 }
 

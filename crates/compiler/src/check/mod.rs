@@ -1,9 +1,13 @@
 //! Syntax tree → checked policy: names, types, ranges. All errors are told at once.
 
+mod balance;
 mod expr;
+mod keys;
 mod limit;
 mod literal;
 mod names;
+mod pool;
+mod probe;
 mod protocols;
 mod sets;
 mod statements;
@@ -30,10 +34,17 @@ pub struct Input<'a> {
 
 /// Checks a policy. What could not be understood is left out and told in `diagnostics`.
 pub fn check(input: &Input, diagnostics: &mut Diagnostics) -> Policy {
-    let mut checker =
-        Checker { input, diagnostics, policy: Policy::default(), set_names: HashMap::new(), own: None };
+    let mut checker = Checker {
+        input,
+        diagnostics,
+        policy: Policy::default(),
+        set_names: HashMap::new(),
+        pool_names: HashMap::new(),
+        own: None,
+    };
     checker.protocols();
     checker.sets();
+    checker.pools();
     checker.statements();
     checker.tests();
     checker.policy
@@ -44,6 +55,7 @@ struct Checker<'a> {
     diagnostics: &'a mut Diagnostics,
     policy: Policy,
     set_names: HashMap<String, SetUse>,
+    pool_names: HashMap<String, PoolUse>,
     /// The protocol whose definition is being checked: names mean its fields.
     own: Option<ProtocolId>,
 }
@@ -54,6 +66,12 @@ struct SetUse {
     used: bool,
     /// Its type is unknown, which was told where it is declared.
     broken: bool,
+}
+
+struct PoolUse {
+    index: u32,
+    span: Span,
+    used: bool,
 }
 
 /// A term with what is known of it.

@@ -3,7 +3,7 @@
 use super::Checker;
 use crate::diagnostic::Code;
 use crate::ir::Verdict;
-use crate::policy::{Action, Decap, Pred, Statement};
+use crate::policy::{Action, Balance, Decap, Pred, Statement};
 use crate::source::Span;
 use crate::syntax::ast;
 use std::collections::HashMap;
@@ -28,6 +28,7 @@ impl Checker<'_> {
             }
         }
         self.warn_unused_sets();
+        self.warn_unused_pools();
     }
 
     fn statement(&mut self, ast: &ast::Statement, names: &mut HashMap<String, Span>) {
@@ -51,11 +52,12 @@ impl Checker<'_> {
             ast::Action::Count => Some(Action::Count),
             ast::Action::Limit(limit) => self.limit(limit).map(Action::Limit),
             ast::Action::Decap => Some(Action::Decap),
+            ast::Action::Balance(balance) => self.balance(balance).map(Action::Balance),
         };
-        let when = match (when, &action) {
-            (Some(when), Some(Action::Decap)) => Some(self.in_tunnel(when)),
-            (when, _) => when,
-        };
+        let when = when.map(|when| match (self.applies(&action), when) {
+            (Some(applies), when) => Pred::And(vec![applies, when]),
+            (None, when) => when,
+        });
         // After an error the statement still stands in the list, so that later messages number
         // and name the statements as the user does.
         self.policy.statements.push(Statement {
@@ -68,11 +70,16 @@ impl Checker<'_> {
         });
     }
 
-    /// `decap` applies to packets with a tunnel that can be taken off, whatever its condition says besides.
-    fn in_tunnel(&self, when: Pred) -> Pred {
+    /// To which packets a statement that changes frames applies, whatever its condition says besides.
+    fn applies(&self, action: &Option<Action>) -> Option<Pred> {
         let protocols = &self.policy.protocols;
-        let applies = Decap::of(protocols).map_or(Pred::Const(false), |decap| decap.applies(protocols));
-        Pred::And(vec![applies, when])
+        match action {
+            Some(Action::Decap) => {
+                Some(Decap::of(protocols).map_or(Pred::Const(false), |decap| decap.applies(protocols)))
+            }
+            Some(Action::Balance(_)) => Some(Balance::applies(protocols)),
+            _ => None,
+        }
     }
 
     /// The given name, or the action and line: `drop@12`, in an included file `drop@lists.weir:12`.

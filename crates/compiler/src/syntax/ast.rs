@@ -3,8 +3,12 @@
 //! Every node has the span of its text. The tree keeps what the formatter needs (comments are
 //! found again through [`File::comments`]) and nothing that can be computed.
 
+mod pool;
+
 use crate::source::Span;
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+pub use pool::*;
 
 /// A name with its place.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -31,11 +35,13 @@ pub enum Item {
     Include(Include),
     /// `set NAME : TYPE …`
     Set(Set),
+    /// `pool NAME { … }`
+    Pool(Pool),
     /// `protocol NAME …`
     Protocol(Protocol),
     /// `family NAME = A, B`
     Family(Family),
-    /// `pass`, `drop`, `count`, `limit`, with or without `likely`, `unlikely` and `shadow`
+    /// `pass`, `drop`, `count`, `limit` …, with or without `likely`, `unlikely` and `shadow`
     Statement(Statement),
     /// `default VERDICT`
     Default(Default_),
@@ -233,6 +239,8 @@ pub enum Action {
     Decap,
     /// `limit … to RATE [burst N] [per KEYS] [max N]`
     Limit(Limit),
+    /// `balance … to POOL [by KEYS] [via MODE …]`
+    Balance(Balance),
 }
 
 /// The clauses of `limit`.

@@ -7,6 +7,7 @@ mod element;
 mod expr;
 mod file;
 mod packet;
+mod pool;
 mod protocol;
 mod statement;
 mod words;

@@ -5,6 +5,9 @@ use crate::diagnostic::{Code, nearest};
 use crate::syntax::ast::{Family, Include, Item, Set, Test, TypeName};
 use crate::syntax::token::Kind;
 
+/// What begins an item, for messages.
+const ITEM: &str = "a statement, a set, a pool, a protocol or a test";
+
 impl Parser<'_> {
     pub(super) fn items(&mut self) -> Vec<Item> {
         let mut items = Vec::new();
@@ -42,11 +45,12 @@ impl Parser<'_> {
 
     fn item(&mut self) -> Parsed<Item> {
         let Some(word) = self.word() else {
-            return Err(self.unexpected("a statement, a set, a protocol or a test"));
+            return Err(self.unexpected(ITEM));
         };
         match word {
             "include" => self.include().map(Item::Include),
             "set" => self.set().map(Item::Set),
+            "pool" => self.pool().map(Item::Pool),
             "protocol" => self.protocol().map(Item::Protocol),
             "family" => self.family().map(Item::Family),
             "default" => self.default().map(Item::Default),
@@ -61,7 +65,8 @@ impl Parser<'_> {
     pub(super) fn planned(&mut self, word: &str) -> Reported {
         let span = self.here();
         let message = format!("this version does not have `{word}`");
-        self.report(Code::Planned, span, message).help("there are `pass`, `drop`, `count` and `limit`").done()
+        let help = "there are `pass`, `drop`, `count`, `limit`, `decap` and `balance`";
+        self.report(Code::Planned, span, message).help(help).done()
     }
 
     fn foreign_item(&mut self, word: &str) -> Parsed<Item> {
@@ -72,7 +77,7 @@ impl Parser<'_> {
             return Err(Reported);
         }
         let meant = nearest(word, words::ITEMS.iter().copied());
-        let refusal = self.expected("a statement, a set, a protocol or a test");
+        let refusal = self.expected(ITEM);
         Err(match meant {
             Some(meant) => refusal.help(format!("perhaps `{meant}`")).done(),
             None => refusal.done(),

@@ -7,7 +7,7 @@ use crate::syntax::ast::{Action, Default_, Expr, ExprKind, Key, Likelihood, Limi
 use crate::syntax::token::Kind;
 
 /// What begins a statement, for messages.
-const VERBS: &str = "`pass`, `drop`, `count`, `limit` or `decap`";
+const VERBS: &str = "`pass`, `drop`, `count`, `limit`, `decap` or `balance`";
 
 impl Parser<'_> {
     pub(super) fn statement(&mut self) -> Parsed<Statement> {
@@ -24,6 +24,7 @@ impl Parser<'_> {
             "decap" => Action::Decap,
             // After a condition that could not be read, the clauses were skipped with it.
             _ if is_error(&when) => return Err(Reported),
+            "balance" => Action::Balance(self.balance(when.is_some())?),
             _ => Action::Limit(self.limit(when.is_some())?),
         };
         Ok(Statement { likelihood, shadow, action, action_span, name, when, span: self.since(first) })
@@ -48,6 +49,7 @@ impl Parser<'_> {
             Some("count") => "count",
             Some("limit") => "limit",
             Some("decap") => "decap",
+            Some("balance") => "balance",
             Some(word) if words::is_planned(word) => return Err(self.planned(word)),
             Some(word @ ("likely" | "unlikely")) => {
                 let help = format!("write `{word}` before `shadow`");
@@ -113,27 +115,14 @@ impl Parser<'_> {
     }
 
     fn limit(&mut self, conditional: bool) -> Parsed<Limit> {
-        if !self.is_word("to") {
-            let refusal = match conditional {
-                true => self.after_condition("`to` and a rate"),
-                false => self.expected("`to` and a rate"),
-            };
-            return Err(refusal.label("a limit says `to` which rate").done());
-        }
-        self.bump();
+        self.to(conditional, "a rate", "a limit says `to` which rate")?;
         let mut limit = Limit {
             rate: self.literal("a rate such as `500/s` or `10Mbit/s`")?,
             burst: None,
             per: Vec::new(),
             max: None,
         };
-        if self.is_word("when") {
-            let span = self.here();
-            return Err(self
-                .report(Code::Expected, span, "`when` comes before `to`")
-                .help("a limit is written `limit [NAME] when CONDITION to RATE …`")
-                .done());
-        }
+        self.no_late_when("a limit is written `limit [NAME] when CONDITION to RATE …`")?;
         if self.take_word("burst") {
             limit.burst = Some(self.literal("a number of packets or a size such as `64kB`")?);
         }
@@ -146,7 +135,29 @@ impl Parser<'_> {
         Ok(limit)
     }
 
-    fn keys(&mut self) -> Parsed<Vec<Key>> {
+    /// The `to` of a statement, which stands behind its condition.
+    pub(super) fn to(&mut self, conditional: bool, what: &str, label: &str) -> Parsed<()> {
+        if self.take_word("to") {
+            return Ok(());
+        }
+        let expected = format!("`to` and {what}");
+        let refusal = match conditional {
+            true => self.after_condition(&expected),
+            false => self.expected(&expected),
+        };
+        Err(refusal.label(label).done())
+    }
+
+    /// Refuses a condition behind the `to`.
+    pub(super) fn no_late_when(&mut self, help: &str) -> Parsed<()> {
+        if !self.is_word("when") {
+            return Ok(());
+        }
+        let span = self.here();
+        Err(self.report(Code::Expected, span, "`when` comes before `to`").help(help).done())
+    }
+
+    pub(super) fn keys(&mut self) -> Parsed<Vec<Key>> {
         let first = self.at;
         if !self.take(Kind::OpenParen) {
             return Ok(vec![self.key()?]);

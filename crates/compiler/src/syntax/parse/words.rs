@@ -1,16 +1,16 @@
 //! The language's words, and other tools' words for the same.
 
 /// Words that begin a line which goes on with the item before.
-const CONTINUING: &[&str] = &["and", "or", "when", "in", "to", "burst", "per", "max", "timeout", "from"];
+const CONTINUING: &[&str] =
+    &["and", "or", "when", "in", "to", "burst", "per", "max", "timeout", "from", "by", "via"];
 
 /// Verbs that a later version has.
-const PLANNED: &[&str] =
-    &["pool", "balance", "sample", "redirect", "reject", "mark", "impair", "answer", "forward"];
+const PLANNED: &[&str] = &["sample", "redirect", "reject", "mark", "impair", "answer", "forward"];
 
 /// The words that begin an item.
 pub(super) const ITEMS: &[&str] = &[
-    "include", "set", "protocol", "family", "pass", "drop", "count", "limit", "decap", "likely", "unlikely",
-    "shadow", "default", "test",
+    "include", "set", "pool", "protocol", "family", "pass", "drop", "count", "limit", "decap", "balance",
+    "likely", "unlikely", "shadow", "default", "test",
 ];
 
 /// Other tools' words at a statement's start, and the language's.
@@ -28,6 +28,10 @@ const FOREIGN_VERBS: &[(&str, &str)] = &[
     ("counter", "count"),
     ("log", "count"),
     ("decapsulate", "decap"),
+    ("loadbalance", "balance"),
+    ("load-balance", "balance"),
+    ("upstream", "pool"),
+    ("backend", "pool"),
 ];
 
 /// Wireshark's spellings of relations.
@@ -48,7 +52,7 @@ pub(super) fn is_planned(word: &str) -> bool {
 }
 
 pub(super) fn is_verb(word: &str) -> bool {
-    matches!(word, "pass" | "drop" | "count" | "limit" | "decap")
+    matches!(word, "pass" | "drop" | "count" | "limit" | "decap" | "balance")
 }
 
 pub(super) fn verb_for(word: &str) -> Option<&'static str> {

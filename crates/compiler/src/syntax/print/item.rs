@@ -1,5 +1,6 @@
 //! Items → rows, with the comments between and after them.
 
+mod pool;
 mod statement;
 mod unit;
 

@@ -17,6 +17,8 @@ pub(super) enum Table {
     Derived,
     Entry,
     Option,
+    Backend,
+    Clause,
     Case,
     None,
 }

@@ -1,6 +1,6 @@
 //! Statements: a column of verbs, one of names, then what they ask for.
 
-use super::Rows;
+use super::{Rows, pool};
 use crate::syntax::ast::{Action, ExprKind, Key, Likelihood, Limit, Statement};
 use crate::syntax::print::expr::Pieces;
 use crate::syntax::print::layout::Table;
@@ -14,6 +14,7 @@ impl<'a> Rows<'a> {
             Action::Count => "count",
             Action::Decap => "decap",
             Action::Limit(_) => "limit",
+            Action::Balance(_) => "balance",
         };
         let shadow = statement.shadow.then_some("shadow");
         let words = statement.likelihood.map(Likelihood::word).into_iter().chain(shadow).chain([verb]);
@@ -23,8 +24,10 @@ impl<'a> Rows<'a> {
             pieces.put("when ");
             pieces.expr(when);
         }
-        if let Action::Limit(limit) = &statement.action {
-            clauses(&mut pieces, limit);
+        match &statement.action {
+            Action::Limit(limit) => clauses(&mut pieces, limit),
+            Action::Balance(balance) => pool::balance(&mut pieces, balance),
+            Action::Pass | Action::Drop | Action::Count | Action::Decap => {}
         }
         let cells = vec![words.collect::<Vec<_>>().join(" "), name.unwrap_or_default()];
         self.leaf(Table::Statement, 0, cells, pieces.finish(), range);
@@ -52,7 +55,7 @@ fn clauses(pieces: &mut Pieces<'_>, limit: &Limit) {
     }
 }
 
-fn keys(pieces: &mut Pieces<'_>, keys: &[Key]) {
+pub(super) fn keys(pieces: &mut Pieces<'_>, keys: &[Key]) {
     if let [key] = keys
         && matches!(key.value.kind, ExprKind::Path(_) | ExprKind::Slice(..))
     {

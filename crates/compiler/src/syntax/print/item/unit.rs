@@ -3,8 +3,8 @@
 use super::{Rows, element_span};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Element, Expr, Field, Item, Literal, Next, OptionKind, OptionLength, Options, Over, Path, ProtocolEntry,
-    Selector, Table as NextTable, Test, TestCase,
+    Element, Expr, Field, Item, Literal, Next, OptionKind, OptionLength, Options, Over, Path, PoolEntry,
+    ProtocolEntry, Selector, Table as NextTable, Test, TestCase,
 };
 use crate::syntax::print::layout::{Row, Table, fits};
 use crate::syntax::token::{Kind, Token};
@@ -15,6 +15,7 @@ use std::ops::Range;
 pub(super) enum Unit<'a> {
     Item(&'a Item),
     Entry(&'a ProtocolEntry),
+    PoolEntry(&'a PoolEntry),
     Field(&'a Field),
     OptionKind(&'a OptionKind),
     TableEntry(&'a (Literal, Path)),
@@ -27,6 +28,7 @@ pub(super) fn start_of(unit: &Unit<'_>, tokens: &[Token]) -> u32 {
     match unit {
         Unit::Item(item) => item_span(item).start,
         Unit::Entry(entry) => entry_start(entry, tokens),
+        Unit::PoolEntry(entry) => entry.span().start,
         Unit::Field(field) => field.span.start,
         Unit::OptionKind(kind) => kind.span.start,
         Unit::TableEntry((number, _)) => number.span.start,
@@ -39,6 +41,7 @@ fn item_span(item: &Item) -> Span {
     match item {
         Item::Include(include) => include.span,
         Item::Set(set) => set.span,
+        Item::Pool(pool) => pool.span,
         Item::Protocol(protocol) => protocol.span,
         Item::Family(family) => family.span,
         Item::Statement(statement) => statement.span,
@@ -72,6 +75,7 @@ impl<'a> Rows<'a> {
         match unit {
             Unit::Item(item) => self.item(item, range),
             Unit::Entry(entry) => self.entry(entry, range, indent),
+            Unit::PoolEntry(entry) => self.pool_entry(entry, range, indent),
             Unit::Field(field) => self.field(field, range, indent),
             Unit::OptionKind(kind) => self.option_kind(kind, range, indent),
             Unit::TableEntry((number, path)) => {
@@ -109,6 +113,7 @@ impl<'a> Rows<'a> {
                 self.leaf(Table::None, 0, Vec::new(), vec![text], range);
             }
             Item::Set(set) => self.set(set, range),
+            Item::Pool(pool) => self.pool(pool, range),
             Item::Protocol(protocol) => self.protocol(protocol, range),
             Item::Family(family) => {
                 let members: Vec<String> = family.members.iter().map(Path::to_string).collect();
@@ -132,7 +137,13 @@ impl<'a> Rows<'a> {
         self.block_or_verbatim(Row::plain(0, head), units, first, range);
     }
 
-    fn block_or_verbatim(&mut self, head: Row, units: Vec<Unit<'a>>, first: Option<u32>, range: Range<u32>) {
+    pub(super) fn block_or_verbatim(
+        &mut self,
+        head: Row,
+        units: Vec<Unit<'a>>,
+        first: Option<u32>,
+        range: Range<u32>,
+    ) {
         match self.braces(&range, first) {
             Some(braces) if !self.has_comment(range.start..braces.open.start) => {
                 self.block(head, units, braces);

@@ -1,0 +1,171 @@
+//! `balance`: what makes a flow, and how packets get to backends.
+
+use super::Checker;
+use super::pool::is_host;
+use crate::diagnostic::Code;
+use crate::policy::{
+    Backend, Balance, Family46, FieldRef, GUE_PORT, HeaderRef, KeyPart, Origin, ProtocolId, Protocols, Term,
+    Via,
+};
+use crate::syntax::ast::{self, Literal, ViaMode};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The transports whose ports tell flows apart.
+const TRANSPORTS: [&str; 4] = ["tcp", "udp", "sctp", "udplite"];
+
+/// An IPv4 prefix that leaves more open is of many networks.
+const SHORTEST_PREFIX4: u8 = 8;
+
+impl Checker<'_> {
+    pub(super) fn balance(&mut self, ast: &ast::Balance) -> Option<Balance> {
+        let pool = self.pool_index(&ast.pool);
+        let keys = self.keys(&ast.by, Code::BadPool);
+        let via = match &ast.via {
+            Some(via) => self.via(via),
+            None => Some(Via::L2),
+        };
+        let (pool, via) = (pool?, via?);
+        self.reaches(ast, pool, &via)?;
+        let mut keys = keys?;
+        keys.extend(default_keys(&self.policy.protocols));
+        Some(Balance { pool, keys, via })
+    }
+
+    fn via(&mut self, ast: &ast::Via) -> Option<Via> {
+        let origin = self.origin(&ast.from);
+        let port = match &ast.port {
+            Some(port) => self.port(port),
+            None => Some(GUE_PORT),
+        };
+        Some(match ast.mode {
+            ViaMode::L2 => Via::L2,
+            ViaMode::IpIp => Via::IpIp(origin?),
+            ViaMode::Gue => Via::Gue(origin?, port?),
+        })
+    }
+
+    fn origin(&mut self, from: &[Literal]) -> Option<Origin> {
+        let mut origin = Origin::default();
+        for (nth, literal) in from.iter().enumerate() {
+            let (low, length) = self.origin_prefix(literal)?;
+            let twice = match low {
+                IpAddr::V4(low) => origin.v4.replace((low.into(), length)).is_some(),
+                IpAddr::V6(low) => origin.v6.replace((low.into(), length)).is_some(),
+            };
+            if twice {
+                self.diagnostics
+                    .report(Code::BadPool, literal.span, "packets come `from` one address of each family")
+                    .label("the second of its family")
+                    .also(from[nth - 1].span, "the first")
+                    .help("a prefix leaves its open bits to the flow: `from 192.0.2.0/24`");
+                return None;
+            }
+        }
+        Some(origin)
+    }
+
+    /// An address or prefix, and how many of its bits are fixed.
+    fn origin_prefix(&mut self, literal: &Literal) -> Option<(IpAddr, u8)> {
+        use super::literal::{Misfit, range};
+        let (low, _) = match range(literal, crate::policy::ValueType::Ip, false) {
+            Ok(range) => range,
+            Err(Misfit::HostBits(network)) => {
+                self.host_bits(literal.span, &network);
+                return None;
+            }
+            Err(_) => {
+                let message = "packets come `from` an address or a prefix";
+                return self.bad_pool(literal.span, message, "such as `192.0.2.1` or `2001:db8:1::/64`");
+            }
+        };
+        let (address, length) = match (super::literal::family(&literal.value), &literal.value) {
+            (Some(Family46::V4), value) => (IpAddr::V4(Ipv4Addr::from(low as u32)), length(value, 32)),
+            (_, value) => (IpAddr::V6(Ipv6Addr::from(low)), length(value, 128)),
+        };
+        if address.is_ipv4() && length < SHORTEST_PREFIX4 {
+            let message = format!("an IPv4 prefix here fixes {SHORTEST_PREFIX4} bits at least");
+            return self.bad_pool(literal.span, message, "too short");
+        }
+        let whole = matches!(literal.value, ast::LiteralValue::Ip4(_) | ast::LiteralValue::Ip6(_));
+        if address.is_multicast() || whole && !is_host(address) {
+            let message = format!("no host sends from `{address}`");
+            return self.bad_pool(literal.span, message, "expected an address of this edge");
+        }
+        Some((address, length))
+    }
+
+    /// Every backend must be of a family from which packets can come.
+    fn reaches(&mut self, ast: &ast::Balance, pool: u32, via: &Via) -> Option<()> {
+        let (Via::IpIp(origin) | Via::Gue(origin, _)) = via else { return Some(()) };
+        let lacks = |backend: &&Backend| match backend.endpoint.address {
+            IpAddr::V4(_) => origin.v4.is_none(),
+            IpAddr::V6(_) => origin.v6.is_none(),
+        };
+        // A pool of that name may be one with errors, which lacks backends.
+        let Some(backend) = self.policy.pools[pool as usize].backends.iter().find(lacks) else {
+            return Some(());
+        };
+        let (family, example) = match backend.endpoint.address {
+            IpAddr::V4(_) => ("IPv4", "192.0.2.1"),
+            IpAddr::V6(_) => ("IPv6", "2001:db8::1"),
+        };
+        let message =
+            format!("`via {}` to `{}` needs an {family} address to come from", via.word(), backend.endpoint);
+        let span = ast.via.as_ref().map_or(ast.pool.span, |via| via.span);
+        self.diagnostics
+            .report(Code::BadPool, span, message)
+            .label(format!("says no {family} address"))
+            .also(backend.span, format!("an {family} backend"))
+            .help(match origin == &Origin::default() {
+                true => format!("say it: `via {} from {example}`", via.word()),
+                false => format!("add it: `from (…, {example})`"),
+            });
+        None
+    }
+}
+
+/// How many bits of an address are fixed.
+fn length(value: &ast::LiteralValue, whole: u8) -> u8 {
+    match value {
+        ast::LiteralValue::Prefix4(_, length) | ast::LiteralValue::Prefix6(_, length) => *length,
+        _ => whole,
+    }
+}
+
+/// What makes a flow where nothing else is said, or where that is not there: addresses, ports and the protocol's number,
+/// or addresses alone, which every IP packet has.
+fn default_keys(protocols: &Protocols) -> Vec<Vec<KeyPart>> {
+    let families: Vec<ProtocolId> = ["ip4", "ip6"].iter().filter_map(|name| protocols.find(name)).collect();
+    let transports: Vec<ProtocolId> = TRANSPORTS.iter().filter_map(|name| protocols.find(name)).collect();
+    let pairs = families.iter().flat_map(|ip| transports.iter().map(move |transport| (*ip, *transport)));
+    let with_ports = pairs.filter_map(|(ip, transport)| {
+        let number = KeyPart { term: Term::Const(number_of(protocols, ip, transport)?), ..part(8) };
+        let addresses = fields(protocols, ip, ["src", "dst"])?;
+        let ports = fields(protocols, transport, ["srcport", "dstport"])?;
+        Some([addresses, ports, vec![number]].concat())
+    });
+    let alone = families.iter().filter_map(|ip| fields(protocols, *ip, ["src", "dst"]));
+    with_ports.chain(alone).collect()
+}
+
+/// The number by which an IP header says that a protocol follows.
+fn number_of(protocols: &Protocols, ip: ProtocolId, transport: ProtocolId) -> Option<u128> {
+    let mut rows = protocols[ip].next.iter().flat_map(|next| &next.table);
+    rows.find(|row| row.1 == transport).map(|row| row.0)
+}
+
+/// Fields of a protocol's first header in the outer packet.
+fn fields(protocols: &Protocols, protocol: ProtocolId, names: [&str; 2]) -> Option<Vec<KeyPart>> {
+    let header = HeaderRef { level: 0, protocol, index: 0 };
+    let field = |name: &&str| {
+        let field = protocols[protocol].field(name)?;
+        let width = protocols[protocol].fields[field as usize].ty.bits();
+        Some(KeyPart { term: Term::Field(FieldRef { header, field }), ..part(width) })
+    };
+    names.iter().map(field).collect()
+}
+
+/// A part of a key, of which all bits count.
+fn part(width: u8) -> KeyPart {
+    KeyPart { term: Term::Const(0), width, prefix: width, mapped: false }
+}

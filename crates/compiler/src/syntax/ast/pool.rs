@@ -1,0 +1,227 @@
+//! Pools of backends, and what sends packets to them.
+
+use super::{Key, Literal, Name, Str};
+use crate::source::Span;
+
+/// `pool NAME { … }`
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Its name.
+    pub name: Name,
+    /// Its lines, in order.
+    pub entries: Vec<PoolEntry>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// A line of a pool.
+#[derive(Clone, Debug)]
+pub enum PoolEntry {
+    /// `10.0.1.10 weight 2`
+    Backend(Backend),
+    /// `check http "/healthz" every 2s`
+    Check(Check),
+    /// `down all`
+    Down(Down),
+    /// `mtu 9000` and its kin: a word and its value.
+    Setting(Setting),
+}
+
+/// `ADDRESS [:PORT] [weight N] [drained] [mac MAC]`
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// An address of either family.
+    pub address: Literal,
+    /// `:8080`, a number.
+    pub port: Option<Literal>,
+    /// `weight 2`
+    pub weight: Option<Literal>,
+    /// `drained` was said.
+    pub drained: bool,
+    /// `mac 02:00:00:00:00:12`
+    pub mac: Option<Literal>,
+    /// The whole line.
+    pub span: Span,
+}
+
+/// `check PROBE [port N] [every D] [timeout D] [fall N] [rise N]`
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// What is asked.
+    pub probe: Probe,
+    /// `port 8080`
+    pub port: Option<Literal>,
+    /// `every 2s`
+    pub every: Option<Literal>,
+    /// `timeout 1s`
+    pub timeout: Option<Literal>,
+    /// `fall 3`
+    pub fall: Option<Literal>,
+    /// `rise 2`
+    pub rise: Option<Literal>,
+    /// The whole line.
+    pub span: Span,
+}
+
+/// What a check asks.
+#[derive(Clone, Debug)]
+pub enum Probe {
+    /// `tcp`
+    Tcp,
+    /// `http "/healthz" [host "name"]`, or `https`
+    Http {
+        /// `https`
+        tls: bool,
+        /// The path.
+        path: Str,
+        /// `host "name"`
+        host: Option<Str>,
+    },
+    /// `dns "name"`
+    Dns(Str),
+    /// `udp "sent" expect "answer"`
+    Udp {
+        /// What is sent.
+        send: Str,
+        /// How the answer begins.
+        expect: Str,
+    },
+    /// `exec "/usr/bin/prog arg"`
+    Exec(Str),
+}
+
+/// `down all`, `down pass` or `down drop`
+#[derive(Clone, Debug)]
+pub struct Down {
+    /// What happens while no backend is well: `all`, `pass` or `drop`.
+    pub what: Name,
+    /// The whole line.
+    pub span: Span,
+}
+
+/// A word and its value.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Which.
+    pub kind: SettingKind,
+    /// The value.
+    pub value: Literal,
+    /// The whole line.
+    pub span: Span,
+}
+
+/// The settings of a pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SettingKind {
+    /// `gateway 02:00:00:00:00:01`
+    Gateway,
+    /// `mtu 9000`
+    Mtu,
+    /// `ring 65537`
+    Ring,
+    /// `settle 60s`
+    Settle,
+    /// `slow 30s`
+    Slow,
+    /// `max 256`
+    Max,
+}
+
+impl SettingKind {
+    const WORDS: &'static [(Self, &'static str)] = &[
+        (Self::Gateway, "gateway"),
+        (Self::Mtu, "mtu"),
+        (Self::Ring, "ring"),
+        (Self::Settle, "settle"),
+        (Self::Slow, "slow"),
+        (Self::Max, "max"),
+    ];
+
+    /// The setting that policies call by this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, word)| *word == name).map(|(kind, _)| *kind)
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize].1
+    }
+}
+
+impl PoolEntry {
+    /// The whole line.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Backend(backend) => backend.span,
+            Self::Check(check) => check.span,
+            Self::Down(down) => down.span,
+            Self::Setting(setting) => setting.span,
+        }
+    }
+
+    /// The word that it begins with, of which a pool has one line; backends have none.
+    pub fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Backend(_) => None,
+            Self::Check(_) => Some("check"),
+            Self::Down(_) => Some("down"),
+            Self::Setting(setting) => Some(setting.kind.word()),
+        }
+    }
+}
+
+/// The clauses of `balance`.
+#[derive(Clone, Debug)]
+pub struct Balance {
+    /// `to web`
+    pub pool: Name,
+    /// `by ip.src` or `by (ip.src, tcp.srcport)`; empty if it is not said what makes a flow.
+    pub by: Vec<Key>,
+    /// `via …`
+    pub via: Option<Via>,
+}
+
+/// `via l2`, or `via MODE [port N] [from A | from (A, B)]`
+#[derive(Clone, Debug)]
+pub struct Via {
+    /// How packets get to backends.
+    pub mode: ViaMode,
+    /// `port 6081`, for GUE.
+    pub port: Option<Literal>,
+    /// `from …`: addresses or prefixes.
+    pub from: Vec<Literal>,
+    /// The whole clause.
+    pub span: Span,
+}
+
+/// How packets get to backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ViaMode {
+    /// `l2`
+    L2,
+    /// `ipip`
+    IpIp,
+    /// `gue`
+    Gue,
+}
+
+impl ViaMode {
+    /// The mode that policies call by this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "l2" => Some(Self::L2),
+            "ipip" => Some(Self::IpIp),
+            "gue" => Some(Self::Gue),
+            _ => None,
+        }
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::IpIp => "ipip",
+            Self::Gue => "gue",
+        }
+    }
+}
