@@ -61,7 +61,7 @@ macro_rules! topics {
 }
 
 topics! {
-    arithmetic decap ethernet found frames headers ip4 ip6 lists logic notation options protocols refused relations slices
+    arithmetic balance decap ethernet found frames headers ip4 ip6 lists logic notation options protocols refused relations slices
     statements transport tunnels
 }
 

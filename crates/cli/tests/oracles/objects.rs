@@ -138,6 +138,7 @@ fn action(verdict: Verdict) -> u64 {
     match verdict {
         Verdict::Drop => 1,
         Verdict::Pass => 2,
+        Verdict::Send => 3,
     }
 }
 

@@ -48,6 +48,7 @@ impl Checker<'_> {
         let pool = Pool {
             name: ast.name.text.clone(),
             span: ast.name.span,
+            flows: crate::policy::FLOWS,
             max: self.room(ast, value(SettingKind::Max), backends.len()),
             ring: self.ring(value(SettingKind::Ring), backends.len()),
             settle: self.time(value(SettingKind::Settle)).unwrap_or(defaults.settle.as_nanos() as u64),

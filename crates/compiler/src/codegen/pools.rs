@@ -65,8 +65,6 @@ pub const ALIVE: u8 = 2;
 /// A flag: its next hop is fixed, on the interface by which a packet came.
 pub const FIXED: u8 = 4;
 
-/// Flows that a pool remembers where nothing else is said.
-pub const FLOWS: u32 = 32_768;
 /// Flows of a line: 64 bytes, what a processor reads at once.
 pub const WAYS: u32 = 4;
 /// Bytes of a flow.

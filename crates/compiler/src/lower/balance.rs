@@ -171,7 +171,6 @@ impl Lower<'_> {
         let certain = simplify(&Pred::And(terms.into_iter().map(Pred::There).collect()), &|header| {
             self.presence_of(header, headers)
         });
-        let [yes, no] = [self.fresh(), self.fresh()];
         match (&begins, Balance::flags(&self.policy.protocols)) {
             (Pred::Const(false), _) => {
                 let never = self.b.constant(0);
@@ -183,8 +182,10 @@ impl Lower<'_> {
                 let begins = self.b.binary_as(BinaryOp::And, syn, no_ack, BOOL);
                 return go_on(self, begins);
             }
-            _ => self.cond(&begins, &Values::Env(env), yes.into(), no.into()),
+            _ => {}
         }
+        let [yes, no] = [self.fresh(), self.fresh()];
+        self.cond(&begins, &Values::Env(env), yes.into(), no.into());
         for (block, number) in [(yes, 1), (no, 0)] {
             self.b.switch_to(block);
             let begins = self.b.constant(number);

@@ -76,7 +76,7 @@ pub fn cases(policy: &Policy, diagnostics: &mut Diagnostics) -> Vec<Case> {
             }
             let leaves = case.leaves.as_ref().map(|packet| frame(policy, packet)).transpose();
             let frames = frame(policy, &case.packet).and_then(|frame| Ok((frame, leaves?)));
-            match (frames, Verdict::named(&case.verdict.text)) {
+            match (frames, Verdict::in_test(&case.verdict.text)) {
                 (Ok((frame, leaves)), Some(verdict)) => cases.push(Case {
                     test: String::from_utf8_lossy(&test.name.value).into_owned(),
                     span: case.span,
@@ -91,7 +91,7 @@ pub fn cases(policy: &Policy, diagnostics: &mut Diagnostics) -> Vec<Case> {
                 }
                 (Ok(_), None) => {
                     diagnostics
-                        .report(Code::BadTest, case.verdict.span, "expected `pass` or `drop`")
+                        .report(Code::BadTest, case.verdict.span, "expected `pass`, `drop` or `send`")
                         .label("not a verdict");
                 }
             }

@@ -9,6 +9,8 @@ use weir_pool::probe::Check;
 
 /// The port of generic UDP encapsulation (draft-ietf-intarea-gue).
 pub const GUE_PORT: u16 = 6080;
+/// How many flows a pool can remember where nothing else is said.
+pub const FLOWS: u32 = 32_768;
 /// How long a frame that leaves may be behind its Ethernet header, where nothing else is said.
 pub const MTU: u16 = 1500;
 

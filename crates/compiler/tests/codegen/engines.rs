@@ -90,7 +90,8 @@ pub(crate) fn code(hook: Hook, verdict: Verdict) -> u32 {
         (Hook::Xdp, Verdict::Pass) => 2,
         (Hook::Xdp, Verdict::Drop) => 1,
         (_, Verdict::Pass) => u32::MAX,
-        (_, Verdict::Drop) => 2,
+        (Hook::Xdp, Verdict::Send) => 3,
+        (_, Verdict::Drop | Verdict::Send) => 2,
     }
 }
 

@@ -11,7 +11,7 @@ impl Parser<'_> {
         let packet = self.packet()?;
         let times = self.times()?;
         self.expect(Kind::Arrow, "`=>` and the verdict")?;
-        let verdict = self.verdict()?;
+        let verdict = if self.is_word("send") { self.name("`send`")? } else { self.verdict()? };
         let by = match self.take_word("by") {
             true => Some(self.name("the deciding statement's name")?),
             false => None,
