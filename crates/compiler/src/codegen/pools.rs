@@ -6,18 +6,22 @@
 //! | at | |
 //! |---|---|
 //! | 0 | how many slots there are, `u32`; the largest number of a backend, `u32`; how many lines, `u32` |
-//! | [`BACKENDS`] | by number, from 0 (which is no one's): [`BACKEND`] bytes, of which programs read the first half |
+//! | [`BACKENDS`] | by number, from 0 (which is no one's): a [`Record`] of [`BACKEND`] bytes |
 //! | [`Layout::slots`] | by slot: a [`Word`](weir_pool::slots::Word) |
 //! | [`Layout::flows`] | lines of four flows |
 //!
-//! A backend:
+//! Of a record programs read what is before [`OWN`]:
 //!
 //! | at | |
 //! |---|---|
-//! | [`ADDRESS`] | its address: 4 bytes or 16 |
-//! | [`HOP`] | the MAC address of its fixed next hop, then how long packets to it may be, `u16` |
+//! | [`ADDRESS`] | the address: 4 bytes or 16 |
+//! | [`HOP`] | the MAC address of the fixed next hop, then how long packets to it may be, `u16` |
 //! | [`FLAGS`] | [`SIX`], [`ALIVE`], [`FIXED`] |
-//! | [`OWN`] | user space's own |
+//! | [`OWN`] | weight, declared weight, port: `u16` each; what people want, health, warming's step, whether the policy has it: a byte each |
+//! | 48 | the end of its drain, since when its health is so, since when it warms: `u64` each, in nanoseconds of `CLOCK_MONOTONIC` |
+//! | [`REASON`] | why it is down: a byte of length, then UTF-8 |
+//!
+//! What is sent to each backend is counted in a per-CPU array `b_…`, by number: packets, bytes and packets that begin a flow.
 //!
 //! A flow is its `tag` (the hash, made larger than [`BUSY`]) and a word: the backend's number (bits 0 to 15), whether more than
 //! its first packet was seen (bit 16), and when the latest one was (bits 32 to 63, in 2^30 ns). A flow has two lines to be in.
@@ -36,20 +40,23 @@ use super::emit::{Emitter, FRAME};
 use super::isel::Isel;
 use super::machine::{Kind, physical};
 use crate::ir::{Inst, PoolDecl, PoolRef, Value};
-use crate::policy::Pool;
-use crate::state::{Backend, PoolState};
+use crate::policy::{self, Pool};
+use crate::state::{Backend, Hop, PoolState};
 use regalloc2::{Operand, VReg};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use weir_bpf::asm::Label;
 use weir_bpf::insn::{AluOp, AtomicOp, Cond, Insn, MapId, Reg, Size, Width};
 use weir_bpf::map::{MapDef, MapType};
 use weir_bpf::target::Feature;
-use weir_pool::slots::SAME;
+use weir_pool::slots::{SAME, Word};
 
 /// Where the backends stand.
 pub const BACKENDS: u32 = 64;
-/// Bytes of a backend.
-pub const BACKEND: u32 = 64;
+/// Bytes of a record, as a shift.
+pub(super) const RECORD_SHIFT: i32 = 7;
+/// Bytes of a record.
+pub const BACKEND: u32 = 1 << RECORD_SHIFT;
 /// Where a backend's address stands.
 pub const ADDRESS: i16 = 0;
 /// Where a backend's next hop stands.
@@ -58,6 +65,8 @@ pub const HOP: i16 = 16;
 pub const FLAGS: i16 = 24;
 /// Where user space keeps what it knows of a backend.
 pub const OWN: u32 = 32;
+/// Where the reason stands.
+pub const REASON: u32 = 72;
 /// A flag: the address is one of IPv6.
 pub const SIX: u8 = 1;
 /// A flag: flows may be sent to it.
@@ -92,6 +101,11 @@ impl Layout {
         Layout { slots: pool.slots, max: pool.max, lines: lines(pool.flows) }
     }
 
+    /// Of a pool as the policy declares it.
+    pub fn declared(pool: &Pool) -> Layout {
+        Layout { slots: pool.ring, max: pool.max, lines: lines(pool.flows) }
+    }
+
     /// Where a backend stands.
     pub fn backend(&self, number: u16) -> u32 {
         BACKENDS + BACKEND * u32::from(number)
@@ -112,9 +126,20 @@ impl Layout {
         (self.slots() + 4 * self.slots).next_multiple_of(64)
     }
 
+    /// How many slots there are.
+    pub fn slot_count(&self) -> u32 {
+        self.slots
+    }
+
     /// How many lines there are, a power of two.
     pub fn lines(&self) -> u32 {
         self.lines
+    }
+
+    /// Where the two lines of a tag begin.
+    pub fn lines_of(&self, tag: u64) -> [u32; 2] {
+        let line = |shift: i32| (tag >> shift) as u32 & (self.lines - 1);
+        LINES.map(|shift| self.flows() + line(shift) * WAYS * WAY)
     }
 
     /// Bytes in all.
@@ -123,28 +148,141 @@ impl Layout {
     }
 
     /// What a section begins with: all but its flows.
-    pub fn image(&self, state: &PoolState) -> Vec<u8> {
+    pub fn image(&self, records: &BTreeMap<u16, Record>, slots: &[Word]) -> Vec<u8> {
         let mut image = vec![0; self.flows() as usize];
         for (nth, word) in [self.slots, self.max.into(), self.lines].into_iter().enumerate() {
             image[4 * nth..4 * nth + 4].copy_from_slice(&word.to_ne_bytes());
         }
-        for (number, backend) in &state.backends {
+        for (number, record) in records {
             let at = self.backend(*number) as usize;
-            image[at..at + OWN as usize].copy_from_slice(&backend_bytes(backend));
+            image[at..at + BACKEND as usize].copy_from_slice(&record.to_bytes());
         }
-        for (word, bytes) in state.slots.iter().zip(image[self.slots() as usize..].chunks_exact_mut(4)) {
+        for (word, bytes) in slots.iter().zip(image[self.slots() as usize..].chunks_exact_mut(4)) {
             bytes.copy_from_slice(&word.0.to_ne_bytes());
         }
         image
     }
 }
 
+/// The tag of a flow: no free or busy way has it.
+pub fn tag(hash: u64) -> u64 {
+    hash | 2
+}
+
+/// By which bits of a tag a flow has its two lines.
+const LINES: [i32; 2] = [2, 17];
+
 fn lines(flows: u32) -> u32 {
     flows.clamp(WAYS, 1 << 24).div_ceil(WAYS).next_power_of_two()
 }
 
-/// The half of a backend that programs read.
-pub fn backend_bytes(backend: &Backend) -> [u8; OWN as usize] {
+/// What people want of a backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub enum Wanted {
+    /// There is none of this number.
+    #[default]
+    Nothing = 0,
+    /// It takes new flows.
+    Up = 1,
+    /// It keeps the flows that it has, and is removed then.
+    Draining = 2,
+    /// It was removed, and entries of flows may still name it.
+    Retired = 3,
+}
+
+/// A backend, as the section keeps it. Times are nanoseconds of `CLOCK_MONOTONIC`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// What programs read.
+    pub backend: Backend,
+    /// Its port.
+    pub port: u16,
+    /// What people want of it.
+    pub wanted: Wanted,
+    /// Its part of new flows.
+    pub weight: u16,
+    /// The part that the policy gives it; `None` if it was added while the policy ran.
+    pub declared: Option<u16>,
+    /// Whether checks say that it is well.
+    pub well: bool,
+    /// Parts of its weight that count while it begins slowly; 0 if all do.
+    pub warming: u8,
+    /// When its drain ends.
+    pub deadline: u64,
+    /// Since when its health is so.
+    pub since: u64,
+    /// Since when it begins slowly.
+    pub warming_since: u64,
+    /// Why it is down.
+    pub reason: String,
+}
+
+impl Record {
+    /// As it stands in the section.
+    pub fn to_bytes(&self) -> [u8; BACKEND as usize] {
+        let mut bytes = [0; BACKEND as usize];
+        bytes[..OWN as usize].copy_from_slice(&read_by_programs(&self.backend));
+        let words = [self.weight, self.declared.unwrap_or(0), self.port];
+        for (nth, word) in words.into_iter().enumerate() {
+            bytes[32 + 2 * nth..34 + 2 * nth].copy_from_slice(&word.to_ne_bytes());
+        }
+        let small = [self.wanted as u8, self.well.into(), self.warming, self.declared.is_some().into()];
+        bytes[38..42].copy_from_slice(&small);
+        for (nth, time) in [self.deadline, self.since, self.warming_since].into_iter().enumerate() {
+            bytes[48 + 8 * nth..56 + 8 * nth].copy_from_slice(&time.to_ne_bytes());
+        }
+        let reason = shortened(&self.reason, (BACKEND - REASON) as usize - 1);
+        bytes[REASON as usize] = reason.len() as u8;
+        bytes[REASON as usize + 1..][..reason.len()].copy_from_slice(reason.as_bytes());
+        bytes
+    }
+
+    /// Reads it back; `None` if there is none.
+    pub fn read(bytes: &[u8]) -> Option<Record> {
+        let word = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+        let time = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let wanted = match bytes.get(38)? {
+            1 => Wanted::Up,
+            2 => Wanted::Draining,
+            3 => Wanted::Retired,
+            _ => return None,
+        };
+        let flags = bytes[FLAGS as usize];
+        let address: [u8; 16] = bytes[..16].try_into().ok()?;
+        let four = [address[0], address[1], address[2], address[3]];
+        let to: [u8; 6] = bytes[HOP as usize..HOP as usize + 6].try_into().ok()?;
+        let hop = Hop { to, from: None, mtu: word(HOP as usize + 6)? };
+        let at = REASON as usize;
+        let reason = bytes.get(at + 1..at + 1 + usize::from(bytes[at])).unwrap_or_default();
+        Some(Record {
+            backend: Backend {
+                address: if flags & SIX != 0 { IpAddr::from(address) } else { IpAddr::from(four) },
+                alive: flags & ALIVE != 0,
+                hop: (flags & FIXED != 0).then_some(hop),
+            },
+            port: word(36)?,
+            wanted,
+            weight: word(32)?,
+            declared: (bytes[41] != 0).then_some(word(34)?),
+            well: bytes[39] != 0,
+            warming: bytes[40],
+            deadline: time(48)?,
+            since: time(56)?,
+            warming_since: time(64)?,
+            reason: String::from_utf8_lossy(reason).into_owned(),
+        })
+    }
+}
+
+/// At most so many bytes of a text.
+fn shortened(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
+/// The part of a record that programs read.
+fn read_by_programs(backend: &Backend) -> [u8; OWN as usize] {
     let mut bytes = [0; OWN as usize];
     let mut flags = if backend.alive { ALIVE } else { 0 };
     match backend.address {
@@ -166,7 +304,22 @@ pub fn backend_bytes(backend: &Backend) -> [u8; OWN as usize] {
 
 /// What the section of a pool begins with, as the policy declares it.
 pub fn image(pool: &Pool) -> Vec<u8> {
-    Layout { slots: pool.ring, max: pool.max, lines: lines(pool.flows) }.image(&PoolState::of(pool))
+    let state = PoolState::of(pool);
+    let record = |(declared, backend): (&policy::Backend, &Backend)| Record {
+        backend: *backend,
+        port: declared.endpoint.port,
+        wanted: Wanted::Up,
+        weight: declared.part() as u16,
+        declared: Some(declared.part() as u16),
+        well: true,
+        warming: 0,
+        deadline: 0,
+        since: 0,
+        warming_since: 0,
+        reason: String::new(),
+    };
+    let records = (1..).zip(pool.backends.iter().zip(state.backends.values()).map(record)).collect();
+    Layout::declared(pool).image(&records, &state.slots)
 }
 
 /// The start of a section's name.
@@ -289,7 +442,7 @@ impl Emitter<'_> {
     fn flow_line(&mut self, site: &FlowSite, nth: i32) {
         let FlowSite { map, layout, .. } = *site;
         self.asm.emit(Insn::mov(Reg::R2, Reg::R6));
-        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, [2, 17][nth as usize]));
+        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, LINES[nth as usize]));
         self.asm.emit(Insn::alu(AluOp::And, Reg::R2, layout.lines as i32 - 1));
         self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R2, 6));
         self.asm.emit(Insn::LdMapValue { dst: Reg::R1, map, off: layout.flows() });
@@ -332,7 +485,7 @@ impl Emitter<'_> {
         self.asm.emit(Insn::alu(AluOp::And, Reg::R0, 0xffff));
         self.asm.branch(Cond::Gt, Width::W64, Reg::R0, i32::from(layout.max), dead);
         self.asm.emit(Insn::mov(Reg::R2, Reg::R0));
-        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R2, 6));
+        self.asm.emit(Insn::alu(AluOp::Lsh, Reg::R2, RECORD_SHIFT));
         self.asm.emit(Insn::LdMapValue { dst: Reg::R1, map, off: BACKENDS });
         self.asm.emit(Insn::alu(AluOp::Add, Reg::R1, Reg::R2));
         self.asm.emit(Insn::load(Size::B, Reg::R1, Reg::R1, FLAGS));

@@ -16,7 +16,7 @@
 use super::decap::Ends;
 use super::isel::Isel;
 use super::machine::{Kind, physical};
-use super::pools::{ADDRESS, BACKENDS, FIXED, FLAGS, HOP, Layout, SIX};
+use super::pools::{ADDRESS, BACKENDS, FIXED, FLAGS, HOP, Layout, RECORD_SHIFT, SIX};
 use crate::ir::{self, Send, Target, Via};
 use regalloc2::{Operand, VReg};
 use weir_bpf::helpers;
@@ -86,7 +86,7 @@ impl Isel<'_> {
         let layout = Layout::of(&self.program.pools[decl.pool.index()]);
         let number = self.value(send.backend);
         let number = self.in_place(Kind::Bound(layout.max().into()), number);
-        let offset = self.alu_imm(Width::W64, AluOp::Lsh, number, 6);
+        let offset = self.alu_imm(Width::W64, AluOp::Lsh, number, RECORD_SHIFT);
         let backends = self.section(self.maps.pools[decl.pool.index()], BACKENDS);
         let record = self.alu(Width::W64, AluOp::Add, backends, offset);
         let flags = self.load(Size::B, record, FLAGS);
