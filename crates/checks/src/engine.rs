@@ -250,3 +250,89 @@ impl Drop for Report {
         let _ = self.events.send(Event::Ended { check, probe, outcome });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::sync::mpsc::{self, Receiver};
+    use std::thread;
+
+    use tokio::sync::mpsc::unbounded_channel;
+    use weir_pool::pool::Endpoint;
+    use weir_pool::probe::{Check, Probe};
+
+    use super::*;
+    use crate::probes::http;
+
+    const EVERY: Duration = Duration::from_millis(200);
+
+    struct Parts {
+        engine: Engine,
+        events: UnboundedSender<Event>,
+        arriving: UnboundedReceiver<Event>,
+        changes: Receiver<(u64, State)>,
+    }
+
+    fn parts() -> Parts {
+        let (events, arriving) = unbounded_channel();
+        let (sender, changes) = mpsc::channel();
+        let engine = Engine::new(Clock::new(Instant::now()), 8, Damping::default(), events.clone(), sender);
+        Parts { engine, events, arriving, changes }
+    }
+
+    /// Any answer will do, and one without takes the backend down.
+    fn subject(server: SocketAddr) -> Subject {
+        let rhythm = Rhythm::new(EVERY, EVERY, 1, 1).expect("a rhythm");
+        let probe = Probe::Udp { send: b"ping".to_vec(), expect: Vec::new() };
+        let endpoint = Endpoint { address: server.ip(), port: server.port() };
+        let tls = http::accepting().expect("a configuration");
+        let question = Question::new(&Check { probe, port: None, rhythm }, endpoint, &tls);
+        Subject::new(question.expect("a question"), rhythm, State::up(Duration::ZERO))
+    }
+
+    /// The thread is held up from before the answer comes until after the probe's time, and then it is the loop's turn.
+    #[test]
+    fn an_answer_that_was_there_in_time_counts() {
+        let server = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let Parts { engine, events, arriving, changes } = parts();
+        let subject = subject(server.local_addr().expect("an address"));
+        events.send(Event::Set(1, subject)).expect("the loop");
+        let (hold, held) = oneshot::channel();
+        server.set_read_timeout(Some(EVERY * 4)).expect("a timeout");
+        let answering = thread::spawn(move || {
+            let mut hold = Some(hold);
+            while let Ok((_, from)) = server.recv_from(&mut [0; 16]) {
+                if let Some(hold) = hold.take() {
+                    hold.send(()).expect("the thread");
+                    thread::sleep(EVERY / 4);
+                }
+                server.send_to(b"pong", from).expect("an answer");
+            }
+        });
+        let runtime = crate::runtime(8).expect("a runtime");
+        runtime.block_on(async {
+            let running = tokio::spawn(engine.run(arriving));
+            held.await.expect("a question");
+            events.send(Event::Remove(2)).expect("the loop");
+            thread::sleep(EVERY * 2);
+            tokio::time::sleep(EVERY / 10).await;
+            events.send(Event::Stop).expect("the loop");
+            running.await.expect("the loop");
+        });
+        answering.join().expect("the server");
+        assert_eq!(changes.try_recv().ok(), None);
+    }
+
+    #[test]
+    fn a_probe_that_panics_was_not_made() {
+        let Parts { events, mut arriving, .. } = parts();
+        let report = Report { events, check: 1, probe: 7, outcome: Outcome::NotMade };
+        let panicking = thread::spawn(move || {
+            let _report = report;
+            panic!("as it should");
+        });
+        panicking.join().expect_err("a panic");
+        let told = arriving.try_recv().expect("an event");
+        assert!(matches!(told, Event::Ended { check: 1, probe: 7, outcome: Outcome::NotMade }), "{told:?}");
+    }
+}

@@ -29,7 +29,7 @@ pub(crate) enum Question {
 #[derive(Debug)]
 pub(crate) enum Exchange {
     Tcp,
-    Http(http::Get),
+    Http(Box<http::Get>),
     Dns(dns::Query),
     Udp { send: Vec<u8>, expect: Vec<u8> },
 }
@@ -44,7 +44,7 @@ impl Question {
             Probe::Tcp => Exchange::Tcp,
             Probe::Http { path, host, tls: over } => {
                 let tls = over.then(|| Arc::clone(tls));
-                Exchange::Http(http::Get::new(path, host.as_deref(), address, tls)?)
+                Exchange::Http(Box::new(http::Get::new(path, host.as_deref(), address, tls)?))
             }
             Probe::Dns { name } => Exchange::Dns(dns::Query::new(name)?),
             Probe::Udp { send, expect } => Exchange::Udp { send: send.clone(), expect: expect.clone() },
