@@ -19,6 +19,14 @@ fn threads() -> usize {
     fs::read_dir("/proc/self/task").expect("threads").count()
 }
 
+/// Connections to a port that are closed and still keep theirs.
+fn lingering(port: u16) -> usize {
+    const TIME_WAIT: &str = "06";
+    let table = fs::read_to_string("/proc/net/tcp").expect("connections");
+    let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row[2].ends_with(&format!(":{port:04X}")) && row[3] == TIME_WAIT).count()
+}
+
 /// Two thousand backends, five times a second, at one server: they have nearly all the same address.
 #[test]
 fn few_threads_check_thousands() {
@@ -49,6 +57,7 @@ fn few_threads_check_thousands() {
     assert_eq!(changes.recv_timeout(Duration::from_secs(1)).ok(), None, "all are well");
     let probes = accepted.load(Ordering::Relaxed) - probes;
     assert!(probes >= 4 * TARGETS as usize, "{probes} probes within a second");
+    assert_eq!(lingering(address.port()), 0);
     assert!(threads() <= before + 3, "{} threads, {before} before", threads());
 
     stop.store(true, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -51,17 +51,23 @@ fn a_command_that_is_not_there_says_nothing() {
     assert_eq!(judge(address(), missing), None);
 }
 
-/// A script that never ends, and a file where it says its own number and that of a command that it has started.
-fn endless() -> (TempDir, PathBuf, Probe) {
+/// A script that never ends, and a directory with a file for each time that it runs: its own number and that of a command
+/// that it has started.
+fn endless() -> (TempDir, Probe) {
     let directory = TempDir::new().expect("a directory");
-    let file = directory.path().join("numbers");
-    let script = format!("sleep 1000 & echo $$ $! > {0}.new; mv {0}.new {0}; wait", file.display());
-    (directory, file, shell(&script))
+    let script = r#"sleep 1000 & echo $$ $! > "$0/$$.new"; mv "$0/$$.new" "$0/$$"; wait"#;
+    let path = directory.path().to_str().expect("text").to_owned();
+    let command = ["sh".to_owned(), "-c".to_owned(), script.to_owned(), path].to_vec();
+    (directory, Probe::Exec { command })
 }
 
-fn numbers(file: &Path) -> Vec<u32> {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    text.split_whitespace().map(|number| number.parse().expect("a number")).collect()
+/// Scripts, and the commands that they have started.
+fn numbers(directory: &TempDir) -> Vec<(u32, u32)> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("a file").path());
+    let shown = entries.filter(|path| path.extension().is_none());
+    let texts = shown.map(|path| fs::read_to_string(path).expect("numbers"));
+    let number = |text: &str| text.parse().expect("a number");
+    texts.map(|text| text.trim().split_once(' ').map(|(a, b)| (number(a), number(b))).expect("two")).collect()
 }
 
 /// Whether a process runs: a dead one whose parent has not looked yet does not.
@@ -76,45 +82,42 @@ fn is_there(number: u32) -> bool {
 
 #[test]
 fn a_command_that_is_late_is_killed_with_what_it_started() {
-    let (_directory, file, probe) = endless();
+    let (directory, probe) = endless();
     assert_eq!(judge(address(), probe), late());
-    let [script, child] = numbers(&file)[..] else { panic!("no numbers") };
-    assert!(soon(EVERY, || !runs(script) && !runs(child)));
+    let numbers = numbers(&directory);
+    assert!(!numbers.is_empty());
+    assert!(soon(EVERY, || numbers.iter().all(|(script, child)| !runs(*script) && !runs(*child))));
+}
+
+/// Twenty checks that begin one after the other, when some of them have.
+fn begun() -> (TempDir, Checker, Vec<(u32, u32)>) {
+    let (directory, probe) = endless();
+    let (checker, changes) = Checker::start(undamped()).expect("a checker");
+    for number in 0..20 {
+        let seldom = rhythm(Duration::from_secs(5), 1, 1);
+        checker.set(number, target(address(), probe.clone(), seldom)).expect("a target");
+    }
+    assert!(soon(Duration::from_secs(5), || numbers(&directory).len() >= 5));
+    let numbers = numbers(&directory);
+    assert!(numbers.iter().all(|(script, child)| runs(*script) && runs(*child)));
+    assert!(changes.try_recv().is_err(), "nothing is known as yet");
+    (directory, checker, numbers)
 }
 
 #[test]
 fn a_command_ends_with_its_check() {
-    let (_directory, file, probe) = endless();
-    let (checker, changes) = Checker::start(undamped()).expect("a checker");
-    let often = rhythm(Duration::from_secs(5), 1, 1);
-    // Of these numbers, some check begins soon.
-    for number in 0..20 {
-        checker.set(number, target(address(), probe.clone(), often)).expect("a target");
-    }
-    assert!(soon(Duration::from_secs(5), || !numbers(&file).is_empty()));
-    let [script, child] = numbers(&file)[..] else { panic!("no numbers") };
-    assert!(runs(script) && runs(child));
+    let (_directory, checker, numbers) = begun();
     for number in 0..20 {
         checker.remove(number);
     }
-    assert!(soon(Duration::from_secs(1), || !is_there(script) && !runs(child)), "gone, and waited for");
-    drop(checker);
-    assert!(changes.recv().is_err(), "nothing is known of it");
+    let gone = || numbers.iter().all(|(script, child)| !is_there(*script) && !runs(*child));
+    assert!(soon(Duration::from_secs(1), gone), "and was waited for");
 }
 
 #[test]
 fn a_command_ends_with_the_checker() {
-    let (_directory, file, probe) = endless();
-    let (checker, _changes) = Checker::start(undamped()).expect("a checker");
-    for number in 0..20 {
-        checker
-            .set(number, target(address(), probe.clone(), rhythm(Duration::from_secs(5), 1, 1)))
-            .expect("a target");
-    }
-    assert!(soon(Duration::from_secs(5), || !numbers(&file).is_empty()));
-    let [script, child] = numbers(&file)[..] else { panic!("no numbers") };
-    assert!(runs(script) && runs(child));
+    let (_directory, checker, numbers) = begun();
     drop(checker);
-    assert!(!is_there(script), "waited for");
-    assert!(soon(Duration::from_secs(1), || !runs(child)));
+    assert!(numbers.iter().all(|(script, _)| !is_there(*script)), "all were waited for");
+    assert!(soon(Duration::from_secs(1), || numbers.iter().all(|(_, child)| !runs(*child))));
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use weir_checks::{Checker, Config, Error, Target};
@@ -113,7 +114,11 @@ fn dropping_does_not_wait_for_probes() {
 #[test]
 fn who_finds_no_slot_is_not_blamed() {
     let (silent, _) = counting();
-    let server = well(SocketAddr::new(LOCAL, 0));
+    // It needs a quarter of its time, and must not be given less.
+    let server = Server::start(|stream| {
+        thread::sleep(OFTEN / 2);
+        say(stream, b"HTTP/1.1 200 OK\r\n\r\n");
+    });
     let (checker, changes) = Checker::start(Config { slots: 1, ..undamped() }).expect("a checker");
     for number in 0..8 {
         checker.set(number, target(silent.address, get(), rhythm(OFTEN * 2, 1, 1))).expect("a target");
@@ -137,7 +142,7 @@ fn a_caller_that_does_not_listen_harms_nothing() {
     drop(changes);
     let closed = Closed::new();
     checker.set(1, target(closed.address, Probe::Tcp, rhythm(OFTEN, 1, 1))).expect("a target");
-    std::thread::sleep(OFTEN * 3);
+    thread::sleep(OFTEN * 3);
     checker.set(2, target(server.address, get(), rhythm(OFTEN, 1, 1))).expect("a target");
     assert!(soon(LONG, || connections.load(Ordering::SeqCst) > 0));
 }
