@@ -1,8 +1,8 @@
 //! The loop that begins what `weir_pool` says is due, and tells what came of it.
 //!
-//! It is a task among those of the probes, and the runtime takes them in the order in which they woke. Each turn reads the clock,
-//! then lets the runtime ask the kernel and all others go first, and only then times out what was due by that clock. So an
-//! answer that the machine had in time counts, however long the thread was held up.
+//! It is a task among those of the probes, and the runtime takes them in the order in which they woke. Each turn
+//! reads the clock, then lets the runtime ask the kernel and all others go first, and only then times out what was
+//! due by that clock. So an answer that the machine had in time counts, however long the thread was held up.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -290,7 +290,8 @@ mod tests {
         Subject::new(question.expect("a question"), rhythm, State::up(Duration::ZERO))
     }
 
-    /// The thread is held up from before the answer comes until after the probe's time, and then it is the loop's turn.
+    /// The thread is held up from before the answer comes until after the probe's time, and then it is the loop's
+    /// turn.
     #[test]
     fn an_answer_that_was_there_in_time_counts() {
         let server = UdpSocket::bind("127.0.0.1:0").expect("a socket");

@@ -56,7 +56,7 @@ impl fmt::Display for Error {
             }
             Self::Name(name) => write!(
                 f,
-                "`{name}` is no name of DNS: use labels of 1 to 63 octets between dots, and 253 at most altogether"
+                "`{name}` is no name of DNS: use labels of 1 to 63 octets between dots, 253 at most in all"
             ),
             Self::NoCommand => write!(f, "an `exec` check has no command: give it a program"),
         }

@@ -1,19 +1,25 @@
 //! The probes of health checks: `weir_pool` says when one is due and what its result means; here it is made.
 //!
-//! A [`Checker`] has one thread of its own, however many backends there are: probes wait for the network in one place, and
-//! commands are waited for as sockets are. The caller needs nothing asynchronous: it [sets](Checker::set) targets and reads
-//! changes from a channel.
+//! A [`Checker`] has one thread of its own, however many backends there are: probes wait for the network in one
+//! place, and commands are waited for as sockets are. The caller needs nothing asynchronous: it [sets](Checker::set)
+//! targets and reads changes from a channel.
 //!
 //! # Where probes run
-//! Sockets belong to the network namespace of the thread that makes them, and a new thread is in the namespace of the one that
-//! starts it. So probes, and commands that are run as probes, see the network that the thread which called [`Checker::start`] saw
-//! then; what it enters later changes nothing.
+//! Sockets belong to the network namespace of the thread that makes them, and a new thread is in the namespace of the
+//! one that starts it. So probes, and commands that are run as probes, see the network that the thread which called
+//! [`Checker::start`] saw then; what it enters later changes nothing. There are no other threads: nothing here
+//! blocks but the start of a command, until its program is found.
 //!
 //! # Whose fault it is
-//! What says something of the backend, or of the way there, is a failure: refused, reset, no route, a wrong answer, none in time.
-//! What only says something of this machine is none (too many open files, no memory, no free port, a command that
-//! cannot be started): such a probe was not made. Nor was one that found no slot among [`Config::slots`] within half of its
-//! time: it would have had too little left to be fair to the backend.
+//! What says something of the backend, or of the way there, is a failure: refused, reset, no route, a wrong answer,
+//! none in time. What only says something of this machine is none (too many open files, no memory, no free port, a
+//! command that cannot be started): such a probe was not made. Nor was one that found no slot among [`Config::slots`]
+//! within half of its time: it would have had too little left to be fair to the backend.
+//!
+//! # Commands
+//! A command has a process group of its own, which is killed when its time is over, its target is removed or the
+//! checker is dropped. What leaves the group is not found again, and nobody kills a command if this process is killed
+//! itself.
 
 mod engine;
 mod error;
@@ -44,10 +50,11 @@ use probes::Question;
 /// What holds for all checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// When the clock began by which [`State::since`] is told: the caller's own, so that pools and checks agree on the time. It is
-    /// the monotonic clock of the system, which does not go on while the machine sleeps.
+    /// When the clock began by which [`State::since`] is told: the caller's own, so that pools and checks agree on
+    /// the time. It is the monotonic clock of the system, which does not go on while the machine sleeps.
     pub epoch: Instant,
-    /// How many probes can be under way. Each has a socket or a process, so it should be well below the limit of open files.
+    /// How many probes can be under way. Each has a socket or a process, so it should be well below the limit of open
+    /// files.
     pub slots: usize,
     /// How long backends that fall again and again must be well.
     pub damping: Damping,
@@ -71,7 +78,8 @@ pub struct Target {
     pub state: State,
 }
 
-/// Checks targets until it is dropped. Dropping it ends what is under way and waits for the thread, for less than a second.
+/// Checks targets until it is dropped. Dropping it ends what is under way and waits for the thread, for less than a
+/// second.
 pub struct Checker {
     events: UnboundedSender<Event>,
     thread: Option<JoinHandle<()>>,

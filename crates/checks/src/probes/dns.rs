@@ -22,7 +22,8 @@ impl Query {
         Ok(Query(bytes))
     }
 
-    /// Asks with an identifier that cannot be guessed, and waits for an answer that fits; others may be anybody's (RFC 5452).
+    /// Asks with an identifier that cannot be guessed, and waits for an answer that fits; others may be anybody's
+    /// (RFC 5452).
     pub(super) async fn ask(&self, address: SocketAddr) -> Result<(), Fault> {
         let identifier = getrandom::u32().map_err(|_| Fault::Ours)?.to_be_bytes();
         let mut query = self.0.clone();
@@ -71,7 +72,8 @@ fn judge(query: &[u8], answer: &[u8]) -> Option<Result<(), Fault>> {
     Some(Err(Fault::Theirs(format!("answer {code}"))))
 }
 
-/// Names are equal whatever the case of their letters. Neither the lengths of labels nor the type and the class are letters.
+/// Names are equal whatever the case of their letters. Neither the lengths of labels nor the type and the class are
+/// letters.
 fn asks_the_same(query: &[u8], answer: &[u8]) -> bool {
     let question = |packet: &[u8]| packet.get(HEADER..query.len()).map(<[u8]>::to_ascii_lowercase);
     header_buffer::questions(answer) == Ok(1) && question(answer) == question(query)

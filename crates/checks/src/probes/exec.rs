@@ -30,8 +30,8 @@ impl Program {
         Ok(Program { path: path.clone(), arguments })
     }
 
-    /// Runs the command until it ends or is over; then it is killed, and waited for, so that it keeps its slot as long as it
-    /// is there.
+    /// Runs the command until it ends or is over; then it is killed, and waited for, so that it keeps its slot as
+    /// long as it is there.
     pub(super) async fn run(&self, over: Over) -> Outcome {
         let Ok(mut child) = self.command().spawn() else { return Outcome::NotMade };
         tokio::select! {

@@ -84,7 +84,8 @@ impl Get {
         let mut answer = std::pin::pin!(sender.send_request(self.request.clone()));
         let answer = tokio::select! {
             biased;
-            // Nothing moves unless this is polled. It ends behind the answer, or without one; both are told by the other end.
+            // Nothing moves unless this is polled. It ends behind the answer, or without one; both are told by the
+            // other end.
             _ = connection => answer.await,
             answer = &mut answer => answer,
         };

@@ -51,8 +51,8 @@ fn a_command_that_is_not_there_says_nothing() {
     assert_eq!(judge(address(), missing), None);
 }
 
-/// A script that never ends, and a directory with a file for each time that it runs: its own number and that of a command
-/// that it has started.
+/// A script that never ends, and a directory with a file for each time that it runs: its own number and that of a
+/// command that it has started.
 fn endless() -> (TempDir, Probe) {
     let directory = TempDir::new().expect("a directory");
     let script = r#"sleep 1000 & echo $$ $! > "$0/$$.new"; mv "$0/$$.new" "$0/$$"; wait"#;

@@ -110,7 +110,8 @@ fn dropping_does_not_wait_for_probes() {
     while changes.recv().is_ok() {}
 }
 
-/// One slot, which those that hang hold nearly always: who finds none is not blamed, and who hangs is found out in the end.
+/// One slot, which those that hang hold nearly always: who finds none is not blamed, and who hangs is found out in
+/// the end.
 #[test]
 fn who_finds_no_slot_is_not_blamed() {
     let (silent, _) = counting();
