@@ -2,7 +2,7 @@
 
 use weir_compiler::diagnostic::Diagnostics;
 use weir_compiler::source::{SourceId, Sources};
-use weir_compiler::syntax::ast::{ExprKind, File, Item, LiteralValue};
+use weir_compiler::syntax::ast::{ExprKind, File, Item, LiteralValue, SettingKind};
 use weir_compiler::syntax::{parse, parse_elements_file, parse_expr, parse_literal, parse_packet};
 
 /// Runs an entry of the parser on a text; also the place and code of each error.
@@ -63,7 +63,8 @@ set a : ip = { 10.0.0.1, x, 10.0.0.2
     300.0.0.1
     10.0.0.3 }
 pool web {
-    10.0.0.1 weight 2
+    10.0.0.1 weight two
+    10.0.0.2
 }
 drop tcp.dstport == 80
 drop x when (tcp.port == 1
@@ -71,9 +72,28 @@ pass y when udp
 drop z when a && b
 ";
     let (file, told) = read(text, parse);
-    let expected = ["t:1 E0003", "t:2 E0002", "t:4 E0004", "t:7 E0003", "t:8 E0003", "t:10 E0003"];
+    let expected = ["t:1 E0003", "t:2 E0002", "t:5 E0003", "t:8 E0003", "t:9 E0003", "t:11 E0003"];
     assert_eq!(told, expected);
-    assert_eq!(file.items.len(), 4);
+    assert_eq!(file.items.len(), 5);
+}
+
+#[test]
+fn lines_of_a_pool_stand_in_any_order() {
+    let text = "pool web {\n check tcp port 80\n [::1]:80 drained weight 2\n max 5\n down pass\n 10.0.0.1\n}";
+    let file: File = right(text, parse);
+    let Item::Pool(pool) = &file.items[0] else { panic!("{file:?}") };
+    let words: Vec<_> = pool.entries.iter().map(|entry| entry.word()).collect();
+    assert_eq!(words, [Some("check"), None, Some("max"), Some("down"), None]);
+    for kind in ["gateway", "mtu", "ring", "settle", "slow", "max"] {
+        assert_eq!(SettingKind::named(kind).map(SettingKind::word), Some(kind));
+    }
+}
+
+#[test]
+fn a_pool_that_nobody_closed_swallows_no_statement() {
+    let (file, told) = read("pool web {\n 10.0.0.1\nbalance x when tcp to web\npass y when udp\n", parse);
+    assert_eq!(told, ["t:1 E0003"]);
+    assert_eq!(file.items.len(), 2);
 }
 
 #[test]

@@ -74,6 +74,7 @@ const TOKENS: &[&str] = &[
     "drop",
     "count",
     "limit",
+    "balance",
     "likely",
     "unlikely",
     "shadow",
@@ -154,6 +155,15 @@ const TOKENS: &[&str] = &[
     "\n\n",
     "\n    ",
     "pool",
+    "check",
+    "http",
+    "expect",
+    "down",
+    "mtu",
+    "weight",
+    "drained",
+    "via",
+    "gue",
     "1..5",
     "12:2",
     "contains",
@@ -243,7 +253,7 @@ fn comment() -> impl Strategy<Value = String> {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    prop_oneof![Just(String::new()), "n[a-z_]{0,11}".prop_map(|n| n)]
+    prop_oneof![Just(String::new()), "x[a-z_]{0,11}".prop_map(|n| n)]
 }
 
 fn statement() -> impl Strategy<Value = String> {
@@ -310,9 +320,53 @@ fn test() -> impl Strategy<Value = String> {
     })
 }
 
+fn pool() -> impl Strategy<Value = String> {
+    let entry = prop_oneof![
+        Just("10.0.1.10 weight 2".to_owned()),
+        Just("10.0.1.12 : 8080   drained".to_owned()),
+        Just("[2001:DB8::11]:0x50 drained weight 3".to_owned()),
+        Just("[2001:db8::11] mac 02:00:00:00:00:12 weight 10".to_owned()),
+        Just("2001:db8::12".to_owned()),
+        Just("check  tcp".to_owned()),
+        Just("check http \"/\\x20\" host \"a\" fall 3 every 2s".to_owned()),
+        Just("check https \"/\"\n timeout 1s # why\n rise 2 port 8443".to_owned()),
+        Just("check dns \"example.net\" every 500ms".to_owned()),
+        Just("check udp \"a\" expect \"\"".to_owned()),
+        "check exec \"/usr/bin/[a-z]{80} [a-z]{20}\" every 2s timeout 1s fall 3 rise 2",
+        Just("gateway 02:00:00:00:00:01".to_owned()),
+        Just("mtu 9000B".to_owned()),
+        Just("ring   65537".to_owned()),
+        Just("settle 60s".to_owned()),
+        Just("slow 30s".to_owned()),
+        Just("down   drop".to_owned()),
+        Just("max 1k".to_owned()),
+    ];
+    let lines = prop::collection::vec((entry, comment(), 0..3usize), 0..10);
+    (lines, comment()).prop_map(|(lines, after)| {
+        let lines = lines.iter().map(|(e, c, blank)| format!("{e}{c}\n{}", "\n".repeat(*blank)));
+        format!("pool web {{{after}\n{}}}", lines.collect::<String>())
+    })
+}
+
+fn balance() -> impl Strategy<Value = String> {
+    let keys = vec!["", " by ip.src", " by ( ip.src/24/56,tcp.srcport )", "\n by (ip.src + 1)"];
+    let vias = vec![
+        "",
+        " via l2",
+        " via ipip from 192.0.2.1",
+        "\n via gue   port 6081",
+        " via gue from ( 192.0.2.0/24,2001:db8:1::/64 )",
+        " via gue from (192.0.2.0/24) port 6081",
+    ];
+    let verb = prop::sample::select(vec!["balance", "likely  balance", "shadow balance"]);
+    (verb, name(), condition(), prop::sample::select(keys), prop::sample::select(vias)).prop_map(
+        |(verb, name, condition, by, via)| format!("{verb} {name} when {condition}\n to web{by}{via}"),
+    )
+}
+
 fn policy() -> impl Strategy<Value = String> {
     let item = prop_oneof![
-        8 => statement(), 3 => set(), 2 => protocol(), 2 => test(),
+        8 => statement(), 3 => set(), 2 => protocol(), 2 => test(), 2 => pool(), 2 => balance(),
         1 => Just("include \"a.weir\"".to_owned()),
         1 => Just("family ip = ip4,ip6".to_owned()),
         1 => "# [a-z ]{0,12}",

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Words that have a place of their own in a statement, and the default's name.
-const TAKEN: [&str; 13] =
-    ["and", "or", "not", "when", "in", "to", "burst", "per", "max", "timeout", "from", "default", "inner"];
+const TAKEN: [&str; 15] = [
+    "and", "or", "not", "when", "in", "to", "burst", "per", "max", "timeout", "from", "by", "via", "default",
+    "inner",
+];
 
 /// Longer ones would push the conditions off the page.
 const LONGEST: usize = 40;

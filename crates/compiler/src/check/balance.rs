@@ -1,14 +1,15 @@
 //! `balance`: what makes a flow, and how packets get to backends.
 
 use super::Checker;
+use super::literal::{Misfit, range};
 use super::pool::is_host;
 use crate::diagnostic::Code;
 use crate::policy::{
-    Backend, Balance, Family46, FieldRef, GUE_PORT, HeaderRef, KeyPart, Origin, ProtocolId, Protocols, Term,
+    Backend, Balance, FieldRef, GUE_PORT, HeaderRef, KeyPart, Origin, ProtocolId, Protocols, Term, ValueType,
     Via,
 };
-use crate::syntax::ast::{self, Literal, ViaMode};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use crate::syntax::ast::{self, Literal, LiteralValue, ViaMode};
+use std::net::IpAddr;
 
 /// The transports whose ports tell flows apart.
 const TRANSPORTS: [&str; 4] = ["tcp", "udp", "sctp", "udplite"];
@@ -66,27 +67,25 @@ impl Checker<'_> {
 
     /// An address or prefix, and how many of its bits are fixed.
     fn origin_prefix(&mut self, literal: &Literal) -> Option<(IpAddr, u8)> {
-        use super::literal::{Misfit, range};
-        let (low, _) = match range(literal, crate::policy::ValueType::Ip, false) {
-            Ok(range) => range,
-            Err(Misfit::HostBits(network)) => {
-                self.host_bits(literal.span, &network);
-                return None;
-            }
-            Err(_) => {
+        let (address, length) = match literal.value {
+            LiteralValue::Ip4(address) => (IpAddr::V4(address), 32),
+            LiteralValue::Ip6(address) => (IpAddr::V6(address), 128),
+            LiteralValue::Prefix4(address, length) => (IpAddr::V4(address), length),
+            LiteralValue::Prefix6(address, length) => (IpAddr::V6(address), length),
+            _ => {
                 let message = "packets come `from` an address or a prefix";
                 return self.bad_pool(literal.span, message, "such as `192.0.2.1` or `2001:db8:1::/64`");
             }
         };
-        let (address, length) = match (super::literal::family(&literal.value), &literal.value) {
-            (Some(Family46::V4), value) => (IpAddr::V4(Ipv4Addr::from(low as u32)), length(value, 32)),
-            (_, value) => (IpAddr::V6(Ipv6Addr::from(low)), length(value, 128)),
-        };
+        if let Err(Misfit::HostBits(network)) = range(literal, ValueType::Ip, false) {
+            self.host_bits(literal.span, &network);
+            return None;
+        }
         if address.is_ipv4() && length < SHORTEST_PREFIX4 {
             let message = format!("an IPv4 prefix here fixes {SHORTEST_PREFIX4} bits at least");
             return self.bad_pool(literal.span, message, "too short");
         }
-        let whole = matches!(literal.value, ast::LiteralValue::Ip4(_) | ast::LiteralValue::Ip6(_));
+        let whole = matches!(literal.value, LiteralValue::Ip4(_) | LiteralValue::Ip6(_));
         if address.is_multicast() || whole && !is_host(address) {
             let message = format!("no host sends from `{address}`");
             return self.bad_pool(literal.span, message, "expected an address of this edge");
@@ -101,7 +100,6 @@ impl Checker<'_> {
             IpAddr::V4(_) => origin.v4.is_none(),
             IpAddr::V6(_) => origin.v6.is_none(),
         };
-        // A pool of that name may be one with errors, which lacks backends.
         let Some(backend) = self.policy.pools[pool as usize].backends.iter().find(lacks) else {
             return Some(());
         };
@@ -124,16 +122,8 @@ impl Checker<'_> {
     }
 }
 
-/// How many bits of an address are fixed.
-fn length(value: &ast::LiteralValue, whole: u8) -> u8 {
-    match value {
-        ast::LiteralValue::Prefix4(_, length) | ast::LiteralValue::Prefix6(_, length) => *length,
-        _ => whole,
-    }
-}
-
-/// What makes a flow where nothing else is said, or where that is not there: addresses, ports and the protocol's number,
-/// or addresses alone, which every IP packet has.
+/// What makes a flow where nothing else is said, or where that is not there: addresses, ports and the protocol's
+/// number, or addresses alone, which every IP packet has.
 fn default_keys(protocols: &Protocols) -> Vec<Vec<KeyPart>> {
     let families: Vec<ProtocolId> = ["ip4", "ip6"].iter().filter_map(|name| protocols.find(name)).collect();
     let transports: Vec<ProtocolId> = TRANSPORTS.iter().filter_map(|name| protocols.find(name)).collect();

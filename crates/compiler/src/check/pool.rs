@@ -41,7 +41,9 @@ impl Checker<'_> {
             PoolEntry::Check(check) => Some(check),
             _ => None,
         });
-        self.refuse_useless_port(&backends, check.is_some());
+        if check.is_none() && !self.is_told(ast.span) {
+            self.refuse_useless_port(&backends);
+        }
         let check = check.and_then(|check| self.check(check, &backends));
         let defaults = Settings::default();
         let value = |kind| setting(ast, kind);
@@ -166,11 +168,8 @@ impl Checker<'_> {
         };
         let mac = line.mac.as_ref().map(|mac| self.next_hop(mac));
         if !is_host(address) {
-            return self.bad_pool(
-                line.address.span,
-                format!("no host has the address `{address}`"),
-                "expected the address of a backend",
-            );
+            let message = format!("no host has the address `{address}`");
+            return self.bad_pool(line.address.span, message, "expected the address of a backend");
         }
         let endpoint = Endpoint { address, port: port? };
         let mac = if let Some(mac) = mac { Some(mac?) } else { None };
@@ -185,7 +184,7 @@ impl Checker<'_> {
                 "expected a weight above zero",
             ),
             LiteralValue::Int(weight @ 1..=65_535) => Some(weight as u16),
-            _ => self.bad_pool(literal.span, "a weight is between 1 and 65,535", "such as `weight 2`"),
+            _ => self.bad_pool(literal.span, "a weight is between 1 and 65535", "such as `weight 2`"),
         }
     }
 
@@ -193,7 +192,7 @@ impl Checker<'_> {
     pub(super) fn port(&mut self, literal: &Literal) -> Option<u16> {
         match literal.value {
             LiteralValue::Int(port @ 1..=65_535) => Some(port as u16),
-            _ => self.bad_pool(literal.span, "a port is between 1 and 65,535", "no port"),
+            _ => self.bad_pool(literal.span, "a port is between 1 and 65535", "no port"),
         }
     }
 
@@ -214,8 +213,8 @@ impl Checker<'_> {
     }
 
     /// Where no `via` changes ports, a backend's port says only where a check asks.
-    fn refuse_useless_port(&mut self, backends: &[Backend], checked: bool) {
-        let Some(backend) = backends.iter().find(|backend| backend.endpoint.port != 0 && !checked) else {
+    fn refuse_useless_port(&mut self, backends: &[Backend]) {
+        let Some(backend) = backends.iter().find(|backend| backend.endpoint.port != 0) else {
             return;
         };
         self.diagnostics
@@ -231,44 +230,35 @@ impl Checker<'_> {
             self.diagnostics.report(Code::BadPool, ast.name.span, message).help("make two pools of it");
             return LAST_NUMBER;
         }
-        match literal.map(|literal| (literal.span, &literal.value)) {
-            None => (2 * backends).next_power_of_two().clamp(LEAST_ROOM, most) as u16,
-            Some((_, LiteralValue::Int(max))) if (backends as u128..=most as u128).contains(max) => {
-                *max as u16
+        let Some(literal) = literal else {
+            return (2 * backends).next_power_of_two().clamp(LEAST_ROOM, most) as u16;
+        };
+        let (message, label) = match literal.value {
+            LiteralValue::Int(max) if (backends.max(1) as u128..=most as u128).contains(&max) => {
+                return max as u16;
             }
-            Some((span, LiteralValue::Int(max))) if *max < backends as u128 => {
+            LiteralValue::Int(max) if max < backends as u128 => {
                 let message = format!("`{}` has {backends} backends and room for {max}", ast.name.text);
-                self.diagnostics.report(Code::BadPool, span, message).help("raise `max`, or leave it out");
-                LAST_NUMBER
+                (message, "raise it, or leave it out")
             }
-            Some((span, _)) => {
-                let message = format!("a pool has room for 1 to {most} backends");
-                self.bad_pool(span, message, "such as `max 256`").unwrap_or(LAST_NUMBER)
-            }
-        }
+            _ => (format!("a pool has room for 1 to {most} backends"), "such as `max 256`"),
+        };
+        self.bad_pool(literal.span, message, label).unwrap_or(LAST_NUMBER)
     }
 
     fn ring(&mut self, literal: Option<&Literal>, backends: usize) -> u32 {
         let Some(literal) = literal else { return SIZE };
-        let size = match literal.value {
-            LiteralValue::Int(size @ 0..=LARGEST_RING) => size as u32,
-            LiteralValue::Int(_) => {
-                let message = format!("a ring has at most {LARGEST_RING} slots");
-                return self.bad_pool(literal.span, message, "such as `ring 65537`").unwrap_or(SIZE);
-            }
-            _ => {
-                let message = "a ring has a number of slots";
-                return self.bad_pool(literal.span, message, "such as `ring 65537`").unwrap_or(SIZE);
-            }
+        let message = match literal.value {
+            LiteralValue::Int(size @ 0..=LARGEST_RING) => match check_size(size as u32) {
+                Err(error) => error.to_string(),
+                Ok(()) if size < backends as u128 => {
+                    format!("a ring of {size} slots has none for some of {backends} backends")
+                }
+                Ok(()) => return size as u32,
+            },
+            _ => format!("a ring has a number of slots, {LARGEST_RING} at most"),
         };
-        if let Err(error) = check_size(size) {
-            return self.bad_pool(literal.span, error.to_string(), "no ring").unwrap_or(SIZE);
-        }
-        if (size as usize) < backends {
-            let message = format!("a ring of {size} slots has none for some of {backends} backends");
-            return self.bad_pool(literal.span, message, "raise it, or leave it out").unwrap_or(SIZE);
-        }
-        size
+        self.bad_pool(literal.span, message, "such as `ring 65537`").unwrap_or(SIZE)
     }
 
     fn time(&mut self, literal: Option<&Literal>) -> Option<u64> {

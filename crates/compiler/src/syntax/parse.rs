@@ -90,6 +90,8 @@ struct Parser<'a> {
     lines: Lines,
     /// The first token of the item at hand: it begins a line and yet does not end one.
     item_start: usize,
+    /// The first token of the entry at hand, in a block whose entries have a line each.
+    entry_start: Option<usize>,
     /// Brackets that are open, as indices of their tokens.
     open: Vec<usize>,
     nesting: u32,
@@ -118,6 +120,7 @@ impl<'a> Parser<'a> {
             at: 0,
             lines: Lines::EndItems,
             item_start: 0,
+            entry_start: None,
             open: Vec::new(),
             nesting: 0,
             diagnostics,
@@ -152,6 +155,9 @@ impl<'a> Parser<'a> {
         }
         if self.open.is_empty() {
             return !words::continues(self.text_of(self.tokens[index]));
+        }
+        if let Some(start) = self.entry_start {
+            return index > start && !words::continues_entry(self.text_of(self.tokens[index]));
         }
         // A bracket that nobody closed must not swallow the items after it.
         self.begins_item(index)
@@ -288,8 +294,8 @@ impl<'a> Parser<'a> {
             return self.report(Code::Expected, span, message);
         }
         match self.open.last() {
-            Some(&open) => self.unclosed(open),
-            None => {
+            Some(&open) if self.entry_start.is_none() => self.unclosed(open),
+            _ => {
                 let end = self.line_end();
                 let message = format!("expected {expected}, found the line's end");
                 self.report(Code::Expected, end, message)

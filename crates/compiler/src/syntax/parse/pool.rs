@@ -1,6 +1,6 @@
 //! Pools, and the clauses of what sends packets to them.
 
-use super::{Parsed, Parser, Reported};
+use super::{Parsed, Parser, Reported, words};
 use crate::diagnostic::{Code, nearest};
 use crate::syntax::ast::{
     Backend, Balance, Check, Down, Literal, LiteralValue, Pool, PoolEntry, Probe, Setting, SettingKind, Str,
@@ -21,8 +21,26 @@ impl Parser<'_> {
         let first = self.at;
         self.bump();
         let name = self.name("the pool's name")?;
-        let entries = self.block(|p| p.pool_entry())?;
+        let entries = self.block(|p| p.pool_line())?;
         Ok(Pool { name, entries, span: self.since(first) })
+    }
+
+    fn pool_line(&mut self) -> Parsed<PoolEntry> {
+        self.entry_start = Some(self.at);
+        let entry = match self.pool_entry() {
+            Ok(_) if !matches!(self.peek(), Kind::End | Kind::CloseBrace) => Err(self.after_entry()),
+            entry => entry,
+        };
+        self.entry_start = None;
+        entry
+    }
+
+    fn after_entry(&mut self) -> Reported {
+        let word = self.word().unwrap_or_default();
+        let meant = || nearest(word, words::CONTINUING_ENTRIES.iter().copied());
+        let help = misplaced(word).or_else(|| meant().map(|meant| format!("perhaps `{meant}`")));
+        let help = help.unwrap_or_else(|| "a pool has one backend or clause a line".to_owned());
+        self.expected("the line's end").help(help).done()
     }
 
     fn pool_entry(&mut self) -> Parsed<PoolEntry> {
@@ -38,15 +56,10 @@ impl Parser<'_> {
     }
 
     fn foreign_clause(&mut self, word: &str) -> Reported {
-        let help = match nearest(word, CLAUSES.iter().copied()) {
-            _ if matches!(word, "weight" | "drained" | "mac") => {
-                format!("`{word}` stands behind a backend's address")
-            }
-            Some(meant) => format!("perhaps `{meant}`"),
-            None => {
-                "there are `check`, `gateway`, `mtu`, `ring`, `settle`, `slow`, `down` and `max`".to_owned()
-            }
-        };
+        let meant = || nearest(word, CLAUSES.iter().copied()).map(|meant| format!("perhaps `{meant}`"));
+        let help = misplaced(word).or_else(meant).unwrap_or_else(|| {
+            "there are `check`, `gateway`, `mtu`, `ring`, `settle`, `slow`, `down` and `max`".to_owned()
+        });
         self.expected("a backend's address, or a clause of the pool").help(help).done()
     }
 
@@ -218,15 +231,18 @@ impl Parser<'_> {
         let first = self.at;
         self.bump();
         let mode = self.via_mode()?;
-        let port = match mode == ViaMode::Gue && self.take_word("port") {
-            true => Some(self.literal("the port to which packets go, a number")?),
-            false => None,
-        };
-        let from = match mode != ViaMode::L2 && self.take_word("from") {
-            true => self.origins()?,
-            false => Vec::new(),
-        };
-        Ok(Via { mode, port, from, span: self.since(first) })
+        let mut via = Via { mode, port: None, from: Vec::new(), span: self.since(first) };
+        loop {
+            match self.word() {
+                Some("port") if mode == ViaMode::Gue => {
+                    self.once(&mut via.port, "the port to which packets go, a number")?;
+                }
+                Some("from") if mode != ViaMode::L2 && via.from.is_empty() => via.from = self.origins()?,
+                _ => break,
+            }
+        }
+        via.span = self.since(first);
+        Ok(via)
     }
 
     fn via_mode(&mut self) -> Parsed<ViaMode> {
@@ -246,6 +262,7 @@ impl Parser<'_> {
     /// Where packets to backends come from: one address or prefix, or one for each family.
     fn origins(&mut self) -> Parsed<Vec<Literal>> {
         const WHAT: &str = "an address such as `192.0.2.1`, or a prefix";
+        self.bump();
         let first = self.at;
         if !self.take(Kind::OpenParen) {
             return Ok(vec![self.literal(WHAT)?]);
@@ -256,5 +273,16 @@ impl Parser<'_> {
         }
         self.close_paren(first)?;
         Ok(origins)
+    }
+}
+
+/// Where in a pool a word belongs that stands elsewhere.
+fn misplaced(word: &str) -> Option<String> {
+    match word {
+        "weight" | "drained" | "mac" => Some(format!("`{word}` stands behind a backend's address")),
+        "host" => Some("`host` stands behind the path of `check http` and `check https`".to_owned()),
+        "expect" => Some("`expect` stands behind what `check udp` sends".to_owned()),
+        word if words::continues_entry(word) => Some(format!("`{word}` stands in the line of a `check`")),
+        _ => None,
     }
 }

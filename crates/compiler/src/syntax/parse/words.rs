@@ -4,6 +4,10 @@
 const CONTINUING: &[&str] =
     &["and", "or", "when", "in", "to", "burst", "per", "max", "timeout", "from", "by", "via"];
 
+/// Words that begin a line which goes on with a pool's line before.
+pub(super) const CONTINUING_ENTRIES: &[&str] =
+    &["weight", "drained", "mac", "host", "port", "every", "timeout", "fall", "rise", "expect"];
+
 /// Verbs that a later version has.
 const PLANNED: &[&str] = &["sample", "redirect", "reject", "mark", "impair", "answer", "forward"];
 
@@ -40,6 +44,10 @@ const FOREIGN_RELATIONS: &[(&str, &str)] =
 
 pub(super) fn continues(word: &str) -> bool {
     CONTINUING.contains(&word)
+}
+
+pub(super) fn continues_entry(word: &str) -> bool {
+    CONTINUING_ENTRIES.contains(&word)
 }
 
 /// Whether a word has a place of its own in a statement, so that it cannot be a statement's name.
