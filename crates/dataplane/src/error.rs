@@ -7,6 +7,7 @@ use weir_compiler::policy::Statement;
 use weir_kernel::KernelError;
 use weir_kernel::attach::AttachError;
 use weir_kernel::load::LoadError;
+use weir_pool::pool::{Endpoint, PoolError};
 
 /// Why something was not done. What ran before runs on, unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +123,32 @@ pub enum Error {
         text: String,
         /// What was expected.
         why: String,
+    },
+    /// No pool of that name.
+    #[error("the policy has no pool `{name}`{}", nearest_text(.nearest))]
+    NoPool {
+        /// What was asked for.
+        name: String,
+        /// One that reads alike.
+        nearest: Option<String>,
+    },
+    /// Something cannot be done to a pool.
+    #[error("pool `{pool}`: {why}")]
+    Pool {
+        /// The pool.
+        pool: String,
+        /// Why not.
+        why: PoolError,
+    },
+    /// No statement could send to it.
+    #[error(
+        "pool `{pool}`: nothing can be sent to `{backend}`, a statement that uses the pool has no `from` of its family"
+    )]
+    BackendFamily {
+        /// The pool.
+        pool: String,
+        /// What was to be added.
+        backend: Endpoint,
     },
     /// No statement of that name.
     #[error("the policy has no statement `{name}`{}", nearest_text(.nearest))]

@@ -5,6 +5,7 @@
 //! | [`instance`] | load, reload, adopt, unload: an [`Instance`] is a directory of pins, this process only visits |
 //! | [`counters`] | what statements counted, across reloads |
 //! | [`sets`] | sets that change while running, with a lifetime for each element |
+//! | [`pools`] | pools of backends that change while packets are balanced |
 //! | [`capture`] | frames of chosen statements, by a variant of the running policy |
 //! | [`engines`] | one way to run a policy: evaluator, IR, bytecode, kernel |
 //! | [`files`] | the loader that opens files |
@@ -19,6 +20,7 @@ mod error;
 pub mod files;
 mod hook;
 pub mod instance;
+pub mod pools;
 pub mod sets;
 
 pub use capture::{Capture, CapturedFrame};
@@ -30,5 +32,6 @@ pub use instance::{
     Attached, Change, DEFAULT_INSTANCE, Frequent, Instance, Policy, Profiled, Report, Request, Status,
     list_instances, unload,
 };
+pub use pools::{BackendStatus, FlowBackend, LivePool, PoolStatus};
 pub use sets::{Filling, Lifetime, LiveElement, LiveSet, SetStatus};
 pub use weir_kernel::attach::TcDoor;

@@ -142,10 +142,10 @@ impl Slots {
         Slots { words, unsettled: BTreeMap::new() }
     }
 
-    /// As they were found in memory; what is not settled counts as changed now.
-    pub fn resume(words: Vec<Word>, now: Duration) -> Slots {
+    /// As they were found in memory; what is not settled counts as changed then.
+    pub fn resume(words: Vec<Word>, changed: Duration) -> Slots {
         let unsettled = (0..).zip(&words).filter(|(_, word)| !word.is_settled());
-        let unsettled = unsettled.map(|(slot, _)| (slot, now)).collect();
+        let unsettled = unsettled.map(|(slot, _)| (slot, changed)).collect();
         Slots { words, unsettled }
     }
 

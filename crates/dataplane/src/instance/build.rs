@@ -6,6 +6,7 @@ use super::heirs::Inheritance;
 use super::meta::{Recorder, Setting, Source};
 use crate::Error;
 use crate::counters::{counted, slot_names};
+use crate::pools::{self, meta::PoolMeta};
 use crate::sets::carry::{self, Carry, Grown};
 use crate::sets::content;
 use crate::sets::meta::{SetMeta, describe};
@@ -31,6 +32,8 @@ pub(crate) struct Built {
     pub(crate) sets: Vec<SetMeta>,
     /// What becomes of their parts' contents.
     pub(crate) carries: Vec<Vec<Carry>>,
+    /// What user space must know of its pools.
+    pub(crate) pools: Vec<PoolMeta>,
     /// What the running program would have to be, so that only tables differ: see [`shape`].
     pub(crate) shape: u64,
     /// Whose counters go on.
@@ -84,11 +87,25 @@ pub(crate) fn build(policy: &Policy<'_>, setting: &Setting, beside: Beside<'_>) 
     options.rooms = beside.rooms.to_vec();
     let parts = sets.iter().flat_map(|set| &set.parts).filter(|part| part.bytes > 0);
     options.indexes = parts.map(|part| (part.name.clone(), part.bytes)).collect();
+    options.pools = analysis.policy.pools.iter().map(codegen::pools::image).collect();
     let object = codegen::generate(&lowered.program, &options)?;
     let elf = object.to_elf().map_err(|error| Error::Object(error.to_string()))?;
+    let pools = pools::meta::describe(&analysis.policy, &lowered);
     let shape = shape(&analysis, &lowered, &object, &sets);
     let microseconds = start.elapsed().as_micros() as u64;
-    Ok(Built { source, analysis, lowered, object, elf, sets, carries, shape, inheritance, microseconds })
+    Ok(Built {
+        source,
+        analysis,
+        lowered,
+        object,
+        elf,
+        sets,
+        carries,
+        pools,
+        shape,
+        inheritance,
+        microseconds,
+    })
 }
 
 /// A number of all that a generation is made of but the contents of its tables, what its counters are called and the

@@ -12,6 +12,7 @@ use crate::Error;
 use crate::counters::counted;
 use crate::engines::totals_of;
 use crate::error::refusal;
+use crate::pools;
 use crate::sets::Filling;
 use crate::sets::carry;
 use std::collections::BTreeSet;
@@ -64,11 +65,15 @@ pub(crate) fn successor(
     let limits = limits(&mut plan, built, running)?;
     statistics(&mut plan, built, running)?;
     carry::share(&sets, carries, &mut plan.options.reuse)?;
+    let meta = meta(built, setting, running, None);
+    pools::carry::share(&meta.pools, running, &mut plan.options.reuse)?;
+    pools::carry::report(&meta.pools, running, (&mut plan.kept, &mut plan.fresh, &mut plan.gone));
     carry::report(&sets, carries, running, (&mut plan.kept, &mut plan.fresh, &mut plan.gone));
-    let meta = Meta { sets, limits, counting, ..meta(built, setting, running, None) };
+    let meta = Meta { sets, limits, counting, ..meta };
     let options = std::mem::take(&mut plan.options);
     let mut loaded = load(built, options)?;
     plan.beside.extend(fill(built, &loaded, tell)?);
+    pools::carry::fill(&meta.pools, running, &loaded)?;
     pin(place, &meta, &built.source, &mut loaded, &plan.beside).map(|program| Made {
         number: meta.generation,
         change: Change::Program,
@@ -108,6 +113,7 @@ pub(crate) fn variant(
     let meta = Meta {
         sets: plain.meta.sets.clone(),
         limits: plain.meta.limits.clone(),
+        pools: plain.meta.pools.clone(),
         counting: plain.meta.counting.clone(),
         loaded_at: plain.meta.loaded_at,
         ..meta(built, setting, Some(plain), Some(capture))
@@ -142,6 +148,7 @@ pub(crate) fn tables_alone(
     carry::report(&sets, carries, Some(running), (&mut plan.kept, &mut plan.fresh, &mut plan.gone));
     let Some(space) = live::write(built, running)? else { return Ok(None) };
     let meta = Meta { sets, limits, counting, space, ..meta(built, setting, Some(running), None) };
+    pools::carry::report(&meta.pools, Some(running), (&mut plan.kept, &mut plan.fresh, &mut plan.gone));
     let program = share(place, &meta, &built.source, running, &plan.beside)?;
     Ok(Some(Made {
         number: meta.generation,
@@ -215,6 +222,7 @@ fn meta(
         counting: Counting::default(),
         sets: Vec::new(),
         limits: Vec::new(),
+        pools: built.pools.clone(),
         profile: running.map_or_else(Profile::default, |running| running.meta.profile.clone()),
         capture,
     }

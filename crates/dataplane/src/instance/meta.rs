@@ -5,6 +5,7 @@
 
 use super::profile::Profile;
 use crate::counters::Counted;
+use crate::pools::meta::PoolMeta;
 use crate::sets::meta::SetMeta;
 use crate::{Error, Hook};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use weir_kernel::maps::{Map, MapKind, MapSpec, Update};
 const CHUNK: usize = 4096;
 
 /// Changes with the meaning of the fields: an instance of another version can only be unloaded.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Meta {
@@ -43,6 +44,7 @@ pub(crate) struct Meta {
     pub(crate) counting: Counting,
     pub(crate) sets: Vec<SetMeta>,
     pub(crate) limits: Vec<LimitMeta>,
+    pub(crate) pools: Vec<PoolMeta>,
     /// What its program was laid out for.
     #[serde(default)]
     pub(crate) profile: Profile,

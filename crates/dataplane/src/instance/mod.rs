@@ -299,6 +299,10 @@ impl Instance {
         Capture::start(self.place.clone(), statements)
     }
 
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     fn running(&self) -> Result<Generation, Error> {
         Generation::running(&self.place)
     }
@@ -315,6 +319,7 @@ fn replace(
     let (setting, rooms) = (&running.meta.setting, live::rooms(running)?);
     let built =
         build(policy, setting, Beside { running: Some(running), rooms: &rooms, grown, capture: &[] })?;
+    crate::pools::carry::try_follow(&built.pools, running)?;
     let start = Instant::now();
     let alone = make::tables_alone(place, &built, setting, running)?;
     let made = match alone {
@@ -334,6 +339,10 @@ fn replace(
         return Err(error);
     }
     let swap_us = microseconds(start);
+    // What the policy says of backends is done to those that run. It was tried before, so that it cannot be refused here.
+    if let Some(now) = Generation::open(place, made.number)? {
+        crate::pools::carry::follow(&now)?;
+    }
     for number in place.generations()?.into_iter().filter(|number| *number != made.number) {
         // The new policy runs already. What cannot be removed now, the next command removes.
         let _ = place::remove_dir(&place.generation(number));

@@ -63,7 +63,7 @@ impl Instance {
     }
 
     /// Looks at the running generation, and again if a reload removed it meanwhile.
-    pub(super) fn look<T>(&self, look: impl Fn(&Generation) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn look<T>(&self, look: impl Fn(&Generation) -> Result<T, Error>) -> Result<T, Error> {
         for _ in 0..100 {
             match look(&self.running()?) {
                 Err(Error::Kernel(error)) if error.is_missing() => {}

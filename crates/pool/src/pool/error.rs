@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Endpoint;
-use crate::ring::{LAST_NUMBER, RingError};
+use crate::ring::RingError;
 
 /// Why something was not done. The pool is as it was.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,7 +21,10 @@ pub enum PoolError {
         backend: Endpoint,
     },
     /// All numbers are taken.
-    TooMany,
+    TooMany {
+        /// How many there are.
+        most: u16,
+    },
     /// It takes new flows, and no other one does.
     Last {
         /// Which.
@@ -55,9 +58,9 @@ impl fmt::Display for PoolError {
             Self::Twice { backend } => {
                 write!(f, "backend `{backend}` is in the pool already: change its weight, or undrain it")
             }
-            Self::TooMany => write!(
+            Self::TooMany { most } => write!(
                 f,
-                "the pool is full: {LAST_NUMBER} backends are in it, or were and may still have flows; wait until these have ended"
+                "the pool is full: {most} backends are in it, or were and may still have flows; wait until these have ended"
             ),
             Self::Last { backend } => write!(
                 f,

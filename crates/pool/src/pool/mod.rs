@@ -46,13 +46,15 @@ pub struct Settings {
     pub slow: Duration,
     /// What happens if none is well.
     pub all_down: AllDown,
+    /// The largest number that a backend can have.
+    pub most: u16,
 }
 
 impl Default for Settings {
     /// 65,537 slots, which settle after 60 s; backends begin at once.
     fn default() -> Self {
         let settle = Duration::from_secs(60);
-        Settings { size: SIZE, settle, slow: Duration::ZERO, all_down: AllDown::default() }
+        Settings { size: SIZE, settle, slow: Duration::ZERO, all_down: AllDown::default(), most: LAST_NUMBER }
     }
 }
 
@@ -69,8 +71,8 @@ pub struct Pool {
 impl Pool {
     /// As a policy declares it: all are well, none begins slowly, and all slots are settled.
     pub fn new(settings: Settings, declared: &[(Endpoint, u16)], now: Duration) -> Result<Pool, PoolError> {
-        if declared.len() > usize::from(LAST_NUMBER) {
-            return Err(PoolError::TooMany);
+        if declared.len() > usize::from(settings.most) {
+            return Err(PoolError::TooMany { most: settings.most });
         }
         let backend = |(endpoint, weight): &(Endpoint, u16)| Backend::new(*endpoint, *weight, now);
         let backends = (1..).zip(declared.iter().map(backend)).collect();
@@ -79,13 +81,14 @@ impl Pool {
         Ok(Pool { settings, backends, retired: BTreeMap::new(), slots })
     }
 
-    /// As it was found: its backends and retired numbers as they were kept, the slots as they are in memory. And what to store
-    /// so that these say what the backends do.
+    /// As it was found: its backends and retired numbers as they were kept, the slots as they are in memory, and when the
+    /// latest of those that are not settled changed. And what to store so that these say what the backends do.
     pub fn resume(
         settings: Settings,
         backends: BTreeMap<u16, Backend>,
         mut retired: BTreeMap<u16, Endpoint>,
         words: Vec<Word>,
+        changed: Duration,
         now: Duration,
     ) -> Result<(Pool, Vec<Update>), PoolError> {
         check(&backends)?;
@@ -94,7 +97,7 @@ impl Pool {
             return Err(PoolError::Words { found: words.len(), size: settings.size });
         }
         retired.retain(|number, _| is_number(*number) && !backends.contains_key(number));
-        let mut pool = Pool { settings, backends, retired, slots: Slots::resume(words, now) };
+        let mut pool = Pool { settings, backends, retired, slots: Slots::resume(words, changed) };
         let updates = pool.follow(&ring, now);
         Ok((pool, updates))
     }

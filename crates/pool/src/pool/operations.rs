@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{Admin, Backend, Change, Endpoint, Event, Pool, PoolError, Warming, What, ring};
 use crate::health::{Health, State};
-use crate::ring::LAST_NUMBER;
 use crate::slots::{Update, Word};
 
 impl Pool {
@@ -13,7 +12,8 @@ impl Pool {
         if self.number(backend).is_ok() {
             return Err(PoolError::Twice { backend });
         }
-        let number = self.number_for(backend).ok_or(PoolError::TooMany)?;
+        let most = self.settings.most;
+        let number = self.number_for(backend).ok_or(PoolError::TooMany { most })?;
         let warming = Warming::begin(self.settings.slow, now);
         self.retired.remove(&number);
         self.backends.insert(number, Backend { warming, ..Backend::new(backend, weight, now) });
@@ -24,7 +24,9 @@ impl Pool {
     fn number_for(&self, backend: Endpoint) -> Option<u16> {
         let before = self.retired.iter().find(|(_, endpoint)| **endpoint == backend);
         let is_taken = |number: &u16| self.backends.contains_key(number) || self.retired.contains_key(number);
-        before.map(|(number, _)| *number).or_else(|| (1..=LAST_NUMBER).find(|number| !is_taken(number)))
+        before
+            .map(|(number, _)| *number)
+            .or_else(|| (1..=self.settings.most).find(|number| !is_taken(number)))
     }
 
     /// Takes a backend out, and all flows from it.

@@ -228,11 +228,18 @@ fn a_pool_has_an_end() {
     let many: Vec<(Endpoint, u16)> = (0..65_535_u32)
         .map(|nth| (Endpoint { address: IpAddr::from((0x0a00_0000 + nth).to_be_bytes()), port: 0 }, 1))
         .collect();
-    assert_eq!(Pool::new(settings(), &many, START).unwrap_err(), PoolError::TooMany);
+    assert_eq!(
+        Pool::new(settings(), &many, START).unwrap_err(),
+        PoolError::TooMany { most: weir_pool::ring::LAST_NUMBER }
+    );
     let mut pool = Pool::new(settings(), &many[1..], START).unwrap();
-    assert_eq!(pool.add(many[0].0, 1, START), Err(PoolError::TooMany));
+    assert_eq!(pool.add(many[0].0, 1, START), Err(PoolError::TooMany { most: weir_pool::ring::LAST_NUMBER }));
     pool.remove(many[1].0, START).unwrap();
-    assert_eq!(pool.add(many[0].0, 1, START), Err(PoolError::TooMany), "its flows may still be there");
+    assert_eq!(
+        pool.add(many[0].0, 1, START),
+        Err(PoolError::TooMany { most: weir_pool::ring::LAST_NUMBER }),
+        "its flows may still be there"
+    );
     pool.release(1);
     assert!(pool.add(many[0].0, 1, START).is_ok());
 }
@@ -278,11 +285,12 @@ fn a_pool_is_resumed() {
         words[update.slot as usize] = update.word;
     }
     let kept = (pool.backends().clone(), pool.retired().clone());
-    let (resumed, updates) = Pool::resume(settings(), kept.0.clone(), kept.1, words, seconds(2)).unwrap();
+    let (resumed, updates) =
+        Pool::resume(settings(), kept.0.clone(), kept.1, words, seconds(2), seconds(2)).unwrap();
     assert_eq!(updates, change.updates[change.updates.len() / 2..]);
     assert_eq!(resumed.slots().words(), pool.slots().words());
     assert_eq!(resumed.slots().unsettled(), pool.slots().unsettled());
 
-    let short = Pool::resume(settings(), kept.0, BTreeMap::new(), vec![Word(0); 7], seconds(2));
+    let short = Pool::resume(settings(), kept.0, BTreeMap::new(), vec![Word(0); 7], seconds(2), seconds(2));
     assert_eq!(short.unwrap_err(), PoolError::Words { found: 7, size: 251 });
 }

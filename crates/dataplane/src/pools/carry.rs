@@ -1,0 +1,87 @@
+//! What becomes of pools in a reload.
+//!
+//! A pool that has the same shape goes on in its section, which both programs use; what the policy says of its backends is done to
+//! it as commands would do it, behind the swap. One of another shape begins in a new section, which gets what the old one
+//! knows before the swap: backends as they are and, if the ring has as many slots, slots and flows.
+
+use super::meta::PoolMeta;
+use super::section::Section;
+use super::session::Session;
+use super::{find, open};
+use crate::Error;
+use crate::instance::Generation;
+use std::collections::{BTreeMap, BTreeSet};
+use weir_kernel::load::{Loaded, Reuse};
+
+/// The running pool of the same name and shape.
+fn same<'a>(pool: &PoolMeta, running: Option<&'a Generation>) -> Option<&'a PoolMeta> {
+    let old = running?.meta.pools.iter().find(|old| old.name == pool.name && old.map == pool.map)?;
+    (old.layout() == pool.layout()).then_some(old)
+}
+
+/// Lets the program use the sections that are there.
+pub(crate) fn share(
+    pools: &[PoolMeta],
+    running: Option<&Generation>,
+    reuse: &mut BTreeMap<String, Reuse>,
+) -> Result<(), Error> {
+    let Some(generation) = running else { return Ok(()) };
+    for pool in pools.iter().filter(|pool| same(pool, running).is_some()) {
+        reuse.insert(pool.map.clone(), Reuse::Map(generation.map(&pool.map)?));
+    }
+    Ok(())
+}
+
+/// Says which pools go on.
+pub(crate) fn report(
+    pools: &[PoolMeta],
+    running: Option<&Generation>,
+    (kept, fresh, gone): (&mut Vec<String>, &mut Vec<String>, &mut Vec<String>),
+) {
+    let before: Vec<&PoolMeta> = running.iter().flat_map(|running| &running.meta.pools).collect();
+    for pool in pools {
+        match before.iter().find(|old| old.name == pool.name) {
+            Some(old) if old.ring == pool.ring => kept.push(format!("pool {}", pool.name)),
+            Some(_) => fresh.push(format!("pool {} (another ring)", pool.name)),
+            None => fresh.push(format!("pool {}", pool.name)),
+        }
+    }
+    let names: BTreeSet<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
+    gone.extend(
+        before
+            .iter()
+            .filter(|old| !names.contains(old.name.as_str()))
+            .map(|old| format!("pool {}", old.name)),
+    );
+}
+
+/// Refuses a policy whose pools those that run could not become.
+pub(crate) fn try_follow(pools: &[PoolMeta], running: &Generation) -> Result<(), Error> {
+    for pool in pools {
+        if let Some(old) = running.meta.pools.iter().find(|old| old.name == pool.name) {
+            Session::of(old.clone(), open(running, old)?)?.try_follow(pool)?;
+        }
+    }
+    Ok(())
+}
+
+/// Fills new sections of pools that were there before.
+pub(crate) fn fill(pools: &[PoolMeta], running: Option<&Generation>, loaded: &Loaded) -> Result<(), Error> {
+    let Some(generation) = running else { return Ok(()) };
+    for pool in pools.iter().filter(|pool| same(pool, running).is_none()) {
+        let Some(old) = generation.meta.pools.iter().find(|old| old.name == pool.name) else { continue };
+        let Some(map) = loaded.map(&pool.map) else { continue };
+        let known = Session::of(old.clone(), open(generation, old)?)?;
+        known.hand_over(&Section::open(map, pool.layout())?, pool.ring);
+    }
+    Ok(())
+}
+
+/// Makes all pools of a generation what its policy declares. Under the lock.
+pub(crate) fn follow(running: &Generation) -> Result<(), Error> {
+    for pool in &running.meta.pools {
+        let meta = find(running, &pool.name)?.clone();
+        Session::of(meta.clone(), open(running, &meta)?)?.follow()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! What user space must know of a pool: where it lives and what the policy says of it.
+
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::time::Duration;
+use weir_compiler::codegen::pool_map_name;
+use weir_compiler::codegen::pools::Layout;
+use weir_compiler::ir::{PoolDecl, PoolRef};
+use weir_compiler::lower::Lowered;
+use weir_compiler::policy::{Action, Policy};
+use weir_compiler::state::Hop;
+use weir_pool::pool::{AllDown, Endpoint, Settings};
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct PoolMeta {
+    pub(crate) name: String,
+    /// The name of its section's map.
+    pub(crate) map: String,
+    pub(crate) ring: u32,
+    pub(crate) max: u16,
+    pub(crate) flows: u32,
+    /// Nanoseconds.
+    settle: u64,
+    slow: u64,
+    down: Down,
+    gateway: Option<[u8; 6]>,
+    mtu: u16,
+    /// Whether statements that name it can send to backends of IPv4, and of IPv6.
+    families: [bool; 2],
+    pub(crate) declared: Vec<Declared>,
+}
+
+/// A backend, as the policy has it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Declared {
+    address: IpAddr,
+    port: u16,
+    /// Its part of new flows; 0 if it is declared as drained.
+    pub(crate) weight: u16,
+    mac: Option<[u8; 6]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+enum Down {
+    All,
+    Pass,
+    Drop,
+}
+
+impl Declared {
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint { address: self.address, port: self.port }
+    }
+}
+
+impl PoolMeta {
+    pub(crate) fn layout(&self) -> Layout {
+        let (name, slots, max, flows) = (self.name.clone(), self.ring, self.max, self.flows);
+        Layout::of(&PoolDecl { name, slots, max, flows })
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            size: self.ring,
+            settle: Duration::from_nanos(self.settle),
+            slow: Duration::from_nanos(self.slow),
+            all_down: match self.down {
+                Down::All => AllDown::All,
+                Down::Pass => AllDown::Pass,
+                Down::Drop => AllDown::Drop,
+            },
+            most: self.max,
+        }
+    }
+
+    /// The fixed next hop of a backend, if it has one.
+    pub(crate) fn hop(&self, endpoint: Endpoint) -> Option<Hop> {
+        let own = self.declared.iter().find(|declared| declared.endpoint() == endpoint);
+        let to = own.and_then(|declared| declared.mac).or(self.gateway)?;
+        Some(Hop { to, from: None, mtu: self.mtu })
+    }
+
+    /// Whether statements can send to an address of its family.
+    pub(crate) fn reaches(&self, address: IpAddr) -> bool {
+        self.families[usize::from(address.is_ipv6())]
+    }
+}
+
+/// The pools of a policy.
+pub(crate) fn describe(policy: &Policy, lowered: &Lowered) -> Vec<PoolMeta> {
+    let one = |(index, pool): (u32, &weir_compiler::policy::Pool)| PoolMeta {
+        name: pool.name.clone(),
+        map: pool_map_name(&lowered.program, PoolRef(index)),
+        ring: pool.ring,
+        max: pool.max,
+        flows: pool.flows,
+        settle: pool.settle,
+        slow: pool.slow,
+        down: match pool.down {
+            AllDown::All => Down::All,
+            AllDown::Pass => Down::Pass,
+            AllDown::Drop => Down::Drop,
+        },
+        gateway: pool.gateway,
+        mtu: pool.mtu,
+        families: families(policy, index),
+        declared: pool.backends.iter().map(declared).collect(),
+    };
+    (0..).zip(&policy.pools).map(one).collect()
+}
+
+fn declared(backend: &weir_compiler::policy::Backend) -> Declared {
+    let Endpoint { address, port } = backend.endpoint;
+    Declared { address, port, weight: backend.part() as u16, mac: backend.mac }
+}
+
+/// The families that all statements can send to which name a pool.
+fn families(policy: &Policy, pool: u32) -> [bool; 2] {
+    let mut families = [true, true];
+    for statement in &policy.statements {
+        let Action::Balance(balance) = &statement.action else { continue };
+        if let Some(origin) = balance.via.origin().filter(|_| balance.pool == pool) {
+            families[0] &= origin.v4.is_some();
+            families[1] &= origin.v6.is_some();
+        }
+    }
+    families
+}
