@@ -26,6 +26,11 @@ impl Stop {
         Ok(Stop(flag))
     }
 
+    /// One of our own, that no signal sets.
+    pub(crate) fn never_asked() -> Stop {
+        Stop(Arc::new(AtomicBool::new(false)))
+    }
+
     /// Whether it is time to go.
     pub(crate) fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)

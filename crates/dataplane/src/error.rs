@@ -140,6 +140,9 @@ pub enum Error {
         /// Why not.
         why: PoolError,
     },
+    /// Backends cannot be checked.
+    #[error("cannot check backends: {0}")]
+    Checks(String),
     /// No statement could send to it.
     #[error(
         "pool `{pool}`: nothing can be sent to `{backend}`, a statement that uses the pool has no `from` of its family"

@@ -15,6 +15,7 @@ mod fmt;
 mod import;
 mod load;
 mod man;
+mod pool;
 mod reload;
 mod replay;
 mod run;
@@ -46,6 +47,7 @@ pub(crate) fn run(command: &Command, printer: &mut Printer) -> Outcome {
         Command::Status(args) => status::run(args, printer),
         Command::Top(args) => top::run(args, printer),
         Command::Set(args) => set::run(args, printer),
+        Command::Pool(args) => pool::run(args, printer),
         Command::Block(args) => block::block(args, printer),
         Command::Unblock(args) => block::unblock(args, printer),
         Command::Capture(args) => capture::run(args, printer),

@@ -1,9 +1,10 @@
 //! `weir run`: a policy for as long as somebody watches it.
 
+use super::pool::Kept;
 use super::top::snapshot;
 use crate::args::Run;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::live::{Watch, watch};
+use crate::live::{Snapshot, Watch, watch};
 use crate::printer::{Printer, statement_table};
 use crate::running::{self, rows, told};
 use crate::stop::Stop;
@@ -22,7 +23,13 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     let detach = Detach(&name);
     printer.say(format!("attached to {} as `{name}`; Ctrl-C detaches", args.attach.interfaces.join(", ")));
     let how = Watch { every: Duration::from_secs(1), duration: args.duration, json: args.json };
-    let watched = watch(&mut |printer| snapshot(&instance, printer), how, &stop, printer);
+    let kept = Kept::start(&instance, args.attach.netns.as_deref(), printer)?;
+    let mut look = |printer: &mut Printer| {
+        let events = kept.as_ref().map(Kept::events).unwrap_or_default();
+        Ok(Snapshot { events, ..snapshot(&instance, printer)? })
+    };
+    let watched = watch(&mut look, how, &stop, printer);
+    drop(kept);
     let summed = watched.and_then(|()| if args.json { Ok(()) } else { summary(&instance, printer) });
     detach.now().map_err(|error| told(error, printer))?;
     summed?;

@@ -21,5 +21,5 @@ pub(super) fn snapshot(instance: &Instance, printer: &mut Printer) -> Result<Sna
     let status = instance.status().map_err(|error| told(error, printer))?;
     let interfaces: Vec<&str> = status.attachments.iter().map(|at| at.interface.as_str()).collect();
     let title = format!("weir: {} on {} ({})", status.policy, interfaces.join(", "), status.hook);
-    Ok(Snapshot { title, generation: status.generation, rows: rows(status.counters) })
+    Ok(Snapshot { title, generation: status.generation, rows: rows(status.counters), events: Vec::new() })
 }

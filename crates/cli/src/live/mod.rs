@@ -24,6 +24,8 @@ pub(crate) struct Snapshot {
     pub(crate) generation: u64,
     /// What the statements did.
     pub(crate) rows: Vec<StatementRow>,
+    /// What happened besides, since the last look.
+    pub(crate) events: Vec<String>,
 }
 
 /// How to watch.
@@ -69,6 +71,12 @@ pub(crate) fn watch(
         let snapshot = look(printer)?;
         title = snapshot.title;
         rates.add(start.elapsed(), snapshot.generation, &snapshot.rows);
+        for event in snapshot.events {
+            if screen.is_none() && !how.json {
+                printer.line(&event)?;
+            }
+            rates.event(start.elapsed(), event);
+        }
         if screen.is_none() && (over || !stop.asked()) {
             match how.json {
                 true => {

@@ -40,6 +40,7 @@ pub(crate) use place::{Lock, Place};
 
 use crate::capture::Capture;
 use crate::counters::{StatementCounters, Statistics};
+use crate::pools;
 use crate::sets::carry::Grown;
 use crate::sets::{Filling, LiveSet, SetStatus};
 use crate::{Error, Hook};
@@ -319,7 +320,7 @@ fn replace(
     let (setting, rooms) = (&running.meta.setting, live::rooms(running)?);
     let built =
         build(policy, setting, Beside { running: Some(running), rooms: &rooms, grown, capture: &[] })?;
-    crate::pools::carry::try_follow(&built.pools, running)?;
+    pools::carry::try_follow(&built.pools, running)?;
     let start = Instant::now();
     let alone = make::tables_alone(place, &built, setting, running)?;
     let made = match alone {
@@ -341,7 +342,8 @@ fn replace(
     let swap_us = microseconds(start);
     // What the policy says of backends is done to those that run. It was tried before, so that it cannot be refused here.
     if let Some(now) = Generation::open(place, made.number)? {
-        crate::pools::carry::follow(&now)?;
+        pools::carry::follow(&now)?;
+        pools::carry::ask_for_neighbours(&now.meta.pools);
     }
     for number in place.generations()?.into_iter().filter(|number| *number != made.number) {
         // The new policy runs already. What cannot be removed now, the next command removes.
@@ -461,6 +463,7 @@ fn start(
     // this: then they let everything pass.
     slots.set_program(root::POLICY, &made.program)?;
     std::fs::rename(&new, place.links()).map_err(|error| Error::io("rename", new, error))?;
+    pools::carry::ask_for_neighbours(&built.pools);
     Ok(report(place.name(), built, made, load_us, microseconds(begin)))
 }
 

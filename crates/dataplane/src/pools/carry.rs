@@ -7,7 +7,7 @@
 use super::meta::PoolMeta;
 use super::section::Section;
 use super::session::Session;
-use super::{find, open};
+use super::{find, neighbours, open};
 use crate::Error;
 use crate::instance::Generation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,4 +84,12 @@ pub(crate) fn follow(running: &Generation) -> Result<(), Error> {
         Session::of(meta.clone(), open(running, &meta)?)?.follow()?;
     }
     Ok(())
+}
+
+/// Lets the kernel find out by which neighbours declared backends are reached that have no fixed next hop.
+pub(crate) fn ask_for_neighbours(pools: &[PoolMeta]) {
+    let backends =
+        pools.iter().flat_map(|pool| pool.declared.iter().map(move |backend| (pool, backend.endpoint())));
+    let routed = backends.filter(|(pool, endpoint)| pool.hop(*endpoint).is_none());
+    neighbours::ask(routed.map(|(_, endpoint)| endpoint.address));
 }

@@ -5,12 +5,16 @@
 //! where they are. A process that is killed in between leaves what the next change puts in order.
 //!
 //! Time is part of it: drains end, backends that begin slowly get more, slots settle. Nobody does that by itself;
-//! [`Instance::tend_pools`] does what is due, and whoever keeps a policy running calls it now and then.
+//! a [`Keeper`] does what is due, and checks backends, as long as somebody lets it.
 
 pub(crate) mod carry;
+mod keeper;
 pub(crate) mod meta;
+pub(crate) mod neighbours;
 mod section;
 mod session;
+
+pub use keeper::Keeper;
 
 use crate::Error;
 use crate::instance::{Generation, Instance, Place};
@@ -98,7 +102,9 @@ impl LivePool {
         if !session.meta.reaches(backend.address) {
             return Err(Error::BackendFamily { pool: self.name.clone(), backend });
         }
-        session.change(|pool, now| pool.add(backend, weight, now))
+        let events = session.change(|pool, now| pool.add(backend, weight, now))?;
+        LivePool::wake(backend);
+        Ok(events)
     }
 
     /// Takes a backend out, and its flows from it.
@@ -177,6 +183,9 @@ impl Instance {
             self.look(|running| Ok(running.meta.pools.iter().map(|pool| pool.name.clone()).collect()))?;
         let mut events = Vec::new();
         for name in names {
+            if !self.look(|running| needs_tending(running, find(running, &name)?))? {
+                continue;
+            }
             let tended = Session::begin(self.place(), &name)?.tend()?;
             events.extend(tended.into_iter().map(|event| (name.clone(), event)));
         }
@@ -190,6 +199,13 @@ fn find<'a>(running: &'a Generation, name: &str) -> Result<&'a PoolMeta, Error> 
         name: name.to_owned(),
         nearest: nearest(name, pools.iter().map(|pool| pool.name.as_str())).map(str::to_owned),
     })
+}
+
+/// Whether time brings anything to a pool: else it need not be locked.
+fn needs_tending(running: &Generation, meta: &PoolMeta) -> Result<bool, Error> {
+    let section = open(running, meta)?;
+    let moves = |record: &Record| record.wanted != Wanted::Up || record.warming > 0;
+    Ok(section.records().values().any(moves) || section.words().iter().any(|word| !word.is_settled()))
 }
 
 fn open(running: &Generation, meta: &PoolMeta) -> Result<Section, Error> {
