@@ -126,6 +126,13 @@ impl Lab {
                 host.interfaces.push(interface);
             }
         }
+        // veth says of an end that frames may be redirected to it when the other one, which is up, turns GRO on
+        // (`veth_set_features`): before that it has no effect on an end that was up first.
+        for end in [one, other] {
+            self.host(&end.host)?
+                .run(|| set_offload(&end.interface, Offload::Gro, end.gro))?
+                .map_err(kernel(format!("interface `{}` of `{}`", end.interface, end.host)))?;
+        }
         Ok(())
     }
 }
@@ -254,7 +261,6 @@ fn configure(end: &End, peer: Mac, neighbours: &[Prefix]) -> Result<u32, KernelE
     let name = end.interface.as_str();
     let has_v6 = end.addresses.iter().any(|prefix| prefix.address().is_ipv6());
     set_offload(name, Offload::TxChecksum, end.tx_checksum)?;
-    set_offload(name, Offload::Gro, end.gro)?;
     sysctl::set_ipv6(name, has_v6)?;
     if has_v6 {
         quiet_ipv6(name)?;

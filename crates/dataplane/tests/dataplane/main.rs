@@ -8,6 +8,7 @@ mod indexes;
 mod instances;
 mod kills;
 mod limits;
+mod pools;
 mod profiles;
 mod reloads;
 mod sets;
