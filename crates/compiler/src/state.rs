@@ -149,6 +149,8 @@ pub struct State {
     pub limits: Vec<HashMap<Vec<u64>, u64>>,
     /// By [`PoolRef`](crate::ir::PoolRef).
     pub pools: Vec<PoolState>,
+    /// Words that were noted.
+    pub notes: HashMap<u64, u64>,
     /// By counter slot.
     pub counters: Vec<Counter>,
     /// Monotonic time of the packet in nanoseconds.
@@ -162,6 +164,7 @@ impl State {
             sets: vec![SetState::default(); program.sets.len()],
             limits: vec![HashMap::new(); program.limits.len()],
             pools: vec![PoolState::default(); program.pools.len()],
+            notes: HashMap::new(),
             counters: vec![Counter::default(); program.counters as usize],
             now: 0,
         }

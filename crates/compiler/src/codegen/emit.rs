@@ -39,6 +39,8 @@ pub(super) struct Emitter<'a> {
     count_rows: BTreeMap<TableRef, Label>,
     /// By pool: what finds its flows.
     flows: BTreeMap<PoolRef, (FlowSite, Label)>,
+    note: Option<Label>,
+    recall: Option<Label>,
     /// Of the functions, by number.
     functions: &'a [Label],
     source: &'a [ir::LineInfo],
@@ -64,7 +66,7 @@ pub(super) fn emit(
     let mut asm = Assembler::new(&options.name, options.section());
     let starts: Vec<Label> = functions.iter().map(|_| asm.label()).collect();
     let (mut take, mut count, mut count_rows, mut flows) = (None, None, BTreeMap::new(), BTreeMap::new());
-    let mut lines = HashMap::new();
+    let (mut note, mut recall, mut lines) = (None, None, HashMap::new());
     for (nth, Allocated { function, output, .. }) in functions.iter().enumerate() {
         if nth > 0 {
             asm.global_function(&format!("part_{nth}"), 1, starts[nth]);
@@ -85,6 +87,8 @@ pub(super) fn emit(
             count,
             count_rows,
             flows,
+            note,
+            recall,
             functions: &starts,
             source: &program.lines,
             lines,
@@ -94,7 +98,7 @@ pub(super) fn emit(
         if nth + 1 == functions.len() {
             emitter.end_program();
         }
-        Emitter { asm, take, count, count_rows, flows, lines, .. } = emitter;
+        Emitter { asm, take, count, count_rows, flows, note, recall, lines, .. } = emitter;
     }
     asm.finish(&options.target).map_err(CodegenError::Assembler)
 }
@@ -225,6 +229,14 @@ impl Emitter<'_> {
                 let flow = self.flow_label(site);
                 return self.asm.call(flow);
             }
+            Kind::Note => {
+                let note = *self.note.get_or_insert_with(|| self.asm.label());
+                return self.asm.call(note);
+            }
+            Kind::Recall => {
+                let recall = *self.recall.get_or_insert_with(|| self.asm.label());
+                return self.asm.call(recall);
+            }
             Kind::Section(map, off) => Insn::LdMapValue { dst: reg(0), map: *map, off: *off },
             Kind::LoadStack(size, offset) => Insn::load(*size, reg(0), Reg::R10, *offset),
             Kind::StackAddress(offset) => return self.stack_address(reg(0), *offset),
@@ -333,6 +345,12 @@ impl Emitter<'_> {
         }
         for (site, start) in std::mem::take(&mut self.flows).into_values() {
             self.flow_function(&site, start);
+        }
+        if let (Some(map), Some(note)) = (self.maps.notes, self.note) {
+            self.note_function(map, note);
+        }
+        if let (Some(map), Some(recall)) = (self.maps.notes, self.recall) {
+            self.recall_function(map, recall);
         }
         if let Some(count) = self.count {
             self.count_function(count);

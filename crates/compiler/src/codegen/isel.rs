@@ -223,6 +223,8 @@ impl<'a> Isel<'a> {
             (Op::InSet { set, key }, _) => self.in_set(inst, *set, key),
             (Op::Take { limit, key, cost }, _) => self.take(inst, *limit, key, *cost),
             (Op::Pick { pool, hash, begins }, _) => self.pick(inst, *pool, *hash, *begins),
+            (Op::Note { key, word }, _) => self.note(*key, *word),
+            (Op::Recall { key }, _) => self.recall(inst, *key),
             (op, Some(result)) => self.pure(block, op, result),
             _ => {}
         }

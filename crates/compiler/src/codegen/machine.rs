@@ -67,6 +67,10 @@ pub(super) enum Kind {
     Take(TakeSite),
     /// Finds a flow, or writes it down. `def r0, hash in r1, the slot's word in r2, whether it begins in r3`
     Flow(FlowSite),
+    /// Remembers a word. `key in r1, word in r2`
+    Note,
+    /// A word that was remembered. `def r0, key in r1`
+    Recall,
     /// The address of a byte of a data section. `def`
     Section(MapId, u32),
     /// At `r10 + offset`. `def`
@@ -106,6 +110,8 @@ impl Kind {
                 | Kind::InIndex(_)
                 | Kind::Take(_)
                 | Kind::Flow(_)
+                | Kind::Note
+                | Kind::Recall
                 | Kind::Capture(_)
                 | Kind::CallPart(_)
                 | Kind::CallCount

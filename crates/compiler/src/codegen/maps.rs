@@ -6,6 +6,7 @@
 //! | `.data.…` | data section | one for each set of prefixes that changes, see [`super::indexes`] |
 //! | `.data.tables` | data section | see [`super::rooms`] |
 //! | `.data.p_…` | data section | one for each pool, see [`super::pools`] |
+//! | `.data.notes` | data section | see [`super::notes`] |
 //! | `l_…` | array | one for each limit, see [`super::limits`] |
 //! | `counters` | per-CPU array | see [`super::counters`] |
 //! | `capture` | ring buffer | see [`super::capture`] |
@@ -13,7 +14,9 @@
 //! | `scratch` | per-CPU array | see [`super::scratch`] |
 
 use super::tables::{self, Section};
-use super::{CodegenError, Options, capture, counters, counting, indexes, limits, pools, scratch, sets};
+use super::{
+    CodegenError, Options, capture, counters, counting, indexes, limits, notes, pools, scratch, sets,
+};
 use crate::ir::{LimitRef, Op, PoolRef, Program, SetKind, SetRef};
 use weir_bpf::insn::MapId;
 use weir_bpf::map::{MapDef, MapKind, MapType, NAME_MAX};
@@ -35,6 +38,7 @@ pub(super) struct Maps {
     pub(super) sets: Vec<MapId>,
     pub(super) limits: Vec<MapId>,
     pub(super) pools: Vec<MapId>,
+    pub(super) notes: Option<MapId>,
     pub(super) tables: Option<Section>,
     pub(super) counters: Option<MapId>,
     pub(super) capture: Option<MapId>,
@@ -62,6 +66,9 @@ impl Maps {
             let name = pool_map_name(program, PoolRef(nth as u32));
             let id = maps.add(pools::map(&name, pool, options.pools.get(nth)))?;
             maps.pools.push(id);
+        }
+        if let Some(def) = notes::map(program) {
+            maps.notes = Some(maps.add(def)?);
         }
         for (nth, limit) in program.limits.iter().enumerate() {
             let name = limit_map_name(program, LimitRef(nth as u32));
@@ -112,8 +119,8 @@ fn set_map(program: &Program, set: SetRef, options: &Options) -> Result<MapDef, 
 
 /// The name of a set's map.
 pub fn set_map_name(program: &Program, set: SetRef) -> String {
-    // A set's section is not the tables'.
-    let names = program.sets.iter().map(|set| set.name.as_str()).chain(["tables"]);
+    // A set's section is neither that of tables nor that of notes.
+    let names = program.sets.iter().map(|set| set.name.as_str()).chain(["tables", "notes"]);
     let prefix = if program.sets[set.index()].kind == SetKind::Index { indexes::SECTION } else { "s_" };
     map_name(prefix, names, set.index())
 }

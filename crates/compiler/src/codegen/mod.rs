@@ -18,7 +18,7 @@
 //! # Stages
 //!
 //! Each operation that has a map is one file, with the layout of its map at the top: [`counters`],
-//! [`sets`], [`indexes`], [`limits`], [`pools`], [`capture`], and `scratch`. Its first half selects instructions, its second
+//! [`sets`], [`indexes`], [`limits`], [`pools`], `notes`, [`capture`], and `scratch`. Its first half selects instructions, its second
 //! half emits those that call.
 
 mod analysis;
@@ -35,6 +35,7 @@ mod layout;
 pub mod limits;
 mod machine;
 mod maps;
+mod notes;
 mod packet;
 mod parts;
 pub mod pools;
@@ -47,6 +48,7 @@ mod tables;
 
 pub use error::CodegenError;
 pub use maps::{Statistic, limit_map_name, pool_map_name, set_map_name};
+pub use notes::SECTION as NOTES;
 
 use crate::ir::Program;
 use regalloc2::{MachineEnv, Output, PRegSet, RegallocOptions};

@@ -2,8 +2,9 @@
 
 use super::Scope;
 use super::walk::Header;
-use crate::policy::{Balance, Policy, Said, Unsent, Via};
+use crate::policy::{Balance, KeyPart, Policy, Said, Unsent, Via};
 use crate::state::{Backend, Hop, PoolState, ROUTED};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use weir_packet::checksum;
 use weir_pool::flow;
@@ -12,43 +13,76 @@ use weir_pool::ring::NOBODY;
 /// Hops that a packet around another one may go.
 const HOPS: u8 = 64;
 
-/// The frame that leaves for a backend, or why none does. The condition of the statement held: an IP header stands behind the
-/// link's.
-pub(super) fn sent(
-    policy: &Policy,
-    balance: &Balance,
-    pool: &mut PoolState,
-    frame: &[u8],
-    headers: &[Header],
-    scope: &Scope<'_>,
-) -> Result<Vec<u8>, Unsent> {
-    let protocols = &policy.protocols;
-    let packets = Balance::said(protocols);
-    let (said, header) = packets
-        .iter()
-        .find_map(|said| Some((said, headers.iter().find(|header| header.name == said.header)?)))
-        .ok_or(Unsent::Damaged)?;
-    if !scope.holds(&said.sound(protocols)) {
-        return Err(Unsent::Damaged);
+/// What is known of a packet that is balanced.
+pub(super) struct Balancing<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) statement: &'a str,
+    pub(super) balance: &'a Balance,
+    pub(super) frame: &'a [u8],
+    pub(super) headers: &'a [Header],
+    pub(super) scope: &'a Scope<'a>,
+}
+
+impl Balancing<'_> {
+    /// The hash of the flow to which a later fragment belongs, if its datagram's first one was sent by the statement.
+    pub(super) fn followed(&self, notes: &HashMap<u64, u64>) -> Option<u64> {
+        let protocols = &self.policy.protocols;
+        if !self.scope.holds(&Balance::follows(protocols)) {
+            return None;
+        }
+        let all = Balance::fragments(protocols);
+        let fragments = all.iter().find(|fragments| self.scope.holds(&fragments.later))?;
+        notes.get(&self.hash(self.statement, &fragments.key)?).copied().filter(|hash| *hash != 0)
     }
-    let name = &policy.pools[balance.pool as usize].name;
-    let key = balance.keys.iter().find_map(|parts| {
-        let words = parts.iter().map(|part| Some(part.flow_words(scope.term(&part.term)?)));
-        Some(words.collect::<Option<Vec<_>>>()?.concat())
-    });
-    let hash = flow::hash(flow::seed(name), &flow::lanes(&key.ok_or(Unsent::Nobody)?));
-    let number = pool.pick(hash, scope.holds(&Balance::begins(protocols)));
-    let backend = pool.backends.get(&number).filter(|_| number != NOBODY).ok_or(Unsent::Nobody)?;
-    let number_of = |term| scope.term(term).unwrap_or(0);
-    let packet = Packet {
-        link: &frame[..header.offset],
-        rest: &frame[header.offset..],
-        said,
-        length: number_of(&said.length) as usize,
-        service: number_of(&said.service) as u8,
-        hash,
-    };
-    packet.to(backend, &balance.via)
+
+    /// The frame that leaves for a backend, or why none does. An IP header stands behind the link's. The hash is the flow's,
+    /// where it is known already.
+    pub(super) fn sent(
+        &self,
+        known: Option<u64>,
+        pool: &mut PoolState,
+        notes: &mut HashMap<u64, u64>,
+    ) -> Result<Vec<u8>, Unsent> {
+        let (protocols, scope) = (&self.policy.protocols, self.scope);
+        let packets = Balance::said(protocols);
+        let (said, header) = packets
+            .iter()
+            .find_map(|said| Some((said, self.headers.iter().find(|header| header.name == said.header)?)))
+            .ok_or(Unsent::Damaged)?;
+        if !scope.holds(&said.sound(protocols)) {
+            return Err(Unsent::Damaged);
+        }
+        let name = &self.policy.pools[self.balance.pool as usize].name;
+        let own = || self.balance.keys.iter().find_map(|key| self.hash(name, key));
+        let hash = known.or_else(own).ok_or(Unsent::Nobody)?;
+        let fragments = Balance::fragments(protocols).into_iter().find(|fragments| fragments.six == said.six);
+        if let Some(fragments) =
+            fragments.filter(|fragments| known.is_none() && scope.holds(&fragments.first))
+            && let Some(key) = self.hash(self.statement, &fragments.key)
+        {
+            notes.insert(key, hash);
+        }
+        let begins = known.is_none() && scope.holds(&Balance::begins(protocols));
+        let number = pool.pick(hash, begins);
+        let backend = pool.backends.get(&number).filter(|_| number != NOBODY).ok_or(Unsent::Nobody)?;
+        let number_of = |term| scope.term(term).unwrap_or(0);
+        let packet = Packet {
+            link: &self.frame[..header.offset],
+            rest: &self.frame[header.offset..],
+            said,
+            length: number_of(&said.length) as usize,
+            service: number_of(&said.service) as u8,
+            hash,
+        };
+        packet.to(backend, &self.balance.via)
+    }
+
+    /// The hash of a key, if all of its values are there.
+    fn hash(&self, whose: &str, key: &[KeyPart]) -> Option<u64> {
+        let words = key.iter().map(|part| Some(part.flow_words(self.scope.term(&part.term)?)));
+        let words = words.collect::<Option<Vec<_>>>()?.concat();
+        Some(flow::hash(flow::seed(whose), &flow::lanes(&words)))
+    }
 }
 
 /// A packet in its frame.

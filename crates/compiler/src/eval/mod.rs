@@ -12,7 +12,7 @@ pub use value::{Scope, bits, option};
 pub use walk::{Header, walk};
 
 use crate::ir::Verdict;
-use crate::policy::{Action, Balance, Limit, LimitUnit, Policy, SetPart, Unsent};
+use crate::policy::{Action, Balance, Limit, LimitUnit, Policy, SetPart, Statement, Unsent};
 use crate::state::{Counter, PoolState};
 use std::collections::HashMap;
 use weir_pool::pool::AllDown;
@@ -52,6 +52,8 @@ pub struct Evaluator<'a> {
     pub unsent: HashMap<(usize, Unsent), Counter>,
     /// By pool.
     pub pools: Vec<PoolState>,
+    /// Where first fragments went.
+    notes: HashMap<u64, u64>,
     buckets: Vec<HashMap<Vec<u64>, u64>>,
 }
 
@@ -67,6 +69,7 @@ impl<'a> Evaluator<'a> {
             over: vec![Counter::default(); count + 1],
             unsent: HashMap::new(),
             pools: policy.pools.iter().map(PoolState::of).collect(),
+            notes: HashMap::new(),
             buckets: vec![HashMap::new(); count],
         }
     }
@@ -77,7 +80,8 @@ impl<'a> Evaluator<'a> {
         let headers = walk(&policy.protocols, frame);
         for (index, statement) in policy.statements.iter().enumerate() {
             let holds = self.with_scope(frame, &headers, |scope| scope.holds(&statement.when));
-            if !holds {
+            let followed = self.followed(index, frame, &headers);
+            if !holds && followed.is_none() {
                 continue;
             }
             let mut changed = None;
@@ -90,7 +94,7 @@ impl<'a> Evaluator<'a> {
                 },
                 // What a pool does depends on what it has done: a shadow only counts.
                 Action::Balance(_) if statement.shadow => None,
-                Action::Balance(balance) => match self.sent(balance, frame, &headers) {
+                Action::Balance(balance) => match self.sent(index, balance, followed, frame, &headers) {
                     Ok(frame) => {
                         changed = Some(frame);
                         Some(Verdict::Send)
@@ -120,14 +124,46 @@ impl<'a> Evaluator<'a> {
         Outcome { verdict: policy.default_verdict(), by: None, frame: None }
     }
 
-    fn sent(&mut self, balance: &Balance, frame: &[u8], headers: &[Header]) -> Result<Vec<u8>, Unsent> {
-        let index = balance.pool as usize;
-        let mut pool = std::mem::take(&mut self.pools[index]);
-        let sent = self.with_scope(frame, headers, |scope| {
-            balance::sent(self.policy, balance, &mut pool, frame, headers, scope)
+    /// The hash of the flow that a later fragment follows.
+    fn followed(&self, index: usize, frame: &[u8], headers: &[Header]) -> Option<u64> {
+        match &self.policy.statements[index] {
+            Statement { action: Action::Balance(balance), shadow: false, .. } => {
+                self.balancing(index, balance, frame, headers, |balancing| balancing.followed(&self.notes))
+            }
+            _ => None,
+        }
+    }
+
+    fn sent(
+        &mut self,
+        index: usize,
+        balance: &Balance,
+        followed: Option<u64>,
+        frame: &[u8],
+        headers: &[Header],
+    ) -> Result<Vec<u8>, Unsent> {
+        let mut pool = std::mem::take(&mut self.pools[balance.pool as usize]);
+        let mut notes = std::mem::take(&mut self.notes);
+        let sent = self.balancing(index, balance, frame, headers, |balancing| {
+            balancing.sent(followed, &mut pool, &mut notes)
         });
-        self.pools[index] = pool;
+        self.pools[balance.pool as usize] = pool;
+        self.notes = notes;
         sent
+    }
+
+    fn balancing<T>(
+        &self,
+        index: usize,
+        balance: &Balance,
+        frame: &[u8],
+        headers: &[Header],
+        ask: impl FnOnce(&balance::Balancing) -> T,
+    ) -> T {
+        let (policy, statement) = (self.policy, self.policy.statements[index].name.as_str());
+        self.with_scope(frame, headers, |scope| {
+            ask(&balance::Balancing { policy, statement, balance, frame, headers, scope })
+        })
     }
 
     fn unsent_verdict(&self, balance: &Balance, why: Unsent) -> Verdict {

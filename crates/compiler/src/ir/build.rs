@@ -284,6 +284,16 @@ impl Builder {
         self.append(Op::Pick { pool, hash, begins }, Type::Int(16))
     }
 
+    /// Remembers a word by a key.
+    pub fn note(&mut self, key: Value, word: Value) {
+        self.append_effect(Op::Note { key, word });
+    }
+
+    /// The word that was noted by a key, or 0.
+    pub fn recall(&mut self, key: Value) -> Value {
+        self.append(Op::Recall { key }, Type::Int(64))
+    }
+
     /// Counts the packet.
     pub fn count(&mut self, counter: u32) {
         self.append_effect(Op::Count { counter });

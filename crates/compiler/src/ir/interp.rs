@@ -264,6 +264,11 @@ impl Interpreter {
                 let backend = state.pools[pool.index()].pick(self.read(hash), self.read(begins) != 0);
                 self.write(to, backend.into());
             }
+            Step::Note { key, word } => drop(state.notes.insert(self.read(key), self.read(word))),
+            Step::Recall { to, key } => {
+                let word = state.notes.get(&self.read(key)).copied();
+                self.write(to, word.unwrap_or(0));
+            }
             Step::Count { counter } => state.count(counter, frame.len() as u64),
             Step::Stash { slot, value } => self.scratch[slot as usize] = self.read(value),
             Step::Unstash { to, slot } => self.write(to, self.scratch[slot as usize]),

@@ -164,6 +164,10 @@ pub enum Op {
     Take { limit: LimitRef, key: Vec<Value>, cost: Value },
     /// The number of the backend that the flow of a hash gets, `u16`, or 0; `begins` says whether the packet is a flow's first.
     Pick { pool: PoolRef, hash: Value, begins: Value },
+    /// Remembers a word by a key, both `u64`, for the next packets: for so long that a datagram's fragments come in. No result.
+    Note { key: Value, word: Value },
+    /// The word that was noted by a key, or 0, giving `u64`.
+    Recall { key: Value },
     /// Counts the packet and its bytes for a counter slot (see [`Program::counters`]). No result.
     Count { counter: u32 },
     /// Hands a copy of the frame to the capture ring, with the statement and verdict. No result.

@@ -365,6 +365,8 @@ fn op(scan: &mut Scan<'_>, ty: Option<Type>) -> Expected<Op> {
         "in" => in_set(scan),
         "take" => take(scan),
         "pick" => balance::pick(scan),
+        "note" => pair(scan).map(|(key, word)| Op::Note { key, word }),
+        "recall" => value(scan).map(|key| Op::Recall { key }),
         "capture" => Ok(Op::Capture { statement: statement(scan)?, verdict: verdict(scan)? }),
         "stash" => {
             let slot = scan.number()?;

@@ -235,6 +235,8 @@ impl Display for Op {
             Op::InTable { table, key } => write!(f, "in {table} [{}]", List(key)),
             Op::Take { limit, key, cost } => write!(f, "take {limit} [{}] cost {cost}", List(key)),
             Op::Pick { pool, hash, begins } => write!(f, "pick {pool} {hash} begins {begins}"),
+            Op::Note { key, word } => write!(f, "note {key}, {word}"),
+            Op::Recall { key } => write!(f, "recall {key}"),
             Op::Count { counter } => write!(f, "count {counter}"),
             Op::Capture { statement, verdict } => write!(f, "capture {statement} {verdict}"),
             Op::Stash { slot, value } => write!(f, "stash {slot}, {value}"),

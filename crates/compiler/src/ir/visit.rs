@@ -52,6 +52,8 @@ impl Op {
             Op::InSet { key, .. } | Op::InTable { key, .. } => key.iter().copied().for_each(f),
             Op::Take { key, cost, .. } => key.iter().chain([cost]).copied().for_each(f),
             Op::Pick { hash, begins, .. } => [*hash, *begins].into_iter().for_each(f),
+            Op::Note { key, word } => [*key, *word].into_iter().for_each(f),
+            Op::Recall { key } => f(*key),
             Op::Stash { value, .. } => f(*value),
         }
     }
@@ -74,6 +76,8 @@ impl Op {
             Op::InSet { key, .. } | Op::InTable { key, .. } => key.iter_mut().for_each(f),
             Op::Take { key, cost, .. } => key.iter_mut().chain([cost]).for_each(f),
             Op::Pick { hash, begins, .. } => [hash, begins].into_iter().for_each(f),
+            Op::Note { key, word } => [key, word].into_iter().for_each(f),
+            Op::Recall { key } => f(key),
             Op::Stash { value, .. } => f(value),
         }
     }
@@ -82,19 +86,24 @@ impl Op {
     pub fn has_effect(&self) -> bool {
         matches!(
             self,
-            Op::Take { .. } | Op::Pick { .. } | Op::Count { .. } | Op::Capture { .. } | Op::Stash { .. }
+            Op::Take { .. }
+                | Op::Pick { .. }
+                | Op::Note { .. }
+                | Op::Count { .. }
+                | Op::Capture { .. }
+                | Op::Stash { .. }
         )
     }
 
     /// Whether the result depends on the operands, the frame and the sets alone: such an operation
     /// gives the same wherever on the packet's way it stands.
     pub fn is_pure(&self) -> bool {
-        !self.has_effect() && !matches!(self, Op::Unstash { .. })
+        !self.has_effect() && !matches!(self, Op::Unstash { .. } | Op::Recall { .. })
     }
 
     /// Whether the operation has a result at all.
     pub fn has_result(&self) -> bool {
-        !matches!(self, Op::Count { .. } | Op::Capture { .. } | Op::Stash { .. })
+        !matches!(self, Op::Note { .. } | Op::Count { .. } | Op::Capture { .. } | Op::Stash { .. })
     }
 
     /// The type that the result must have; `None` where the operation leaves it open
@@ -106,6 +115,7 @@ impl Op {
             Op::Load { bytes, .. } => Type::Int(bytes.saturating_mul(8)),
             Op::Offset(_) | Op::Pick { .. } => Type::Int(16),
             Op::FrameLen => Type::Int(32),
+            Op::Recall { .. } => Type::Int(64),
             _ => return None,
         })
     }

@@ -10,8 +10,8 @@ use super::shape::Env;
 use crate::ir::{
     BOOL, BalanceDecl, BinaryOp, Block, PoolDecl, PoolRef, Relation, Send, Terminator, Type, Value, Verdict,
 };
-use crate::plan::{Presence, base_terms, simplify};
-use crate::policy::{Action, Balance, HeaderRef, KeyPart, Pred, Said, Statement, Term, Unsent};
+use crate::plan::{Presence, base_terms, follows, simplify};
+use crate::policy::{Action, Balance, HeaderRef, KeyPart, Pred, Said, Term, Unsent};
 use std::collections::BTreeSet;
 use weir_pool::flow;
 use weir_pool::pool::AllDown;
@@ -35,17 +35,39 @@ impl Lower<'_> {
         }
     }
 
-    /// Ends the packet's way; the condition has made sure that an IP header stands behind the link's.
+    /// Sends the packets that the condition holds for, and later fragments of what was sent; others go on.
     pub(super) fn balance(
         &mut self,
         index: usize,
-        statement: &Statement,
         balance: &Balance,
-        headers: &BTreeSet<HeaderRef>,
-        env: &Env,
+        condition: &Pred,
+        (headers, env): (&BTreeSet<HeaderRef>, &Env),
+        next: Block,
     ) {
+        let (policy, values) = (self.policy, Values::Env(env));
+        let statement = &policy.statements[index];
+        let simple = |lower: &Self, pred: &Pred| simplify(pred, &|header| lower.presence_of(header, headers));
+        let applies = self.fresh();
+        match simple(self, &follows(policy, statement)) {
+            Pred::Const(false) => self.cond(condition, &values, applies.into(), next.into()),
+            follows => {
+                let (later, whole, alone) = (self.fresh(), self.fresh(), self.fresh());
+                self.cond(&follows, &values, later.into(), whole.into());
+                self.b.switch_to(later);
+                self.follow_first(index, balance, headers, env);
+                self.b.jump(alone);
+                self.b.switch_to(alone);
+                let own = simple(self, &self.plan.own_condition(policy, statement));
+                self.cond(&own, &values, applies.into(), next.into());
+                // Where nothing can follow, the planned condition is the statement's own.
+                self.b.switch_to(whole);
+                self.cond(condition, &values, applies.into(), next.into());
+            }
+        }
+        self.b.switch_to(applies);
+        self.count(&statement.name);
         self.capture(index, statement, Some(Verdict::Send));
-        for said in Balance::said(&self.policy.protocols) {
+        for said in Balance::said(&policy.protocols) {
             match self.presence_of(said.header, headers) {
                 Presence::No => {}
                 Presence::Yes => return self.balance_packet(index, balance, &said, headers, env),
@@ -63,6 +85,47 @@ impl Lower<'_> {
         self.b.jump(damaged);
     }
 
+    /// Sends a later fragment where its datagram's first one went, if that is known; else runs on.
+    fn follow_first(&mut self, index: usize, balance: &Balance, headers: &BTreeSet<HeaderRef>, env: &Env) {
+        let (policy, values) = (self.policy, Values::Env(env));
+        let statement = &policy.statements[index];
+        let said = Balance::said(&policy.protocols);
+        for fragments in Balance::fragments(&policy.protocols) {
+            let later = simplify(&fragments.later, &|header| self.presence_of(header, headers));
+            let Some(said) = said.iter().find(|said| said.six == fragments.six) else { continue };
+            if later == Pred::Const(false) {
+                continue;
+            }
+            let (here, known, unknown) = (self.fresh(), self.fresh(), self.fresh());
+            self.cond(&later, &values, here.into(), unknown.into());
+            self.b.switch_to(here);
+            let key = self.hash_of(&statement.name, &fragments.key, env);
+            let hash = self.b.recall(key);
+            let none = self.b.compare_const(Relation::Eq, hash, 0);
+            self.b.branch(none, unknown, known);
+            self.b.switch_to(known);
+            self.count(&statement.name);
+            self.capture(index, statement, Some(Verdict::Send));
+            let parts = self.sound_packet(index, said, env);
+            let begins = self.b.constant(0);
+            let tail = self.tail(index, balance, said.six);
+            self.b.jump((tail, [parts[0], parts[1], parts[2], hash, begins]));
+            self.b.switch_to(unknown);
+        }
+    }
+
+    /// Where a packet begins, its length and its service, if what it says is true; else it is counted as damaged.
+    fn sound_packet(&mut self, index: usize, said: &Said, env: &Env) -> [Value; 3] {
+        let values = Values::Env(env);
+        let (sound, damaged) = (self.fresh(), self.unsent(index, Unsent::Damaged));
+        self.cond(&said.sound(&self.policy.protocols), &values, sound.into(), damaged.into());
+        self.b.switch_to(sound);
+        let packet = self.value(&Term::Begin(said.header), &values).low;
+        let length = self.value(&said.length, &values).low;
+        let length = self.narrowed(length, 17);
+        [packet, length, self.value(&said.service, &values).low]
+    }
+
     /// A packet of a known family.
     fn balance_packet(
         &mut self,
@@ -72,22 +135,40 @@ impl Lower<'_> {
         headers: &BTreeSet<HeaderRef>,
         env: &Env,
     ) {
-        let values = Values::Env(env);
-        let (sound, damaged) = (self.fresh(), self.unsent(index, Unsent::Damaged));
-        self.cond(&said.sound(&self.policy.protocols), &values, sound.into(), damaged.into());
-        self.b.switch_to(sound);
-        let packet = self.value(&Term::Begin(said.header), &values).low;
-        let length = self.value(&said.length, &values).low;
-        let length = self.narrowed(length, 17);
-        let service = self.value(&said.service, &values).low;
+        let [packet, length, service] = self.sound_packet(index, said, env);
         let hashed = self.b.block(&[Type::Int(64)]);
         self.hash(index, balance, headers, env, hashed);
         self.b.switch_to(hashed);
         let hash = self.b.param(hashed, 0);
+        self.note_fragment(index, said, hash, headers, env);
         let tail = self.tail(index, balance, said.six);
         self.begins(headers, env, |lower, begins| {
             lower.b.jump((tail, [packet, length, service, hash, begins]));
         });
+    }
+
+    /// Remembers where a datagram's first fragment goes.
+    fn note_fragment(
+        &mut self,
+        index: usize,
+        said: &Said,
+        hash: Value,
+        headers: &BTreeSet<HeaderRef>,
+        env: &Env,
+    ) {
+        let (policy, all) = (self.policy, Balance::fragments(&self.policy.protocols));
+        let Some(fragments) = all.iter().find(|fragments| fragments.six == said.six) else { return };
+        let first = simplify(&fragments.first, &|header| self.presence_of(header, headers));
+        if first == Pred::Const(false) {
+            return;
+        }
+        let (note, on) = (self.b.cold_block(&[]), self.fresh());
+        self.cond(&first, &Values::Env(env), note.into(), on.into());
+        self.b.switch_to(note);
+        let key = self.hash_of(&policy.statements[index].name, &fragments.key, env);
+        self.b.note(key, hash);
+        self.b.jump(on);
+        self.b.switch_to(on);
     }
 
     /// Goes to a block with the hash of the first key whose values are all there.
@@ -121,9 +202,9 @@ impl Lower<'_> {
     }
 
     /// [`flow::hash`] of a key that is there.
-    fn hash_of(&mut self, pool: &str, key: &[KeyPart], env: &Env) -> Value {
+    fn hash_of(&mut self, whose: &str, key: &[KeyPart], env: &Env) -> Value {
         let whole = Type::Int(64);
-        let mut state = self.b.constant(flow::seed(pool));
+        let mut state = self.b.constant(flow::seed(whose));
         for lane in self.lanes(key, env) {
             let mixed = self.b.binary_as(BinaryOp::Xor, state, lane, whole);
             state = self.fold_and_multiply(mixed, 30, flow::STEP);

@@ -132,6 +132,9 @@ impl Lower<'_> {
         next: Block,
     ) {
         self.at(statement.span);
+        if let (Action::Balance(balance), false) = (&statement.action, statement.shadow) {
+            return self.balance(index, balance, condition, (headers, env), next);
+        }
         let applies = self.fresh();
         self.cond(condition, &Values::Env(env), applies.into(), next.into());
         self.b.switch_to(applies);
@@ -146,12 +149,11 @@ impl Lower<'_> {
                 self.count(&statement.name);
                 self.decide(index, statement, *verdict, next);
             }
-            Action::Balance(balance) => {
+            // What a pool does depends on what it has done: a shadow only counts.
+            Action::Balance(_) => {
                 self.count(&statement.name);
-                match statement.shadow {
-                    true => self.b.jump(next),
-                    false => self.balance(index, statement, balance, headers, env),
-                }
+                self.capture(index, statement, None);
+                self.b.jump(next);
             }
             Action::Decap => {
                 self.count(&statement.name);

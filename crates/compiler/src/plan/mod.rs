@@ -39,7 +39,7 @@ pub use sets::{SetHome, TREE, ranges_to_prefixes};
 pub use simplify::{Presence, simplify};
 pub use tables::{Run, Step, Word};
 
-use crate::policy::{HeaderRef, Policy, Pred, SetPart};
+use crate::policy::{Action, Balance, HeaderRef, Policy, Pred, SetPart, Statement};
 use crate::table::Table;
 use chains::Found;
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,8 +116,14 @@ const CLASS_BUDGET: usize = 96;
 /// Plans a program for a policy; `None` if its protocols can follow each other in too many ways.
 pub fn plan(policy: &Policy) -> Option<Plan> {
     let (sets, set_tables) = sets::homes(policy);
-    let conditions: Vec<Pred> =
-        policy.statements.iter().map(|s| sets::inline(policy, &sets, &s.when)).collect();
+    let condition = |statement: &Statement| {
+        let own = sets::inline(policy, &sets, &statement.when);
+        match follows(policy, statement) {
+            Pred::Const(false) => own,
+            follows => Pred::Or(vec![own, follows]),
+        }
+    };
+    let conditions: Vec<Pred> = policy.statements.iter().map(condition).collect();
     let demand = demand::demand(policy, &conditions);
     let mut last = None;
     for static_headers in demand.static_choices(&policy.protocols) {
@@ -143,7 +149,24 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
     Some(Plan { demand, static_headers, graph, classes, early, steps, sets, set_tables, shortest_run, cost })
 }
 
+/// The packets to which a statement may apply although its condition does not hold, because of an earlier packet. Where a
+/// transport that the condition asks for is there, none does: later fragments have none.
+pub fn follows(policy: &Policy, statement: &Statement) -> Pred {
+    if !matches!(statement.action, Action::Balance(_)) || statement.shadow {
+        return Pred::Const(false);
+    }
+    let transport = |header: &HeaderRef| header.level == 0 && policy.protocols[header.protocol].transport;
+    let asked = headers_asked(&statement.when).into_iter().filter(transport);
+    let absent = asked.map(|header| Pred::Not(Box::new(Pred::Header(header))));
+    Pred::And(absent.chain([Balance::follows(&policy.protocols)]).collect())
+}
+
 impl Plan {
+    /// A statement's condition, with its sets where they live.
+    pub fn own_condition(&self, policy: &Policy, statement: &Statement) -> Pred {
+        sets::inline(policy, &self.sets, &statement.when)
+    }
+
     /// The statement with which the chains of all sites together become too long for any program, and how many
     /// comparisons they have in all; sites are taken by turns, statement by statement.
     pub fn too_long(&self) -> Option<(usize, u64)> {

@@ -173,6 +173,62 @@ impl Said {
     }
 }
 
+/// Fragments of one family: which packets are some, and by what those of a datagram are known.
+#[derive(Clone, Debug)]
+pub struct Fragments {
+    /// Whether they are of IPv6.
+    pub six: bool,
+    /// All but a datagram's first, which carry no ports.
+    pub later: Pred,
+    /// A datagram's first, where it has more.
+    pub first: Pred,
+    /// Addresses, protocol and identification (RFC 791); in IPv6 without the protocol (RFC 8200, section 4.5).
+    pub key: Vec<KeyPart>,
+}
+
+impl Fragments {
+    fn of(protocols: &Protocols, said: &Said) -> Option<Fragments> {
+        let header = match said.six {
+            true => HeaderRef { level: 0, protocol: protocols.find("ip6.frag")?, index: 0 },
+            false => said.header,
+        };
+        let part = |header: HeaderRef, name: &str| {
+            let fields = &protocols[header.protocol].fields;
+            let field = fields.iter().position(|field| field.name == name)?;
+            let width = fields[field].ty.bits();
+            let term = Term::Field(FieldRef { header, field: field as u32 });
+            Some(KeyPart { term, width, prefix: width, mapped: false })
+        };
+        let names: &[&str] = if said.six { &["ident"] } else { &["proto", "id"] };
+        let addresses = ["src", "dst"].map(|name| part(said.header, name));
+        let own = names.iter().map(|name| part(header, name));
+        let key = addresses.into_iter().chain(own).collect::<Option<Vec<_>>>()?;
+        let is = |name: &str, op, value| {
+            let left = part(header, name)?.term;
+            Some(Pred::Compare(Compare { op, left, right: Term::Const(value) }))
+        };
+        let more = if said.six { "more" } else { "flags.mf" };
+        Some(Fragments {
+            six: said.six,
+            later: is("frag", Relation::Ne, 0)?,
+            first: Pred::And(vec![is("frag", Relation::Eq, 0)?, is(more, Relation::Eq, 1)?]),
+            key,
+        })
+    }
+
+    fn terms(self) -> impl Iterator<Item = Term> {
+        let asked = [self.later, self.first].into_iter().flat_map(|pred| match pred {
+            Pred::And(list) => list,
+            other => vec![other],
+        });
+        let asked = asked.filter_map(|pred| match pred {
+            Pred::Compare(compare) => Some(compare.left),
+            _ => None,
+        });
+        asked.chain(self.key.into_iter().map(|part| part.term)).collect::<Vec<_>>().into_iter()
+    }
+}
+
 /// The first byte of the frame's destination, where its lowest bit says that it is a group's (IEEE 802, section 8.2).
 fn group_bit(protocols: &Protocols) -> Option<Term> {
     let header = HeaderRef { level: 0, protocol: protocols.root?, index: 0 };
@@ -192,6 +248,17 @@ impl Balance {
         outer.iter().filter_map(|ip| Said::of(protocols, ip.header)).collect()
     }
 
+    /// What is known of fragments, for each family.
+    pub fn fragments(protocols: &Protocols) -> Vec<Fragments> {
+        Balance::said(protocols).iter().filter_map(|said| Fragments::of(protocols, said)).collect()
+    }
+
+    /// The packets that go where an earlier one went: later fragments.
+    pub fn follows(protocols: &Protocols) -> Pred {
+        let later = Balance::fragments(protocols).into_iter().map(|fragments| fragments.later);
+        Pred::And(vec![Balance::applies(protocols), Pred::Or(later.collect())])
+    }
+
     /// The packets that begin a flow: with SYN and without ACK.
     pub fn begins(protocols: &Protocols) -> Pred {
         let Some([syn, ack]) = Balance::flags(protocols) else { return Pred::Const(false) };
@@ -208,6 +275,7 @@ impl Balance {
         let packets = Balance::said(protocols).into_iter().flat_map(of_packet);
         let keys = self.keys.iter().flatten().map(|part| part.term.clone());
         packets
+            .chain(Balance::fragments(protocols).into_iter().flat_map(Fragments::terms))
             .chain(group_bit(protocols))
             .chain(keys)
             .chain(Balance::flags(protocols).into_iter().flatten())

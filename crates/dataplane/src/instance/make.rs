@@ -19,8 +19,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use weir_bpf::map::MapDef;
-use weir_compiler::codegen::limit_map_name;
 use weir_compiler::codegen::rooms::SECTION;
+use weir_compiler::codegen::{NOTES, limit_map_name};
 use weir_compiler::ir::LimitRef;
 use weir_compiler::lower::Slots;
 use weir_compiler::policy::Action;
@@ -345,10 +345,12 @@ fn limits(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Resul
 
 fn statistics(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Result<(), Error> {
     let Some(running) = running else { return Ok(()) };
-    if wanted(built, "statistics").is_some()
-        && let Some(map) = running.find_map("statistics")?
-    {
-        plan.options.reuse.insert("statistics".into(), Reuse::Map(map));
+    for name in ["statistics", NOTES] {
+        if wanted(built, name).is_some()
+            && let Some(map) = running.find_map(name)?
+        {
+            plan.options.reuse.insert(name.into(), Reuse::Map(map));
+        }
     }
     Ok(())
 }

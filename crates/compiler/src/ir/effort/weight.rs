@@ -39,6 +39,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Op::Capture { .. } => 40,
         Op::Take { .. } => 1_500,
         Op::Pick { .. } => 400,
+        Op::Note { .. } | Op::Recall { .. } => 100,
         Op::InTable { table, .. } => walk(*table),
     };
     let of_end = match &data.end {

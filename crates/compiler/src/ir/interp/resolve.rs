@@ -79,6 +79,14 @@ pub(super) enum Step {
         hash: u32,
         begins: u32,
     },
+    Note {
+        key: u32,
+        word: u32,
+    },
+    Recall {
+        to: u32,
+        key: u32,
+    },
     Count {
         counter: u32,
     },
@@ -267,6 +275,8 @@ impl Resolver<'_> {
                 Step::Take { to, limit: *limit, key: first, words }
             }
             Op::Pick { pool, hash, begins } => Step::Pick { to, pool: *pool, hash: hash.0, begins: begins.0 },
+            Op::Note { key, word } => Step::Note { key: key.0, word: word.0 },
+            Op::Recall { key } => Step::Recall { to, key: key.0 },
             Op::Count { counter } => Step::Count { counter: *counter },
             Op::Capture { statement, verdict } => Step::Capture { statement: *statement, verdict: *verdict },
             Op::Stash { slot, value } => Step::Stash { slot: *slot, value: value.0 },
