@@ -199,7 +199,9 @@ pub(super) fn pool_table(pools: &[PoolStatus]) -> Table {
 }
 
 fn backend_table(pool: &PoolStatus) -> Table {
-    let mut table = Table::new(&["backend", "state", ">weight", ">share", "for", "why", "next hop", ""]);
+    let mut table = Table::new(&[
+        "backend", "state", ">weight", ">share", ">packets", ">bytes", ">flows", "for", "why", "next hop", "",
+    ]);
     for backend in &pool.backends {
         let share = 100.0 * backend.slots as f64 / f64::from(pool.slots.max(1));
         let time = |ns: Option<u64>| ns.map(|ns| duration(Duration::from_nanos(ns))).unwrap_or_default();
@@ -208,6 +210,9 @@ fn backend_table(pool: &PoolStatus) -> Table {
             backend.state.into(),
             Cell::right(backend.weight.to_string()),
             Cell::right(format!("{share:.2} %")),
+            Cell::right(grouped(backend.packets)),
+            Cell::right(grouped(backend.bytes)),
+            Cell::right(grouped(backend.flows)),
             Cell::from(time(backend.since_ns)),
             Cell::from(why(backend, time(backend.drain_ns))),
             Cell::from(backend.mac.clone().unwrap_or_else(|| "by routes".to_owned())),

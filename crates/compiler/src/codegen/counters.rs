@@ -75,7 +75,7 @@ impl Isel<'_> {
         self.count_in(base, 0);
     }
 
-    fn count_in(&mut self, base: VReg, offset: i16) {
+    pub(super) fn count_in(&mut self, base: VReg, offset: i16) {
         let packets = self.load(Size::DW, base, offset);
         let more = self.alu_imm(Width::W64, AluOp::Add, packets, 1);
         self.store(Size::DW, base, offset, more);

@@ -6,6 +6,7 @@
 //! | `.data.…` | data section | one for each set of prefixes that changes, see [`super::indexes`] |
 //! | `.data.tables` | data section | see [`super::rooms`] |
 //! | `.data.p_…` | data section | one for each pool, see [`super::pools`] |
+//! | `b_…` | per-CPU array | one for each pool, see [`super::pools`] |
 //! | `.data.notes` | data section | see [`super::notes`] |
 //! | `l_…` | array | one for each limit, see [`super::limits`] |
 //! | `counters` | per-CPU array | see [`super::counters`] |
@@ -38,6 +39,8 @@ pub(super) struct Maps {
     pub(super) sets: Vec<MapId>,
     pub(super) limits: Vec<MapId>,
     pub(super) pools: Vec<MapId>,
+    /// By pool: what counts for its backends.
+    pub(super) backends: Vec<MapId>,
     pub(super) notes: Option<MapId>,
     pub(super) tables: Option<Section>,
     pub(super) counters: Option<MapId>,
@@ -66,6 +69,8 @@ impl Maps {
             let name = pool_map_name(program, PoolRef(nth as u32));
             let id = maps.add(pools::map(&name, pool, options.pools.get(nth)))?;
             maps.pools.push(id);
+            let id = maps.add(pools::counters(&pool_counters_name(program, PoolRef(nth as u32)), pool))?;
+            maps.backends.push(id);
         }
         if let Some(def) = notes::map(program) {
             maps.notes = Some(maps.add(def)?);
@@ -135,6 +140,12 @@ pub fn limit_map_name(program: &Program, limit: LimitRef) -> String {
 pub fn pool_map_name(program: &Program, pool: PoolRef) -> String {
     let names = program.pools.iter().map(|pool| pool.name.as_str());
     map_name(pools::SECTION, names, pool.index())
+}
+
+/// The name of the map that counts for a pool's backends.
+pub fn pool_counters_name(program: &Program, pool: PoolRef) -> String {
+    let names = program.pools.iter().map(|pool| pool.name.as_str());
+    map_name(pools::COUNTERS, names, pool.index())
 }
 
 /// The declared name where it fits and is the only one that reads so, else the index, which is no name of a set.

@@ -47,7 +47,7 @@ mod switch;
 mod tables;
 
 pub use error::CodegenError;
-pub use maps::{Statistic, limit_map_name, pool_map_name, set_map_name};
+pub use maps::{Statistic, limit_map_name, pool_counters_name, pool_map_name, set_map_name};
 pub use notes::SECTION as NOTES;
 
 use crate::ir::Program;

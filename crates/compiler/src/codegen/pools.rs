@@ -21,7 +21,8 @@
 //! | 48 | the end of its drain, since when its health is so, since when it warms: `u64` each, in nanoseconds of `CLOCK_MONOTONIC` |
 //! | [`REASON`] | why it is down: a byte of length, then UTF-8 |
 //!
-//! What is sent to each backend is counted in a per-CPU array `b_…`, by number: packets, bytes and packets that begin a flow.
+//! What each backend is picked for is counted in a per-CPU array `b_…`, by number: packets, their bytes, and the packets
+//! that begin a flow, in a `u64` each.
 //!
 //! A flow is its `tag` (the hash, made larger than [`BUSY`]) and a word: the backend's number (bits 0 to 15), whether more than
 //! its first packet was seen (bit 16), and when the latest one was (bits 32 to 63, in 2^30 ns). A flow has two lines to be in.
@@ -36,6 +37,7 @@
 //! The function `flow`, one for each pool, is called only where a slot is not settled. It follows
 //! [`Word::judge`](weir_pool::slots::Word::judge).
 
+use super::counters::INDEX;
 use super::emit::{Emitter, FRAME};
 use super::isel::Isel;
 use super::machine::{Kind, physical};
@@ -47,7 +49,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use weir_bpf::asm::Label;
 use weir_bpf::insn::{AluOp, AtomicOp, Cond, Insn, MapId, Reg, Size, Width};
-use weir_bpf::map::{MapDef, MapType};
+use weir_bpf::map::{MapDef, MapKind, MapType};
 use weir_bpf::target::Feature;
 use weir_pool::slots::{SAME, Word};
 
@@ -331,6 +333,15 @@ pub(super) fn map(name: &str, pool: &PoolDecl, image: Option<&Vec<u8>>) -> MapDe
     def
 }
 
+/// The start of the name of a map that counts for backends.
+pub(super) const COUNTERS: &str = "b_";
+
+pub(super) fn counters(name: &str, pool: &PoolDecl) -> MapDef {
+    let names = ["packets", "bytes", "flows"];
+    let value = MapType::structure("picked", names.map(|name| (name, MapType::U64)));
+    MapDef::new(name, MapKind::PerCpuArray, MapType::U32, value, u32::from(pool.max) + 1)
+}
+
 /// What `flow` must know of its pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct FlowSite {
@@ -343,7 +354,7 @@ impl Isel<'_> {
     pub(super) fn pick(&mut self, inst: &Inst, pool: PoolRef, hash: Value, begins: Value) {
         let layout = Layout::of(&self.program.pools[pool.index()]);
         let map = self.maps.pools[pool.index()];
-        let hash = self.value(hash);
+        let [hash, begins] = [hash, begins].map(|value| self.value(value));
         let high = self.alu_imm(Width::W64, AluOp::Rsh, hash, 32);
         let scaled = self.alu_imm(Width::W64, AluOp::Mul, high, layout.slots as i32);
         let slot = self.alu_imm(Width::W64, AluOp::Rsh, scaled, 32);
@@ -366,10 +377,21 @@ impl Isel<'_> {
         self.open(settled);
         self.jump_with(met, &[now]);
         self.open(open);
-        let begins = self.value(begins);
         let found = self.call_flow(FlowSite { pool, map, layout }, hash, word, begins);
         self.jump_with(met, &[found]);
         self.open(met);
+        self.count_backend(self.maps.backends[pool.index()], result, begins);
+    }
+
+    fn count_backend(&mut self, map: MapId, number: VReg, begins: VReg) {
+        self.builder.reserve(8);
+        self.store_vreg(Size::W, INDEX, number);
+        let counted = self.builder.vreg();
+        self.emit(Kind::LookupAt(map), &[Operand::reg_fixed_def(counted, physical(Reg::R0))]);
+        self.count_in(counted, 0);
+        let flows = self.load(Size::DW, counted, 16);
+        let more = self.alu(Width::W64, AluOp::Add, flows, begins);
+        self.store(Size::DW, counted, 16, more);
     }
 
     fn call_flow(&mut self, site: FlowSite, hash: VReg, word: VReg, begins: VReg) -> VReg {

@@ -5,9 +5,9 @@
 //! knows before the swap: backends as they are and, if the ring has as many slots, slots and flows.
 
 use super::meta::PoolMeta;
+use super::neighbours;
 use super::section::Section;
 use super::session::Session;
-use super::{find, neighbours, open};
 use crate::Error;
 use crate::instance::Generation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,9 @@ pub(crate) fn share(
 ) -> Result<(), Error> {
     let Some(generation) = running else { return Ok(()) };
     for pool in pools.iter().filter(|pool| same(pool, running).is_some()) {
-        reuse.insert(pool.map.clone(), Reuse::Map(generation.map(&pool.map)?));
+        for map in [&pool.map, &pool.counters] {
+            reuse.insert(map.clone(), Reuse::Map(generation.map(map)?));
+        }
     }
     Ok(())
 }
@@ -59,7 +61,7 @@ pub(crate) fn report(
 pub(crate) fn try_follow(pools: &[PoolMeta], running: &Generation) -> Result<(), Error> {
     for pool in pools {
         if let Some(old) = running.meta.pools.iter().find(|old| old.name == pool.name) {
-            Session::of(old.clone(), open(running, old)?)?.try_follow(pool)?;
+            Session::open(running, old)?.try_follow(pool)?;
         }
     }
     Ok(())
@@ -71,7 +73,7 @@ pub(crate) fn fill(pools: &[PoolMeta], running: Option<&Generation>, loaded: &Lo
     for pool in pools.iter().filter(|pool| same(pool, running).is_none()) {
         let Some(old) = generation.meta.pools.iter().find(|old| old.name == pool.name) else { continue };
         let Some(map) = loaded.map(&pool.map) else { continue };
-        let known = Session::of(old.clone(), open(generation, old)?)?;
+        let known = Session::open(generation, old)?;
         known.hand_over(&Section::open(map, pool.layout())?, pool.ring);
     }
     Ok(())
@@ -80,8 +82,7 @@ pub(crate) fn fill(pools: &[PoolMeta], running: Option<&Generation>, loaded: &Lo
 /// Makes all pools of a generation what its policy declares. Under the lock.
 pub(crate) fn follow(running: &Generation) -> Result<(), Error> {
     for pool in &running.meta.pools {
-        let meta = find(running, &pool.name)?.clone();
-        Session::of(meta.clone(), open(running, &meta)?)?.follow()?;
+        Session::open(running, pool)?.follow()?;
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
-use weir_compiler::codegen::pool_map_name;
 use weir_compiler::codegen::pools::Layout;
+use weir_compiler::codegen::{pool_counters_name, pool_map_name};
 use weir_compiler::ir::{PoolDecl, PoolRef};
 use weir_compiler::lower::Lowered;
 use weir_compiler::policy::{Action, Policy};
@@ -16,6 +16,8 @@ pub(crate) struct PoolMeta {
     pub(crate) name: String,
     /// The name of its section's map.
     pub(crate) map: String,
+    /// The name of the map that counts for its backends.
+    pub(crate) counters: String,
     pub(crate) ring: u32,
     pub(crate) max: u16,
     pub(crate) flows: u32,
@@ -91,6 +93,7 @@ pub(crate) fn describe(policy: &Policy, lowered: &Lowered) -> Vec<PoolMeta> {
     let one = |(index, pool): (u32, &weir_compiler::policy::Pool)| PoolMeta {
         name: pool.name.clone(),
         map: pool_map_name(&lowered.program, PoolRef(index)),
+        counters: pool_counters_name(&lowered.program, PoolRef(index)),
         ring: pool.ring,
         max: pool.max,
         flows: pool.flows,

@@ -17,6 +17,7 @@ mod session;
 pub use keeper::Keeper;
 
 use crate::Error;
+use crate::counters::word;
 use crate::instance::{Generation, Instance, Place};
 use meta::PoolMeta;
 use section::Section;
@@ -26,6 +27,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use weir_compiler::codegen::pools::{Record, Wanted};
 use weir_compiler::diagnostic::nearest;
+use weir_kernel::maps::Map;
 use weir_pool::health::State;
 use weir_pool::pool::{Endpoint, Event};
 
@@ -78,6 +80,12 @@ pub struct BackendStatus {
     /// How long its drain lasts, in nanoseconds from now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain_ns: Option<u64>,
+    /// Packets for which it was picked, over all CPUs.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of these, packets that begin a flow of TCP.
+    pub flows: u64,
     /// Whether the policy has it; else it was added while running.
     pub declared: bool,
     /// Its fixed next hop.
@@ -219,21 +227,28 @@ fn status(running: &Generation, meta: &PoolMeta) -> Result<PoolStatus, Error> {
     words.iter().for_each(|word| slots[usize::from(word.now())] += 1);
     let now = now();
     let left = |time: u64| Duration::from_nanos(time).saturating_sub(now).as_nanos() as u64;
-    let backend = |(number, record): (u16, Record)| BackendStatus {
-        backend: endpoint(&record).to_string(),
-        number,
-        state: match (record.wanted, record.well) {
-            (Wanted::Draining, _) => "draining",
-            (_, true) => "up",
-            (_, false) => "down",
-        },
-        weight: record.weight,
-        slots: slots[usize::from(number)],
-        since_ns: (record.since > 0).then(|| (now.as_nanos() as u64).saturating_sub(record.since)),
-        drain_ns: (record.wanted == Wanted::Draining).then(|| left(record.deadline)),
-        declared: record.declared.is_some(),
-        mac: record.backend.hop.map(|hop| hop.to.map(|byte| format!("{byte:02x}")).join(":")),
-        reason: record.reason,
+    let counters = running.map(&meta.counters)?;
+    let backend = |(number, record): (u16, Record)| -> Result<BackendStatus, Error> {
+        let [packets, bytes, flows] = counted(&counters, number)?;
+        Ok(BackendStatus {
+            backend: endpoint(&record).to_string(),
+            number,
+            state: match (record.wanted, record.well) {
+                (Wanted::Draining, _) => "draining",
+                (_, true) => "up",
+                (_, false) => "down",
+            },
+            weight: record.weight,
+            slots: slots[usize::from(number)],
+            since_ns: (record.since > 0).then(|| (now.as_nanos() as u64).saturating_sub(record.since)),
+            drain_ns: (record.wanted == Wanted::Draining).then(|| left(record.deadline)),
+            declared: record.declared.is_some(),
+            mac: record.backend.hop.map(|hop| hop.to.map(|byte| format!("{byte:02x}")).join(":")),
+            packets,
+            bytes,
+            flows,
+            reason: record.reason,
+        })
     };
     let records = section.records().into_iter();
     let there = records.filter(|(_, record)| matches!(record.wanted, Wanted::Up | Wanted::Draining));
@@ -243,8 +258,15 @@ fn status(running: &Generation, meta: &PoolMeta) -> Result<PoolStatus, Error> {
         unsettled: words.iter().filter(|word| !word.is_settled()).count(),
         flows: section.entries().len(),
         max_flows: meta.flows,
-        backends: there.map(backend).collect(),
+        backends: there.map(backend).collect::<Result<_, _>>()?,
     })
+}
+
+/// What a backend was picked for, summed over CPUs.
+fn counted(counters: &Map, number: u16) -> Result<[u64; 3], Error> {
+    let values = counters.lookup_per_cpu(&u32::from(number).to_ne_bytes())?.unwrap_or_default();
+    let sum = |at: usize| values.iter().map(|value| word(&value[8 * at..])).sum();
+    Ok([sum(0), sum(1), sum(2)])
 }
 
 fn endpoint(record: &Record) -> Endpoint {

@@ -4,13 +4,13 @@ use super::meta::{Declared, PoolMeta};
 use super::section::{Entry, Section};
 use super::{FlowBackend, endpoint, find, open};
 use crate::Error;
-use crate::instance::{Lock, Place, settle};
+use crate::instance::{Generation, Lock, Place, settle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weir_compiler::codegen::pools::{Record, Wanted};
 use weir_compiler::state::Backend as Met;
 use weir_kernel::clock::monotonic_ns;
-use weir_kernel::maps::wait_for_programs;
+use weir_kernel::maps::{self, Map, possible_cpus, wait_for_programs};
 use weir_pool::flow;
 use weir_pool::health::{Health, State};
 use weir_pool::pool::{Admin, Backend, Change, Endpoint, Event, Pool, PoolError, STEPS, Warming};
@@ -28,6 +28,7 @@ pub(super) struct Session {
     _lock: Option<Lock>,
     pub(super) meta: PoolMeta,
     section: Section,
+    counters: Map,
     pool: Pool,
     /// The weights that the policy gives, of those that it has.
     declared: BTreeMap<Endpoint, u16>,
@@ -38,15 +39,14 @@ impl Session {
     pub(super) fn begin(place: &Place, name: &str) -> Result<Session, Error> {
         let lock = place.lock()?;
         let running = settle(place)?;
-        let meta = find(&running, name)?.clone();
-        let section = open(&running, &meta)?;
-        let mut session = Session::of(meta, section)?;
+        let mut session = Session::open(&running, find(&running, name)?)?;
         session._lock = Some(lock);
         Ok(session)
     }
 
     /// Under a lock that somebody else has.
-    pub(super) fn of(meta: PoolMeta, section: Section) -> Result<Session, Error> {
+    pub(super) fn open(running: &Generation, meta: &PoolMeta) -> Result<Session, Error> {
+        let (meta, section, counters) = (meta.clone(), open(running, meta)?, running.map(&meta.counters)?);
         section.mend()?;
         let now = now();
         let (mut backends, mut retired, mut declared) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -63,7 +63,7 @@ impl Session {
         let (words, changed) = (section.words(), section.changed());
         let (pool, updates) = Pool::resume(meta.settings(), backends, retired, words, changed, now)
             .map_err(|why| refused(&meta, why))?;
-        let session = Session { _lock: None, meta, section, pool, declared };
+        let session = Session { _lock: None, meta, section, counters, pool, declared };
         session.store(&updates, now);
         Ok(session)
     }
@@ -171,6 +171,9 @@ impl Session {
         }
         for number in gone.into_iter().filter(|number| !named.contains(number)) {
             self.pool.release(number);
+            let zeros = vec![0; self.counters.info().value_size as usize];
+            let zeros = vec![zeros; possible_cpus()];
+            self.counters.update_per_cpu(&u32::from(number).to_ne_bytes(), &zeros, maps::Update::Any)?;
             self.section.write(number, None);
         }
         Ok(())
