@@ -49,7 +49,9 @@ const ETHERTYPE_6: u64 = 0xdd86;
 impl Isel<'_> {
     /// Whether the program can do what its blocks end with.
     pub(super) fn check_changes(&self) -> Result<(), CodegenError> {
-        let changes = |end: &Terminator| matches!(end, Terminator::Decap { .. } | Terminator::Send(_));
+        let changes = |end: &Terminator| {
+            matches!(end, Terminator::Decap { .. } | Terminator::Send(_) | Terminator::Refuse(_))
+        };
         match self.program.blocks.iter().find(|block| changes(&block.end)) {
             Some(block) if self.options.hook != Hook::Xdp => {
                 Err(CodegenError::XdpOnly { line: block.end_line })

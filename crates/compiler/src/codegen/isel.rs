@@ -225,6 +225,7 @@ impl<'a> Isel<'a> {
             (Op::Pick { pool, hash, begins }, _) => self.pick(inst, *pool, *hash, *begins),
             (Op::Note { key, word }, _) => self.note(*key, *word),
             (Op::Recall { key }, _) => self.recall(inst, *key),
+            (Op::Room { balance, backend }, Some(result)) => self.room(result, *balance, *backend),
             (op, Some(result)) => self.pure(block, op, result),
             _ => {}
         }

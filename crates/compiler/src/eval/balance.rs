@@ -2,10 +2,11 @@
 
 use super::Scope;
 use super::walk::Header;
+use crate::ir::QUOTED;
 use crate::policy::{Balance, KeyPart, Policy, Said, Unsent, Via};
 use crate::state::{Backend, Hop, PoolState, ROUTED};
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use weir_packet::checksum;
 use weir_pool::flow;
 use weir_pool::ring::NOBODY;
@@ -42,7 +43,7 @@ impl Balancing<'_> {
         known: Option<u64>,
         pool: &mut PoolState,
         notes: &mut HashMap<u64, u64>,
-    ) -> Result<Vec<u8>, Unsent> {
+    ) -> Result<Vec<u8>, NotSent> {
         let (protocols, scope) = (&self.policy.protocols, self.scope);
         let packets = Balance::said(protocols);
         let (said, header) = packets
@@ -50,7 +51,7 @@ impl Balancing<'_> {
             .find_map(|said| Some((said, self.headers.iter().find(|header| header.name == said.header)?)))
             .ok_or(Unsent::Damaged)?;
         if !scope.holds(&said.sound(protocols)) {
-            return Err(Unsent::Damaged);
+            return Err(Unsent::Damaged.into());
         }
         let name = &self.policy.pools[self.balance.pool as usize].name;
         let own = || self.balance.keys.iter().find_map(|key| self.hash(name, key));
@@ -74,7 +75,14 @@ impl Balancing<'_> {
             service: number_of(&said.service) as u8,
             hash,
         };
-        packet.to(backend, &self.balance.via)
+        packet.to(backend, &self.balance.via).map_err(|why| match why {
+            Unsent::Long if known.is_none() && scope.holds(&said.told) => {
+                let hop = backend.hop.unwrap_or(ROUTED);
+                let overhead = self.balance.via.overhead(backend.address.is_ipv6());
+                NotSent { why, answer: Some(packet.too_long(hop.mtu - overhead)) }
+            }
+            why => why.into(),
+        })
     }
 
     /// The hash of a key, if all of its values are there.
@@ -82,6 +90,18 @@ impl Balancing<'_> {
         let words = key.iter().map(|part| Some(part.flow_words(self.scope.term(&part.term)?)));
         let words = words.collect::<Option<Vec<_>>>()?.concat();
         Some(flow::hash(flow::seed(whose), &flow::lanes(&words)))
+    }
+}
+
+/// Why no frame leaves for a backend, and the one that leaves to the sender instead.
+pub(super) struct NotSent {
+    pub(super) why: Unsent,
+    pub(super) answer: Option<Vec<u8>>,
+}
+
+impl From<Unsent> for NotSent {
+    fn from(why: Unsent) -> NotSent {
+        NotSent { why, answer: None }
     }
 }
 
@@ -145,6 +165,37 @@ impl Packet<'_> {
             }
         };
         Ok([ip, udp].concat())
+    }
+
+    /// The message to its sender that it may be no longer than this: back to where it came from, as if by the service.
+    fn too_long(&self, room: u16) -> Vec<u8> {
+        let quote = &self.rest[..usize::from(QUOTED)];
+        let [high, low] = room.to_be_bytes();
+        let (kind, code) = if self.said.six { (2, 0) } else { (3, 4) };
+        let mut icmp = [&[kind, code, 0, 0, 0, 0, high, low], quote].concat();
+        let octets = |at: usize| <[u8; 16]>::try_from(&quote[at..at + 16]).unwrap_or_default();
+        let four = |at: usize| <[u8; 4]>::try_from(&quote[at..at + 4]).unwrap_or_default();
+        let ip = match self.said.six {
+            true => {
+                let (from, to) = (Ipv6Addr::from(octets(24)), Ipv6Addr::from(octets(8)));
+                let sum = checksum::transport_v6(from, to, 58, &icmp);
+                icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+                let [high, low] = (icmp.len() as u16).to_be_bytes();
+                [&[0x60, 0, 0, 0, high, low, 58, HOPS], &from.octets()[..], &to.octets()[..]].concat()
+            }
+            false => {
+                let sum = checksum::internet(&icmp);
+                icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+                let [high, low] = (icmp.len() as u16 + 20).to_be_bytes();
+                let begin = [0x45, 0, high, low, 0, 0, 0x40, 0, HOPS, 1, 0, 0];
+                let mut ip = [&begin[..], &four(16), &four(12)].concat();
+                let sum = checksum::internet(&ip);
+                ip[10..12].copy_from_slice(&sum.to_be_bytes());
+                ip
+            }
+        };
+        let (to, from) = (&self.link[6..12], &self.link[..6]);
+        [to, from, &self.link[12..], &ip, &icmp].concat()
     }
 
     /// Ports above 49,151 are anyone's (RFC 6335); the flow's is its hash. Without a checksum (RFC 768, RFC 6935).

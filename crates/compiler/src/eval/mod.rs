@@ -99,9 +99,11 @@ impl<'a> Evaluator<'a> {
                         changed = Some(frame);
                         Some(Verdict::Send)
                     }
-                    Err(why) => {
+                    Err(balance::NotSent { why, answer }) => {
                         add(self.unsent.entry((index, why)).or_default(), frame);
-                        Some(self.unsent_verdict(balance, why))
+                        let answered = answer.is_some().then_some(Verdict::Send);
+                        changed = answer;
+                        answered.or(Some(self.unsent_verdict(balance, why)))
                     }
                 },
                 Action::Decap => {
@@ -141,7 +143,7 @@ impl<'a> Evaluator<'a> {
         followed: Option<u64>,
         frame: &[u8],
         headers: &[Header],
-    ) -> Result<Vec<u8>, Unsent> {
+    ) -> Result<Vec<u8>, balance::NotSent> {
         let mut pool = std::mem::take(&mut self.pools[balance.pool as usize]);
         let mut notes = std::mem::take(&mut self.notes);
         let sent = self.balancing(index, balance, frame, headers, |balancing| {

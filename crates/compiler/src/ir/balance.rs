@@ -114,3 +114,20 @@ pub struct Send {
     /// Where packets go on to whose backend no way leads.
     pub unreachable: Target,
 }
+
+/// Tells a packet's sender that it is too long: the packet's way ends by [`Verdict::Send`](super::Verdict), as an ICMP message to the
+/// address and by the interface from which it came (RFC 1191, RFC 8201). It comes from the address to which the packet went.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Refuse {
+    /// The statement.
+    pub by: StatementId,
+    /// Whether the packet is one of IPv6; else it is one of IPv4.
+    pub six: bool,
+    /// Where the packet begins in the frame, `u16`: behind a link header of 14 to 30 bytes. [`QUOTED`] bytes of it are there.
+    pub packet: Value,
+    /// How long it may be, `u16`.
+    pub room: Value,
+}
+
+/// Bytes of a packet that an ICMP message quotes. A packet that is too long for anything has so many.
+pub const QUOTED: u16 = 120;

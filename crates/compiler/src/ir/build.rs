@@ -284,6 +284,11 @@ impl Builder {
         self.append(Op::Pick { pool, hash, begins }, Type::Int(16))
     }
 
+    /// How long a packet to a backend may be, or 0.
+    pub fn room(&mut self, balance: BalanceRef, backend: Value) -> Value {
+        self.append(Op::Room { balance, backend }, Type::Int(16))
+    }
+
     /// Remembers a word by a key.
     pub fn note(&mut self, key: Value, word: Value) {
         self.append_effect(Op::Note { key, word });

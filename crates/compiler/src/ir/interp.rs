@@ -207,6 +207,10 @@ impl Interpreter {
                     Err(Unsent::Long) => {}
                     Err(_) => at = unreachable,
                 },
+                Step::Refuse { by, six, packet, room } => {
+                    let frame = Some(self.refuse(frame, six, packet, room)?);
+                    return Ok(Outcome { verdict: Verdict::Send, by: Some(by), captured, frame });
+                }
                 Step::Capture { statement, verdict } => captured.push(Captured { statement, verdict }),
                 step => self.step(step, state, frame)?,
             }
@@ -264,6 +268,10 @@ impl Interpreter {
                 let backend = state.pools[pool.index()].pick(self.read(hash), self.read(begins) != 0);
                 self.write(to, backend.into());
             }
+            Step::Room { to, balance, backend } => {
+                let room = self.room(balance, self.read(backend), &state.pools);
+                self.write(to, room.into());
+            }
             Step::Note { key, word } => drop(state.notes.insert(self.read(key), self.read(word))),
             Step::Recall { to, key } => {
                 let word = state.notes.get(&self.read(key)).copied();
@@ -281,7 +289,8 @@ impl Interpreter {
             | Step::Match { .. }
             | Step::Return { .. }
             | Step::Decap { .. }
-            | Step::Send { .. } => {}
+            | Step::Send { .. }
+            | Step::Refuse { .. } => {}
         }
         Ok(())
     }

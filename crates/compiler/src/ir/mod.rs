@@ -20,7 +20,7 @@ pub mod print;
 pub mod verify;
 pub mod visit;
 
-pub use balance::{BalanceDecl, Origin, PoolDecl, Send, Via};
+pub use balance::{BalanceDecl, Origin, PoolDecl, QUOTED, Refuse, Send, Via};
 
 use crate::source::Span;
 use crate::table::Table;
@@ -164,6 +164,8 @@ pub enum Op {
     Take { limit: LimitRef, key: Vec<Value>, cost: Value },
     /// The number of the backend that the flow of a hash gets, `u16`, or 0; `begins` says whether the packet is a flow's first.
     Pick { pool: PoolRef, hash: Value, begins: Value },
+    /// How long a packet to a backend may be, by the way of a balance, giving `u16`; 0 if no way leads there.
+    Room { balance: BalanceRef, backend: Value },
     /// Remembers a word by a key, both `u64`, for the next packets: for so long that a datagram's fragments come in. No result.
     Note { key: Value, word: Value },
     /// The word that was noted by a key, or 0, giving `u64`.
@@ -247,6 +249,8 @@ pub enum Terminator {
     Decap { by: StatementId, inner: Value, link: Option<Value>, ecn: Option<EcnChange> },
     /// The packet's way ends by [`Verdict::Send`], or goes on.
     Send(Box<Send>),
+    /// The packet's way ends by [`Verdict::Send`].
+    Refuse(Refuse),
 }
 
 /// A change of the two bits of congestion notification of an IPv4 or IPv6 header; the version in its first four bits says

@@ -366,6 +366,7 @@ fn op(scan: &mut Scan<'_>, ty: Option<Type>) -> Expected<Op> {
         "take" => take(scan),
         "pick" => balance::pick(scan),
         "note" => pair(scan).map(|(key, word)| Op::Note { key, word }),
+        "room" => balance::room(scan),
         "recall" => value(scan).map(|key| Op::Recall { key }),
         "capture" => Ok(Op::Capture { statement: statement(scan)?, verdict: verdict(scan)? }),
         "stash" => {
@@ -450,6 +451,8 @@ fn end(scan: &mut Scan<'_>) -> Expected<Option<Terminator>> {
         decap(scan)?
     } else if scan.eat_word("send") {
         balance::send(scan)?
+    } else if scan.eat_word("refuse") {
+        balance::refuse(scan)?
     } else {
         return Ok(None);
     };

@@ -2,7 +2,7 @@
 
 use super::{
     BalanceDecl, BinaryOp, Block, BlockData, EcnChange, Frequency, Inst, Line, LineInfo, Op, PoolDecl,
-    Program, Relation, Rule, Send, SetKind, TableDecl, Target, Terminator, Type, Value, Verdict, Via,
+    Program, Refuse, Relation, Rule, Send, SetKind, TableDecl, Target, Terminator, Type, Value, Verdict, Via,
 };
 use crate::table::Entry;
 use std::fmt::{self, Display, Formatter};
@@ -236,6 +236,7 @@ impl Display for Op {
             Op::Take { limit, key, cost } => write!(f, "take {limit} [{}] cost {cost}", List(key)),
             Op::Pick { pool, hash, begins } => write!(f, "pick {pool} {hash} begins {begins}"),
             Op::Note { key, word } => write!(f, "note {key}, {word}"),
+            Op::Room { balance, backend } => write!(f, "room {balance} {backend}"),
             Op::Recall { key } => write!(f, "recall {key}"),
             Op::Count { counter } => write!(f, "count {counter}"),
             Op::Capture { statement, verdict } => write!(f, "capture {statement} {verdict}"),
@@ -287,6 +288,10 @@ impl Display for Terminator {
                 write!(f, " by {by}")
             }
             Terminator::Send(send) => send.fmt(f),
+            Terminator::Refuse(Refuse { by, six, packet, room }) => {
+                let family = if *six { "ip6" } else { "ip4" };
+                write!(f, "refuse {family} {packet} room {room} by {by}")
+            }
         }
     }
 }

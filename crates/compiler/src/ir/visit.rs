@@ -53,7 +53,7 @@ impl Op {
             Op::Take { key, cost, .. } => key.iter().chain([cost]).copied().for_each(f),
             Op::Pick { hash, begins, .. } => [*hash, *begins].into_iter().for_each(f),
             Op::Note { key, word } => [*key, *word].into_iter().for_each(f),
-            Op::Recall { key } => f(*key),
+            Op::Recall { key: value } | Op::Room { backend: value, .. } => f(*value),
             Op::Stash { value, .. } => f(*value),
         }
     }
@@ -77,7 +77,7 @@ impl Op {
             Op::Take { key, cost, .. } => key.iter_mut().chain([cost]).for_each(f),
             Op::Pick { hash, begins, .. } => [hash, begins].into_iter().for_each(f),
             Op::Note { key, word } => [key, word].into_iter().for_each(f),
-            Op::Recall { key } => f(key),
+            Op::Recall { key: value } | Op::Room { backend: value, .. } => f(value),
             Op::Stash { value, .. } => f(value),
         }
     }
@@ -98,7 +98,7 @@ impl Op {
     /// Whether the result depends on the operands, the frame and the sets alone: such an operation
     /// gives the same wherever on the packet's way it stands.
     pub fn is_pure(&self) -> bool {
-        !self.has_effect() && !matches!(self, Op::Unstash { .. } | Op::Recall { .. })
+        !self.has_effect() && !matches!(self, Op::Unstash { .. } | Op::Recall { .. } | Op::Room { .. })
     }
 
     /// Whether the operation has a result at all.
@@ -113,7 +113,7 @@ impl Op {
             Op::Compare(..) | Op::InSet { .. } | Op::InTable { .. } | Op::Take { .. } => super::BOOL,
             Op::Start | Op::Advance { .. } | Op::Skip { .. } | Op::Detour { .. } => Type::Cursor,
             Op::Load { bytes, .. } => Type::Int(bytes.saturating_mul(8)),
-            Op::Offset(_) | Op::Pick { .. } => Type::Int(16),
+            Op::Offset(_) | Op::Pick { .. } | Op::Room { .. } => Type::Int(16),
             Op::FrameLen => Type::Int(32),
             Op::Recall { .. } => Type::Int(64),
             _ => return None,
@@ -144,6 +144,7 @@ impl Terminator {
                 let Send { backend, packet, length, service, hash, .. } = &mut **send;
                 [backend, packet, length, service, hash].into_iter().for_each(&mut f);
             }
+            Terminator::Refuse(refuse) => [&mut refuse.packet, &mut refuse.room].into_iter().for_each(&mut f),
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         self.targets_mut(|target| target.args.iter_mut().for_each(&mut f));
@@ -164,6 +165,7 @@ impl Terminator {
                 let Send { backend, packet, length, service, hash, .. } = **send;
                 [backend, packet, length, service, hash].into_iter().for_each(f);
             }
+            Terminator::Refuse(refuse) => [refuse.packet, refuse.room].into_iter().for_each(f),
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
     }
@@ -184,7 +186,7 @@ impl Terminator {
                 f(&send.long);
                 f(&send.unreachable);
             }
-            Terminator::Return { .. } | Terminator::Decap { .. } => {}
+            Terminator::Return { .. } | Terminator::Decap { .. } | Terminator::Refuse(_) => {}
         }
     }
 
@@ -204,7 +206,7 @@ impl Terminator {
                 f(&mut send.long);
                 f(&mut send.unreachable);
             }
-            Terminator::Return { .. } | Terminator::Decap { .. } => {}
+            Terminator::Return { .. } | Terminator::Decap { .. } | Terminator::Refuse(_) => {}
         }
     }
 }

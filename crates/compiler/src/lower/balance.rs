@@ -8,10 +8,11 @@ use super::class::all_terms_there;
 use super::pred::Values;
 use super::shape::Env;
 use crate::ir::{
-    BOOL, BalanceDecl, BinaryOp, Block, PoolDecl, PoolRef, Relation, Send, Terminator, Type, Value, Verdict,
+    BOOL, BalanceDecl, BinaryOp, Block, PoolDecl, PoolRef, Refuse, Relation, Send, Target, Terminator, Type,
+    Value, Verdict,
 };
 use crate::plan::{Presence, base_terms, follows, simplify};
-use crate::policy::{Action, Balance, HeaderRef, KeyPart, Pred, Said, Term, Unsent};
+use crate::policy::{self, Action, Balance, Compare, HeaderRef, KeyPart, Pred, Said, Term, Unsent};
 use std::collections::BTreeSet;
 use weir_pool::flow;
 use weir_pool::pool::AllDown;
@@ -107,9 +108,10 @@ impl Lower<'_> {
             self.count(&statement.name);
             self.capture(index, statement, Some(Verdict::Send));
             let parts = self.sound_packet(index, said, env);
-            let begins = self.b.constant(0);
+            let no = self.b.constant(0);
             let tail = self.tail(index, balance, said.six);
-            self.b.jump((tail, [parts[0], parts[1], parts[2], hash, begins]));
+            // Of later fragments nothing is told.
+            self.b.jump((tail, [parts[0], parts[1], parts[2], hash, no, no]));
             self.b.switch_to(unknown);
         }
     }
@@ -142,9 +144,28 @@ impl Lower<'_> {
         let hash = self.b.param(hashed, 0);
         self.note_fragment(index, said, hash, headers, env);
         let tail = self.tail(index, balance, said.six);
+        let told = self.told(said, env);
         self.begins(headers, env, |lower, begins| {
-            lower.b.jump((tail, [packet, length, service, hash, begins]));
+            lower.b.jump((tail, [packet, length, service, hash, begins, told]));
         });
+    }
+
+    /// Whether a packet's sender is told if it is too long.
+    fn told(&mut self, said: &Said, env: &Env) -> Value {
+        let list = match &said.told {
+            Pred::And(list) => list.as_slice(),
+            other => std::slice::from_ref(other),
+        };
+        let mut told = self.b.constant(1);
+        for pred in list {
+            if let Pred::Compare(Compare { op, left, right: Term::Const(right) }) = pred {
+                let left = self.value(left, &Values::Env(env)).low;
+                let relation = if *op == policy::Relation::Eq { Relation::Eq } else { Relation::Ne };
+                let holds = self.b.compare_const(relation, left, *right as u64);
+                told = self.b.binary_as(BinaryOp::And, told, holds, BOOL);
+            }
+        }
+        told
     }
 
     /// Remembers where a datagram's first fragment goes.
@@ -280,24 +301,43 @@ impl Lower<'_> {
         if let Some(tail) = self.balance_tails.get(&(index, six)) {
             return *tail;
         }
-        let tail = self.b.block(&[Type::Int(16), LENGTH, Type::Int(8), Type::Int(64), BOOL]);
+        let tail = self.b.block(&[Type::Int(16), LENGTH, Type::Int(8), Type::Int(64), BOOL, BOOL]);
         self.balance_tails.insert((index, six), tail);
-        let [nobody, long, unreachable] =
-            [Unsent::Nobody, Unsent::Long, Unsent::Unreachable].map(|why| self.unsent(index, why));
+        let [nobody, unreachable] = [Unsent::Nobody, Unsent::Unreachable].map(|why| self.unsent(index, why));
         let current = self.b.current();
         self.b.switch_to(tail);
-        let [packet, length, service, hash, begins] = std::array::from_fn(|nth| self.b.param(tail, nth));
+        let [packet, length, service, hash, begins, told] =
+            std::array::from_fn(|nth| self.b.param(tail, nth));
         let backend = self.b.pick(PoolRef(balance.pool), hash, begins);
         let none = self.b.compare_const(Relation::Eq, backend, NOBODY.into());
         let some = self.fresh();
         self.b.branch(none, nobody, some);
         self.b.switch_to(some);
         let (by, balance) = (self.statement_ids[index], self.balance_refs[&index]);
-        let (long, unreachable) = (long.into(), unreachable.into());
+        let long = self.b.cold_block(&[]);
+        let (long, unreachable): (Target, Target) = (long.into(), unreachable.into());
+        let too_long = long.block;
         let send = Send { by, balance, backend, six, packet, length, service, hash, long, unreachable };
         self.b.end(Terminator::Send(Box::new(send)));
+        self.b.switch_to(too_long);
+        self.refuse(index, six, backend, packet, told);
         self.b.switch_to(current);
         tail
+    }
+
+    /// Counts a packet that is too long, and tells its sender where that is to be told.
+    fn refuse(&mut self, index: usize, six: bool, backend: Value, packet: Value, told: Value) {
+        let (by, balance) = (self.statement_ids[index], self.balance_refs[&index]);
+        let (answer, silent, found) =
+            (self.b.cold_block(&[]), self.unsent(index, Unsent::Long), self.b.cold_block(&[]));
+        self.b.branch(told, answer, silent);
+        self.b.switch_to(answer);
+        let room = self.b.room(balance, backend);
+        let none = self.b.compare_const(Relation::Eq, room, 0);
+        self.b.branch(none, silent, found);
+        self.b.switch_to(found);
+        self.count(&format!("{}/{}", self.policy.statements[index].name, Unsent::Long.word()));
+        self.b.end(Terminator::Refuse(Refuse { by, six, packet, room }));
     }
 
     /// The block of packets that a statement does not send.

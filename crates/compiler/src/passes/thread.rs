@@ -165,6 +165,7 @@ impl Threader {
                     | Terminator::Return { .. }
                     | Terminator::Decap { .. }
                     | Terminator::Send(_)
+                    | Terminator::Refuse(_)
             )
             && data.insts.iter().all(|inst| inst.op.is_pure())
             && data.params.iter().copied().chain(results).all(|value| !self.used_elsewhere(value))
@@ -231,7 +232,8 @@ impl Threader {
             Terminator::Match { .. }
             | Terminator::Return { .. }
             | Terminator::Decap { .. }
-            | Terminator::Send(_) => None,
+            | Terminator::Send(_)
+            | Terminator::Refuse(_) => None,
         }
     }
 

@@ -135,6 +135,9 @@ pub struct Said {
     pub hops: Term,
     /// Type of service or traffic class, `u8`.
     pub service: Term,
+    /// Whether its sender is told when it is too long: it must not be fragmented, and is no message of ICMP (RFC 1812,
+    /// section 4.3.2.7; RFC 4443, section 2.4).
+    pub told: Pred,
 }
 
 impl Said {
@@ -150,9 +153,21 @@ impl Said {
             true => (computed(ArithmeticOp::Add, field("plen")?, 40), Term::Const(40)),
             false => (field("len")?, computed(ArithmeticOp::Mul, field("ihl")?, 4)),
         };
+        let is = |name: &str, op, value| {
+            Some(Pred::Compare(Compare { op, left: field(name)?, right: Term::Const(value) }))
+        };
+        let told = match six {
+            true => vec![is("nxt", Relation::Ne, 58)?],
+            false => vec![
+                is("proto", Relation::Ne, 1)?,
+                is("frag", Relation::Eq, 0)?,
+                is("flags.df", Relation::Eq, 1)?,
+            ],
+        };
+        let told = Pred::And(told);
         let hops = field(if six { "hlim" } else { "ttl" })?;
         let service = field(if six { "tclass" } else { "dsfield" })?;
-        Some(Said { header, six, length, least, hops, service })
+        Some(Said { header, six, length, least, hops, service, told })
     }
 
     /// Whether what it says can be true of a frame whose MAC address is no group's.
@@ -217,16 +232,22 @@ impl Fragments {
     }
 
     fn terms(self) -> impl Iterator<Item = Term> {
-        let asked = [self.later, self.first].into_iter().flat_map(|pred| match pred {
-            Pred::And(list) => list,
-            other => vec![other],
-        });
-        let asked = asked.filter_map(|pred| match pred {
-            Pred::Compare(compare) => Some(compare.left),
-            _ => None,
-        });
+        let asked = [self.later, self.first].into_iter().flat_map(compared);
         asked.chain(self.key.into_iter().map(|part| part.term)).collect::<Vec<_>>().into_iter()
     }
+}
+
+/// What comparisons with constants ask for.
+fn compared(pred: Pred) -> Vec<Term> {
+    let list = match pred {
+        Pred::And(list) => list,
+        other => vec![other],
+    };
+    let left = |pred| match pred {
+        Pred::Compare(Compare { left, .. }) => Some(left),
+        _ => None,
+    };
+    list.into_iter().filter_map(left).collect()
 }
 
 /// The first byte of the frame's destination, where its lowest bit says that it is a group's (IEEE 802, section 8.2).
@@ -269,8 +290,9 @@ impl Balance {
     /// The values that it needs of a packet.
     pub(super) fn terms(&self, protocols: &Protocols) -> Vec<Term> {
         let of_packet = |said: Said| {
-            let Said { header, length, least, hops, service, .. } = said;
-            [Term::Begin(header), length, least, hops, service]
+            let Said { header, length, least, hops, service, told, .. } = said;
+            let told = compared(told);
+            [Term::Begin(header), length, least, hops, service].into_iter().chain(told)
         };
         let packets = Balance::said(protocols).into_iter().flat_map(of_packet);
         let keys = self.keys.iter().flatten().map(|part| part.term.clone());

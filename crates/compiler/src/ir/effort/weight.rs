@@ -39,7 +39,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Op::Capture { .. } => 40,
         Op::Take { .. } => 1_500,
         Op::Pick { .. } => 400,
-        Op::Note { .. } | Op::Recall { .. } => 100,
+        Op::Note { .. } | Op::Recall { .. } | Op::Room { .. } => 100,
         Op::InTable { table, .. } => walk(*table),
     };
     let of_end = match &data.end {
@@ -51,6 +51,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Terminator::Return { .. } => 4,
         Terminator::Decap { .. } => 100,
         Terminator::Send(_) => 400,
+        Terminator::Refuse(_) => 200,
     };
     let insts: u64 = data.insts.iter().map(|inst| of_op(&inst.op)).sum();
     insts + of_end

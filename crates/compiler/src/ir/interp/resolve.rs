@@ -2,8 +2,8 @@
 
 use crate::ir::analysis::Graph;
 use crate::ir::{
-    BinaryOp, Block, Inst, LimitRef, Op, PoolRef, Program, Relation, Send, SetRef, StatementId, TableRef,
-    Target, Terminator, Value, Verdict,
+    BalanceRef, BinaryOp, Block, Inst, LimitRef, Op, PoolRef, Program, Refuse, Relation, Send, SetRef,
+    StatementId, TableRef, Target, Terminator, Value, Verdict,
 };
 
 /// One step. Registers are the numbers of values; places are indices of steps. A step that may go
@@ -79,6 +79,11 @@ pub(super) enum Step {
         hash: u32,
         begins: u32,
     },
+    Room {
+        to: u32,
+        balance: BalanceRef,
+        backend: u32,
+    },
     Note {
         key: u32,
         word: u32,
@@ -138,6 +143,12 @@ pub(super) enum Step {
         inner: u32,
         link: Option<u32>,
         ecn: Option<(u32, u32)>,
+    },
+    Refuse {
+        by: StatementId,
+        six: bool,
+        packet: u32,
+        room: u32,
     },
     /// Index into [`Resolved::sends`]. What is too long for its next hop goes on right behind it.
     Send {
@@ -238,6 +249,9 @@ impl Resolver<'_> {
                 let ecn = ecn.map(|ecn| (ecn.at.0, ecn.flip.0));
                 self.push(Step::Decap { by: *by, inner: inner.0, link, ecn });
             }
+            Terminator::Refuse(Refuse { by, six, packet, room }) => {
+                self.push(Step::Refuse { by: *by, six: *six, packet: packet.0, room: room.0 });
+            }
             Terminator::Send(send) => {
                 let index = self.out.sends.len() as u32;
                 self.out.sends.push((**send).clone());
@@ -276,6 +290,7 @@ impl Resolver<'_> {
             }
             Op::Pick { pool, hash, begins } => Step::Pick { to, pool: *pool, hash: hash.0, begins: begins.0 },
             Op::Note { key, word } => Step::Note { key: key.0, word: word.0 },
+            Op::Room { balance, backend } => Step::Room { to, balance: *balance, backend: backend.0 },
             Op::Recall { key } => Step::Recall { to, key: key.0 },
             Op::Count { counter } => Step::Count { counter: *counter },
             Op::Capture { statement, verdict } => Step::Capture { statement: *statement, verdict: *verdict },

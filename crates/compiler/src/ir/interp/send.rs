@@ -1,7 +1,7 @@
 //! The frame that leaves for a backend.
 
 use super::{Fault, Interpreter};
-use crate::ir::{Send, Via};
+use crate::ir::{BalanceRef, QUOTED, Send, Via};
 use crate::policy::Unsent;
 use crate::state::{PoolState, ROUTED};
 use std::net::IpAddr;
@@ -46,6 +46,57 @@ impl Interpreter {
         }
         out.extend(&frame[packet..]);
         Ok(Ok(out))
+    }
+
+    /// How long a packet to a backend may be.
+    pub(super) fn room(&self, balance: BalanceRef, number: u64, pools: &[PoolState]) -> u16 {
+        let decl = &self.balances[balance.index()];
+        let backend = pools[decl.pool.index()].backends.get(&(number as u16));
+        backend.map_or(0, |backend| {
+            let overhead = decl.via.overhead(backend.address.is_ipv6());
+            backend.hop.unwrap_or(ROUTED).mtu.saturating_sub(overhead)
+        })
+    }
+
+    /// The message that a packet is too long.
+    pub(super) fn refuse(&self, frame: &[u8], six: bool, packet: u32, room: u32) -> Result<Vec<u8>, Fault> {
+        let (packet, room) = (self.read(packet), self.read(room) as u16);
+        let quoted = usize::from(QUOTED);
+        let outside = Fault::SendOutside { packet, length: quoted as u64, len: frame.len(), backend: 0 };
+        let fine = matches!(packet, 14 | 18 | 22 | 26 | 30) && packet as usize + quoted <= frame.len();
+        let quote = frame.get(packet as usize..).filter(|_| fine).ok_or(outside)?;
+        let quote = &quote[..quoted];
+        let mut out = [&frame[6..12], &frame[..6], &frame[TAGS..packet as usize]].concat();
+        let mut icmp = if six { vec![2, 0, 0, 0, 0, 0] } else { vec![3, 4, 0, 0, 0, 0] };
+        icmp.extend(room.to_be_bytes());
+        icmp.extend(quote);
+        let words = |bytes: &[u8]| -> u32 {
+            bytes.chunks(2).map(|two| u32::from(two[0]) << 8 | u32::from(two[1])).sum()
+        };
+        let checksum = |sum: u32| {
+            let sum = (0..2).fold(sum, |sum, _| (sum & 0xffff) + (sum >> 16));
+            (!sum as u16).to_be_bytes()
+        };
+        let length = (icmp.len() as u16).to_be_bytes();
+        let ip = if six {
+            let (from, to) = (&quote[24..40], &quote[8..24]);
+            let sum = words(from) + words(to) + icmp.len() as u32 + 58 + words(&icmp);
+            icmp[2..4].copy_from_slice(&checksum(sum));
+            [&[0x60, 0, 0, 0], &length[..], &[58, HOPS], from, to].concat()
+        } else {
+            let sum = words(&icmp);
+            icmp[2..4].copy_from_slice(&checksum(sum));
+            let length = (icmp.len() as u16 + 20).to_be_bytes();
+            let mut ip =
+                [&[0x45, 0], &length[..], &[0, 0, 0x40, 0, HOPS, 1, 0, 0], &quote[16..20], &quote[12..16]]
+                    .concat();
+            let sum = words(&ip);
+            ip[10..12].copy_from_slice(&checksum(sum));
+            ip
+        };
+        out.extend(ip);
+        out.extend(icmp);
+        Ok(out)
     }
 
     /// Writes the headers around a packet, which make `total` bytes with it.

@@ -1,7 +1,7 @@
 //! Pools, and what is sent to them.
 
 use super::{Expected, Scan, statement, target, value};
-use crate::ir::{BalanceDecl, BalanceRef, Op, Origin, PoolDecl, PoolRef, Send, Terminator, Via};
+use crate::ir::{BalanceDecl, BalanceRef, Op, Origin, PoolDecl, PoolRef, Refuse, Send, Terminator, Via};
 
 /// `"web" slots 65537 max 64 flows 32768`, behind the pool's number.
 pub(super) fn pool(scan: &mut Scan<'_>) -> Expected<PoolDecl> {
@@ -61,11 +61,7 @@ pub(super) fn pick(scan: &mut Scan<'_>) -> Expected<Op> {
 
 /// `ip4 v1 length v2 service v3 hash v4 to v5 of balance0 long b6 unreachable b7 by s0`, behind `send`.
 pub(super) fn send(scan: &mut Scan<'_>) -> Expected<Terminator> {
-    let six = match scan.word() {
-        "ip4" => false,
-        "ip6" => true,
-        word => return Err(format!("expected `ip4` or `ip6`, not `{word}`")),
-    };
+    let six = family(scan)?;
     let packet = value(scan)?;
     let named = |word: &str, scan: &mut Scan<'_>| {
         scan.expect(word)?;
@@ -76,7 +72,7 @@ pub(super) fn send(scan: &mut Scan<'_>) -> Expected<Terminator> {
     let hash = named("hash", scan)?;
     let backend = named("to", scan)?;
     scan.expect("of")?;
-    let balance = scan.entity("balance").map(BalanceRef).ok_or("expected a balance")?;
+    let balance = balance_ref(scan)?;
     scan.expect("long")?;
     let long = target(scan)?;
     scan.expect("unreachable")?;
@@ -85,6 +81,33 @@ pub(super) fn send(scan: &mut Scan<'_>) -> Expected<Terminator> {
     let by = statement(scan)?;
     let send = Send { by, balance, backend, six, packet, length, service, hash, long, unreachable };
     Ok(Terminator::Send(Box::new(send)))
+}
+
+/// `ip4 v1 room v2 by s0`, behind `refuse`.
+pub(super) fn refuse(scan: &mut Scan<'_>) -> Expected<Terminator> {
+    let six = family(scan)?;
+    let packet = value(scan)?;
+    scan.expect("room")?;
+    let room = value(scan)?;
+    scan.expect("by")?;
+    Ok(Terminator::Refuse(Refuse { by: statement(scan)?, six, packet, room }))
+}
+
+/// `balance0 v1`, behind `room`.
+pub(super) fn room(scan: &mut Scan<'_>) -> Expected<Op> {
+    Ok(Op::Room { balance: balance_ref(scan)?, backend: value(scan)? })
+}
+
+fn family(scan: &mut Scan<'_>) -> Expected<bool> {
+    match scan.word() {
+        "ip4" => Ok(false),
+        "ip6" => Ok(true),
+        word => Err(format!("expected `ip4` or `ip6`, not `{word}`")),
+    }
+}
+
+fn balance_ref(scan: &mut Scan<'_>) -> Expected<BalanceRef> {
+    scan.entity("balance").map(BalanceRef).ok_or_else(|| "expected a balance".into())
 }
 
 fn pool_ref(scan: &mut Scan<'_>) -> Expected<PoolRef> {

@@ -4,7 +4,7 @@ use super::{Errors, Location};
 use crate::ir::analysis::constants;
 use crate::ir::build::upper_bound;
 use crate::ir::{
-    BOOL, BinaryOp, Block, Frequency, Inst, MILLION, Op, Program, Rule, TableDecl, TableRef, Target,
+    BOOL, BinaryOp, Block, Frequency, Inst, MILLION, Op, Program, Refuse, Rule, TableDecl, TableRef, Target,
     Terminator, Type, Value,
 };
 use crate::table::{Entry, MOST_WORDS};
@@ -35,6 +35,9 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
             }
             Terminator::Match { table, .. } => {
                 check_index(table, table.0, program.tables.len(), at, errors);
+            }
+            Terminator::Refuse(Refuse { by, .. }) => {
+                check_index(by, by.0, program.statements.len(), at, errors);
             }
             Terminator::Send(ref send) => {
                 check_index(send.by, send.by.0, program.statements.len(), at, errors);
@@ -89,6 +92,7 @@ fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut
         Op::InTable { table, .. } => check_set_table(program, *table, at, errors),
         Op::InSet { set, .. } => check_index(set, set.0, program.sets.len(), at, errors),
         Op::Take { limit, .. } => check_index(limit, limit.0, program.limits.len(), at, errors),
+        Op::Room { balance, .. } => check_index(balance, balance.0, program.balances.len(), at, errors),
         Op::Pick { pool, .. } => check_index(pool, pool.0, program.pools.len(), at, errors),
         Op::Capture { statement, .. } => {
             check_index(statement, statement.0, program.statements.len(), at, errors)
@@ -245,6 +249,9 @@ impl Types<'_> {
                     (send.hash, 64),
                 ];
                 widths.into_iter().for_each(|(value, bits)| self.require_width(value, bits, at, errors));
+            }
+            Terminator::Refuse(Refuse { packet, room, .. }) => {
+                [*packet, *room].into_iter().for_each(|value| self.require_width(value, 16, at, errors));
             }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
