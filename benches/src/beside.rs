@@ -44,7 +44,18 @@ pub(crate) fn measure(
     frames: &[Vec<u8>],
     rounds: usize,
 ) -> Result<Beside, Failure> {
-    let options = BenchOptions { rounds: 1, at_least: AT_LEAST, max_frames: frames.len() };
+    measure_from(None, weir, others, frames, rounds)
+}
+
+/// The same of frames that seem to come in by an interface of this namespace.
+pub(crate) fn measure_from(
+    ingress: Option<u32>,
+    weir: &Program,
+    others: &[&Program],
+    frames: &[Vec<u8>],
+    rounds: usize,
+) -> Result<Beside, Failure> {
+    let options = BenchOptions { rounds: 1, at_least: AT_LEAST, max_frames: frames.len(), ingress };
     let harness = Harness::new(weir, frames, &options)?;
     let mut ours = Vec::new();
     // With what Weir took in the same turn.
