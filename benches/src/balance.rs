@@ -1,4 +1,4 @@
-//! `balance`: what it costs to choose a backend for a packet and to send the packet there, beside what Katran was seen to take.
+//! `balance`: what it costs to choose a backend for a packet and to send it there, beside what Katran took elsewhere.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -26,7 +26,7 @@ pub(crate) struct Balanced {
     policy: String,
     frames: Frames,
     way: Way,
-    /// What Katran took of such frames, in its users' notes.
+    /// What Katran took of such frames, elsewhere.
     katran: Option<&'static str>,
     goal: Option<f64>,
 }
@@ -219,7 +219,7 @@ fn section<'a>(kernel: &'a Kernel<'_>, compilation: &Compilation) -> &'a Map {
     kernel.map(&name).expect("a pool has a section")
 }
 
-/// Every slot gets another backend for flows that no one remembers than for new ones, as if the pool had changed a moment ago.
+/// Every slot gets another backend for flows that no one remembers than for new ones, as if the pool had just changed.
 fn unsettle(section: &Map, layout: &Layout) -> Result<(), Failure> {
     let mut bytes = section.lookup(&[0; 4])?.unwrap_or_default();
     let slots = layout.slots() as usize..(layout.slots() + 4 * layout.slot_count()) as usize;
