@@ -2,21 +2,25 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use weir_compiler::codegen::pool_map_name;
 use weir_compiler::codegen::pools::{BUSY, Layout, WAY};
 use weir_compiler::ir::PoolRef;
+use weir_compiler::state::{Backend, PoolState};
 use weir_compiler::{Compilation, NoFiles, Options};
 use weir_dataplane::engines::{Engine, Kernel};
 use weir_kernel::maps::{Map, Update};
 use weir_lab::{End, HostSpec, Link, Prefix, Topology};
 use weir_packet::build::{Ethernet, Ipv4, Ipv6, Packet, Tcp, TcpFlags, Udp};
+use weir_pool::flow;
 use weir_pool::ring::{Member, Ring, SIZE};
+use weir_pool::slots::Word;
 
 use crate::Failure;
 use crate::beside;
+use crate::clang::{self, Compiled, Source};
 use crate::frames::{self, FRAMES, Frames};
 use crate::report::{BalanceRow, MemoryRow, TimeRow};
 use crate::times;
@@ -26,6 +30,8 @@ pub(crate) struct Balanced {
     policy: String,
     frames: Frames,
     way: Way,
+    /// The transport of the service, where there is a program in C that does the same.
+    in_c: Option<u8>,
     /// What Katran took of such frames, elsewhere.
     katran: Option<&'static str>,
     goal: Option<f64>,
@@ -48,14 +54,22 @@ pub(crate) type Make = fn() -> Balanced;
 
 /// In this order.
 pub(crate) const BALANCES: &[(&str, Make)] = &[
-    ("balance-tcp-one", || case(TCP, IPIP, tcp(1, ACK)).beside("94, with its flow cache 104", 75.0)),
-    ("balance-tcp-1M", || case(TCP, IPIP, tcp(MILLION, ACK)).beside("98, with its flow cache 425", 85.0)),
-    ("balance-udp", || case(UDP, IPIP, udp()).beside("134", 75.0)),
-    ("balance-syn", || case(TCP, IPIP, tcp(MILLION, SYN)).beside("112–731", 85.0)),
+    ("balance-tcp-one", || case(TCP, IPIP, tcp(1, ACK)).in_c(6).beside("94, with its flow cache 104", 75.0)),
+    ("balance-tcp-1M", || {
+        case(TCP, IPIP, tcp(MILLION, ACK)).in_c(6).beside("98, with its flow cache 425", 85.0)
+    }),
+    ("balance-udp", || case(UDP, IPIP, udp()).in_c(17).beside("134", 75.0)),
+    ("balance-syn", || case(TCP, IPIP, tcp(MILLION, SYN)).in_c(6).beside("112–731", 85.0)),
     ("balance-v6", || Balanced { policy: policy6(), ..case(TCP, IPIP, tcp6()) }.beside("122", 90.0)),
     ("balance-gue", || case(TCP, GUE, tcp(FRAMES, ACK)).beside("322", 110.0)),
-    ("balance-none", || Balanced { way: Way::NoService, ..case(TCP, IPIP, udp()) }.beside("49", 25.0)),
+    ("balance-none", || {
+        Balanced { way: Way::NoService, ..case(TCP, IPIP, elsewhere()) }.in_c(6).beside("49", 25.0)
+    }),
     ("balance-services", || Balanced { policy: services(), ..case(TCP, IPIP, tcp(FRAMES, ACK)) }),
+    ("balance-services-none", || {
+        let none = Balanced { way: Way::NoService, ..case(TCP, IPIP, elsewhere()) };
+        Balanced { policy: services(), ..none }.beside("49", 25.0)
+    }),
     ("balance-l2", || case(TCP, L2, tcp(FRAMES, ACK))),
     ("balance-routes", || {
         let policy = policy("", TCP, IPIP);
@@ -89,9 +103,11 @@ pub(crate) fn measure(
     name: &str,
     make: Make,
     options: &Options,
+    with_c: bool,
     rounds: usize,
 ) -> Result<BalanceRow, Failure> {
-    let case = make();
+    let mut case = make();
+    case.in_c = case.in_c.filter(|_| with_c);
     if case.way != Way::Routes {
         return measure_here(name, &case, options, rounds, None);
     }
@@ -118,7 +134,14 @@ fn measure_here(
     if case.way == Way::Flows {
         unsettle(section(&kernel, &compilation), &layout(&compilation))?;
     }
-    let measured = beside::measure_from(ingress, kernel.program(), &[], &case.frames, rounds)?;
+    let c = case.in_c.map(|transport| in_c(&compilation, transport)).transpose()?;
+    let others = Vec::from_iter(c.as_ref().map(|compiled| compiled.program()));
+    for other in &others {
+        let some = &case.frames[..FRAMES.min(case.frames.len())];
+        beside::agree_on_what_leaves(kernel.program(), other, some)
+            .map_err(|failure| format!("case `{name}`: {failure}"))?;
+    }
+    let measured = beside::measure_from(ingress, kernel.program(), &others, &case.frames, rounds)?;
     all_went(&mut kernel, case.way).map_err(|failure| format!("case `{name}`: {failure}"))?;
     let remembered = match case.way {
         Way::Flows => Some(remembered(section(&kernel, &compilation), &layout(&compilation))?),
@@ -128,6 +151,7 @@ fn measure_here(
         name: name.to_owned(),
         frames: case.frames.len(),
         weir: measured.weir,
+        c: measured.others.first().copied(),
         katran: case.katran,
         goal: case.goal,
         instructions: kernel.program().info()?.translated_bytes / 8,
@@ -174,10 +198,14 @@ fn services() -> String {
 
 fn case(when: &str, via: &str, frames: Frames) -> Balanced {
     let policy = policy(GATEWAY, when, via);
-    Balanced { policy, frames, way: Way::Ring, katran: None, goal: None }
+    Balanced { policy, frames, way: Way::Ring, in_c: None, katran: None, goal: None }
 }
 
 impl Balanced {
+    fn in_c(self, transport: u8) -> Balanced {
+        Balanced { in_c: Some(transport), ..self }
+    }
+
     fn beside(self, katran: &'static str, goal: f64) -> Balanced {
         Balanced { katran: Some(katran), goal: Some(goal), ..self }
     }
@@ -190,10 +218,18 @@ fn link() -> Packet {
 
 /// Flows of so many clients.
 fn tcp(count: usize, flags: TcpFlags) -> Frames {
+    tcp_to(SERVICE, count, flags)
+}
+
+/// Flows that are of no service.
+fn elsewhere() -> Frames {
+    tcp_to(Ipv4Addr::new(198, 51, 100, 10), FRAMES, ACK)
+}
+
+fn tcp_to(target: Ipv4Addr, count: usize, flags: TcpFlags) -> Frames {
     frames::draw(count, |random| {
-        link()
-            .push(Ipv4::new(frames::any_ip4(random), SERVICE))
-            .push(Tcp::new(random.port(), 443).flags(flags))
+        let header = Ipv4::new(frames::any_ip4(random), target);
+        link().push(header).push(Tcp::new(random.port(), 443).flags(flags))
     })
 }
 
@@ -208,6 +244,30 @@ fn tcp6() -> Frames {
         let header = Ipv6::new(frames::any_ip6(random), SERVICE6);
         link().push(header).push(Tcp::new(random.port(), 443).flags(TcpFlags::ACK))
     })
+}
+
+/// C with the same backends in the same slots.
+fn in_c(compilation: &Compilation, transport: u8) -> Result<Compiled, Failure> {
+    let pool = &compilation.analysis.policy.pools[0];
+    let state = PoolState::of(pool);
+    let slot = |(slot, word): (u32, &Word)| (slot.to_ne_bytes().to_vec(), number(word.now()));
+    let backend = |(number, backend): (&u16, &Backend)| {
+        let (IpAddr::V4(address), Some(hop)) = (backend.address, backend.hop) else { return None };
+        let value = [&address.octets()[..], &hop.to, &hop.mtu.to_ne_bytes()].concat();
+        Some((self::number(*number), value))
+    };
+    clang::compile(&Source {
+        defines: vec![format!("PROTOCOL={transport}"), format!("SEED={:#x}ull", flow::seed(&pool.name))],
+        fill: vec![
+            ("ring", (0..).zip(&state.slots).map(slot).collect()),
+            ("backends", state.backends.iter().filter_map(backend).collect()),
+        ],
+        ..Source::plain("balance.c")
+    })
+}
+
+fn number(of: u16) -> Vec<u8> {
+    u32::from(of).to_ne_bytes().to_vec()
 }
 
 fn layout(compilation: &Compilation) -> Layout {

@@ -77,6 +77,23 @@ pub(crate) fn measure_from(
     Ok(Beside { weir: Spread::of(ours), others: others.collect() })
 }
 
+/// An error if a frame leaves another program as another one than it leaves Weir's.
+pub(crate) fn agree_on_what_leaves(
+    weir: &Program,
+    other: &Program,
+    frames: &[Vec<u8>],
+) -> Result<(), Failure> {
+    for (index, frame) in frames.iter().enumerate() {
+        let (ours, theirs) = (run::once(weir, frame)?, run::once(other, frame)?);
+        if (ours.code, &ours.frame) != (theirs.code, &theirs.frame) {
+            return Err(
+                format!("frame {index}: Weir makes {ours:02x?} of it, the other {theirs:02x?}").into()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// How many frames all drop; an error if one does not judge as Weir does.
 pub(crate) fn agree(weir: &Program, others: &[&Program], frames: &[Vec<u8>]) -> Result<usize, Failure> {
     let mut dropped = 0;

@@ -154,7 +154,13 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     for (name, make) in BALANCES.iter().filter(|(name, _)| wanted(name)) {
         report::progress(name);
-        report.balances.push(balance::measure(name, *make, &options, arguments.rounds)?);
+        report.balances.push(balance::measure(
+            name,
+            *make,
+            &options,
+            report.clang.is_some(),
+            arguments.rounds,
+        )?);
     }
     if wanted(POOL) {
         report::progress(POOL);

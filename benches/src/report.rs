@@ -188,6 +188,7 @@ pub(crate) struct BalanceRow {
     pub(crate) name: String,
     pub(crate) frames: usize,
     pub(crate) weir: Spread,
+    pub(crate) c: Option<Other>,
     /// What Katran was seen to take, elsewhere.
     pub(crate) katran: Option<&'static str>,
     pub(crate) goal: Option<f64>,
@@ -277,9 +278,10 @@ pub(crate) fn table(report: &Report) {
     }
     if !report.balances.is_empty() {
         println!(
-            "\n| case | frames | Weir, ns | Katran elsewhere, ns | goal, ns | instructions | flows remembered |"
+            "\n| case | frames | Weir, ns | C, ns | Weir / C | Katran elsewhere, ns | goal, ns | instructions \
+             | flows remembered |"
         );
-        println!("|---|---:|---:|---:|---:|---:|---:|");
+        println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
         report.balances.iter().for_each(balance);
     }
     if !report.memory.is_empty() {
@@ -452,10 +454,12 @@ fn parts(row: &PartsRow) {
 
 fn balance(row: &BalanceRow) {
     println!(
-        "| {} | {} | {} | {} | {} | {} | {} |",
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         row.name,
         row.frames,
         shown(row.weir, 1),
+        optional(row.c.map(|other| shown(other.spread, 1))),
+        optional(row.c.map(|other| ratio(other.ratio))),
         row.katran.unwrap_or("–"),
         optional(row.goal.map(|goal| goal.to_string())),
         row.instructions,
