@@ -12,6 +12,7 @@ use weir_compiler::state::{Backend, PoolState};
 use weir_compiler::{Compilation, NoFiles, Options};
 use weir_dataplane::engines::{Engine, Kernel};
 use weir_kernel::maps::{Map, Update};
+use weir_lab::traffic::Random;
 use weir_lab::{End, HostSpec, Link, Prefix, Topology};
 use weir_packet::build::{Ethernet, Ipv4, Ipv6, Packet, Tcp, TcpFlags, Udp};
 use weir_pool::flow;
@@ -65,10 +66,13 @@ pub(crate) const BALANCES: &[(&str, Make)] = &[
     ("balance-none", || {
         Balanced { way: Way::NoService, ..case(TCP, IPIP, elsewhere()) }.in_c(6).beside("49", 25.0)
     }),
-    ("balance-services", || Balanced { policy: services(), ..case(TCP, IPIP, tcp(FRAMES, ACK)) }),
+    ("balance-services", || {
+        let any = |random: &mut Random| services()[random.below(SERVICES.into()) as usize];
+        Balanced { policy: many_services(), ..case(TCP, IPIP, tcp_to(any, FRAMES, ACK)) }
+    }),
     ("balance-services-none", || {
         let none = Balanced { way: Way::NoService, ..case(TCP, IPIP, elsewhere()) };
-        Balanced { policy: services(), ..none }.beside("49", 25.0)
+        Balanced { policy: many_services(), ..none }.beside("49", 25.0)
     }),
     ("balance-l2", || case(TCP, L2, tcp(FRAMES, ACK))),
     ("balance-routes", || {
@@ -97,7 +101,7 @@ const L2: &str = "via l2";
 const GATEWAY: &str = "gateway 02:00:00:00:00:09";
 
 /// As many services as Katran had when its figures were taken.
-const SERVICES: u8 = 111;
+const SERVICES: u16 = 111;
 
 pub(crate) fn measure(
     name: &str,
@@ -190,8 +194,14 @@ fn policy6() -> String {
     policy(GATEWAY, when, IPIP).replace("    10.0.1.", "    2001:db8:1::")
 }
 
-fn services() -> String {
-    let services: Vec<String> = (1..=SERVICES).map(|last| format!("203.0.113.{last}")).collect();
+/// No neighbours, which would be one range.
+fn services() -> Vec<Ipv4Addr> {
+    let service = |number: u16| Ipv4Addr::new(203, 0, (number * 97 % 251) as u8, (number * 61 % 253) as u8);
+    (1..=SERVICES).map(service).collect()
+}
+
+fn many_services() -> String {
+    let services: Vec<String> = services().iter().map(Ipv4Addr::to_string).collect();
     let set = format!("set services : ip = {{ {} }}\n", services.join(", "));
     set + &policy(GATEWAY, "ip.dst in services and tcp.dstport == 443", IPIP)
 }
@@ -218,17 +228,17 @@ fn link() -> Packet {
 
 /// Flows of so many clients.
 fn tcp(count: usize, flags: TcpFlags) -> Frames {
-    tcp_to(SERVICE, count, flags)
+    tcp_to(|_| SERVICE, count, flags)
 }
 
-/// Flows that are of no service.
+/// Flows that are of no service, but of the networks of some.
 fn elsewhere() -> Frames {
-    tcp_to(Ipv4Addr::new(198, 51, 100, 10), FRAMES, ACK)
+    tcp_to(|random| Ipv4Addr::new(203, 0, random.below(251) as u8, 253), FRAMES, ACK)
 }
 
-fn tcp_to(target: Ipv4Addr, count: usize, flags: TcpFlags) -> Frames {
+fn tcp_to(target: impl Fn(&mut Random) -> Ipv4Addr, count: usize, flags: TcpFlags) -> Frames {
     frames::draw(count, |random| {
-        let header = Ipv4::new(frames::any_ip4(random), target);
+        let header = Ipv4::new(frames::any_ip4(random), target(random));
         link().push(header).push(Tcp::new(random.port(), 443).flags(flags))
     })
 }
