@@ -60,7 +60,9 @@ pub(crate) const BALANCES: &[(&str, Make)] = &[
         case(TCP, IPIP, tcp(MILLION, ACK)).in_c(6).beside("98, with its flow cache 425", 85.0)
     }),
     ("balance-udp", || case(UDP, IPIP, udp()).in_c(17).beside("134", 75.0)),
-    ("balance-syn", || case(TCP, IPIP, tcp(MILLION, SYN)).in_c(6).beside("112, without its guard 387–731", 85.0)),
+    ("balance-syn", || {
+        case(TCP, IPIP, tcp(MILLION, SYN)).in_c(6).beside("112, without its guard 387–731", 85.0)
+    }),
     ("balance-v6", || Balanced { policy: policy6(), ..case(TCP, IPIP, tcp6()) }.beside("122", 90.0)),
     ("balance-gue", || case(TCP, GUE, tcp(FRAMES, ACK)).beside("322", 110.0)),
     ("balance-none", || {
