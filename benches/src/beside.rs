@@ -44,7 +44,18 @@ pub(crate) fn measure(
     frames: &[Vec<u8>],
     rounds: usize,
 ) -> Result<Beside, Failure> {
-    let options = BenchOptions { rounds: 1, at_least: AT_LEAST, max_frames: frames.len() };
+    measure_from(None, weir, others, frames, rounds)
+}
+
+/// The same of frames that seem to come in by an interface of this namespace.
+pub(crate) fn measure_from(
+    ingress: Option<u32>,
+    weir: &Program,
+    others: &[&Program],
+    frames: &[Vec<u8>],
+    rounds: usize,
+) -> Result<Beside, Failure> {
+    let options = BenchOptions { rounds: 1, at_least: AT_LEAST, max_frames: frames.len(), ingress };
     let harness = Harness::new(weir, frames, &options)?;
     let mut ours = Vec::new();
     // With what Weir took in the same turn.
@@ -64,6 +75,23 @@ pub(crate) fn measure(
         Other { ratio: Ratio::of(&ours, &theirs), spread: Spread::of(theirs) }
     });
     Ok(Beside { weir: Spread::of(ours), others: others.collect() })
+}
+
+/// An error if a frame leaves another program as another one than it leaves Weir's.
+pub(crate) fn agree_on_what_leaves(
+    weir: &Program,
+    other: &Program,
+    frames: &[Vec<u8>],
+) -> Result<(), Failure> {
+    for (index, frame) in frames.iter().enumerate() {
+        let (ours, theirs) = (run::once(weir, frame)?, run::once(other, frame)?);
+        if (ours.code, &ours.frame) != (theirs.code, &theirs.frame) {
+            return Err(
+                format!("frame {index}: Weir makes {ours:02x?} of it, the other {theirs:02x?}").into()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// How many frames all drop; an error if one does not judge as Weir does.

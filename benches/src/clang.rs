@@ -25,6 +25,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("chain.c", include_str!("../c/chain.c")),
     ("tuples.c", include_str!("../c/tuples.c")),
     ("vectors.c", include_str!("../c/vectors.c")),
+    ("balance.c", include_str!("../c/balance.c")),
 ];
 
 /// The function in each of them.

@@ -151,7 +151,7 @@ fn differences(
 ) -> Result<Vec<f64>, Failure> {
     let more = Kernel::load(more)?;
     let less = less.map(Kernel::load).transpose()?;
-    let options = BenchOptions { rounds: 1, at_least: AT_LEAST, max_frames: frames.len() };
+    let options = BenchOptions { rounds: 1, at_least: AT_LEAST, max_frames: frames.len(), ingress: None };
     let harness = Harness::new(more.program(), frames, &options)?;
     let turn = |_| -> Result<f64, Failure> {
         let other = less.as_ref().map(|less| harness.measure(less.program())).transpose()?;

@@ -4,6 +4,7 @@
 //! the cases, and a name's beginning chooses all that begin so. See `docs/benchmarks.md`.
 
 mod acls;
+mod balance;
 mod beside;
 mod cases;
 mod clang;
@@ -28,6 +29,7 @@ use weir_compiler::{Compilation, Hook, Loader, Options};
 use weir_dataplane::engines::Kernel;
 
 use acls::ACLS;
+use balance::BALANCES;
 use cases::{CASES, Case};
 use mixed::MIXED;
 use parts::PARTS;
@@ -47,6 +49,7 @@ const LIVE: &str = "live";
 const VETH: &str = "veth";
 const PASSES: &str = "passes";
 const COST: &str = "cost";
+const POOL: &str = "balance-pool";
 
 struct Arguments {
     json: bool,
@@ -96,8 +99,9 @@ fn names() -> impl Iterator<Item = &'static str> {
     let mixed = MIXED.iter().map(|(name, _)| *name);
     let profiles = PROFILES.iter().map(|(name, _)| *name);
     let parts = PARTS.iter().map(|(name, _)| *name);
+    let balances = BALANCES.iter().map(|(name, _)| *name);
     let cases = CASES.iter().map(|(name, _)| *name).chain(rules).chain(mixed).chain(profiles).chain(parts);
-    cases.chain([VETH, TIMES, LIVE, PASSES, COST])
+    cases.chain(balances).chain([POOL, VETH, TIMES, LIVE, PASSES, COST])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -148,13 +152,28 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         report::progress(name);
         report.parts.push(parts::measure(name, case, &options, arguments.rounds)?);
     }
+    for (name, make) in BALANCES.iter().filter(|(name, _)| wanted(name)) {
+        report::progress(name);
+        report.balances.push(balance::measure(
+            name,
+            *make,
+            &options,
+            report.clang.is_some(),
+            arguments.rounds,
+        )?);
+    }
+    if wanted(POOL) {
+        report::progress(POOL);
+        report.memory.push(balance::memory(&options)?);
+        report.times.push(balance::ring(arguments.rounds));
+    }
     if wanted(VETH) {
         report::progress(VETH);
         veth::measure(&mut report, arguments.rounds)?;
     }
     if wanted(TIMES) {
         report::progress(TIMES);
-        report.times = times::measure(&options, arguments.rounds)?;
+        report.times.extend(times::measure(&options, arguments.rounds)?);
     }
     if wanted(LIVE) {
         report::progress(LIVE);

@@ -24,6 +24,10 @@ pub(crate) struct Report {
     pub(crate) profiles: Vec<ProfileRow>,
     /// Cut into functions, and whole.
     pub(crate) parts: Vec<PartsRow>,
+    /// Packets sent to backends.
+    pub(crate) balances: Vec<BalanceRow>,
+    /// What a pool takes of the kernel's memory.
+    pub(crate) memory: Vec<MemoryRow>,
     /// Milliseconds.
     pub(crate) times: Vec<TimeRow>,
     /// What each pass of the compiler earns.
@@ -178,6 +182,28 @@ pub(crate) struct PartsRow {
     pub(crate) instructions_whole: u32,
 }
 
+/// `balance`, in nanoseconds net of an empty program.
+#[derive(Serialize)]
+pub(crate) struct BalanceRow {
+    pub(crate) name: String,
+    pub(crate) frames: usize,
+    pub(crate) weir: Spread,
+    pub(crate) c: Option<Other>,
+    /// What Katran was seen to take, elsewhere.
+    pub(crate) katran: Option<&'static str>,
+    pub(crate) goal: Option<f64>,
+    pub(crate) instructions: u32,
+    /// Flows that were remembered at the end, where slots made packets ask for them.
+    pub(crate) remembered: Option<usize>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct MemoryRow {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: u32,
+    pub(crate) goal: u32,
+}
+
 /// A constant of the cost model.
 #[derive(Serialize)]
 pub(crate) struct CostRow {
@@ -249,6 +275,21 @@ pub(crate) fn table(report: &Report) {
         println!("\n| case | parts | cut, ns | whole, ns | cut / whole | instructions |");
         println!("|---|---:|---:|---:|---:|---:|");
         report.parts.iter().for_each(parts);
+    }
+    if !report.balances.is_empty() {
+        println!(
+            "\n| case | frames | Weir, ns | C, ns | Weir / C | Katran elsewhere, ns | goal, ns | instructions \
+             | flows remembered |"
+        );
+        println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+        report.balances.iter().for_each(balance);
+    }
+    if !report.memory.is_empty() {
+        println!("\n| memory | KiB | goal |");
+        println!("|---|---:|---:|");
+        for row in &report.memory {
+            println!("| {} | {} | {} |", row.name, row.bytes.div_ceil(1024), row.goal / 1024);
+        }
     }
     if !report.veth.is_empty() {
         println!(
@@ -408,6 +449,21 @@ fn parts(row: &PartsRow) {
         ratio(row.whole.ratio),
         row.instructions,
         row.instructions_whole,
+    );
+}
+
+fn balance(row: &BalanceRow) {
+    println!(
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        row.name,
+        row.frames,
+        shown(row.weir, 1),
+        optional(row.c.map(|other| shown(other.spread, 1))),
+        optional(row.c.map(|other| ratio(other.ratio))),
+        row.katran.unwrap_or("–"),
+        optional(row.goal.map(|goal| goal.to_string())),
+        row.instructions,
+        optional(row.remembered.map(|flows| flows.to_string())),
     );
 }
 

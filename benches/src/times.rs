@@ -63,7 +63,8 @@ pub(crate) fn measure(options: &Options, rounds: usize) -> Result<Vec<TimeRow>, 
     ])
 }
 
-fn row(name: &'static str, goal: Duration, rounds: usize, work: impl Fn()) -> TimeRow {
+/// What some work takes.
+pub(crate) fn row(name: &'static str, goal: Duration, rounds: usize, work: impl Fn()) -> TimeRow {
     let once = || {
         let (start, on_cpu) = (Instant::now(), on_cpu());
         work();

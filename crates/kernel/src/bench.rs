@@ -39,6 +39,9 @@ pub struct BenchOptions {
     pub at_least: Duration,
     /// Frames kept in the map at most: the first ones of the capture.
     pub max_frames: usize,
+    /// The interface that the frames seem to come in by, if any: it must exist in this namespace, whose routes a
+    /// program then asks. XDP only.
+    pub ingress: Option<u32>,
 }
 
 /// The middle and the edges of several measurements, in nanoseconds a frame.
@@ -135,7 +138,7 @@ impl Harness {
         if chosen.is_empty() {
             return Err(BenchError::NoFrames);
         }
-        let feeder = Feeder::new(program, &chosen)?;
+        let feeder = Feeder::new(program, &chosen, options.ingress)?;
         let repeat = repeats(&feeder, program, chosen.len(), options.at_least)?;
         Ok(Self { feeder, frames: chosen.len(), left_out: frames.len() - chosen.len(), repeat })
     }
@@ -205,7 +208,7 @@ impl Spread {
 
 impl Default for BenchOptions {
     fn default() -> Self {
-        Self { rounds: 5, at_least: Duration::from_millis(200), max_frames: 100_000 }
+        Self { rounds: 5, at_least: Duration::from_millis(200), max_frames: 100_000, ingress: None }
     }
 }
 

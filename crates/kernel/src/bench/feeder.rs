@@ -35,6 +35,7 @@ const EMPTY_ANSWER: i32 = 1;
 pub(super) struct Feeder {
     loaded: Loaded,
     first: Vec<u8>,
+    ingress: Option<u32>,
 }
 
 /// Bytes that a frame of that length takes of the map.
@@ -43,7 +44,7 @@ pub(super) fn slot_size(length: usize) -> usize {
 }
 
 impl Feeder {
-    pub(super) fn new(program: &Program, frames: &[&[u8]]) -> Result<Self, BenchError> {
+    pub(super) fn new(program: &Program, frames: &[&[u8]], ingress: Option<u32>) -> Result<Self, BenchError> {
         let sections: &[&str] = match program.kind() {
             // A prog array takes only programs that agree on multi-buffer, and nothing tells which this is: try.
             ProgramKind::Xdp => &["xdp", "xdp.frags"],
@@ -56,7 +57,8 @@ impl Feeder {
         let first = vec![0; largest];
         let mut refusal = None;
         for section in sections {
-            let feeder = Self { loaded: load_feeder(section, frames, largest)?, first: first.clone() };
+            let feeder =
+                Self { loaded: load_feeder(section, frames, largest)?, first: first.clone(), ingress };
             match feeder.map("target").set_program(0, program) {
                 Ok(()) => {
                     feeder.fill(frames)?;
@@ -79,7 +81,8 @@ impl Feeder {
         let state = self.map("state");
         state.update(&[0; 4], &[0; STATE_SIZE as usize], Update::Any)?;
         let feeder = self.loaded.program("feeder").expect("loaded under its name");
-        let outcome = run::test_run(feeder, &TestRun { frame: &self.first, repeat, ingress: None })?;
+        let run = TestRun { frame: &self.first, repeat, ingress: self.ingress };
+        let outcome = run::test_run(feeder, &run)?;
         check(state, program, repeat)?;
         Ok(outcome.duration.as_nanos() as f64)
     }

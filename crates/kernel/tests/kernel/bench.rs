@@ -7,11 +7,11 @@ use weir_bpf::map::{MapDef, MapKind, MapType};
 use weir_kernel::bench::{BenchError, BenchOptions, bench};
 use weir_kernel::run::{self, TestRun};
 
-use crate::programs::{XDP_DROP, finish, frame, looping, one, returns, try_load};
-use crate::support::{require_kernel, say};
+use crate::programs::{XDP_DROP, counter_map, finish, frame, looping, one, returns, try_load};
+use crate::support::{Wire, require_kernel, say};
 
 const QUICK: BenchOptions =
-    BenchOptions { rounds: 5, at_least: Duration::from_millis(60), max_frames: 100_000 };
+    BenchOptions { rounds: 5, at_least: Duration::from_millis(60), max_frames: 100_000, ingress: None };
 
 fn frames(lengths: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
     lengths.enumerate().map(|(nth, length)| frame(length, nth as u8)).collect()
@@ -80,7 +80,7 @@ fn every_frame_comes_as_it_was() {
     let sums = MapDef::new("sums", MapKind::Array, MapType::U32, MapType::array(MapType::U64, 3), 1);
     let loaded = try_load(vec![summing()], vec![sums]).unwrap();
     let frames = frames([60usize, 1500, 14, 2048, 700].into_iter());
-    let options = BenchOptions { rounds: 1, at_least: Duration::ZERO, max_frames: 10 };
+    let options = BenchOptions { rounds: 1, at_least: Duration::ZERO, max_frames: 10, ingress: None };
     let measured = bench(loaded.program("summing").unwrap(), &frames, &options).unwrap();
     assert_eq!(measured.repeat, 5);
     let sums = loaded.map("sums").unwrap().lookup(&[0; 4]).unwrap().unwrap();
@@ -145,4 +145,38 @@ fn nothing_to_measure_is_said() {
     let filter = one(returns("all", "socket", 1));
     let error = bench(&filter, &[vec![0; 64]], &QUICK).unwrap_err();
     assert!(matches!(error, BenchError::WrongKind { .. }), "{error}");
+}
+
+/// Stores the interface by which the frame came.
+fn noting() -> weir_bpf::program::Program {
+    let mut asm = Assembler::new("noting", "xdp");
+    let out = asm.label();
+    asm.emit(Insn::load(Size::W, Reg::R6, Reg::R1, 12));
+    asm.emit(Insn::store(Size::W, Reg::R10, -4, 0));
+    asm.emit(Insn::LdMap { dst: Reg::R1, map: MapId(0) });
+    asm.emit(Insn::mov(Reg::R2, Reg::R10));
+    asm.emit(Insn::alu(AluOp::Add, Reg::R2, -4));
+    asm.emit(Insn::Call(helpers::MAP_LOOKUP_ELEM));
+    asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, out);
+    asm.emit(Insn::store(Size::DW, Reg::R0, 0, Reg::R6));
+    asm.bind(out);
+    asm.emit(Insn::mov32(Reg::R0, XDP_DROP as i32));
+    asm.emit(Insn::Exit);
+    finish(asm)
+}
+
+#[test]
+fn frames_seem_to_come_in_by_an_interface() {
+    require_kernel!();
+    let loaded = try_load(vec![noting()], vec![counter_map()]).unwrap();
+    let program = loaded.program("noting").unwrap();
+    let (wire, frames) = (Wire::new(), frames([64; 10].into_iter()));
+    wire.at_left(|left| {
+        let options = |index| BenchOptions { rounds: 1, ingress: Some(index), ..QUICK };
+        bench(program, &frames, &options(left.index)).unwrap();
+        let seen = loaded.map("counts").unwrap().lookup(&[0; 4]).unwrap().unwrap();
+        assert_eq!(seen, u64::from(left.index).to_ne_bytes());
+        let error = bench(program, &frames, &options(left.index + 1000)).unwrap_err();
+        assert_eq!(error.to_string(), "cannot test-run program `feeder`: no such device");
+    });
 }
