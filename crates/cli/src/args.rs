@@ -148,8 +148,14 @@ pub(crate) enum Mode {
 /// `weir explain`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Explain {
-    /// The policy; `-` is standard input
+    /// The policy; `-` is standard input. With a packet behind it, `flow` is the one that runs
     pub(crate) policy: PathBuf,
+    /// A packet as tests write it, such as `tcp(ip.src=192.0.2.7, ip.dst=203.0.113.10, tcp.dstport=443)`: says which backend
+    /// its flow gets, and why
+    #[arg(conflicts_with = "asm")]
+    pub(crate) packet: Option<String>,
+    #[command(flatten)]
+    pub(crate) which: Which,
     #[command(flatten)]
     pub(crate) target: For,
     /// Print the program, the policy's lines between the instructions

@@ -6,8 +6,9 @@ use weir_compiler::Analysis;
 use weir_compiler::ir::Verdict;
 use weir_compiler::ir::interp::Interpreter;
 use weir_compiler::lower::{self, Lowered};
-use weir_compiler::policy::{Action, Policy};
+use weir_compiler::policy::{Action, Policy, Unsent};
 use weir_compiler::state::{Counter, State};
+use weir_dataplane::counters::UnsentCounters;
 
 /// A policy at work in this process.
 pub(crate) struct Judge<'a> {
@@ -35,6 +36,8 @@ pub(crate) struct StatementRow {
     pub(crate) bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) over: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unsent: Option<UnsentCounters>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) shadow: bool,
 }
@@ -97,11 +100,24 @@ pub(crate) fn rows(policy: &Policy, counter: impl Fn(&str) -> Counter) -> Vec<St
             packets,
             bytes,
             over: matches!(statement.action, Action::Limit(_)).then(over),
+            unsent: matches!(statement.action, Action::Balance(_)).then(|| {
+                let [nobody, damaged, long, unreachable] =
+                    Unsent::WORDS.map(|why| counter(&format!("{}/{why}", statement.name)).packets);
+                UnsentCounters { nobody, damaged, long, unreachable }
+            }),
             shadow: statement.shadow,
         });
     }
     let Counter { packets, bytes } = counter("default");
     let action = word(policy.default_verdict()).to_owned();
-    rows.push(StatementRow { name: "default".into(), action, packets, bytes, over: None, shadow: false });
+    rows.push(StatementRow {
+        name: "default".into(),
+        action,
+        packets,
+        bytes,
+        over: None,
+        unsent: None,
+        shadow: false,
+    });
     rows
 }

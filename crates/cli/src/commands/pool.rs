@@ -181,6 +181,22 @@ impl Drop for Kept {
     }
 }
 
+/// A pool in a line: `pool web: 3 of 4 up; 10.0.1.2 is down (status 503)`.
+pub(super) fn pool_line(pool: &PoolStatus) -> String {
+    let up = pool.backends.iter().filter(|backend| backend.state == "up").count();
+    let others = pool.backends.iter().filter(|backend| backend.state != "up").map(|backend| {
+        let why = if backend.reason.is_empty() { String::new() } else { format!(" ({})", backend.reason) };
+        format!("{} is {}{why}", backend.backend, backend.state)
+    });
+    let mut parts = vec![format!("{up} of {} up", pool.backends.len())];
+    parts.extend(others);
+    if pool.unsettled > 0 {
+        let (slots, flows) = (grouped(pool.unsettled as u64), grouped(pool.flows as u64));
+        parts.push(format!("{slots} slots changed lately, {flows} flows remembered"));
+    }
+    format!("pool {}: {}", pool.name, parts.join("; "))
+}
+
 pub(super) fn pool_table(pools: &[PoolStatus]) -> Table {
     let mut table = Table::new(&["pool", ">backends", ">up", ">slots", ">changing", ">flows", ">most"]);
     for pool in pools {

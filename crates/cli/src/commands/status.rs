@@ -1,5 +1,6 @@
 //! `weir status`: what runs, where, and what it did.
 
+use super::pool::pool_table;
 use crate::args::Status;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::judge::StatementRow;
@@ -8,7 +9,7 @@ use crate::running::{rows, told};
 use crate::units::{counted, duration, grouped};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use weir_dataplane::{Attached, Error, Instance, SetStatus, Statistics, list_instances};
+use weir_dataplane::{Attached, Error, Instance, PoolStatus, SetStatus, Statistics, list_instances};
 
 #[derive(Serialize)]
 struct Answer {
@@ -26,6 +27,8 @@ struct Running {
     capturing: Vec<String>,
     statements: Vec<StatementRow>,
     sets: Vec<SetStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pools: Vec<PoolStatus>,
     statistics: Statistics,
 }
 
@@ -81,6 +84,7 @@ fn running(name: &str) -> Result<Running, Error> {
         capturing: status.capturing,
         statements: rows(status.counters),
         sets: status.sets,
+        pools: status.pools,
         statistics: status.statistics,
     })
 }
@@ -102,6 +106,10 @@ fn show(running: &Running, printer: &mut Printer) -> Result<(), Failure> {
     if !running.sets.is_empty() {
         printer.line("")?;
         printer.table(&set_table(&running.sets))?;
+    }
+    if !running.pools.is_empty() {
+        printer.line("")?;
+        printer.table(&pool_table(&running.pools))?;
     }
     if running.statistics.evictions > 0 {
         let buckets = counted(running.statistics.evictions, "bucket");

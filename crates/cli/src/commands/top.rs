@@ -1,5 +1,6 @@
 //! `weir top`: the rates of a running policy.
 
+use super::pool::pool_line;
 use crate::args::Top;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::live::{Snapshot, Watch, watch};
@@ -21,5 +22,12 @@ pub(super) fn snapshot(instance: &Instance, printer: &mut Printer) -> Result<Sna
     let status = instance.status().map_err(|error| told(error, printer))?;
     let interfaces: Vec<&str> = status.attachments.iter().map(|at| at.interface.as_str()).collect();
     let title = format!("weir: {} on {} ({})", status.policy, interfaces.join(", "), status.hook);
-    Ok(Snapshot { title, generation: status.generation, rows: rows(status.counters), events: Vec::new() })
+    let pools = status.pools.iter().map(pool_line).collect();
+    Ok(Snapshot {
+        title,
+        generation: status.generation,
+        rows: rows(status.counters),
+        pools,
+        events: Vec::new(),
+    })
 }

@@ -24,6 +24,8 @@ pub(crate) struct Snapshot {
     pub(crate) generation: u64,
     /// What the statements did.
     pub(crate) rows: Vec<StatementRow>,
+    /// How the pools are, a line each.
+    pub(crate) pools: Vec<String>,
     /// What happened besides, since the last look.
     pub(crate) events: Vec<String>,
 }
@@ -59,6 +61,7 @@ pub(crate) fn watch(
     let mut rates = Rates::default();
     let first = look(printer)?;
     rates.add(start.elapsed(), first.generation, &first.rows);
+    rates.set_pools(first.pools);
     let mut title = first.title;
     loop {
         let next = start.elapsed() + how.every;
@@ -71,6 +74,7 @@ pub(crate) fn watch(
         let snapshot = look(printer)?;
         title = snapshot.title;
         rates.add(start.elapsed(), snapshot.generation, &snapshot.rows);
+        rates.set_pools(snapshot.pools);
         for event in snapshot.events {
             if screen.is_none() && !how.json {
                 printer.line(&event)?;

@@ -36,6 +36,8 @@ pub(crate) struct Rates {
     now: Vec<Rate>,
     history: HashMap<String, VecDeque<f64>>,
     events: VecDeque<(Duration, String)>,
+    /// How the pools are, a line each.
+    pools: Vec<String>,
 }
 
 impl Rates {
@@ -81,6 +83,16 @@ impl Rates {
     /// The rates of a statement so far, the newest last.
     pub(crate) fn history(&self, name: &str) -> impl Iterator<Item = f64> + '_ {
         self.history.get(name).into_iter().flatten().copied()
+    }
+
+    /// How the pools are, a line each.
+    pub(crate) fn pools(&self) -> &[String] {
+        &self.pools
+    }
+
+    /// Takes in how the pools are.
+    pub(crate) fn set_pools(&mut self, pools: Vec<String>) {
+        self.pools = pools;
     }
 
     /// What happened, the newest last.
@@ -140,7 +152,15 @@ mod tests {
 
     fn row(name: &str, packets: u64) -> StatementRow {
         let action = "drop".to_owned();
-        StatementRow { name: name.into(), action, packets, bytes: packets * 100, over: None, shadow: false }
+        StatementRow {
+            name: name.into(),
+            action,
+            packets,
+            bytes: packets * 100,
+            over: None,
+            unsent: None,
+            shadow: false,
+        }
     }
 
     #[test]

@@ -75,11 +75,14 @@ impl Drop for Screen {
 
 fn draw(frame: &mut Frame<'_>, title: &str, rates: &Rates) {
     let statements = rates.now().len() as u16 + 2;
-    let parts =
-        [Constraint::Length(2), Constraint::Length(statements), Constraint::Min(0), Constraint::Length(1)];
-    let [head, table, events, foot] = Layout::vertical(parts).areas(frame.area());
+    let pools = rates.pools().len() as u16 + u16::from(!rates.pools().is_empty());
+    let parts = [2, statements, pools].map(Constraint::Length).into_iter();
+    let parts: Vec<Constraint> = parts.chain([Constraint::Min(0), Constraint::Length(1)]).collect();
+    let [head, table, pools, events, foot] = Layout::vertical(parts).areas(frame.area());
     frame.render_widget(Paragraph::new(Line::from(title).bold()), head);
     frame.render_widget(statement_table(rates), table);
+    let lines: Vec<Line<'_>> = rates.pools().iter().map(|pool| Line::from(pool.as_str())).collect();
+    frame.render_widget(Paragraph::new(lines), pools);
     frame.render_widget(event_list(rates, events.height), events);
     frame.render_widget(Paragraph::new("q or Ctrl-C ends this").dim(), foot);
 }
@@ -111,6 +114,7 @@ fn row(rate: &Rate, rates: &Rates) -> Row<'static> {
         ("drop", _) => Color::Red,
         ("limit", _) => Color::Yellow,
         ("pass", _) => Color::Green,
+        ("balance", _) => Color::Cyan,
         _ => Color::Reset,
     };
     let shadow = if rate.shadow { "shadow " } else { "" };

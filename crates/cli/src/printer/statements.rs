@@ -3,6 +3,7 @@
 use super::{Cell, Paint, Table, verdict_paint};
 use crate::judge::StatementRow;
 use crate::units::grouped;
+use weir_dataplane::counters::UnsentCounters;
 
 /// Statements with their counts; the column of limits only where there are any.
 pub(crate) fn statement_table(rows: &[StatementRow]) -> Table {
@@ -10,6 +11,10 @@ pub(crate) fn statement_table(rows: &[StatementRow]) -> Table {
     let mut names = vec!["statement", "action", ">packets", ">bytes"];
     if limits {
         names.push(">over limit");
+    }
+    let balances = rows.iter().any(|row| row.unsent.is_some());
+    if balances {
+        names.push(">not sent");
     }
     let mut table = Table::new(&names);
     for row in rows {
@@ -22,9 +27,22 @@ pub(crate) fn statement_table(rows: &[StatementRow]) -> Table {
         if limits {
             cells.push(Cell::right(row.over.map(grouped).unwrap_or_default()));
         }
+        if balances {
+            cells.push(row.unsent.map(unsent).unwrap_or_default());
+        }
         table.row(cells);
     }
     table
+}
+
+/// How many packets were not sent, and why, as far as any were not.
+fn unsent(counters: UnsentCounters) -> Cell {
+    let UnsentCounters { nobody, damaged, long, unreachable } = counters;
+    let causes =
+        [(nobody, "no backend"), (damaged, "damaged"), (long, "too long"), (unreachable, "unreachable")];
+    let told = causes.iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> = told.map(|(count, why)| format!("{} {why}", grouped(*count))).collect();
+    Cell::right(if told.is_empty() { "0".to_owned() } else { told.join(", ") })
 }
 
 /// The action in words.

@@ -85,6 +85,13 @@ impl Balancing<'_> {
         })
     }
 
+    /// The hash of the packet's own flow, and whether the packet begins it.
+    pub(super) fn flow(&self) -> Option<(u64, bool)> {
+        let name = &self.policy.pools[self.balance.pool as usize].name;
+        let hash = self.balance.keys.iter().find_map(|key| self.hash(name, key))?;
+        Some((hash, self.scope.holds(&Balance::begins(&self.policy.protocols))))
+    }
+
     /// The hash of a key, if all of its values are there.
     fn hash(&self, whose: &str, key: &[KeyPart]) -> Option<u64> {
         let words = key.iter().map(|part| Some(part.flow_words(self.scope.term(&part.term)?)));

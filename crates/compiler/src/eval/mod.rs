@@ -28,6 +28,21 @@ pub struct Outcome {
     pub frame: Option<Vec<u8>>,
 }
 
+/// A flow as a balancer tells it from others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flow {
+    /// The statement that sends it.
+    pub statement: usize,
+    /// Index into [`Policy::pools`].
+    pub pool: usize,
+    /// Its hash, by which it gets a slot of the pool's ring.
+    pub hash: u64,
+    /// Whether the packet is its first one.
+    pub begins: bool,
+    /// The frame that leaves, as the policy alone says.
+    pub frame: Option<Vec<u8>>,
+}
+
 /// An element of a live set: a range for each value, and when it expires (monotonic nanoseconds).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LiveElement {
@@ -124,6 +139,17 @@ impl<'a> Evaluator<'a> {
         }
         add(&mut self.counters[policy.statements.len()], frame);
         Outcome { verdict: policy.default_verdict(), by: None, frame: None }
+    }
+
+    /// The flow that a packet belongs to by the statement that sends it; for any other packet who decides.
+    pub fn flow(&mut self, frame: &[u8]) -> Result<Flow, Outcome> {
+        let outcome = self.judge(frame);
+        let statement = outcome.by.map(|index| (index, &self.policy.statements[index].action));
+        let Some((index, Action::Balance(balance))) = statement else { return Err(outcome) };
+        let headers = walk(&self.policy.protocols, frame);
+        let found = self.balancing(index, balance, frame, &headers, |balancing| balancing.flow());
+        let Some((hash, begins)) = found else { return Err(outcome) };
+        Ok(Flow { statement: index, pool: balance.pool as usize, hash, begins, frame: outcome.frame })
     }
 
     /// The hash of the flow that a later fragment follows.

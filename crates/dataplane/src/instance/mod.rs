@@ -40,7 +40,7 @@ pub(crate) use place::{Lock, Place};
 
 use crate::capture::Capture;
 use crate::counters::{StatementCounters, Statistics};
-use crate::pools;
+use crate::pools::{self, PoolStatus};
 use crate::sets::carry::Grown;
 use crate::sets::{Filling, LiveSet, SetStatus};
 use crate::{Error, Hook};
@@ -51,7 +51,7 @@ use std::time::Instant;
 use weir_bpf::target::Target;
 use weir_compiler::diagnostic::Diagnostics;
 use weir_compiler::source::Sources;
-use weir_compiler::{Loader, NoFiles};
+use weir_compiler::{Analysis, Loader, NoFiles};
 use weir_kernel::attach::{AttachError, TcDoor};
 use weir_kernel::maps::Map;
 use weir_kernel::netlink::Interface;
@@ -210,6 +210,8 @@ pub struct Status {
     pub counters: Vec<StatementCounters>,
     /// The sets that live in maps.
     pub sets: Vec<SetStatus>,
+    /// The pools.
+    pub pools: Vec<PoolStatus>,
     /// What else was counted.
     pub statistics: Statistics,
 }
@@ -287,6 +289,12 @@ impl Instance {
     /// The policy's text as it runs, not as it is on the disk.
     pub fn policy_text(&self) -> Result<String, Error> {
         self.look(|running| Ok(running.source(&self.place)?.text))
+    }
+
+    /// The policy as it runs, read and checked.
+    pub fn analysis(&self) -> Result<Analysis, Error> {
+        let source = self.look(|running| running.source(&self.place))?;
+        Ok(weir_compiler::analyse(&source.name, &source.text, &source))
     }
 
     /// A set to change.

@@ -29,6 +29,7 @@ impl Instance {
                 capturing: meta.capture.as_ref().map_or_else(Vec::new, |capture| capture.statements.clone()),
                 counters: counters(running)?,
                 sets: sets(running)?,
+                pools: crate::pools::all(running)?,
                 statistics: statistics(running)?,
             })
         })

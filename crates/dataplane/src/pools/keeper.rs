@@ -91,7 +91,7 @@ impl Keeper {
     fn follow(&mut self) -> Result<(), Error> {
         let running = Generation::running(self.instance.place())?;
         if running.number != self.generation {
-            self.checks = checks(&running, &self.instance)?;
+            self.checks = checks(&self.instance)?;
             self.generation = running.number;
             let gone: Vec<u64> = self.targets.keys().copied().collect();
             gone.into_iter().for_each(|number| self.forget(number));
@@ -142,10 +142,9 @@ impl Keeper {
 }
 
 /// The checks of a policy's pools, read from its text.
-fn checks(running: &Generation, instance: &Instance) -> Result<BTreeMap<String, Check>, Error> {
-    let source = running.source(instance.place())?;
-    let policy = weir_compiler::analyse(&source.name, &source.text, &source).policy;
-    Ok(policy.pools.into_iter().filter_map(|pool| Some((pool.name, pool.check?))).collect())
+fn checks(instance: &Instance) -> Result<BTreeMap<String, Check>, Error> {
+    let pools = instance.analysis()?.policy.pools;
+    Ok(pools.into_iter().filter_map(|pool| Some((pool.name, pool.check?))).collect())
 }
 
 impl LivePool {

@@ -182,7 +182,7 @@ impl Instance {
 
     /// The policy's pools.
     pub fn pools(&self) -> Result<Vec<PoolStatus>, Error> {
-        self.look(|running| running.meta.pools.iter().map(|pool| status(running, pool)).collect())
+        self.look(all)
     }
 
     /// Does what time has brought to all pools; what happened, by pool.
@@ -199,6 +199,11 @@ impl Instance {
         }
         Ok(events)
     }
+}
+
+/// The pools of a generation.
+pub(crate) fn all(running: &Generation) -> Result<Vec<PoolStatus>, Error> {
+    running.meta.pools.iter().map(|pool| status(running, pool)).collect()
 }
 
 fn find<'a>(running: &'a Generation, name: &str) -> Result<&'a PoolMeta, Error> {

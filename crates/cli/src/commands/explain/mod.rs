@@ -2,6 +2,7 @@
 
 mod choices;
 mod facts;
+mod flow;
 
 use crate::args::Explain;
 use crate::failure::{Exit, Failure, Outcome};
@@ -13,6 +14,9 @@ use weir_compiler::Compilation;
 use weir_compiler::ir::effort::MOST_STEPS;
 
 pub(super) fn run(args: &Explain, printer: &mut Printer) -> Outcome {
+    if let Some(packet) = &args.packet {
+        return flow::run(args, packet, printer);
+    }
     let options = options(&args.target);
     let compilation = compile(&args.policy, &options, printer)?;
     if args.asm {
