@@ -29,7 +29,7 @@ impl Checker<'_> {
         self.reaches(ast, pool, &via)?;
         let mut keys = keys?;
         keys.extend(default_keys(&self.policy.protocols));
-        Some(Balance { pool, keys, via })
+        Some(Balance { pool, keys, via, families: [true; 2] })
     }
 
     fn via(&mut self, ast: &ast::Via) -> Option<Via> {

@@ -58,6 +58,10 @@ impl Checker<'_> {
             (Some(applies), when) => Pred::And(vec![applies, when]),
             (None, when) => when,
         });
+        let mut action = action;
+        if let (Some(when), Some(Action::Balance(balance))) = (&when, &mut action) {
+            balance.only_for(when, &self.policy.protocols);
+        }
         // After an error the statement still stands in the list, so that later messages number
         // and name the statements as the user does.
         self.policy.statements.push(Statement {

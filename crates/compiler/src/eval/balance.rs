@@ -28,10 +28,10 @@ impl Balancing<'_> {
     /// The hash of the flow to which a later fragment belongs, if its datagram's first one was sent by the statement.
     pub(super) fn followed(&self, notes: &HashMap<u64, u64>) -> Option<u64> {
         let protocols = &self.policy.protocols;
-        if !self.scope.holds(&Balance::follows(protocols)) {
+        if !self.scope.holds(&self.balance.follows(protocols)) {
             return None;
         }
-        let all = Balance::fragments(protocols);
+        let all = self.balance.fragments(protocols);
         let fragments = all.iter().find(|fragments| self.scope.holds(&fragments.later))?;
         notes.get(&self.hash(self.statement, &fragments.key)?).copied().filter(|hash| *hash != 0)
     }
@@ -45,7 +45,7 @@ impl Balancing<'_> {
         notes: &mut HashMap<u64, u64>,
     ) -> Result<Vec<u8>, NotSent> {
         let (protocols, scope) = (&self.policy.protocols, self.scope);
-        let packets = Balance::said(protocols);
+        let packets = self.balance.said(protocols);
         let (said, header) = packets
             .iter()
             .find_map(|said| Some((said, self.headers.iter().find(|header| header.name == said.header)?)))
@@ -56,7 +56,8 @@ impl Balancing<'_> {
         let name = &self.policy.pools[self.balance.pool as usize].name;
         let own = || self.balance.keys.iter().find_map(|key| self.hash(name, key));
         let hash = known.or_else(own).ok_or(Unsent::Nobody)?;
-        let fragments = Balance::fragments(protocols).into_iter().find(|fragments| fragments.six == said.six);
+        let fragments =
+            self.balance.fragments(protocols).into_iter().find(|fragments| fragments.six == said.six);
         if let Some(fragments) =
             fragments.filter(|fragments| known.is_none() && scope.holds(&fragments.first))
             && let Some(key) = self.hash(self.statement, &fragments.key)

@@ -68,7 +68,7 @@ impl Lower<'_> {
         self.b.switch_to(applies);
         self.count(&statement.name);
         self.capture(index, statement, Some(Verdict::Send));
-        for said in Balance::said(&policy.protocols) {
+        for said in balance.said(&policy.protocols) {
             match self.presence_of(said.header, headers) {
                 Presence::No => {}
                 Presence::Yes => return self.balance_packet(index, balance, &said, headers, env),
@@ -90,8 +90,8 @@ impl Lower<'_> {
     fn follow_first(&mut self, index: usize, balance: &Balance, headers: &BTreeSet<HeaderRef>, env: &Env) {
         let (policy, values) = (self.policy, Values::Env(env));
         let statement = &policy.statements[index];
-        let said = Balance::said(&policy.protocols);
-        for fragments in Balance::fragments(&policy.protocols) {
+        let said = balance.said(&policy.protocols);
+        for fragments in balance.fragments(&policy.protocols) {
             let later = simplify(&fragments.later, &|header| self.presence_of(header, headers));
             let Some(said) = said.iter().find(|said| said.six == fragments.six) else { continue };
             if later == Pred::Const(false) {
@@ -142,7 +142,7 @@ impl Lower<'_> {
         self.hash(index, balance, headers, env, hashed);
         self.b.switch_to(hashed);
         let hash = self.b.param(hashed, 0);
-        self.note_fragment(index, said, hash, headers, env);
+        self.note_fragment(index, balance, said, hash, (headers, env));
         let tail = self.tail(index, balance, said.six);
         let told = self.told(said, env);
         self.begins(headers, env, |lower, begins| {
@@ -172,12 +172,12 @@ impl Lower<'_> {
     fn note_fragment(
         &mut self,
         index: usize,
+        balance: &Balance,
         said: &Said,
         hash: Value,
-        headers: &BTreeSet<HeaderRef>,
-        env: &Env,
+        (headers, env): (&BTreeSet<HeaderRef>, &Env),
     ) {
-        let (policy, all) = (self.policy, Balance::fragments(&self.policy.protocols));
+        let (policy, all) = (self.policy, balance.fragments(&self.policy.protocols));
         let Some(fragments) = all.iter().find(|fragments| fragments.six == said.six) else { return };
         let first = simplify(&fragments.first, &|header| self.presence_of(header, headers));
         if first == Pred::Const(false) {

@@ -25,9 +25,9 @@ mod estimate;
 mod graph;
 mod overlap;
 mod sets;
-mod simplify;
 mod tables;
 
+pub use crate::policy::{Presence, simplify};
 pub use chains::{Decided, Early, ends};
 pub use choices::{Choice, Choices};
 pub use cost::{COSTS, Costs, pred_cost};
@@ -36,10 +36,9 @@ pub use estimate::Estimate;
 pub use graph::{Edge, Goto, Graph, State, StateId};
 pub use overlap::{Ways, warnings, ways};
 pub use sets::{SetHome, TREE, ranges_to_prefixes};
-pub use simplify::{Presence, simplify};
 pub use tables::{Run, Step, Word};
 
-use crate::policy::{Action, Balance, HeaderRef, Policy, Pred, SetPart, Statement};
+use crate::policy::{Action, HeaderRef, Policy, Pred, SetPart, Statement};
 use crate::table::Table;
 use chains::Found;
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,13 +151,14 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
 /// The packets to which a statement may apply although its condition does not hold, because of an earlier packet. Where a
 /// transport that the condition asks for is there, none does: later fragments have none.
 pub fn follows(policy: &Policy, statement: &Statement) -> Pred {
-    if !matches!(statement.action, Action::Balance(_)) || statement.shadow {
+    let Action::Balance(balance) = &statement.action else { return Pred::Const(false) };
+    if statement.shadow {
         return Pred::Const(false);
     }
     let transport = |header: &HeaderRef| header.level == 0 && policy.protocols[header.protocol].transport;
     let asked = headers_asked(&statement.when).into_iter().filter(transport);
     let absent = asked.map(|header| Pred::Not(Box::new(Pred::Header(header))));
-    Pred::And(absent.chain([Balance::follows(&policy.protocols)]).collect())
+    Pred::And(absent.chain([balance.follows(&policy.protocols)]).collect())
 }
 
 impl Plan {

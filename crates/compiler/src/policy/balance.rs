@@ -1,6 +1,9 @@
 //! Pools of backends, and what `balance` does with a packet for one of them.
 
-use super::{Compare, Decap, FieldRef, HeaderRef, KeyPart, Pred, Protocols, Relation, SliceRef, Term};
+use super::{
+    Compare, Decap, FieldRef, HeaderRef, KeyPart, Pred, Presence, ProtocolId, Protocols, Relation, SliceRef,
+    Term, simplify,
+};
 use crate::ir::Via;
 use crate::source::Span;
 use crate::syntax::ast::ArithmeticOp;
@@ -91,6 +94,8 @@ pub struct Balance {
     pub keys: Vec<Vec<KeyPart>>,
     /// How packets get to backends.
     pub via: Via,
+    /// Of which families packets can be that the condition holds for: of IPv4, of IPv6.
+    pub families: [bool; 2],
 }
 
 /// Why a packet is not sent; statements count each by itself.
@@ -237,6 +242,19 @@ impl Fragments {
     }
 }
 
+/// By protocol: whether it can be found in a frame, not inside a tunnel, without one protocol before it.
+fn reachable_without(protocols: &Protocols, without: ProtocolId) -> Vec<bool> {
+    let mut there = vec![false; protocols.list.len()];
+    let mut todo: Vec<ProtocolId> = protocols.root.into_iter().collect();
+    while let Some(id) = todo.pop() {
+        if id != without && !std::mem::replace(&mut there[id.0 as usize], true) {
+            let rows = protocols[id].next.iter().flat_map(|next| &next.table);
+            todo.extend(rows.filter(|row| !row.2).map(|row| row.1));
+        }
+    }
+    there
+}
+
 /// What comparisons with constants ask for.
 fn compared(pred: Pred) -> Vec<Term> {
     let list = match pred {
@@ -258,25 +276,54 @@ fn group_bit(protocols: &Protocols) -> Option<Term> {
 }
 
 impl Balance {
+    /// Forgets the families that a condition never holds for, with all that would be asked of their packets.
+    pub fn only_for(&mut self, when: &Pred, protocols: &Protocols) {
+        let Some(link) = Decap::of(protocols) else { return };
+        for ip in &link.outer {
+            let there = reachable_without(protocols, ip.header.protocol);
+            let six = protocols[ip.header.protocol].name == "ip6";
+            let other = !six;
+            // What can be there although packets of the other family alone are looked at.
+            let presence = |header: HeaderRef| match header.level == 0 && !there[header.protocol.0 as usize] {
+                true => Presence::No,
+                false => Presence::Unknown,
+            };
+            let possible = simplify(when, &presence) != Pred::Const(false);
+            self.families[usize::from(other)] = possible;
+        }
+        for ip in &link.outer {
+            let six = protocols[ip.header.protocol].name == "ip6";
+            if !self.families[usize::from(six)] {
+                let there = reachable_without(protocols, ip.header.protocol);
+                let asks = |part: &KeyPart| match &part.term {
+                    Term::Field(field) if field.header.level == 0 => !there[field.header.protocol.0 as usize],
+                    _ => false,
+                };
+                self.keys.retain(|key| !key.iter().any(asks));
+            }
+        }
+    }
+
     /// The packets that can be sent: an IP header stands right behind the link's.
     pub fn applies(protocols: &Protocols) -> Pred {
         Decap::of(protocols).map_or(Pred::Const(false), |link| link.behind_link(protocols))
     }
 
     /// What packets say of themselves, for each family.
-    pub fn said(protocols: &Protocols) -> Vec<Said> {
+    pub fn said(&self, protocols: &Protocols) -> Vec<Said> {
         let outer = Decap::of(protocols).map_or_else(Vec::new, |link| link.outer);
-        outer.iter().filter_map(|ip| Said::of(protocols, ip.header)).collect()
+        let said = outer.iter().filter_map(|ip| Said::of(protocols, ip.header));
+        said.filter(|said| self.families[usize::from(said.six)]).collect()
     }
 
     /// What is known of fragments, for each family.
-    pub fn fragments(protocols: &Protocols) -> Vec<Fragments> {
-        Balance::said(protocols).iter().filter_map(|said| Fragments::of(protocols, said)).collect()
+    pub fn fragments(&self, protocols: &Protocols) -> Vec<Fragments> {
+        self.said(protocols).iter().filter_map(|said| Fragments::of(protocols, said)).collect()
     }
 
     /// The packets that go where an earlier one went: later fragments.
-    pub fn follows(protocols: &Protocols) -> Pred {
-        let later = Balance::fragments(protocols).into_iter().map(|fragments| fragments.later);
+    pub fn follows(&self, protocols: &Protocols) -> Pred {
+        let later = self.fragments(protocols).into_iter().map(|fragments| fragments.later);
         Pred::And(vec![Balance::applies(protocols), Pred::Or(later.collect())])
     }
 
@@ -294,10 +341,10 @@ impl Balance {
             let told = compared(told);
             [Term::Begin(header), length, least, hops, service].into_iter().chain(told)
         };
-        let packets = Balance::said(protocols).into_iter().flat_map(of_packet);
+        let packets = self.said(protocols).into_iter().flat_map(of_packet);
         let keys = self.keys.iter().flatten().map(|part| part.term.clone());
         packets
-            .chain(Balance::fragments(protocols).into_iter().flat_map(Fragments::terms))
+            .chain(self.fragments(protocols).into_iter().flat_map(Fragments::terms))
             .chain(group_bit(protocols))
             .chain(keys)
             .chain(Balance::flags(protocols).into_iter().flatten())

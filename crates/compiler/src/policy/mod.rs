@@ -8,12 +8,14 @@ mod balance;
 mod decap;
 mod print;
 mod protocol;
+mod simplify;
 
 pub use crate::ir::{Origin, Via};
 pub use balance::{Backend, Balance, FLOWS, Fragments, GUE_PORT, MTU, Pool, Said, Unsent};
 pub use decap::{Decap, IpHeader};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
+pub use simplify::{Presence, simplify};
 
 use crate::ir::Verdict;
 use crate::source::Span;

@@ -1,6 +1,6 @@
 //! What is left of a condition when it is known which headers are there.
 
-use crate::policy::{Compare, HeaderRef, Pred, Relation, Term};
+use super::{Compare, HeaderRef, Pred, Relation, Term};
 
 /// What is known of a header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
