@@ -46,7 +46,7 @@ use crate::policy::{self, Pool};
 use crate::state::{Backend, Hop, PoolState};
 use regalloc2::{Operand, VReg};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use weir_bpf::asm::Label;
 use weir_bpf::insn::{AluOp, AtomicOp, Cond, Insn, MapId, Reg, Size, Width};
 use weir_bpf::map::{MapDef, MapKind, MapType};
@@ -221,6 +221,23 @@ pub struct Record {
 }
 
 impl Record {
+    /// A backend that is well and wanted, nowhere yet.
+    pub fn new(port: u16, weight: u16) -> Record {
+        Record {
+            backend: Backend { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), alive: true, hop: None },
+            port,
+            wanted: Wanted::Up,
+            weight,
+            declared: None,
+            well: true,
+            warming: 0,
+            deadline: 0,
+            since: 0,
+            warming_since: 0,
+            reason: String::new(),
+        }
+    }
+
     /// As it stands in the section.
     pub fn to_bytes(&self) -> [u8; BACKEND as usize] {
         let mut bytes = [0; BACKEND as usize];
@@ -304,21 +321,33 @@ fn read_by_programs(backend: &Backend) -> [u8; OWN as usize] {
     bytes
 }
 
+/// A section's bytes for a pool in a state that tests chose, its flows among them.
+pub fn section_of(pool: &PoolDecl, state: &PoolState) -> Vec<u8> {
+    let layout = Layout::of(pool);
+    let record = |backend: &Backend| Record { backend: *backend, ..Record::new(0, 1) };
+    let records = state.backends.iter().map(|(number, backend)| (*number, record(backend))).collect();
+    let mut section = layout.image(&records, &state.slots);
+    section.resize(layout.bytes() as usize, 0);
+    for (hash, backend) in &state.flows {
+        let (tag, word) = (tag(*hash), CONFIRMED | u64::from(*backend));
+        let places =
+            layout.lines_of(tag).into_iter().flat_map(|line| (0..WAYS).map(move |way| line + way * WAY));
+        let free = |place: &u32| section[*place as usize..*place as usize + 8] == [0; 8];
+        if let Some(place) = places.map(|place| place as usize).find(|place| free(&(*place as u32))) {
+            section[place..place + 8].copy_from_slice(&tag.to_ne_bytes());
+            section[place + 8..place + 16].copy_from_slice(&word.to_ne_bytes());
+        }
+    }
+    section
+}
+
 /// What the section of a pool begins with, as the policy declares it.
 pub fn image(pool: &Pool) -> Vec<u8> {
     let state = PoolState::of(pool);
-    let record = |(declared, backend): (&policy::Backend, &Backend)| Record {
-        backend: *backend,
-        port: declared.endpoint.port,
-        wanted: Wanted::Up,
-        weight: declared.part() as u16,
-        declared: Some(declared.part() as u16),
-        well: true,
-        warming: 0,
-        deadline: 0,
-        since: 0,
-        warming_since: 0,
-        reason: String::new(),
+    let record = |(declared, backend): (&policy::Backend, &Backend)| {
+        let weight = declared.part() as u16;
+        let port = declared.endpoint.port;
+        Record { backend: *backend, declared: Some(weight), ..Record::new(port, weight) }
     };
     let records = (1..).zip(pool.backends.iter().zip(state.backends.values()).map(record)).collect();
     Layout::declared(pool).image(&records, &state.slots)

@@ -1,10 +1,11 @@
-use super::{Engine, EngineError, Judgement, is_xdp, judgement_of};
+use super::{Engine, EngineError, Judgement, is_xdp, judgement_of, sections};
 use crate::StatementCounters;
 use crate::counters::{Counted, SLOT_BYTES, by_statement, counted, counter};
 use crate::sets::content;
 use weir_bpf::interp::{ProgramId, Vm};
 use weir_compiler::Compilation;
 use weir_compiler::codegen::counters::SLOTS;
+use weir_compiler::state::{PoolState, ROUTED};
 
 /// `weir_bpf`'s interpreter on the emitted bytecode.
 pub struct Bytecode<'a> {
@@ -19,6 +20,7 @@ impl<'a> Bytecode<'a> {
     /// A machine with the policy's own elements in its sets.
     pub fn new(compilation: &'a Compilation) -> Self {
         let mut vm = Vm::for_object(&compilation.object);
+        vm.fib = Some(Box::new(routed));
         for (map, key, mut value) in content::entries(&compilation.analysis.policy, &compilation.lowered) {
             if let Some(map) = vm.maps.by_name(&map) {
                 let bytes = vm.maps.def(map).map_or(0, |def| def.value.size() as usize);
@@ -30,6 +32,15 @@ impl<'a> Bytecode<'a> {
         let statements = counted(&compilation.analysis.policy);
         Self { compilation, statements, vm, xdp: is_xdp(compilation) }
     }
+}
+
+/// Answers as [`ROUTED`] says: `struct bpf_fib_lookup` has the interface at 8, our address at 52 and the next hop's at 58.
+fn routed(params: &mut [u8], _: u64) -> i64 {
+    let Some(parts) = params.get_mut(..64) else { return -22 };
+    parts[8..12].copy_from_slice(&1u32.to_ne_bytes());
+    parts[52..58].copy_from_slice(&ROUTED.from.unwrap_or_default());
+    parts[58..64].copy_from_slice(&ROUTED.to);
+    0
 }
 
 impl Engine for Bytecode<'_> {
@@ -47,6 +58,18 @@ impl Engine for Bytecode<'_> {
         let code =
             code.map_err(|fault| EngineError::Fault { engine: "bytecode", what: fault.to_string() })?;
         Ok(judgement_of(self.xdp, code, frame, packet))
+    }
+
+    fn set_pools(&mut self, pools: &[PoolState]) -> Result<(), EngineError> {
+        for (name, section) in sections(self.compilation, pools) {
+            let map = self.vm.maps.by_name(&name);
+            let set = map.map(|map| self.vm.maps.update(map, &[0; 4], &section));
+            if !matches!(set, Some(Ok(()))) {
+                let what = format!("the section `{name}` takes no {} bytes", section.len());
+                return Err(EngineError::Fault { engine: "bytecode", what });
+            }
+        }
+        Ok(())
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {

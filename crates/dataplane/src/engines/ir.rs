@@ -5,7 +5,7 @@ use weir_compiler::Compilation;
 use weir_compiler::ir::interp::{Captured, Interpreter};
 use weir_compiler::lower::Lowered;
 use weir_compiler::policy::Policy;
-use weir_compiler::state::State;
+use weir_compiler::state::{PoolState, State};
 
 /// The IR interpreter on a lowered program.
 pub struct Ir<'a> {
@@ -48,6 +48,11 @@ impl Engine for Ir<'_> {
             by: outcome.by.map_or(By::Default, |id| By::Statement(id.index())),
             frame: outcome.frame,
         })
+    }
+
+    fn set_pools(&mut self, pools: &[PoolState]) -> Result<(), EngineError> {
+        self.state.pools = pools.to_vec();
+        Ok(())
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {

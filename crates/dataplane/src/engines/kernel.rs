@@ -1,11 +1,11 @@
-use super::{Engine, EngineError, Judgement, is_xdp, judgement_of};
+use super::{Engine, EngineError, Judgement, is_xdp, judgement_of, sections};
 use crate::counters::{Counted, add_chunk, by_statement, counted, word};
 use crate::error::refusal;
 use crate::sets::content;
 use crate::{Error, StatementCounters};
 use weir_compiler::Compilation;
 use weir_compiler::codegen::Statistic;
-use weir_compiler::state::Counter;
+use weir_compiler::state::{Counter, PoolState};
 use weir_kernel::load::{self, Loaded};
 use weir_kernel::maps::{Map, Update};
 use weir_kernel::program::Program;
@@ -64,6 +64,15 @@ impl Engine for Kernel<'_> {
         }
         let outcome = run::once(self.program(), frame)?;
         Ok(judgement_of(self.xdp, outcome.code, frame, outcome.frame))
+    }
+
+    fn set_pools(&mut self, pools: &[PoolState]) -> Result<(), EngineError> {
+        for (name, section) in sections(self.compilation, pools) {
+            if let Some(map) = self.map(&name) {
+                map.update(&[0; 4], &section, Update::Any)?;
+            }
+        }
+        Ok(())
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {

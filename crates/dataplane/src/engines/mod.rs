@@ -20,7 +20,10 @@ pub use plain::Plain;
 
 use crate::{Error, StatementCounters};
 use weir_compiler::Compilation;
-use weir_compiler::ir::Verdict;
+use weir_compiler::codegen::pool_map_name;
+use weir_compiler::codegen::pools::section_of;
+use weir_compiler::ir::{PoolRef, Verdict};
+use weir_compiler::state::PoolState;
 
 /// Who decided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +63,9 @@ pub trait Engine {
 
     /// Judges a frame that arrives at `now` (monotonic nanoseconds). The kernel has its own clock.
     fn judge(&mut self, frame: &[u8], now: u64) -> Result<Judgement, EngineError>;
+
+    /// Puts all pools into a state, for tests.
+    fn set_pools(&mut self, pools: &[PoolState]) -> Result<(), EngineError>;
 
     /// By statement, `default` last.
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError>;
@@ -107,6 +113,13 @@ pub fn judge(
         frames.iter().map(|frame| Ok(kernel.judge(frame, 0)?.verdict)).collect::<Result<_, EngineError>>()?;
     let counters = kernel.counters()?;
     Ok((verdicts, counters))
+}
+
+/// The sections of pools in a state, by the names of their maps.
+fn sections(compilation: &Compilation, pools: &[PoolState]) -> Vec<(String, Vec<u8>)> {
+    let program = &compilation.lowered.program;
+    let all = (0..).map(PoolRef).zip(&program.pools).zip(pools);
+    all.map(|((pool, decl), state)| (pool_map_name(program, pool), section_of(decl, state))).collect()
 }
 
 /// What a program did with a frame, by its action code (`XDP_DROP` is 1, `XDP_TX` 3, `XDP_REDIRECT` 4; `TC_ACT_SHOT` is 2;

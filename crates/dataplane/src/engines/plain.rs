@@ -3,7 +3,7 @@ use crate::StatementCounters;
 use crate::counters::{Counted, by_statement, counted};
 use weir_compiler::eval::Evaluator;
 use weir_compiler::policy::{Policy, Unsent};
-use weir_compiler::state::Counter;
+use weir_compiler::state::{Counter, PoolState};
 
 /// The naive evaluator over the checked policy: what it means, said as plainly as can be.
 pub struct Plain<'a> {
@@ -33,6 +33,11 @@ impl Engine for Plain<'_> {
         let outcome = self.evaluator.judge(frame);
         let by = outcome.by.map_or(By::Default, By::Statement);
         Ok(Judgement { verdict: outcome.verdict, by, frame: outcome.frame })
+    }
+
+    fn set_pools(&mut self, pools: &[PoolState]) -> Result<(), EngineError> {
+        self.evaluator.pools = pools.to_vec();
+        Ok(())
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {

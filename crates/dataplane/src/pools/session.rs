@@ -116,19 +116,8 @@ impl Session {
     }
 
     fn retired(&self, endpoint: Endpoint) -> Record {
-        Record {
-            backend: Met { address: endpoint.address, alive: false, hop: None },
-            port: endpoint.port,
-            wanted: Wanted::Retired,
-            weight: 0,
-            declared: None,
-            well: false,
-            warming: 0,
-            deadline: 0,
-            since: 0,
-            warming_since: 0,
-            reason: String::new(),
-        }
+        let backend = Met { address: endpoint.address, alive: false, hop: None };
+        Record { backend, wanted: Wanted::Retired, well: false, ..Record::new(endpoint.port, 0) }
     }
 
     /// Does what time has brought: ends of drains, warmer backends, slots that settle, flows that fell silent, numbers that

@@ -12,6 +12,7 @@
 //! A failure names its seed: the same seed and one policy are the same case. Real frames are spoilt too where the
 //! captures stand beside the checkout.
 
+mod balance;
 mod case;
 mod dice;
 mod diff;

@@ -1,0 +1,289 @@
+//! Every combination of what a balance can be, on frames and states of pools that nobody chose: all engines must agree, and
+//! what leaves must say of itself what is so.
+
+use crate::dice::Dice;
+use std::collections::{BTreeMap, BTreeSet};
+use weir_bpf::target::Target;
+use weir_compiler::ir::Verdict;
+use weir_compiler::state::{Hop, PoolState};
+use weir_compiler::{Compilation, Hook, NoFiles, Options, compile};
+use weir_dataplane::engines::{Bytecode, Engine, Ir, Judgement, Kernel, Plain};
+use weir_packet::checksum;
+use weir_pool::slots::{SAME, Word};
+
+const VIAS: [&str; 7] = [
+    "l2",
+    "ipip from 192.0.2.1",
+    "ipip from 2001:db8:2::1",
+    "ipip from (192.0.2.0/24, 2001:db8:2::/96)",
+    "gue from 192.0.2.1",
+    "gue port 6081 from 2001:db8:2::/64",
+    "gue from (192.0.2.1, 2001:db8:2::1)",
+];
+const HOPS: [&str; 2] = ["gateway 02:00:00:00:00:99", ""];
+const KEYS: [&str; 3] = ["", "by ip.src", "by (ip.src, udp.srcport)"];
+const SERVICES: [&str; 3] = ["ip.dst == 203.0.113.10", "ip6 and udp.dstport < 100", "ip"];
+const DOWN: [&str; 3] = ["all", "pass", "drop"];
+/// Frames of each combination.
+const FRAMES: usize = 100;
+/// Numbers that backends of a test can have.
+const MOST: u16 = 6;
+
+/// One combination, by its number.
+fn policy(nth: usize) -> String {
+    let (via, rest) = (VIAS[nth % VIAS.len()], nth / VIAS.len());
+    let (hop, rest) = (HOPS[rest % HOPS.len()], rest / HOPS.len());
+    let (key, service) = (KEYS[rest % KEYS.len()], SERVICES[rest / KEYS.len() % SERVICES.len()]);
+    let four = "    10.0.1.1\n    10.0.1.2 weight 3\n";
+    let six = "    2001:db8:1::1\n    2001:db8:1::2 weight 2\n";
+    let backends = match via {
+        via if via.contains(", ") || via == "l2" => format!("{four}{six}"),
+        via if via.contains("from 2001") => six.to_owned(),
+        _ => four.to_owned(),
+    };
+    let down = DOWN[nth % DOWN.len()];
+    format!(
+        "pool web {{\n{backends}    ring 251\n    max {MOST}\n    down {down}\n    {hop}\n}}\n\
+         balance web when {service} to web {key} via {via}\ncount rest\ndefault pass\n"
+    )
+}
+
+#[test]
+fn every_combination_agrees_on_frames_and_states_that_nobody_chose() {
+    let kernel = crate::kernel();
+    let combinations = VIAS.len() * HOPS.len() * KEYS.len() * SERVICES.len();
+    let mut sent = 0;
+    for nth in 0..combinations {
+        let text = policy(nth);
+        let target = kernel.clone().unwrap_or_else(Target::newest);
+        let compilation = compile("balance.weir", &text, &NoFiles, &Options::new(target, Hook::Xdp));
+        let compilation = compilation.unwrap_or_else(|analysis| panic!("{text}{:?}", analysis.diagnostics));
+        sent += combination(&compilation, &text, nth as u64, kernel.is_some());
+    }
+    assert!(
+        sent > combinations * FRAMES / 5,
+        "{sent} frames sent of {combinations} combinations prove little"
+    );
+}
+
+/// How many frames were sent.
+fn combination(compilation: &Compilation, text: &str, seed: u64, kernel: bool) -> usize {
+    let dice = &mut Dice::new(seed);
+    let policy = &compilation.analysis.policy;
+    let mut engines: Vec<Box<dyn Engine + '_>> = vec![
+        Box::new(Plain::new(policy)),
+        Box::new(Ir::new(compilation)),
+        Box::new(Bytecode::new(compilation)),
+    ];
+    if kernel {
+        let loaded = Kernel::load(compilation).unwrap_or_else(|error| panic!("{text}{error}"));
+        // Where the kernel's own routes decide, it is enough that the verifier takes the program.
+        if policy.pools[0].gateway.is_some() {
+            engines.push(Box::new(loaded));
+        }
+    }
+    let states: Vec<PoolState> =
+        policy.pools.iter().map(|pool| any_state(PoolState::of(pool), dice)).collect();
+    for engine in &mut engines {
+        engine.set_pools(&states).unwrap_or_else(|error| panic!("{text}{error}"));
+    }
+    let mut sent = 0;
+    let mut earlier: Vec<Vec<u8>> = Vec::new();
+    for _ in 0..FRAMES {
+        // Some frames come again, so that flows are remembered and fragments follow.
+        let frame = match dice.below(3) {
+            0 if !earlier.is_empty() => again(&earlier[dice.below(earlier.len())], dice),
+            _ => any_frame(dice),
+        };
+        earlier.push(frame.clone());
+        let judged: Vec<Judgement> = engines
+            .iter_mut()
+            .map(|engine| {
+                engine.judge(&frame, 1).unwrap_or_else(|error| panic!("{text}{error}: {frame:02x?}"))
+            })
+            .collect();
+        for (engine, judgement) in engines.iter().zip(&judged).skip(1) {
+            assert!(
+                judged[0].agrees(judgement),
+                "{text}{frame:02x?}\n{}: {:02x?}\n{}: {judgement:02x?}",
+                engines[0].name(),
+                judged[0],
+                engine.name()
+            );
+        }
+        if judged[0].verdict == Verdict::Send {
+            sent += 1;
+            let left = judged[0].frame.as_deref().unwrap_or_default();
+            // What leaves as it came is as sound as it came.
+            assert!(text.contains("via l2") || is_sound(left), "{text}{frame:02x?} leaves as {left:02x?}");
+        }
+    }
+    let counters: Vec<_> = engines.iter_mut().map(|engine| engine.counters().expect("counters")).collect();
+    assert!(counters.windows(2).all(|pair| pair[0] == pair[1]), "{text}{counters:#?}");
+    sent
+}
+
+/// Slots in any state, backends that are dead or have a short way.
+fn any_state(mut state: PoolState, dice: &mut Dice) -> PoolState {
+    let numbers: Vec<u16> = state.backends.keys().copied().collect();
+    let number = |dice: &mut Dice| match dice.below(8) {
+        0 => 0,
+        _ => numbers[dice.below(numbers.len())],
+    };
+    for word in &mut state.slots {
+        let now = number(dice);
+        let before = match dice.below(4) {
+            0 => now,
+            1 => SAME,
+            _ => number(dice),
+        };
+        *word = Word(u32::from(before) << 16 | u32::from(now));
+    }
+    for backend in state.backends.values_mut() {
+        backend.alive = dice.below(4) > 0;
+        backend.hop = backend.hop.map(|hop| Hop { mtu: [1500, 1400, 600][dice.below(3)], ..hop });
+    }
+    state
+}
+
+/// A frame of IP, or nearly one.
+fn any_frame(dice: &mut Dice) -> Vec<u8> {
+    let mut frame = vec![0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2];
+    if dice.below(30) == 0 {
+        frame[0] = 0x01;
+    }
+    for _ in 0..[0, 0, 0, 1, 2, 4, 5][dice.below(7)] {
+        frame.extend([0x81, 0, 0, dice.below(255) as u8]);
+    }
+    let six = dice.below(2) == 0;
+    frame.extend(if six { [0x86, 0xdd] } else { [0x08, 0x00] });
+    let (protocol, transport) = any_transport(dice, six);
+    let packet = if six { any_ip6(dice, protocol, &transport) } else { any_ip4(dice, protocol, &transport) };
+    frame.extend(packet);
+    // Padding, or a frame that is cut off.
+    match dice.below(12) {
+        0 => frame.extend([0; 9]),
+        1 => frame.truncate(frame.len() - dice.below(frame.len() / 2)),
+        _ => {}
+    }
+    frame.resize(frame.len().max(14), 0);
+    frame
+}
+
+fn any_transport(dice: &mut Dice, six: bool) -> (u8, Vec<u8>) {
+    let length = [0, 8, 100, 560, 1300, 1460][dice.below(6)];
+    let ports = [0, dice.below(4) as u8, 0, [53, 80, 7][dice.below(3)]];
+    let data = vec![dice.below(256) as u8; length];
+    match dice.below(4) {
+        0 => {
+            let flags = [0x02, 0x10, 0x12, 0x18][dice.below(4)];
+            let header = [0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 16, 0, 0, 0, 0, 0];
+            (6, [&ports[..], &header, &data].concat())
+        }
+        1 => (if six { 58 } else { 1 }, [&[128, 0, 0, 0, 0, 1, 0, 1], &data[..]].concat()),
+        _ => {
+            let [high, low] = (8 + length as u16).to_be_bytes();
+            (17, [&ports[..], &[high, low, 0, 0], &data].concat())
+        }
+    }
+}
+
+fn any_ip4(dice: &mut Dice, protocol: u8, transport: &[u8]) -> Vec<u8> {
+    let options = [0, 0, 0, 4, 40][dice.below(5)];
+    let header = 20 + options;
+    let mut length = header + transport.len();
+    if dice.below(15) == 0 {
+        length = [0, 19, length + 1, 65_535][dice.below(4)];
+    }
+    let fragment = [0x4000u16, 0x4000, 0x4000, 0, 0x2000, 0x20b9, 0x00b9][dice.below(7)].to_be_bytes();
+    let [high, low] = (length as u16).to_be_bytes();
+    let time = [64, 64, 64, 64, 1, 0][dice.below(6)];
+    let service = dice.below(256) as u8;
+    let first = 0x40 | (header / 4) as u8;
+    let mut ip = vec![
+        first,
+        service,
+        high,
+        low,
+        0,
+        dice.below(3) as u8,
+        fragment[0],
+        fragment[1],
+        time,
+        protocol,
+        0,
+        0,
+    ];
+    ip.extend([198, 51, 100, dice.below(5) as u8]);
+    ip.extend([203, 0, 113, 10 + dice.below(2) as u8]);
+    ip.resize(header, 1);
+    let sum = checksum::internet(&ip);
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    [&ip, transport].concat()
+}
+
+fn any_ip6(dice: &mut Dice, protocol: u8, transport: &[u8]) -> Vec<u8> {
+    let mut next = protocol;
+    let mut between = Vec::new();
+    if dice.below(3) == 0 {
+        let offset = [0x0001u16, 0x05c9, 0x05c8][dice.below(3)].to_be_bytes();
+        between = vec![next, 0, offset[0], offset[1], 0, 0, 0, dice.below(3) as u8];
+        next = 44;
+    }
+    if dice.below(4) == 0 {
+        between = [&[next, 0, 1, 4, 0, 0, 0, 0], &between[..]].concat();
+        next = 60;
+    }
+    let mut length = between.len() + transport.len();
+    if dice.below(15) == 0 {
+        length = [0, length + 1, 65_535][dice.below(3)];
+    }
+    let [high, low] = (length as u16).to_be_bytes();
+    let class = dice.below(256) as u8;
+    let hops = [64, 64, 64, 1, 0][dice.below(5)];
+    let mut ip = vec![0x60 | class >> 4, class << 4, 0, 0, high, low, next, hops];
+    for last in [dice.below(5) as u8, 0x10] {
+        ip.extend([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+    }
+    [&ip, &between[..], transport].concat()
+}
+
+/// The same once more: as a later packet of a flow, or of a datagram.
+fn again(frame: &[u8], dice: &mut Dice) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    if dice.below(4) == 0 && frame.len() > 40 {
+        let at = 14 + dice.below(frame.len() - 14);
+        frame[at] ^= 1 << dice.below(8);
+    }
+    frame
+}
+
+/// Whether the outermost IP header tells the truth: it ends in the frame, and its checksum is right. Around a packet or of a
+/// message, it is one that was written here; without one, lengths were looked at before.
+fn is_sound(frame: &[u8]) -> bool {
+    let mut at = 12;
+    while frame.get(at..at + 2) == Some(&[0x81, 0]) {
+        at += 4;
+    }
+    let word = |at: usize| frame.get(at..at + 2).map(|two| usize::from(two[0]) << 8 | usize::from(two[1]));
+    let ip = at + 2;
+    match (word(at), frame.get(ip).map(|first| first >> 4)) {
+        (Some(0x0800), Some(4)) => {
+            let header = usize::from(frame[ip] & 15) * 4;
+            let ends = word(ip + 2).is_some_and(|length| header <= length && ip + length <= frame.len());
+            ends && checksum::internet(&frame[ip..ip + header]) == 0
+        }
+        (Some(0x86dd), Some(6)) => word(ip + 4).is_some_and(|length| ip + 40 + length <= frame.len()),
+        _ => false,
+    }
+}
+
+#[test]
+fn the_combinations_are_all_different() {
+    let combinations = VIAS.len() * HOPS.len() * KEYS.len() * SERVICES.len();
+    let mut all = BTreeMap::new();
+    for nth in 0..combinations {
+        all.entry(policy(nth)).or_insert_with(BTreeSet::new).insert(nth);
+    }
+    assert_eq!(all.len(), combinations);
+}
