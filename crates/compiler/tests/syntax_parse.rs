@@ -84,7 +84,7 @@ fn lines_of_a_pool_stand_in_any_order() {
     let Item::Pool(pool) = &file.items[0] else { panic!("{file:?}") };
     let words: Vec<_> = pool.entries.iter().map(|entry| entry.word()).collect();
     assert_eq!(words, [Some("check"), None, Some("max"), Some("down"), None]);
-    for kind in ["gateway", "mtu", "ring", "settle", "slow", "max"] {
+    for kind in ["gateway", "mtu", "ring", "settle", "slow", "max", "flows"] {
         assert_eq!(SettingKind::named(kind).map(SettingKind::word), Some(kind));
     }
 }

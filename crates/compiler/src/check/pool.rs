@@ -2,7 +2,7 @@
 
 use super::{Checker, PoolUse};
 use crate::diagnostic::{Code, nearest};
-use crate::policy::{Backend, MTU, Pool};
+use crate::policy::{Backend, FLOWS, MTU, Pool};
 use crate::source::Span;
 use crate::syntax::ast::{self, Literal, LiteralValue, PoolEntry, SettingKind};
 use std::collections::HashMap;
@@ -18,6 +18,9 @@ const LEAST_ROOM: usize = 64;
 
 /// The least that every host takes in one piece, of each family (RFC 791, RFC 8200).
 const LEAST_MTU: [u16; 2] = [576, 1280];
+
+/// 16 bytes each: 256 MiB.
+const MOST_FLOWS: u128 = 1 << 24;
 
 impl Checker<'_> {
     pub(super) fn pools(&mut self) {
@@ -50,7 +53,7 @@ impl Checker<'_> {
         let pool = Pool {
             name: ast.name.text.clone(),
             span: ast.name.span,
-            flows: crate::policy::FLOWS,
+            flows: self.flows(value(SettingKind::Flows)),
             max: self.room(ast, value(SettingKind::Max), backends.len()),
             ring: self.ring(value(SettingKind::Ring), backends.len()),
             settle: self.time(value(SettingKind::Settle)).unwrap_or(defaults.settle.as_nanos() as u64),
@@ -244,6 +247,17 @@ impl Checker<'_> {
             _ => (format!("a pool has room for 1 to {most} backends"), "such as `max 256`"),
         };
         self.bad_pool(literal.span, message, label).unwrap_or(LAST_NUMBER)
+    }
+
+    fn flows(&mut self, literal: Option<&Literal>) -> u32 {
+        let Some(literal) = literal else { return FLOWS };
+        match literal.value {
+            LiteralValue::Int(flows @ 1..=MOST_FLOWS) => flows as u32,
+            _ => {
+                let message = format!("a pool remembers 1 to {MOST_FLOWS} flows while it changes");
+                self.bad_pool(literal.span, message, "such as `flows 1M`").unwrap_or(FLOWS)
+            }
+        }
     }
 
     fn ring(&mut self, literal: Option<&Literal>, backends: usize) -> u32 {

@@ -125,6 +125,8 @@ pub enum SettingKind {
     Slow,
     /// `max 256`
     Max,
+    /// `flows 1M`
+    Flows,
 }
 
 impl SettingKind {
@@ -135,6 +137,7 @@ impl SettingKind {
         (Self::Settle, "settle"),
         (Self::Slow, "slow"),
         (Self::Max, "max"),
+        (Self::Flows, "flows"),
     ];
 
     /// The setting that policies call by this name.

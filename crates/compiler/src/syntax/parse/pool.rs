@@ -9,7 +9,7 @@ use crate::syntax::ast::{
 use crate::syntax::token::Kind;
 
 /// What begins a line of a pool besides an address.
-const CLAUSES: &[&str] = &["check", "gateway", "mtu", "ring", "settle", "slow", "down", "max"];
+const CLAUSES: &[&str] = &["check", "gateway", "mtu", "ring", "settle", "slow", "down", "max", "flows"];
 
 const PROBES: &str = "`tcp`, `http`, `https`, `dns`, `udp` or `exec`";
 
@@ -58,7 +58,8 @@ impl Parser<'_> {
     fn foreign_clause(&mut self, word: &str) -> Reported {
         let meant = || nearest(word, CLAUSES.iter().copied()).map(|meant| format!("perhaps `{meant}`"));
         let help = misplaced(word).or_else(meant).unwrap_or_else(|| {
-            "there are `check`, `gateway`, `mtu`, `ring`, `settle`, `slow`, `down` and `max`".to_owned()
+            "there are `check`, `gateway`, `mtu`, `ring`, `settle`, `slow`, `down`, `max` and `flows`"
+                .to_owned()
         });
         self.expected("a backend's address, or a clause of the pool").help(help).done()
     }
@@ -72,6 +73,7 @@ impl Parser<'_> {
             SettingKind::Ring => "a number of slots",
             SettingKind::Settle | SettingKind::Slow => "a duration such as `60s`",
             SettingKind::Max => "a number of backends",
+            SettingKind::Flows => "a number of flows",
         })?;
         Ok(Setting { kind, value, span: self.since(first) })
     }
