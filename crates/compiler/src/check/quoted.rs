@@ -34,6 +34,14 @@ pub(super) struct Quoted<'p> {
     own: Vec<ProtocolId>,
 }
 
+/// By which fields an error says ports: those that are there for any transport, or those of the one that is asked for. A
+/// condition asks for the protocol besides, a key cannot; most policies need the former for their keys anyway.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ports {
+    Any,
+    Own,
+}
+
 /// When something certainly holds for the flow's packets, and when it certainly does not.
 struct Certain {
     holds: Pred,
@@ -91,7 +99,8 @@ impl<'p> Quoted<'p> {
 
     /// The key that the flow's packets have; `None` if an error does not say all of it.
     pub(super) fn key(&self, key: &[KeyPart]) -> Option<Vec<KeyPart>> {
-        let part = |part: &KeyPart| Some(KeyPart { term: self.term(&part.term)?, ..part.clone() });
+        let part =
+            |part: &KeyPart| Some(KeyPart { term: self.term(&part.term, Ports::Own)?, ..part.clone() });
         key.iter().map(part).collect()
     }
 
@@ -155,46 +164,51 @@ impl<'p> Quoted<'p> {
         }
     }
 
-    /// A question about values: it fails too where one of their headers is not there.
+    /// A question about values: it has an answer where all their headers are there, and fails where one is not.
     fn question(&self, pred: &Pred) -> Certain {
-        let mirrored = self.mirrored(pred);
-        if mirrored.as_ref() == Some(pred) {
+        let Some(mirrored) = self.mirrored(pred) else {
+            let fails = any(self.headers(pred).map(|header| header.fails));
+            return Certain { holds: Pred::Const(false), fails };
+        };
+        if mirrored == *pred {
             return exactly(pred);
         }
-        let absent = headers_asked(pred).into_iter().map(|header| self.header(header).fails);
-        let answered_no = mirrored.iter().map(|mirrored| {
-            let values = base_terms(mirrored).into_iter().filter(|term| is_optional(self.protocols, term));
-            let no = Pred::Not(Box::new(mirrored.clone()));
-            all(values.map(Pred::There).chain([no]).collect())
-        });
-        let fails = any(absent.chain(answered_no));
-        Certain { holds: mirrored.unwrap_or(Pred::Const(false)), fails }
+        let holds = self.headers(pred).map(|header| header.holds).chain([mirrored.clone()]);
+        let optional = base_terms(&mirrored).into_iter().filter(|term| is_optional(self.protocols, term));
+        let values = optional.map(Pred::There).chain([Pred::Not(Box::new(mirrored))]);
+        let no = self.headers(pred).map(|header| header.holds).chain(values);
+        let absent = self.headers(pred).map(|header| header.fails);
+        Certain { fails: any(absent.chain([all(no.collect())])), holds: all(holds.collect()) }
+    }
+
+    /// What is known of the headers that a question is about.
+    fn headers(&self, pred: &Pred) -> impl Iterator<Item = Certain> {
+        headers_asked(pred).into_iter().map(|header| self.header(header))
     }
 
     /// The question, about what an error says of the values.
     fn mirrored(&self, pred: &Pred) -> Option<Pred> {
+        let value = |term: &Term| self.term(term, Ports::Any);
         Some(match pred {
-            Pred::There(term) => Pred::There(self.term(term)?),
-            Pred::In(term, ranges) => Pred::In(self.term(term)?, ranges.clone()),
-            Pred::InSet(terms, part) => {
-                Pred::InSet(terms.iter().map(|term| self.term(term)).collect::<Option<_>>()?, *part)
-            }
+            Pred::There(term) => Pred::There(value(term)?),
+            Pred::In(term, ranges) => Pred::In(value(term)?, ranges.clone()),
+            Pred::InSet(terms, part) => Pred::InSet(terms.iter().map(value).collect::<Option<_>>()?, *part),
             Pred::Compare(Compare { op, left, right }) => {
-                Pred::Compare(Compare { op: *op, left: self.term(left)?, right: self.term(right)? })
+                Pred::Compare(Compare { op: *op, left: value(left)?, right: value(right)? })
             }
             _ => return None,
         })
     }
 
     /// A value of the flow's packets, as an error says it.
-    fn term(&self, term: &Term) -> Option<Term> {
+    fn term(&self, term: &Term, ports: Ports) -> Option<Term> {
         match term {
             Term::Const(_) => Some(term.clone()),
             Term::Field(field) if self.is_own(field.header) => Some(term.clone()),
             Term::Slice(slice) if self.is_own(slice.header) && !slice.payload => Some(term.clone()),
-            Term::Field(field) => self.quoted_field(*field),
+            Term::Field(field) => self.quoted_field(*field, ports),
             Term::Binary(op, a, b) => {
-                Some(Term::Binary(*op, Box::new(self.term(a)?), Box::new(self.term(b)?)))
+                Some(Term::Binary(*op, Box::new(self.term(a, ports)?), Box::new(self.term(b, ports)?)))
             }
             Term::Slice(_) | Term::FrameLen | Term::Begin(_) | Term::Truth(_) => None,
         }
@@ -204,19 +218,22 @@ impl<'p> Quoted<'p> {
         header.level == 0 && self.own.contains(&header.protocol)
     }
 
-    fn quoted_field(&self, FieldRef { header, field }: FieldRef) -> Option<Term> {
+    fn quoted_field(&self, FieldRef { header, field }: FieldRef, ports: Ports) -> Option<Term> {
         if header.level > 0 || header.index > 0 {
             return None;
         }
         let definition = &self.protocols[header.protocol];
         let name = definition.fields[field as usize].name.as_str();
         let other = OTHER_SIDE.iter().find(|sides| sides.0 == name).map(|sides| sides.1);
-        if header != self.ip {
-            return self.field(self.error, &format!("{}.{}", definition.name, other?));
-        }
+        let own = format!("{}.{}", definition.name, other.unwrap_or(name));
         match other {
-            None if name == self.number => self.field(self.error, name),
-            other => self.field(self.error, other?),
+            None if header == self.ip && name == self.number => self.field(self.error, name),
+            Some(other) if header == self.ip => self.field(self.error, other),
+            Some(other) => {
+                let own = self.field(self.error, &own)?;
+                if ports == Ports::Own { Some(own) } else { self.field(self.error, other) }
+            }
+            None => None,
         }
     }
 
