@@ -131,8 +131,8 @@ impl Checker<'_> {
 fn error_keys(protocols: &Protocols, named: &[Vec<KeyPart>]) -> Vec<Vec<KeyPart>> {
     let quoted = Quoted::all(protocols);
     let by = named.iter().flat_map(|key| quoted.iter().filter_map(|quoted| quoted.key(key)));
-    let [with_ports, alone] = [0, 1].map(|which| {
-        let keys = quoted.iter().filter_map(move |quoted| quoted.default_keys()[which].take());
+    let [with_ports, alone] = [true, false].map(|ports| {
+        let keys = quoted.iter().filter_map(move |quoted| quoted.default_key(ports));
         keys.map(|terms| terms.into_iter().map(|term| whole(protocols, term)).collect())
     });
     by.chain(with_ports).chain(alone).collect()

@@ -104,10 +104,11 @@ impl<'p> Quoted<'p> {
         key.iter().map(part).collect()
     }
 
-    /// What the flow's packets have without `by`: with ports and the protocol's number, and addresses alone.
-    pub(super) fn default_keys(&self) -> [Option<Vec<Term>>; 2] {
-        let terms = |names: &[&str]| names.iter().map(|name| self.field(self.error, name)).collect();
-        [terms(&["dst", "src", "dstport", "srcport", self.number]), terms(&["dst", "src"])]
+    /// The key that the flow's packets have without `by`, if they have ports, or else.
+    pub(super) fn default_key(&self, ports: bool) -> Option<Vec<Term>> {
+        let names: &[&str] =
+            if ports { &["dst", "src", "dstport", "srcport", self.number] } else { &["dst", "src"] };
+        names.iter().map(|name| self.field(self.error, name)).collect()
     }
 
     fn certain(&self, pred: &Pred) -> Certain {
@@ -225,16 +226,11 @@ impl<'p> Quoted<'p> {
         let definition = &self.protocols[header.protocol];
         let name = definition.fields[field as usize].name.as_str();
         let other = OTHER_SIDE.iter().find(|sides| sides.0 == name).map(|sides| sides.1);
-        let own = format!("{}.{}", definition.name, other.unwrap_or(name));
-        match other {
-            None if header == self.ip && name == self.number => self.field(self.error, name),
-            Some(other) if header == self.ip => self.field(self.error, other),
-            Some(other) => {
-                let own = self.field(self.error, &own)?;
-                if ports == Ports::Own { Some(own) } else { self.field(self.error, other) }
-            }
-            None => None,
+        if header == self.ip {
+            return self.field(self.error, if name == self.number { name } else { other? });
         }
+        let own = self.field(self.error, &format!("{}.{}", definition.name, other?))?;
+        if ports == Ports::Own { Some(own) } else { self.field(self.error, other?) }
     }
 
     fn field(&self, header: HeaderRef, name: &str) -> Option<Term> {
