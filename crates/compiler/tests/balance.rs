@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 use weir_compiler::diagnostic::{Style, render};
+use weir_compiler::eval::Evaluator;
 use weir_compiler::policy::{
     Action, Balance, KeyPart, Origin, Policy, Pool, Pred, Protocols, Via, pred_text, term_text,
 };
@@ -85,28 +86,59 @@ const DEFAULT_KEYS: [&str; 10] = [
     "ip6.src:128, ip6.dst:128",
 ];
 
+/// The same of the flow that an ICMP error speaks of.
+const ERROR_KEYS: [&str; 4] = [
+    "icmp.error.dst:32, icmp.error.src:32, icmp.error.dstport:16, icmp.error.srcport:16, icmp.error.proto:8",
+    "icmpv6.error.dst:128, icmpv6.error.src:128, icmpv6.error.dstport:16, icmpv6.error.srcport:16, icmpv6.error.nxt:8",
+    "icmp.error.dst:32, icmp.error.src:32",
+    "icmpv6.error.dst:128, icmpv6.error.src:128",
+];
+
+/// The keys that are there because of `by`: those of errors, and those of other packets.
+fn named(policy: &Policy, balance: &Balance) -> [Vec<String>; 2] {
+    let keys = keys(policy, balance);
+    let (before, rest) = keys.split_at(keys.len() - DEFAULT_KEYS.len());
+    assert_eq!(rest, DEFAULT_KEYS);
+    let at = before.iter().position(|key| key == ERROR_KEYS[0]).expect("errors have keys");
+    let (errors, rest) = before.split_at(at);
+    let (default, named) = rest.split_at(ERROR_KEYS.len());
+    assert_eq!(default, ERROR_KEYS);
+    [errors.to_vec(), named.to_vec()]
+}
+
 #[test]
 fn flows_are_told_by_addresses_ports_and_protocol_or_by_addresses() {
     let policy = checked("pool p { 10.0.0.1 }\nbalance to p");
-    assert_eq!(keys(&policy, balances(&policy)[0]), DEFAULT_KEYS);
+    let expected = ERROR_KEYS.iter().chain(&DEFAULT_KEYS).collect::<Vec<_>>();
+    assert_eq!(keys(&policy, balances(&policy)[0]).iter().collect::<Vec<_>>(), expected);
 }
 
 #[test]
 fn what_is_named_comes_before() {
     let policy = checked(WEB);
     let balances = balances(&policy);
-    let named = |nth: usize| {
-        let keys = keys(&policy, balances[nth]);
-        let (named, rest) = keys.split_at(keys.len() - DEFAULT_KEYS.len());
-        assert_eq!(rest, DEFAULT_KEYS);
-        named.to_vec()
-    };
-    assert_eq!(named(0), [""; 0]);
-    assert_eq!(named(1), ["ip4.src:32 mapped", "ip6.src:128 mapped"]);
-    assert_eq!(named(2), ["ip4.src:32 mapped, tcp.srcport:16", "ip6.src:128 mapped, tcp.srcport:16"]);
+    let named = |nth: usize| named(&policy, balances[nth]);
+    let none: Vec<String> = Vec::new();
+    assert_eq!(named(0), [none.clone(), none]);
+    let errors = ["icmp.error.dst:32 mapped", "icmpv6.error.dst:128 mapped"];
+    let others = ["ip4.src:32 mapped", "ip6.src:128 mapped"];
+    assert_eq!(named(1), [errors, others]);
+    let errors = [
+        "icmp.error.dst:32 mapped, icmp.error.tcp.dstport:16",
+        "icmpv6.error.dst:128 mapped, icmpv6.error.tcp.dstport:16",
+    ];
+    let others = ["ip4.src:32 mapped, tcp.srcport:16", "ip6.src:128 mapped, tcp.srcport:16"];
+    assert_eq!(named(2), [errors, others]);
+}
+
+/// An error does not say how long the flow's packets are, so it is told as without `by`.
+#[test]
+fn what_an_error_does_not_say_is_in_no_key_of_errors() {
     let policy = checked("pool p { 10.0.0.1 }\nbalance to p by (ip.src/24, ip.len)");
-    let first = &keys(&policy, self::balances(&policy)[0])[..2];
-    assert_eq!(first, ["ip4.src:32/24 mapped, ip4.len:16", "ip6.src:128/64 mapped, (ip6.plen + 40):32"]);
+    let [errors, others] = named(&policy, balances(&policy)[0]);
+    assert_eq!(errors, [""; 0]);
+    let expected = ["ip4.src:32/24 mapped, ip4.len:16", "ip6.src:128/64 mapped, (ip6.plen + 40):32"];
+    assert_eq!(others, expected);
 }
 
 #[test]
@@ -210,7 +242,8 @@ fn only_packets_with_ip_right_behind_the_link_are_sent() {
     let [named, all] = policy.statements.as_slice() else { panic!("two statements") };
     let Pred::And(parts) = &named.when else { panic!("{}", pred_text(&policy, &named.when)) };
     let [first, when] = parts.as_slice() else { panic!("{}", pred_text(&policy, &named.when)) };
-    assert_eq!((first, pred_text(&policy, when).as_str()), (&applies, "udp"));
+    let Pred::Or(whens) = when else { panic!("{}", pred_text(&policy, when)) };
+    assert_eq!((first, pred_text(&policy, &whens[0]).as_str()), (&applies, "udp"));
     assert_eq!(all.when, Pred::And(vec![applies, Pred::Const(true)]));
     assert_eq!((named.name.as_str(), all.name.as_str()), ("web", "balance@3"));
 }
@@ -240,4 +273,187 @@ fn many_backends_are_checked_in_no_time() {
         (0..70_000).map(|n| format!("{}\n", std::net::Ipv4Addr::from(0x0a00_0001 + n))).collect();
     let text = format!("pool p {{\n{lines}}}\nbalance to p");
     assert_eq!(told(&text), ["1 E0114 a pool has at most 65534 backends, `p` has 70000"]);
+}
+
+/// The ICMP errors to which a statement with this condition applies although the condition itself may not hold for them.
+fn errors(when: &str) -> String {
+    let declared = "set s : (ip.src, port) = { (192.0.2.1, 53) }\npool p { 10.0.0.1 }";
+    let asks = "drop when (ip.src, udp.srcport) in s";
+    let policy = checked(&format!("{declared}\nbalance when {when} to p\ncount when {when}\n{asks}"));
+    let plain = &policy.statements[1].when;
+    match &policy.statements[0].when {
+        Pred::And(parts) if parts[1] == *plain => "none".to_owned(),
+        Pred::And(parts) => match &parts[1] {
+            Pred::Or(either) if either[0] == *plain && either.len() == 2 => pred_text(&policy, &either[1]),
+            other => panic!("{when}: {}", pred_text(&policy, other)),
+        },
+        other => panic!("{when}: {}", pred_text(&policy, other)),
+    }
+}
+
+/// What is asked of packets is asked of the way back of the quoted one, and errors are for who sent that.
+#[test]
+fn a_condition_is_asked_of_the_flow_that_an_error_speaks_of() {
+    let four = "icmp.error and ip4.dst == icmp.error.src and";
+    let six = "icmpv6.error and ip6.dst == icmpv6.error.src and";
+    for (when, asked) in [
+        ("ip.dst == 203.0.113.10", "icmp.error.src == 203.0.113.10"),
+        ("ip4.src in { 192.0.2.0/24, 198.51.100.7 }", "icmp.error.dst in { 192.0.2.0/24, 198.51.100.7 }"),
+        (
+            "ip.dst == 203.0.113.10 and tcp.dstport == 443",
+            "icmp.error.src == 203.0.113.10 and icmp.error.proto == 6 and icmp.error.srcport == 443",
+        ),
+        ("ip4 and sctp.srcport != 9", "icmp.error.proto == 132 and icmp.error.dstport != 9"),
+        ("ip4.proto == 47", "icmp.error.proto == 47"),
+        ("ip4 and gre", "icmp.error.proto == 47"),
+        ("ip4 and not ip6 and not arp and udp", "icmp.error.proto == 17"),
+    ] {
+        assert_eq!(errors(when), format!("{four} {asked}"), "{when}");
+    }
+    for (when, asked) in [
+        ("ip.dst == 2001:db8::10", "icmpv6.error.src == 2001:db8::10"),
+        ("ip6.nxt == 50", "icmpv6.error.nxt == 50"),
+        (
+            "ip6 and udplite.port in { 5, 7 }",
+            "((icmpv6.error.nxt == 136 and icmpv6.error.dstport in { 5, 7 }) \
+             or (icmpv6.error.nxt == 136 and icmpv6.error.srcport in { 5, 7 }))",
+        ),
+    ] {
+        assert_eq!(errors(when), format!("{six} {asked}"), "{when}");
+    }
+    let both = |asked4: &str, asked6: &str| format!("({four} {asked4}) or ({six} {asked6})");
+    for (when, asked4, asked6) in [
+        ("udp", "icmp.error.proto == 17", "icmpv6.error.nxt == 17"),
+        (
+            "(ip.src, udp.dstport) in s and udp",
+            "icmp.error.proto == 17 and (icmp.error.dst, icmp.error.srcport) in s and icmp.error.proto == 17",
+            "icmpv6.error.nxt == 17 and (icmpv6.error.dst, icmpv6.error.srcport) in s and icmpv6.error.nxt == 17",
+        ),
+    ] {
+        assert_eq!(errors(when), both(asked4, asked6), "{when}");
+    }
+}
+
+/// Of a flow whose packets an error says too little of it is not known that a condition holds.
+#[test]
+fn what_an_error_does_not_say_holds_for_no_error() {
+    for when in [
+        "frame.len > 100",
+        "ip.ttl > 1",
+        "tcp.flags.syn",
+        "ip4 and payload[0:1] == 7",
+        "not frame.len > 100",
+        "not ip.ttl > 1",
+        "ip.dst == 203.0.113.10 and not ip.len > 100",
+        "inner.ip",
+        "not inner.ip",
+        "vlan[1].id == 7 and dns",
+        "ip4.src[0:1] == 192",
+    ] {
+        assert_eq!(errors(when), "none", "{when}");
+    }
+    let four = "icmp.error and ip4.dst == icmp.error.src and";
+    for (when, asked) in [
+        (
+            "ip4 and (udp.length > 9 or udp.dstport == 53)",
+            "icmp.error.proto == 17 and icmp.error.srcport == 53",
+        ),
+        // Behind an authentication header may stand anything.
+        ("ip4 and not tcp", "not icmp.error.proto in { 6, 51 }"),
+        ("ip4 and not tcp.flags.syn", "not icmp.error.proto in { 6, 51 }"),
+        (
+            "ip4 and not tcp.dstport == 22",
+            "(not icmp.error.proto in { 6, 51 } \
+             or (icmp.error.proto == 6 and icmp.error.srcport and not icmp.error.srcport == 22))",
+        ),
+    ] {
+        assert_eq!(errors(when), format!("{four} {asked}"), "{when}");
+    }
+}
+
+/// The link and ICMP are the error's own: who names them knows of what is asked.
+#[test]
+fn what_is_asked_of_the_link_and_of_icmp_is_asked_of_the_error() {
+    let four = "icmp.error and ip4.dst == icmp.error.src and";
+    for (when, asked) in [
+        ("ip4 and vlan.id == 7", "vlan.id == 7"),
+        ("ip4 and not vlan.id == 7", "not vlan.id == 7"),
+        ("ip4 and eth.src[0:3] == 0x000c29", "eth[6:3] == 3113"),
+        ("ip4 and not icmp", "not icmp"),
+        ("ip4 and udp and not icmp.type == 11", "icmp.error.proto == 17 and not icmp.type == 11"),
+        ("ip4 and tcp and not icmp.error.ttl == 1", "icmp.error.proto == 6 and not icmp.error.ttl == 1"),
+    ] {
+        assert_eq!(errors(when), format!("{four} {asked}"), "{when}");
+    }
+}
+
+/// Eight servers, to which all packets for one address go.
+fn servers(by: &str, cases: &str) -> String {
+    let servers: String = (1..=8).map(|n| format!("10.0.1.{n} mac 02:00:00:00:01:0{n}\n")).collect();
+    let service = "ip.dst in { 203.0.113.10, 2001:db8::10 }";
+    format!("pool p {{\n{servers}}}\nbalance b when {service} to p {by}\ntest \"flows\" {{\n{cases}}}")
+}
+
+/// The servers to which the frames of a policy's tests go.
+fn reached(text: &str) -> Vec<Vec<u8>> {
+    let analysis = analyse("edge.weir", text, &NoFiles);
+    assert_eq!(render(&analysis.diagnostics, &analysis.sources, Style::Plain), "", "{text}");
+    let mut evaluator = Evaluator::new(&analysis.policy);
+    let sent = analysis.cases.iter().map(|case| evaluator.judge(&case.frame).frame.expect("it is sent"));
+    sent.map(|frame| frame[..6].to_vec()).collect()
+}
+
+/// The law: whatever makes a flow, an error goes where the flow's packets go.
+#[test]
+fn an_error_reaches_the_backend_of_its_flow() {
+    let keys = ["ip.src", "(ip.src/28, ip.dst)", "tcp.srcport", "(udp.srcport, ip.src)", "(ip.dst, eth.src)"];
+    let by = keys.iter().map(|key| format!("by {key}")).chain([String::new()]);
+    for by in by {
+        let mut cases = String::new();
+        for n in 0..120_u32 {
+            let (port, code) = (1024 + n * 331, n % 16);
+            let (client, router, service, error) = match n % 2 {
+                0 => (format!("192.0.2.{n}"), "ip4(src=198.18.0.9", "203.0.113.10", "icmp"),
+                _ => (format!("2001:db8:1::{n}"), "ip6(src=2001:db8:2::9", "2001:db8::10", "icmpv6"),
+            };
+            let protocol = ["tcp", "udp", "sctp", "udplite"][n as usize / 2 % 4];
+            let kind = if error == "icmp" { [3, 11, 12, 3] } else { [1, 2, 3, 4] }[n as usize / 8 % 4];
+            cases += &format!(
+                "{protocol}(ip.src={client}, ip.dst={service}, srcport={port}, dstport=443) => send\n\
+                 {router}, dst={service}) / {error}(type={kind}, code={code}) / {error}.error(src={service}, \
+                 dst={client}, {protocol}.srcport=443, {protocol}.dstport={port}) => send\n"
+            );
+        }
+        let reached = reached(&servers(&by, &cases));
+        for (n, pair) in reached.chunks(2).enumerate() {
+            assert_eq!(pair[0], pair[1], "`{by}`, flow {n}");
+        }
+        let different = reached.iter().collect::<std::collections::BTreeSet<_>>().len();
+        let least = if by == "by (ip.dst, eth.src)" { 1 } else { 6 };
+        assert!(different >= least, "`{by}`: only {different} servers get packets");
+    }
+}
+
+/// Without ports in what is quoted there are addresses, as for the flow's own packets that have none.
+#[test]
+fn an_error_about_a_packet_without_ports_reaches_the_backend_of_its_addresses() {
+    let mut cases = String::new();
+    for n in 1..40 {
+        let to = "ip4(src=198.18.0.9, dst=203.0.113.10) / icmp(type=11)";
+        let quoted = format!("src=203.0.113.10, dst=192.0.2.{n}");
+        cases += &format!(
+            "ip4(src=192.0.2.{n}, dst=203.0.113.10) / icmp(type=8) => send\n\
+             {to} / icmp.error({quoted}, proto=1) => send\n\
+             {to} / icmp.error({quoted}, proto=6, frag=9) => send\n\
+             {to} / icmp.error({quoted}, proto=47, ihl=7) => send\n\
+             ip6(src=2001:db8:1::{n}, dst=2001:db8::10) / esp => send\n\
+             ip6(dst=2001:db8::10) / icmpv6 / icmpv6.error(src=2001:db8::10, dst=2001:db8:1::{n}, nxt=44) => send\n"
+        );
+    }
+    let reached = reached(&servers("", &cases));
+    for (n, packets) in reached.chunks(6).enumerate() {
+        assert!(packets[..4].iter().all(|to| *to == packets[0]), "client {n}");
+        assert_eq!(packets[4], packets[5], "client {n}");
+    }
+    assert!(reached.iter().collect::<std::collections::BTreeSet<_>>().len() > 4);
 }

@@ -3,7 +3,9 @@
 use super::Checker;
 use super::literal::{Misfit, range};
 use super::pool::is_host;
+use super::quoted::Quoted;
 use crate::diagnostic::Code;
+use crate::plan;
 use crate::policy::{
     Backend, Balance, FieldRef, GUE_PORT, HeaderRef, KeyPart, Origin, ProtocolId, Protocols, Term, ValueType,
     Via,
@@ -27,8 +29,10 @@ impl Checker<'_> {
         };
         let (pool, via) = (pool?, via?);
         self.reaches(ast, pool, &via)?;
-        let mut keys = keys?;
-        keys.extend(default_keys(&self.policy.protocols));
+        let (named, protocols) = (keys?, &self.policy.protocols);
+        let mut keys = error_keys(protocols, &named);
+        keys.extend(named);
+        keys.extend(default_keys(protocols));
         Some(Balance { pool, keys, via, families: [true; 2] })
     }
 
@@ -122,6 +126,18 @@ impl Checker<'_> {
     }
 }
 
+/// The keys of ICMP errors, which are those of the flows that they speak of; `named` is what `by` says. They come first, as
+/// errors have addresses of their own too.
+fn error_keys(protocols: &Protocols, named: &[Vec<KeyPart>]) -> Vec<Vec<KeyPart>> {
+    let quoted = Quoted::all(protocols);
+    let by = named.iter().flat_map(|key| quoted.iter().filter_map(|quoted| quoted.key(key)));
+    let [with_ports, alone] = [true, false].map(|ports| {
+        let keys = quoted.iter().filter_map(move |quoted| quoted.default_key(ports));
+        keys.map(|terms| terms.into_iter().map(|term| whole(protocols, term)).collect())
+    });
+    by.chain(with_ports).chain(alone).collect()
+}
+
 /// What makes a flow where nothing else is said, or where that is not there: addresses, ports and the protocol's
 /// number, or addresses alone, which every IP packet has.
 fn default_keys(protocols: &Protocols) -> Vec<Vec<KeyPart>> {
@@ -149,10 +165,14 @@ fn fields(protocols: &Protocols, protocol: ProtocolId, names: [&str; 2]) -> Opti
     let header = HeaderRef { level: 0, protocol, index: 0 };
     let field = |name: &&str| {
         let field = protocols[protocol].field(name)?;
-        let width = protocols[protocol].fields[field as usize].ty.bits();
-        Some(KeyPart { term: Term::Field(FieldRef { header, field }), ..part(width) })
+        Some(whole(protocols, Term::Field(FieldRef { header, field })))
     };
     names.iter().map(field).collect()
+}
+
+/// A value as a part of a key.
+fn whole(protocols: &Protocols, term: Term) -> KeyPart {
+    KeyPart { term: term.clone(), ..part(plan::width(protocols, &term)) }
 }
 
 /// A part of a key, of which all bits count.

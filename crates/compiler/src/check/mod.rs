@@ -9,9 +9,11 @@ mod names;
 mod pool;
 mod probe;
 mod protocols;
+mod quoted;
 mod sets;
 mod statements;
 
+pub(crate) use names::dotted;
 pub use names::{interval_of, names_protocol};
 
 use crate::diagnostic::{Code, Diagnostics};

@@ -377,7 +377,7 @@ fn synonym(name: &str) -> Option<String> {
 }
 
 /// A path without its indices.
-pub(super) fn dotted(segments: &[ast::Segment]) -> String {
+pub(crate) fn dotted(segments: &[ast::Segment]) -> String {
     segments.iter().map(|s| s.name.text.as_str()).collect::<Vec<_>>().join(".")
 }
 

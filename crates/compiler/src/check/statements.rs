@@ -1,6 +1,7 @@
 //! Statements and the default.
 
 use super::Checker;
+use super::quoted::or_errors;
 use crate::diagnostic::Code;
 use crate::ir::Verdict;
 use crate::policy::{Action, Balance, Decap, Pred, Statement};
@@ -53,6 +54,10 @@ impl Checker<'_> {
             ast::Action::Limit(limit) => self.limit(limit).map(Action::Limit),
             ast::Action::Decap => Some(Action::Decap),
             ast::Action::Balance(balance) => self.balance(balance).map(Action::Balance),
+        };
+        let when = match &action {
+            Some(Action::Balance(_)) => when.map(|when| or_errors(&self.policy.protocols, when)),
+            _ => when,
         };
         let when = when.map(|when| match (self.applies(&action), when) {
             (Some(applies), when) => Pred::And(vec![applies, when]),

@@ -4,7 +4,7 @@ use super::Problem;
 use super::header::{Header, write_bits};
 use super::route::{Step, route};
 use super::solve;
-use crate::check::{literal_range, names_protocol};
+use crate::check::{dotted, literal_range, names_protocol};
 use crate::policy::{FieldRef, HeaderRef, Place, Policy, ProtocolId, Protocols, Term, ValueType};
 use crate::source::Span;
 use crate::syntax::ast::{self, Literal, LiteralValue};
@@ -29,6 +29,13 @@ const DEFAULTS: &[(&str, &str, u128)] = &[
     ("mpls", "ttl", 64),
     ("mpls", "bottom", 1),
     ("ip6.frag", "ident", 1),
+    // As if the packet's destination had sent what an error quotes to the packet's source.
+    ("icmp.error", "ttl", 64),
+    ("icmp.error", "src", 0xc633_6401),
+    ("icmp.error", "dst", 0xc000_0201),
+    ("icmpv6.error", "hlim", 64),
+    ("icmpv6.error", "src", 0x2001_0db8_0000_0000_0000_0000_0000_0002),
+    ("icmpv6.error", "dst", 0x2001_0db8_0000_0000_0000_0000_0000_0001),
 ];
 
 /// Fields that say how long something is: protocol, field, and how many bytes of the header itself
@@ -88,19 +95,22 @@ impl<'a> Build<'a> {
     fn protocols_named(&self, path: &ast::Path, span: Span) -> Result<Vec<ProtocolId>, Problem> {
         let (found, rest) = names_protocol(self.protocols, &path.segments);
         if found.is_empty() || rest != path.segments.len() {
-            let name: Vec<_> = path.segments.iter().map(|s| s.name.text.as_str()).collect();
-            return Err(Problem::new(span, format!("no protocol is called `{}`", name.join("."))));
+            return Err(Problem::new(span, format!("no protocol is called `{}`", dotted(&path.segments))));
         }
         Ok(found)
     }
 
-    /// Protocols whose fields a layer names, which are not there yet and are not the layer itself.
+    /// Protocols whose fields a layer names, which are not there yet and are not the layer itself. A field of the layer's
+    /// own may be called as another protocol's is.
     fn mentioned(&self, layer: &ast::Layer, goals: &[ProtocolId]) -> Vec<ProtocolId> {
         let level = self.headers.last().map_or(0, |h| h.name.level);
         let there =
             |id: &ProtocolId| self.headers.iter().any(|h| h.name.protocol == *id && h.name.level == level);
         let mut found = Vec::new();
         for (path, literal) in &layer.fields {
+            if goals.iter().any(|id| has_field(&self.protocols[*id], &dotted(&path.segments))) {
+                continue;
+            }
             let (protocols, _) = names_protocol(self.protocols, &path.segments);
             let chosen = match protocols.as_slice() {
                 [one] => Some(*one),
@@ -175,8 +185,7 @@ impl<'a> Build<'a> {
 
     /// `field=value`, said in the layer of header `own`.
     fn field(&mut self, own: usize, path: &ast::Path, literal: &Literal) -> Result<(), Problem> {
-        let dotted: Vec<_> = path.segments.iter().map(|s| s.name.text.as_str()).collect();
-        match dotted.join(".").as_str() {
+        match dotted(&path.segments).as_str() {
             "frame.len" => {
                 let LiteralValue::Int(length @ 1..=65_535) = literal.value else {
                     return Err(Problem::new(literal.span, "a frame has 1 to 65535 bytes"));
@@ -203,9 +212,7 @@ impl<'a> Build<'a> {
     /// The header that a field's name means, and the field's name in it.
     fn header_of(&self, own: usize, path: &ast::Path) -> Result<(usize, String), Problem> {
         let own_name = self.headers[own].name;
-        let tail = |from: usize| {
-            path.segments[from..].iter().map(|s| s.name.text.as_str()).collect::<Vec<_>>().join(".")
-        };
+        let tail = |from: usize| dotted(&path.segments[from..]);
         if has_field(self.headers[own].definition(), &tail(0)) {
             return Ok((own, tail(0)));
         }

@@ -90,7 +90,8 @@ pub struct Balance {
     /// Index into [`Policy::pools`](super::Policy::pools).
     pub pool: u32,
     /// What makes a flow: the first key whose values are all there; a packet that has none is dropped as one without a backend. The
-    /// checker puts addresses alone last, which every IP packet has.
+    /// checker puts what ICMP errors quote first, since errors have addresses of their own too, and addresses alone last, which
+    /// every IP packet has.
     pub keys: Vec<Vec<KeyPart>>,
     /// How packets get to backends.
     pub via: Via,

@@ -103,7 +103,7 @@ fn begins_packets(protocols: &Protocols, id: ProtocolId) -> bool {
 }
 
 /// Whether a header of one protocol may come behind one of another in the same packet.
-fn leads(protocols: &Protocols, from: ProtocolId, to: ProtocolId) -> bool {
+pub(crate) fn leads(protocols: &Protocols, from: ProtocolId, to: ProtocolId) -> bool {
     let (mut seen, mut todo) = (vec![false; protocols.list.len()], vec![from]);
     while let Some(id) = todo.pop() {
         let rows = protocols[id].next.iter().flat_map(|next| &next.table).filter(|row| !row.2);
