@@ -9,12 +9,12 @@ use super::expr::{all, any};
 use super::literal::normalise;
 use crate::plan::{Presence, base_terms, headers_asked, is_optional, simplify};
 use crate::policy::{
-    Compare, FieldRef, HeaderRef, KeyPart, Pred, ProtocolId, Protocols, Relation, Term, leads,
+    Compare, FAMILIES, FieldRef, HeaderRef, KeyPart, Pred, ProtocolId, Protocols, Relation, Term, leads,
 };
 use std::collections::BTreeMap;
 
-/// The IP header of each family, what errors quote of one, and the field of both that says what follows.
-const FAMILIES: [(&str, &str, &str); 2] = [("ip4", "icmp.error", "proto"), ("ip6", "icmpv6.error", "nxt")];
+/// The field of a family's IP header, and of what errors quote of one, that says what follows.
+const NUMBERS: [&str; 2] = ["proto", "nxt"];
 
 /// The fields that tell the other side: of an IP header, and of a transport's.
 const OTHER_SIDE: [(&str, &str); 4] =
@@ -63,9 +63,10 @@ pub(super) fn or_errors(protocols: &Protocols, when: Pred) -> Pred {
 impl<'p> Quoted<'p> {
     /// By the built-in definitions, for each family.
     pub(super) fn all(protocols: &'p Protocols) -> Vec<Quoted<'p>> {
-        let of =
-            |(ip, error, number)| Quoted::of(protocols, protocols.find(ip)?, protocols.find(error)?, number);
-        FAMILIES.into_iter().filter_map(of).collect()
+        let of = |([ip, error], number): ([&str; 2], &'static str)| {
+            Quoted::of(protocols, protocols.find(ip)?, protocols.find(error)?, number)
+        };
+        FAMILIES.into_iter().zip(NUMBERS).filter_map(of).collect()
     }
 
     fn of(
@@ -78,7 +79,8 @@ impl<'p> Quoted<'p> {
         for row in protocols[ip].next.iter().flat_map(|next| &next.table).filter(|row| !row.2) {
             follows.entry(row.0).or_insert(row.1);
         }
-        let errors: Vec<ProtocolId> = FAMILIES.iter().filter_map(|family| protocols.find(family.1)).collect();
+        let errors: Vec<ProtocolId> =
+            FAMILIES.iter().filter_map(|family| protocols.find(family[1])).collect();
         let icmp = |id: ProtocolId| {
             let mut rows = protocols[id].next.iter().flat_map(|next| &next.table);
             errors.contains(&id) || rows.any(|row| errors.contains(&row.1))

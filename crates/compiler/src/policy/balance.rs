@@ -14,6 +14,8 @@ use weir_pool::probe::Check;
 pub const GUE_PORT: u16 = 6080;
 /// How many flows a pool can remember where nothing else is said.
 pub const FLOWS: u32 = 32_768;
+/// The IP header of each family, and what an ICMP error quotes of one.
+pub(crate) const FAMILIES: [[&str; 2]; 2] = [["ip4", "icmp.error"], ["ip6", "icmpv6.error"]];
 /// How long a frame that leaves may be behind its Ethernet header, where nothing else is said.
 pub const MTU: u16 = 1500;
 
@@ -279,29 +281,25 @@ fn group_bit(protocols: &Protocols) -> Option<Term> {
 impl Balance {
     /// Forgets the families that a condition never holds for, with all that would be asked of their packets.
     pub fn only_for(&mut self, when: &Pred, protocols: &Protocols) {
-        let Some(link) = Decap::of(protocols) else { return };
-        for ip in &link.outer {
-            let there = reachable_without(protocols, ip.header.protocol);
-            let six = protocols[ip.header.protocol].name == "ip6";
-            let other = !six;
+        let of_family = |six: bool| FAMILIES[usize::from(six)].map(|name| protocols.find(name));
+        for six in [false, true] {
+            let own = of_family(six);
+            let there = own[0].map_or_else(Vec::new, |ip| reachable_without(protocols, ip));
             // What can be there although packets of the other family alone are looked at.
-            let presence = |header: HeaderRef| match header.level == 0 && !there[header.protocol.0 as usize] {
-                true => Presence::No,
-                false => Presence::Unknown,
+            let presence = |header: HeaderRef| {
+                let id = header.protocol;
+                let gone = own.contains(&Some(id)) || !there.get(id.0 as usize).copied().unwrap_or(true);
+                if header.level == 0 && gone { Presence::No } else { Presence::Unknown }
             };
-            let possible = simplify(when, &presence) != Pred::Const(false);
-            self.families[usize::from(other)] = possible;
+            self.families[usize::from(!six)] = simplify(when, &presence) != Pred::Const(false);
         }
-        for ip in &link.outer {
-            let six = protocols[ip.header.protocol].name == "ip6";
-            if !self.families[usize::from(six)] {
-                let there = reachable_without(protocols, ip.header.protocol);
-                let asks = |part: &KeyPart| match &part.term {
-                    Term::Field(field) if field.header.level == 0 => !there[field.header.protocol.0 as usize],
-                    _ => false,
-                };
-                self.keys.retain(|key| !key.iter().any(asks));
-            }
+        for six in [false, true].into_iter().filter(|six| !self.families[usize::from(*six)]) {
+            let gone = of_family(six);
+            let asks = |part: &KeyPart| match &part.term {
+                Term::Field(field) => field.header.level == 0 && gone.contains(&Some(field.header.protocol)),
+                _ => false,
+            };
+            self.keys.retain(|key| !key.iter().any(asks));
         }
     }
 

@@ -11,6 +11,7 @@ mod protocol;
 mod simplify;
 
 pub use crate::ir::{Origin, Via};
+pub(crate) use balance::FAMILIES;
 pub use balance::{Backend, Balance, FLOWS, Fragments, GUE_PORT, MTU, Pool, Said, Unsent};
 pub(crate) use decap::leads;
 pub use decap::{Decap, IpHeader};
