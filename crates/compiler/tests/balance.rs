@@ -459,3 +459,21 @@ fn an_error_about_a_packet_without_ports_reaches_the_backend_of_its_addresses() 
     }
     assert!(reached.iter().collect::<std::collections::BTreeSet<_>>().len() > 4);
 }
+
+/// All that balances have in the intermediate representation, before the passes and behind them.
+#[test]
+fn programs_print_and_read_back() {
+    let analysis = weir_compiler::analyse("web.weir", WEB, &weir_compiler::NoFiles);
+    let options = weir_compiler::lower::Options::default();
+    let programs = [analysis.lower_plainly(&options), analysis.lower(&options, &[])];
+    for lowered in programs {
+        let program = lowered.expect("a policy without errors").program;
+        weir_compiler::ir::verify::verify(&program).expect("verified");
+        let text = program.to_string();
+        for word in ["pick pool0", "send ip4", "send ip6", "refuse ip6", "room balance", "note v", "recall v"] {
+            assert!(text.contains(word), "no `{word}` in\n{text}");
+        }
+        let read = weir_compiler::ir::parse::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(read.to_string(), text);
+    }
+}
