@@ -470,7 +470,8 @@ fn programs_print_and_read_back() {
         let program = lowered.expect("a policy without errors").program;
         weir_compiler::ir::verify::verify(&program).expect("verified");
         let text = program.to_string();
-        for word in ["pick pool0", "send ip4", "send ip6", "refuse ip6", "room balance", "note v", "recall v"] {
+        for word in ["pick pool0", "send ip4", "send ip6", "refuse ip6", "room balance", "note v", "recall v"]
+        {
             assert!(text.contains(word), "no `{word}` in\n{text}");
         }
         let read = weir_compiler::ir::parse::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
