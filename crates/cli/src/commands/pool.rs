@@ -62,7 +62,7 @@ fn show(args: &PoolShow, printer: &mut Printer) -> Outcome {
 }
 
 fn add(args: &PoolAdd, printer: &mut Printer) -> Outcome {
-    on(&args.backend, printer, |pool, backend| pool.add(backend.backend, args.weight))
+    on(&args.backend, printer, |pool, backend| pool.add(backend.backend, args.weight, args.mac))
 }
 
 fn drain(args: &PoolDrain, printer: &mut Printer) -> Outcome {

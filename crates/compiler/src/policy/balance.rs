@@ -9,6 +9,8 @@ use weir_pool::probe::Check;
 
 /// The port of generic UDP encapsulation (draft-ietf-intarea-gue).
 pub const GUE_PORT: u16 = 6080;
+/// The port of VXLAN (RFC 7348).
+pub const VXLAN_PORT: u16 = 4789;
 /// How many flows a pool can remember where nothing else is said.
 pub const FLOWS: u32 = 32_768;
 /// How long a frame that leaves may be behind its Ethernet header, where nothing else is said.
@@ -40,6 +42,9 @@ pub struct Pool {
     pub gateway: Option<[u8; 6]>,
     /// How long a packet to a fixed next hop may be, from its first IP header on. Else the route says it.
     pub mtu: u16,
+    /// Whether packets stand in a frame of their own on their way (VXLAN): a backend's MAC address is then the one to which that
+    /// goes, and says nothing of the next hop.
+    pub framed: bool,
     /// How backends are checked.
     pub check: Option<Check>,
 }
@@ -47,7 +52,7 @@ pub struct Pool {
 impl Pool {
     /// The fixed next hop of one of its backends.
     pub fn fixed_hop(&self, backend: &Backend) -> Option<[u8; 6]> {
-        backend.mac.or(self.gateway)
+        backend.mac.filter(|_| !self.framed).or(self.gateway)
     }
 
     /// What packets meet, as text: pools with the same one do the same to them.
@@ -70,7 +75,7 @@ pub struct Backend {
     pub weight: u16,
     /// Declared as drained: it has no part.
     pub drained: bool,
-    /// A fixed next hop, on the interface by which packets came.
+    /// Its MAC address: a fixed next hop, on the interface by which packets came; or its own behind a tunnel that carries frames.
     pub mac: Option<[u8; 6]>,
 }
 

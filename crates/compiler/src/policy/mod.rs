@@ -10,7 +10,7 @@ mod print;
 mod protocol;
 
 pub use crate::ir::{Origin, Via};
-pub use balance::{Backend, Balance, FLOWS, Fragments, GUE_PORT, MTU, Pool, Said, Unsent};
+pub use balance::{Backend, Balance, FLOWS, Fragments, GUE_PORT, MTU, Pool, Said, Unsent, VXLAN_PORT};
 pub use decap::{Decap, IpHeader};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
