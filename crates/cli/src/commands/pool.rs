@@ -215,11 +215,19 @@ fn backend_table(pool: &PoolStatus) -> Table {
             Cell::right(grouped(backend.flows)),
             Cell::from(time(backend.since_ns)),
             Cell::from(why(backend, time(backend.drain_ns))),
-            Cell::from(backend.mac.clone().unwrap_or_else(|| "by routes".to_owned())),
+            Cell::from(next_hop(backend)),
             if backend.declared { "" } else { "added" }.into(),
         ]);
     }
     table
+}
+
+fn next_hop(backend: &BackendStatus) -> String {
+    let hop = backend.mac.clone().unwrap_or_else(|| "by routes".to_owned());
+    match &backend.inner_mac {
+        Some(mac) => format!("{hop}, in a frame to {mac}"),
+        None => hop,
+    }
 }
 
 fn why(backend: &BackendStatus, drain: String) -> String {

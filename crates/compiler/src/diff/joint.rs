@@ -53,7 +53,7 @@ fn said(names: &Names, pools: &[u32], statement: &Statement) -> Statement {
         Action::Balance(balance) => Action::Balance(Balance {
             keys: keys(&balance.keys),
             pool: pools[balance.pool as usize],
-            via: balance.via.clone(),
+            via: balance.via,
         }),
         other => other.clone(),
     };
