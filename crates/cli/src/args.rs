@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::units::{parse_duration, parse_kernel};
 use weir_dataplane::Endpoint;
-use weir_dataplane::pools::parse_endpoint;
+use weir_dataplane::pools::{parse_endpoint, parse_mac};
 
 /// Compiles one policy file into one XDP or tc program, runs it, and proves what it does
 #[derive(Debug, Parser)]
@@ -488,6 +488,9 @@ pub(crate) struct PoolAdd {
     /// Its part of new flows
     #[arg(long, default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) weight: u16,
+    /// Its MAC address: a fixed next hop, or where frames in VXLAN go
+    #[arg(long, value_name = "MAC", value_parser = mac)]
+    pub(crate) mac: Option<[u8; 6]>,
 }
 
 /// `weir pool drain`.
@@ -520,6 +523,10 @@ pub(crate) struct PoolTend {
     /// Print what happens as lines of JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn mac(text: &str) -> Result<[u8; 6], String> {
+    parse_mac(text).ok_or_else(|| "the MAC address of one interface, such as `02:00:00:00:00:10`".to_owned())
 }
 
 fn backend(text: &str) -> Result<Endpoint, String> {

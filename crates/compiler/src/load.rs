@@ -47,6 +47,7 @@ pub const PROTOCOLS: &[(&str, &str)] = &[
     ("protocols/gre.weir", include_str!("../../../protocols/gre.weir")),
     ("protocols/vxlan.weir", include_str!("../../../protocols/vxlan.weir")),
     ("protocols/geneve.weir", include_str!("../../../protocols/geneve.weir")),
+    ("protocols/gue.weir", include_str!("../../../protocols/gue.weir")),
     ("protocols/gtp.weir", include_str!("../../../protocols/gtp.weir")),
     ("protocols/dns.weir", include_str!("../../../protocols/dns.weir")),
     ("protocols/ntp.weir", include_str!("../../../protocols/ntp.weir")),

@@ -87,6 +87,8 @@ pub struct Backend {
     pub alive: bool,
     /// A fixed next hop; `None` asks for the route.
     pub hop: Option<Hop>,
+    /// Its own MAC address, where it has one that is known: where frames inside a tunnel go.
+    pub mac: Option<[u8; 6]>,
 }
 
 /// A pool as packets find it.
@@ -118,6 +120,7 @@ impl PoolState {
             address: backend.endpoint.address,
             alive: true,
             hop: pool.fixed_hop(backend).map(|to| Hop { to, from: None, mtu: pool.mtu }),
+            mac: backend.mac,
         };
         let backends = (1..).zip(pool.backends.iter().map(backend)).collect();
         PoolState { slots, backends, flows: HashMap::new() }

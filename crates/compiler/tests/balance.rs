@@ -238,6 +238,33 @@ fn packets_come_from_where_it_is_said() {
 }
 
 #[test]
+fn in_vxlan_a_backends_mac_is_no_next_hop() {
+    let text = "pool far {\n10.0.0.1 mac 02:00:00:00:00:11\n}\n\
+                balance a when udp to far via vxlan id 7 from 192.0.2.1\n\
+                shadow balance to far via vxlan port 8472 id 0xffffff from 192.0.2.1";
+    let policy = checked(text);
+    let seen: Vec<&Via> = balances(&policy).into_iter().map(|balance| &balance.via).collect();
+    let origin = Origin { v4: Some((0xc000_0201, 32)), v6: None };
+    let expected =
+        [Via::Vxlan { origin, port: 4789, id: 7 }, Via::Vxlan { origin, port: 8472, id: 0xff_ffff }];
+    assert_eq!(seen, expected.iter().collect::<Vec<_>>());
+    let hop = |policy: &Policy| policy.pools[0].fixed_hop(&policy.pools[0].backends[0]);
+    assert_eq!(hop(&policy), None);
+    let gateway = text.replace("\n}", "\ngateway 02:00:00:00:00:99\n}");
+    assert_eq!(hop(&checked(&gateway)), Some([2, 0, 0, 0, 0, 0x99]));
+    let l2 = "pool near {\n10.0.0.1 mac 02:00:00:00:00:11\n}\nbalance to near";
+    assert_eq!(hop(&checked(l2)), Some([2, 0, 0, 0, 0, 0x11]));
+}
+
+/// More than so many states, and its headers are no longer told apart: all packets then pay for it.
+#[test]
+fn decap_alone_plans_with_its_headers_told_apart() {
+    let policy = checked("decap");
+    let plan = weir_compiler::plan::plan(&policy).expect("a plan");
+    assert_eq!(plan.static_headers, plan.demand.headers, "{} states", plan.graph.states.len());
+}
+
+#[test]
 fn only_packets_with_ip_right_behind_the_link_are_sent() {
     let policy = checked("pool p { 10.0.0.1 }\nbalance web when udp to p\nbalance to p");
     let applies = Balance::applies(&policy.protocols);

@@ -164,6 +164,8 @@ const TOKENS: &[&str] = &[
     "drained",
     "via",
     "gue",
+    "vxlan",
+    "id",
     "1..5",
     "12:2",
     "contains",
@@ -357,6 +359,8 @@ fn balance() -> impl Strategy<Value = String> {
         "\n via gue   port 6081",
         " via gue from ( 192.0.2.0/24,2001:db8:1::/64 )",
         " via gue from (192.0.2.0/24) port 6081",
+        " via vxlan id 7 from 192.0.2.1",
+        "\n via vxlan from (192.0.2.1) port 8472  id 0x7",
     ];
     let verb = prop::sample::select(vec!["balance", "likely  balance", "shadow balance"]);
     (verb, name(), condition(), prop::sample::select(keys), prop::sample::select(vias)).prop_map(

@@ -153,6 +153,17 @@ pub enum Error {
         /// What was to be added.
         backend: Endpoint,
     },
+    /// Frames in VXLAN go to the MAC address of a backend, and that of this one is not known.
+    #[error(
+        "pool `{pool}`: nothing can be sent to `{backend}` by `via vxlan` without its MAC address: \
+         say `mac` behind it in the policy, or `--mac` where it is added"
+    )]
+    BackendMac {
+        /// The pool.
+        pool: String,
+        /// What has none.
+        backend: Endpoint,
+    },
     /// No statement of that name.
     #[error("the policy has no statement `{name}`{}", nearest_text(.nearest))]
     NoStatement {

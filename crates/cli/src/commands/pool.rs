@@ -62,7 +62,7 @@ fn show(args: &PoolShow, printer: &mut Printer) -> Outcome {
 }
 
 fn add(args: &PoolAdd, printer: &mut Printer) -> Outcome {
-    on(&args.backend, printer, |pool, backend| pool.add(backend.backend, args.weight))
+    on(&args.backend, printer, |pool, backend| pool.add(backend.backend, args.weight, args.mac))
 }
 
 fn drain(args: &PoolDrain, printer: &mut Printer) -> Outcome {
@@ -231,11 +231,19 @@ fn backend_table(pool: &PoolStatus) -> Table {
             Cell::right(grouped(backend.flows)),
             Cell::from(time(backend.since_ns)),
             Cell::from(why(backend, time(backend.drain_ns))),
-            Cell::from(backend.mac.clone().unwrap_or_else(|| "by routes".to_owned())),
+            Cell::from(next_hop(backend)),
             if backend.declared { "" } else { "added" }.into(),
         ]);
     }
     table
+}
+
+fn next_hop(backend: &BackendStatus) -> String {
+    let hop = backend.mac.clone().unwrap_or_else(|| "by routes".to_owned());
+    match &backend.inner_mac {
+        Some(mac) => format!("{hop}, in a frame to {mac}"),
+        None => hop,
+    }
 }
 
 fn why(backend: &BackendStatus, drain: String) -> String {

@@ -4,6 +4,7 @@
 
 mod common;
 
+mod balance;
 mod decap;
 mod objects;
 mod tcpdump;

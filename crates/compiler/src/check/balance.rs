@@ -7,8 +7,8 @@ use super::quoted::Quoted;
 use crate::diagnostic::Code;
 use crate::plan;
 use crate::policy::{
-    Backend, Balance, FieldRef, GUE_PORT, HeaderRef, KeyPart, Origin, ProtocolId, Protocols, Term, ValueType,
-    Via,
+    Backend, Balance, FieldRef, GUE_PORT, HeaderRef, KeyPart, Origin, ProtocolId, Protocols, Term,
+    VXLAN_PORT, ValueType, Via,
 };
 use crate::syntax::ast::{self, Literal, LiteralValue, ViaMode};
 use std::net::IpAddr;
@@ -29,6 +29,7 @@ impl Checker<'_> {
         };
         let (pool, via) = (pool?, via?);
         self.reaches(ast, pool, &via)?;
+        self.means_one_thing(ast, pool, &via)?;
         let (named, protocols) = (keys?, &self.policy.protocols);
         let mut keys = error_keys(protocols, &named);
         keys.extend(named);
@@ -40,13 +41,61 @@ impl Checker<'_> {
         let origin = self.origin(&ast.from);
         let port = match &ast.port {
             Some(port) => self.port(port),
+            None if ast.mode == ViaMode::Vxlan => Some(VXLAN_PORT),
             None => Some(GUE_PORT),
         };
         Some(match ast.mode {
             ViaMode::L2 => Via::L2,
             ViaMode::IpIp => Via::IpIp(origin?),
             ViaMode::Gue => Via::Gue(origin?, port?),
+            ViaMode::Vxlan => {
+                let id = self.network(ast);
+                Via::Vxlan { origin: origin?, port: port?, id: id? }
+            }
         })
+    }
+
+    /// The number of the network to which a frame in VXLAN belongs.
+    fn network(&mut self, ast: &ast::Via) -> Option<u32> {
+        let Some(literal) = &ast.id else {
+            let message = "`via vxlan` needs the number of the backends' network";
+            let found = self.diagnostics.report(Code::BadPool, ast.span, message);
+            found.label("says no `id`").help("say it: `via vxlan id 7 from …`");
+            return None;
+        };
+        match literal.value {
+            LiteralValue::Int(id @ 0..=0xff_ffff) => Some(id as u32),
+            _ => self.bad_pool(literal.span, "an `id` is between 0 and 16777215", "no network of VXLAN"),
+        }
+    }
+
+    /// A backend's MAC address is its next hop, or where frames in VXLAN go: one of the two for all of a pool.
+    fn means_one_thing(&mut self, ast: &ast::Balance, pool: u32, via: &Via) -> Option<()> {
+        let span = ast.via.as_ref().map_or(ast.pool.span, |via| via.span);
+        let (word, framed) = (via.word(), via.network().is_some());
+        let used = self.pool_names.get_mut(&ast.pool.text)?;
+        let (first, first_span) = *used.via.get_or_insert((word, span));
+        if first != word && (framed || self.policy.pools[pool as usize].framed) {
+            let message =
+                format!("`{}` cannot be sent to by both `via {first}` and `via {word}`", ast.pool.text);
+            self.diagnostics
+                .report(Code::BadPool, span, message)
+                .label("a backend's `mac` would be two things")
+                .also(first_span, format!("`via {first}`"))
+                .help("in VXLAN frames go to that address, else it is the next hop: make two pools of it");
+            return None;
+        }
+        let pool = &mut self.policy.pools[pool as usize];
+        pool.framed = framed;
+        let nameless = |backend: &&Backend| framed && backend.mac.is_none();
+        let Some(backend) = pool.backends.iter().find(nameless) else { return Some(()) };
+        let message = format!("`via vxlan` to `{}` needs its MAC address", backend.endpoint);
+        self.diagnostics
+            .report(Code::BadPool, span, message)
+            .label("frames in VXLAN go to a backend's own address")
+            .also(backend.span, "says no `mac`")
+            .help(format!("say it: `{} mac 02:00:00:00:00:10`", backend.endpoint));
+        None
     }
 
     fn origin(&mut self, from: &[Literal]) -> Option<Origin> {
@@ -99,7 +148,7 @@ impl Checker<'_> {
 
     /// Every backend must be of a family from which packets can come.
     fn reaches(&mut self, ast: &ast::Balance, pool: u32, via: &Via) -> Option<()> {
-        let (Via::IpIp(origin) | Via::Gue(origin, _)) = via else { return Some(()) };
+        let Some(origin) = via.origin() else { return Some(()) };
         let lacks = |backend: &&Backend| match backend.endpoint.address {
             IpAddr::V4(_) => origin.v4.is_none(),
             IpAddr::V6(_) => origin.v6.is_none(),
@@ -119,7 +168,10 @@ impl Checker<'_> {
             .label(format!("says no {family} address"))
             .also(backend.span, format!("an {family} backend"))
             .help(match origin == &Origin::default() {
-                true => format!("say it: `via {} from {example}`", via.word()),
+                true => match via.network() {
+                    Some(id) => format!("say it: `via vxlan id {id} from {example}`"),
+                    None => format!("say it: `via {} from {example}`", via.word()),
+                },
                 false => format!("add it: `from (…, {example})`"),
             });
         None

@@ -74,6 +74,8 @@ struct PoolUse {
     index: u32,
     span: Span,
     used: bool,
+    /// How the first statement sends packets to it, and where it says so.
+    via: Option<(&'static str, Span)>,
 }
 
 /// A term with what is known of it.

@@ -37,7 +37,8 @@ impl Checker<'_> {
             return self.duplicate("pools", &ast.name.text, ast.name.span, span);
         }
         let index = self.policy.pools.len() as u32;
-        self.pool_names.insert(ast.name.text.clone(), PoolUse { index, span: ast.name.span, used: false });
+        self.pool_names
+            .insert(ast.name.text.clone(), PoolUse { index, span: ast.name.span, used: false, via: None });
         self.said_once(ast);
         let backends = self.backends(ast);
         let check = entry(ast, |entry| match entry {
@@ -61,6 +62,7 @@ impl Checker<'_> {
             down: all_down(ast),
             gateway: value(SettingKind::Gateway).and_then(|literal| self.next_hop(literal)),
             mtu: self.mtu(value(SettingKind::Mtu), &backends),
+            framed: false,
             check,
             backends,
         };

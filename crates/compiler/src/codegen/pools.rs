@@ -16,7 +16,8 @@
 //! |---|---|
 //! | [`ADDRESS`] | the address: 4 bytes or 16 |
 //! | [`HOP`] | the MAC address of the fixed next hop, then how long packets to it may be, `u16` |
-//! | [`FLAGS`] | [`SIX`], [`ALIVE`], [`FIXED`] |
+//! | [`FLAGS`] | [`SIX`], [`ALIVE`], [`FIXED`], [`NAMED`] |
+//! | [`MAC`] | its own MAC address, if it is [`NAMED`]: where frames in a tunnel go |
 //! | [`OWN`] | weight, declared weight, port: `u16` each; what people want, health, warming's step, whether the policy has it: a byte each |
 //! | 48 | the end of its drain, since when its health is so, since when it warms: `u64` each, in nanoseconds of `CLOCK_MONOTONIC` |
 //! | [`REASON`] | why it is down: a byte of length, then UTF-8 |
@@ -65,6 +66,8 @@ pub const ADDRESS: i16 = 0;
 pub const HOP: i16 = 16;
 /// Where a backend's flags stand.
 pub const FLAGS: i16 = 24;
+/// Where a backend's own MAC address stands.
+pub const MAC: i16 = 26;
 /// Where user space keeps what it knows of a backend.
 pub const OWN: u32 = 32;
 /// Where the reason stands.
@@ -75,6 +78,8 @@ pub const SIX: u8 = 1;
 pub const ALIVE: u8 = 2;
 /// A flag: its next hop is fixed, on the interface by which a packet came.
 pub const FIXED: u8 = 4;
+/// A flag: its own MAC address is known.
+pub const NAMED: u8 = 8;
 
 /// Flows of a line: 64 bytes, what a processor reads at once.
 pub const WAYS: u32 = 4;
@@ -224,7 +229,12 @@ impl Record {
     /// A backend that is well and wanted, nowhere yet.
     pub fn new(port: u16, weight: u16) -> Record {
         Record {
-            backend: Backend { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), alive: true, hop: None },
+            backend: Backend {
+                address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                alive: true,
+                hop: None,
+                mac: None,
+            },
             port,
             wanted: Wanted::Up,
             weight,
@@ -270,7 +280,8 @@ impl Record {
         let flags = bytes[FLAGS as usize];
         let address: [u8; 16] = bytes[..16].try_into().ok()?;
         let four = [address[0], address[1], address[2], address[3]];
-        let to: [u8; 6] = bytes[HOP as usize..HOP as usize + 6].try_into().ok()?;
+        let mac = |at: i16| <[u8; 6]>::try_from(&bytes[at as usize..at as usize + 6]).ok();
+        let to = mac(HOP)?;
         let hop = Hop { to, from: None, mtu: word(HOP as usize + 6)? };
         let at = REASON as usize;
         let reason = bytes.get(at + 1..at + 1 + usize::from(bytes[at])).unwrap_or_default();
@@ -279,6 +290,7 @@ impl Record {
                 address: if flags & SIX != 0 { IpAddr::from(address) } else { IpAddr::from(four) },
                 alive: flags & ALIVE != 0,
                 hop: (flags & FIXED != 0).then_some(hop),
+                mac: mac(MAC).filter(|_| flags & NAMED != 0),
             },
             port: word(36)?,
             wanted,
@@ -316,6 +328,10 @@ fn read_by_programs(backend: &Backend) -> [u8; OWN as usize] {
         bytes[at..at + 6].copy_from_slice(&hop.to);
         bytes[at + 6..at + 8].copy_from_slice(&hop.mtu.to_ne_bytes());
         flags |= FIXED;
+    }
+    if let Some(mac) = backend.mac {
+        bytes[MAC as usize..MAC as usize + 6].copy_from_slice(&mac);
+        flags |= NAMED;
     }
     bytes[FLAGS as usize] = flags;
     bytes

@@ -3,6 +3,7 @@
 //! ```text
 //! | link              | packet … |     what comes in
 //! | link, new addresses and EtherType | IP | UDP | packet … |    what leaves, by a tunnel
+//! | link, new addresses and EtherType | IP | UDP | VXLAN | link | packet … |    by a tunnel that carries frames
 //! ```
 //!
 //! The next hop is asked for before anything changes: a fixed one stands beside the backend, else the kernel's routes and neighbours
@@ -16,8 +17,8 @@
 use super::decap::Ends;
 use super::isel::Isel;
 use super::machine::{Kind, physical};
-use super::pools::{ADDRESS, BACKENDS, FIXED, FLAGS, HOP, Layout, RECORD_SHIFT, SIX};
-use crate::ir::{self, BalanceRef, PoolRef, QUOTED, Refuse, Send, Target, Value, Via};
+use super::pools::{ADDRESS, BACKENDS, FIXED, FLAGS, HOP, Layout, MAC, NAMED, RECORD_SHIFT, SIX};
+use crate::ir::{self, BalanceRef, PoolRef, QUOTED, Refuse, Send, Target, VXLAN_FLAGS, Value, Via};
 use regalloc2::{Operand, VReg};
 use weir_bpf::helpers;
 use weir_bpf::insn::{AluOp, Cond, Reg, Size, Width};
@@ -46,8 +47,11 @@ const UDP: u64 = 17;
 const IP6_IN_IP: u64 = 41;
 /// Bytes of an ICMP header.
 const ICMP_HEADER: i16 = 8;
-/// Bytes of a UDP header.
-const UDP_HEADER: i32 = 8;
+/// Bytes of headers.
+const IP4_HEADER: i16 = 20;
+const IP6_HEADER: i16 = 40;
+const UDP_HEADER: i16 = 8;
+const VXLAN_HEADER: i16 = 8;
 /// The flag that forbids fragmentation, as a little-endian machine stores the word that it is in.
 const DONT_FRAGMENT: u64 = 0x40;
 
@@ -156,12 +160,18 @@ impl Isel<'_> {
         let length = self.value(leaving.send.length);
         let total = self.alu_imm(Width::W64, AluOp::Add, length, overhead.into());
         let link = self.next_hop(leaving, total, Some(six));
+        let network = leaving.via.network();
+        if network.is_some() {
+            self.go_unless_named(leaving);
+        }
         self.begin_further_out(overhead);
         let frame = self.ends();
         let packet = self.value(leaving.send.packet);
         let before = self.alu_imm(Width::W64, AluOp::Sub, packet, ETHERTYPE.into());
         let before = self.in_place(Kind::Bound((LONGEST_LINK - ETHERTYPE) as u32), before);
         let header = self.pointer(&frame, before, ETHERTYPE + overhead);
+        // What is written may lie over the address to which the frame came.
+        let came_to = network.map(|_| self.came_to(&frame, overhead));
         if self.analysis.constant(leaving.send.packet) != Some(SHORTEST_LINK as u64) {
             self.move_tags(&frame, packet, overhead);
         }
@@ -172,7 +182,25 @@ impl Isel<'_> {
             true => self.write_ip6(leaving, header, length),
             false => self.write_ip4(leaving, header, total),
         }
+        if let (Some(id), Some(from)) = (network, came_to) {
+            let ip = if six { IP6_HEADER } else { IP4_HEADER };
+            self.write_frame(leaving, header, ETHERTYPE + ip + UDP_HEADER, id, from);
+        }
         self.leave(&link);
+    }
+
+    /// Nothing is sent in a frame to a backend whose MAC address is not known: a reload may be about to say it.
+    fn go_unless_named(&mut self, leaving: &Leaving<'_>) {
+        let named = self.alu_imm(Width::W64, AluOp::And, leaving.flags, NAMED.into());
+        let operands = [Operand::reg_use(named)];
+        let kind = Kind::Branch(Cond::Eq, Width::W64, Some(0));
+        self.go_if(kind, &operands, leaving.from, &leaving.send.unreachable);
+    }
+
+    /// The address to which the frame came, that begins so far behind its new start: 4 bytes and 2.
+    fn came_to(&mut self, frame: &Ends, by: i16) -> [VReg; 2] {
+        self.require(frame, frame.data, SHORTEST_LINK + by);
+        [self.load(Size::W, frame.data, by), self.load(Size::H, frame.data, by + 4)]
     }
 
     fn ends(&mut self) -> Ends {
@@ -567,10 +595,10 @@ impl Isel<'_> {
 /// Headers, two bytes behind a pointer.
 impl Isel<'_> {
     fn protocol(leaving: &Leaving<'_>) -> u64 {
-        match (leaving.via, leaving.send.six) {
-            (Via::Gue(..), _) => UDP,
-            (_, true) => IP6_IN_IP,
-            (_, false) => IP_IN_IP,
+        match (leaving.via.port(), leaving.send.six) {
+            (Some(_), _) => UDP,
+            (None, true) => IP6_IN_IP,
+            (None, false) => IP_IN_IP,
         }
     }
 
@@ -613,18 +641,18 @@ impl Isel<'_> {
         let checksum = self.alu_imm(Width::W64, AluOp::Lsh, checksum, 16);
         let third = self.alu_imm(Width::W64, AluOp::Or, checksum, hops as i32);
         self.store(Size::W, header, at(8), third);
-        if let Via::Gue(_, port) = leaving.via {
-            let length = self.alu_imm(Width::W64, AluOp::Sub, total, 20);
-            self.write_udp(leaving, header, at(20), port, length);
+        if let Some(port) = leaving.via.port() {
+            let length = self.alu_imm(Width::W64, AluOp::Sub, total, IP4_HEADER.into());
+            self.write_udp(leaving, header, at(IP4_HEADER), port, length);
         }
     }
 
     fn write_ip6(&mut self, leaving: &Leaving<'_>, header: VReg, length: VReg) {
         let Some((address, bits)) = leaving.via.origin().and_then(|origin| origin.v6) else { return };
         let at = |offset: i16| ETHERTYPE + offset;
-        let length = match leaving.via {
-            Via::Gue(..) => self.alu_imm(Width::W64, AluOp::Add, length, UDP_HEADER),
-            _ => length,
+        let length = match leaving.via.overhead(true) as i16 - IP6_HEADER {
+            0 => length,
+            between => self.alu_imm(Width::W64, AluOp::Add, length, between.into()),
         };
         let service = self.value(leaving.send.service);
         let service = self.alu_imm(Width::W64, AluOp::Lsh, service, 20);
@@ -658,8 +686,8 @@ impl Isel<'_> {
             let part = self.load(Size::DW, leaving.record, ADDRESS + offset);
             self.store(Size::DW, header, at(24) + offset, part);
         }
-        if let Via::Gue(_, port) = leaving.via {
-            self.write_udp(leaving, header, at(40), port, length);
+        if let Some(port) = leaving.via.port() {
+            self.write_udp(leaving, header, at(IP6_HEADER), port, length);
         }
     }
 
@@ -684,6 +712,23 @@ impl Isel<'_> {
         self.store(Size::W, header, at, ports);
         let length = self.big_endian(Size::H, length);
         self.store(Size::W, header, at + 4, length);
+    }
+
+    /// VXLAN's header (RFC 7348, section 5) and the addresses of the frame in it. The EtherType behind them is what the
+    /// packet's own frame ended its header with, and still stands there.
+    fn write_frame(&mut self, leaving: &Leaving<'_>, header: VReg, at: i16, id: u32, from: [VReg; 2]) {
+        for (nth, word) in [VXLAN_FLAGS, id << 8].into_iter().enumerate() {
+            let word = self.constant(word.swap_bytes().into());
+            self.store(Size::W, header, at + 4 * nth as i16, word);
+        }
+        let link = at + VXLAN_HEADER;
+        let to = [(Size::H, 0), (Size::W, 2)];
+        for (size, offset) in to {
+            let part = self.load(size, leaving.record, MAC + offset);
+            self.store(size, header, link + offset, part);
+        }
+        self.store(Size::W, header, link + 6, from[0]);
+        self.store(Size::H, header, link + 10, from[1]);
     }
 
     /// To 16 bits; the sum is of a few words.

@@ -131,7 +131,7 @@ impl Packet<'_> {
         if overhead + self.length > usize::from(hop.mtu) {
             return Err(Unsent::Long);
         }
-        let around = self.around(backend.address, via)?;
+        let around = self.around(backend, via)?;
         let six = if around.is_empty() { self.said.six } else { backend.address.is_ipv6() };
         let ethertype: u16 = if six { 0x86dd } else { 0x0800 };
         let tags = &self.link[12..self.link.len() - 2];
@@ -139,17 +139,20 @@ impl Packet<'_> {
     }
 
     /// The headers that are written before the packet.
-    fn around(&self, to: IpAddr, via: &Via) -> Result<Vec<u8>, Unsent> {
-        let (origin, port) = match via {
-            Via::L2 => return Ok(Vec::new()),
-            Via::IpIp(origin) => (origin, None),
-            Via::Gue(origin, port) => (origin, Some(*port)),
-        };
+    fn around(&self, backend: &Backend, via: &Via) -> Result<Vec<u8>, Unsent> {
         let inside = if self.said.six { 41 } else { 4 };
-        let protocol = if port.is_some() { 17 } else { inside };
-        let udp = port.map_or(Vec::new(), |port| self.udp(port));
-        let length = (udp.len() + self.length) as u16;
-        let ip = match to {
+        let (origin, protocol, between) = match via {
+            Via::L2 => return Ok(Vec::new()),
+            Via::IpIp(origin) => (origin, inside, Vec::new()),
+            Via::Gue(origin, port) => (origin, 17, self.udp(*port, 0)),
+            Via::Vxlan { origin, port, id } => {
+                let frame =
+                    [self.vxlan(*id), self.inner_link(backend.mac.ok_or(Unsent::Unreachable)?)].concat();
+                (origin, 17, [self.udp(*port, frame.len()), frame].concat())
+            }
+        };
+        let length = (between.len() + self.length) as u16;
+        let ip = match backend.address {
             IpAddr::V4(to) => {
                 let from = origin.v4(self.hash).ok_or(Unsent::Unreachable)?;
                 let [high, low] = (length + 20).to_be_bytes();
@@ -172,7 +175,7 @@ impl Packet<'_> {
                 ip
             }
         };
-        Ok([ip, udp].concat())
+        Ok([ip, between].concat())
     }
 
     /// The message to its sender that it may be no longer than this: back to where it came from, as if by the service.
@@ -206,10 +209,23 @@ impl Packet<'_> {
         [to, from, &self.link[12..], &ip, &icmp].concat()
     }
 
-    /// Ports above 49,151 are anyone's (RFC 6335); the flow's is its hash. Without a checksum (RFC 768, RFC 6935).
-    fn udp(&self, port: u16) -> Vec<u8> {
+    /// The flag that says that the network's number is there, and that number (RFC 7348, section 5).
+    fn vxlan(&self, id: u32) -> Vec<u8> {
+        let [_, high, middle, low] = id.to_be_bytes();
+        vec![0x08, 0, 0, 0, high, middle, low, 0]
+    }
+
+    /// The Ethernet header inside: from where the frame came to, without the link's tags.
+    fn inner_link(&self, to: [u8; 6]) -> Vec<u8> {
+        let ethertype = if self.said.six { [0x86, 0xdd] } else { [0x08, 0x00] };
+        [&to, &self.link[..6], &ethertype].concat()
+    }
+
+    /// Ports above 49,151 are anyone's (RFC 6335); the flow's is its hash. Without a checksum (RFC 768, RFC 6935). So many
+    /// bytes stand between it and the packet.
+    fn udp(&self, port: u16, between: usize) -> Vec<u8> {
         let from = 0xc000 | (self.hash >> 16) as u16;
-        let words = [from, port, (8 + self.length) as u16, 0];
+        let words = [from, port, (8 + between + self.length) as u16, 0];
         words.iter().flat_map(|word| word.to_be_bytes()).collect()
     }
 }

@@ -33,7 +33,25 @@ pub enum Via {
     IpIp(Origin),
     /// In UDP to the backend, to a port: GUE's variant 1, an IP packet right behind the UDP header.
     Gue(Origin, u16),
+    /// In a frame of their own in VXLAN (RFC 7348), whose destination is the backend's MAC address and whose source is the address to
+    /// which the packet's frame came.
+    Vxlan {
+        /// Where packets come from.
+        origin: Origin,
+        /// The port to which they go.
+        port: u16,
+        /// The number of the network, of 24 bits.
+        id: u32,
+    },
 }
+
+/// The first word of a VXLAN header: the flag that the network's number is there.
+pub const VXLAN_FLAGS: u32 = 0x0800_0000;
+
+/// Bytes of UDP's header, of VXLAN's, and of a frame inside it before its packet.
+const UDP_HEADER: u16 = 8;
+const VXLAN_HEADER: u16 = 8;
+const INNER_LINK: u16 = 14;
 
 /// From where encapsulated packets come, for each family of backends. What a prefix leaves open is the flow's hash, so that receivers
 /// spread flows over their queues.
@@ -52,6 +70,7 @@ impl Via {
             Via::L2 => "l2",
             Via::IpIp(_) => "ipip",
             Via::Gue(..) => "gue",
+            Via::Vxlan { .. } => "vxlan",
         }
     }
 
@@ -61,7 +80,8 @@ impl Via {
         match self {
             Via::L2 => 0,
             Via::IpIp(_) => ip,
-            Via::Gue(..) => ip + 8,
+            Via::Gue(..) => ip + UDP_HEADER,
+            Via::Vxlan { .. } => ip + UDP_HEADER + VXLAN_HEADER + INNER_LINK,
         }
     }
 
@@ -69,7 +89,23 @@ impl Via {
     pub fn origin(&self) -> Option<&Origin> {
         match self {
             Via::L2 => None,
-            Via::IpIp(origin) | Via::Gue(origin, _) => Some(origin),
+            Via::IpIp(origin) | Via::Gue(origin, _) | Via::Vxlan { origin, .. } => Some(origin),
+        }
+    }
+
+    /// The port to which encapsulated packets go; `None` if they are not in UDP.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Via::L2 | Via::IpIp(_) => None,
+            Via::Gue(_, port) | Via::Vxlan { port, .. } => Some(*port),
+        }
+    }
+
+    /// The network's number, where packets stand in a frame of their own.
+    pub fn network(&self) -> Option<u32> {
+        match self {
+            Via::Vxlan { id, .. } => Some(*id),
+            Via::L2 | Via::IpIp(_) | Via::Gue(..) => None,
         }
     }
 }

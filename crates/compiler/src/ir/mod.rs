@@ -20,7 +20,7 @@ pub mod print;
 pub mod verify;
 pub mod visit;
 
-pub use balance::{BalanceDecl, Origin, PoolDecl, QUOTED, Refuse, Send, Via};
+pub use balance::{BalanceDecl, Origin, PoolDecl, QUOTED, Refuse, Send, VXLAN_FLAGS, Via};
 
 use crate::source::Span;
 use crate::table::Table;

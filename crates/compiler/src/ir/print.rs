@@ -308,9 +308,8 @@ impl Display for Send {
 impl Display for Via {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())?;
-        if let Via::Gue(_, port) = self {
-            write!(f, " port {port}")?;
-        }
+        self.network().map_or(Ok(()), |id| write!(f, " id {id}"))?;
+        self.port().map_or(Ok(()), |port| write!(f, " port {port}"))?;
         let Some(origin) = self.origin() else { return Ok(()) };
         origin.v4.map_or(Ok(()), |(address, bits)| write!(f, " from4 {address}/{bits}"))?;
         origin.v6.map_or(Ok(()), |(address, bits)| {

@@ -12,6 +12,8 @@ use weir_pool::probe::Check;
 
 /// The port of generic UDP encapsulation (draft-ietf-intarea-gue).
 pub const GUE_PORT: u16 = 6080;
+/// The port of VXLAN (RFC 7348).
+pub const VXLAN_PORT: u16 = 4789;
 /// How many flows a pool can remember where nothing else is said.
 pub const FLOWS: u32 = 32_768;
 /// The IP header of each family, and what an ICMP error quotes of one.
@@ -45,6 +47,9 @@ pub struct Pool {
     pub gateway: Option<[u8; 6]>,
     /// How long a packet to a fixed next hop may be, from its first IP header on. Else the route says it.
     pub mtu: u16,
+    /// Whether packets stand in a frame of their own on their way (VXLAN): a backend's MAC address is then the one to which that
+    /// goes, and says nothing of the next hop.
+    pub framed: bool,
     /// How backends are checked.
     pub check: Option<Check>,
 }
@@ -52,7 +57,7 @@ pub struct Pool {
 impl Pool {
     /// The fixed next hop of one of its backends.
     pub fn fixed_hop(&self, backend: &Backend) -> Option<[u8; 6]> {
-        backend.mac.or(self.gateway)
+        backend.mac.filter(|_| !self.framed).or(self.gateway)
     }
 
     /// What packets meet, as text: pools with the same one do the same to them.
@@ -75,7 +80,7 @@ pub struct Backend {
     pub weight: u16,
     /// Declared as drained: it has no part.
     pub drained: bool,
-    /// A fixed next hop, on the interface by which packets came.
+    /// Its MAC address: a fixed next hop, on the interface by which packets came; or its own behind a tunnel that carries frames.
     pub mac: Option<[u8; 6]>,
 }
 

@@ -12,7 +12,7 @@ mod simplify;
 
 pub use crate::ir::{Origin, Via};
 pub(crate) use balance::FAMILIES;
-pub use balance::{Backend, Balance, FLOWS, Fragments, GUE_PORT, MTU, Pool, Said, Unsent};
+pub use balance::{Backend, Balance, FLOWS, Fragments, GUE_PORT, MTU, Pool, Said, Unsent, VXLAN_PORT};
 pub(crate) use decap::leads;
 pub use decap::{Decap, IpHeader};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};

@@ -89,8 +89,7 @@ pub(crate) fn follow(running: &Generation) -> Result<(), Error> {
 
 /// Lets the kernel find out by which neighbours declared backends are reached that have no fixed next hop.
 pub(crate) fn ask_for_neighbours(pools: &[PoolMeta]) {
-    let backends =
-        pools.iter().flat_map(|pool| pool.declared.iter().map(move |backend| (pool, backend.endpoint())));
-    let routed = backends.filter(|(pool, endpoint)| pool.hop(*endpoint).is_none());
-    neighbours::ask(routed.map(|(_, endpoint)| endpoint.address));
+    let backends = pools.iter().flat_map(|pool| pool.declared.iter().map(move |backend| (pool, backend)));
+    let routed = backends.filter(|(pool, backend)| pool.hop(backend.mac).is_none());
+    neighbours::ask(routed.map(|(_, backend)| backend.endpoint().address));
 }

@@ -27,6 +27,8 @@ pub(crate) struct PoolMeta {
     down: Down,
     gateway: Option<[u8; 6]>,
     mtu: u16,
+    /// Whether a backend's own MAC address is where frames in a tunnel go; else it is its next hop.
+    framed: bool,
     /// Whether statements that name it can send to backends of IPv4, and of IPv6.
     families: [bool; 2],
     pub(crate) declared: Vec<Declared>,
@@ -39,7 +41,7 @@ pub(crate) struct Declared {
     port: u16,
     /// Its part of new flows; 0 if it is declared as drained.
     pub(crate) weight: u16,
-    mac: Option<[u8; 6]>,
+    pub(crate) mac: Option<[u8; 6]>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -75,11 +77,20 @@ impl PoolMeta {
         }
     }
 
-    /// The fixed next hop of a backend, if it has one.
-    pub(crate) fn hop(&self, endpoint: Endpoint) -> Option<Hop> {
-        let own = self.declared.iter().find(|declared| declared.endpoint() == endpoint);
-        let to = own.and_then(|declared| declared.mac).or(self.gateway)?;
+    /// The fixed next hop of a backend that has this MAC address of its own, if there is one.
+    pub(crate) fn hop(&self, own: Option<[u8; 6]>) -> Option<Hop> {
+        let to = own.filter(|_| !self.framed).or(self.gateway)?;
         Some(Hop { to, from: None, mtu: self.mtu })
+    }
+
+    /// A backend, as the policy has it.
+    pub(crate) fn declaration(&self, endpoint: Endpoint) -> Option<&Declared> {
+        self.declared.iter().find(|declared| declared.endpoint() == endpoint)
+    }
+
+    /// Whether nothing can be sent to a backend of which no MAC address is known.
+    pub(crate) fn needs_mac(&self) -> bool {
+        self.framed
     }
 
     /// Whether statements can send to an address of its family.
@@ -106,6 +117,7 @@ pub(crate) fn describe(policy: &Policy, lowered: &Lowered) -> Vec<PoolMeta> {
         },
         gateway: pool.gateway,
         mtu: pool.mtu,
+        framed: pool.framed,
         families: families(policy, index),
         declared: pool.backends.iter().map(declared).collect(),
     };

@@ -28,6 +28,7 @@ use std::time::Duration;
 use weir_compiler::codegen::pools::{Record, Wanted};
 use weir_compiler::diagnostic::nearest;
 use weir_kernel::maps::Map;
+use weir_packet::Mac;
 use weir_pool::health::State;
 use weir_pool::pool::{Endpoint, Event};
 
@@ -91,6 +92,9 @@ pub struct BackendStatus {
     /// Its fixed next hop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// Its own MAC address, where that is not its next hop: frames in VXLAN go there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner_mac: Option<String>,
 }
 
 impl LivePool {
@@ -104,13 +108,17 @@ impl LivePool {
         &self.name
     }
 
-    /// Adds a backend.
-    pub fn add(&self, backend: Endpoint, weight: u16) -> Result<Vec<Event>, Error> {
+    /// Adds a backend. Its MAC address is a fixed next hop; or, where the pool is sent to by VXLAN, the address to which frames
+    /// go there, which then must be said.
+    pub fn add(&self, backend: Endpoint, weight: u16, mac: Option<[u8; 6]>) -> Result<Vec<Event>, Error> {
         let mut session = self.begin()?;
         if !session.meta.reaches(backend.address) {
             return Err(Error::BackendFamily { pool: self.name.clone(), backend });
         }
-        let events = session.change(|pool, now| pool.add(backend, weight, now))?;
+        if session.meta.needs_mac() && mac.is_none() {
+            return Err(Error::BackendMac { pool: self.name.clone(), backend });
+        }
+        let events = session.add(backend, weight, mac)?;
         LivePool::wake(backend);
         Ok(events)
     }
@@ -248,7 +256,8 @@ fn status(running: &Generation, meta: &PoolMeta) -> Result<PoolStatus, Error> {
             since_ns: (record.since > 0).then(|| (now.as_nanos() as u64).saturating_sub(record.since)),
             drain_ns: (record.wanted == Wanted::Draining).then(|| left(record.deadline)),
             declared: record.declared.is_some(),
-            mac: record.backend.hop.map(|hop| hop.to.map(|byte| format!("{byte:02x}")).join(":")),
+            mac: record.backend.hop.map(|hop| Mac(hop.to).to_string()),
+            inner_mac: record.backend.mac.filter(|_| meta.needs_mac()).map(|mac| Mac(mac).to_string()),
             packets,
             bytes,
             flows,
@@ -276,6 +285,12 @@ fn counted(counters: &Map, number: u16) -> Result<[u64; 3], Error> {
 
 fn endpoint(record: &Record) -> Endpoint {
     Endpoint { address: record.backend.address, port: record.port }
+}
+
+/// Reads the MAC address of a backend, as policies write it: `02:00:00:00:00:01`. It is that of one interface, so no group's.
+pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let Mac(mac) = text.parse().ok()?;
+    (mac != [0; 6] && mac[0] & 1 == 0).then_some(mac)
 }
 
 /// Reads a backend as policies write it: `10.0.0.1`, `10.0.0.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.

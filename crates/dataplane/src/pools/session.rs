@@ -32,6 +32,8 @@ pub(super) struct Session {
     pool: Pool,
     /// The weights that the policy gives, of those that it has.
     declared: BTreeMap<Endpoint, u16>,
+    /// The MAC addresses of backends, as their records have them.
+    macs: BTreeMap<Endpoint, [u8; 6]>,
 }
 
 impl Session {
@@ -50,11 +52,15 @@ impl Session {
         section.mend()?;
         let now = now();
         let (mut backends, mut retired, mut declared) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut macs = BTreeMap::new();
         for (number, record) in section.records() {
             let endpoint = endpoint(&record);
             match record.wanted {
                 Wanted::Retired => drop(retired.insert(number, endpoint)),
-                _ => drop(backends.insert(number, backend(&record))),
+                _ => {
+                    backends.insert(number, backend(&record));
+                    macs.extend(record.backend.mac.map(|mac| (endpoint, mac)));
+                }
             }
             if let Some(weight) = record.declared {
                 declared.insert(endpoint, weight);
@@ -63,9 +69,29 @@ impl Session {
         let (words, changed) = (section.words(), section.changed());
         let (pool, updates) = Pool::resume(meta.settings(), backends, retired, words, changed, now)
             .map_err(|why| refused(&meta, why))?;
-        let session = Session { _lock: None, meta, section, counters, pool, declared };
+        let session = Session { _lock: None, meta, section, counters, pool, declared, macs };
         session.store(&updates, now);
         Ok(session)
+    }
+
+    /// Adds a backend that may have a MAC address of its own.
+    pub(super) fn add(
+        &mut self,
+        backend: Endpoint,
+        weight: u16,
+        mac: Option<[u8; 6]>,
+    ) -> Result<Vec<Event>, Error> {
+        // If it is there already that is refused, and nothing is stored.
+        self.macs.extend(mac.map(|mac| (backend, mac)));
+        self.change(|pool, now| pool.add(backend, weight, now))
+    }
+
+    /// The MAC address of a backend: what a policy says of one that it has, else with what it was added.
+    fn mac(&self, meta: &PoolMeta, endpoint: Endpoint) -> Option<[u8; 6]> {
+        match meta.declaration(endpoint) {
+            Some(declared) => declared.mac,
+            None => self.macs.get(&endpoint).copied(),
+        }
     }
 
     /// Does something to the pool, and lets packets know.
@@ -100,8 +126,9 @@ impl Session {
             Admin::Draining { deadline } => (Wanted::Draining, nanoseconds(*deadline)),
         };
         let alive = self.pool.is_alive(number);
+        let mac = self.mac(&self.meta, *endpoint);
         Record {
-            backend: Met { address: endpoint.address, alive, hop: self.meta.hop(*endpoint) },
+            backend: Met { address: endpoint.address, alive, hop: self.meta.hop(mac), mac },
             port: endpoint.port,
             wanted,
             weight: *weight,
@@ -116,7 +143,7 @@ impl Session {
     }
 
     fn retired(&self, endpoint: Endpoint) -> Record {
-        let backend = Met { address: endpoint.address, alive: false, hop: None };
+        let backend = Met { address: endpoint.address, alive: false, hop: None, mac: None };
         Record { backend, wanted: Wanted::Retired, well: false, ..Record::new(endpoint.port, 0) }
     }
 
@@ -187,7 +214,12 @@ impl Session {
             Some(largest) if *largest > most => Err(PoolError::TooMany { most }),
             _ => follow(&mut pool, &mut declared, &new.declared, now()).map(|_| ()),
         }
-        .map_err(|why| refused(new, why))
+        .map_err(|why| refused(new, why))?;
+        let nameless = |backend: &&Backend| self.mac(new, backend.endpoint).is_none();
+        match pool.backends().values().find(nameless).filter(|_| new.needs_mac()) {
+            Some(backend) => Err(Error::BackendMac { pool: new.name.clone(), backend: backend.endpoint }),
+            None => Ok(()),
+        }
     }
 
     /// The section of a pool that was declared otherwise gets what this one knows.

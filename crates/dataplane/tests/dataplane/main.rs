@@ -14,3 +14,4 @@ mod reloads;
 mod sets;
 mod support;
 mod tables;
+mod vias;

@@ -206,7 +206,7 @@ fn no_connection_breaks_that_did_not_sit_on_a_backend_that_went() {
     assert_eq!(first.broken(), BTreeMap::new());
 
     // A backend comes: it gets a fourth of what is new, and nothing of what is there.
-    pool.add(backend(4), 1).expect("added");
+    pool.add(backend(4), 1, None).expect("added");
     assert_eq!(first.broken(), BTreeMap::new(), "a backend came");
     let mut second = Clients::connect(client, connections());
     let share = second.servers()[&4] as f64 / connections() as f64;

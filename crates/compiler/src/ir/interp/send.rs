@@ -1,7 +1,7 @@
 //! The frame that leaves for a backend.
 
 use super::{Fault, Interpreter};
-use crate::ir::{BalanceRef, QUOTED, Send, Via};
+use crate::ir::{BalanceRef, QUOTED, Send, VXLAN_FLAGS, Via};
 use crate::policy::Unsent;
 use crate::state::{PoolState, ROUTED};
 use std::net::IpAddr;
@@ -43,6 +43,14 @@ impl Interpreter {
         out.extend(if six { [0x86, 0xdd] } else { [0x08, 0x00] });
         if let Some(unsent) = self.wrap(&mut out, send, &decl.via, backend.address, total) {
             return Ok(Err(unsent));
+        }
+        if let Some(id) = decl.via.network() {
+            let Some(mac) = backend.mac else { return Ok(Err(Unsent::Unreachable)) };
+            out.extend(VXLAN_FLAGS.to_be_bytes());
+            out.extend((id << 8).to_be_bytes());
+            out.extend(mac);
+            out.extend(&frame[..6]);
+            out.extend(&frame[packet - 2..packet]);
         }
         out.extend(&frame[packet..]);
         Ok(Ok(out))
@@ -99,13 +107,9 @@ impl Interpreter {
         Ok(out)
     }
 
-    /// Writes the headers around a packet, which make `total` bytes with it.
+    /// Writes the headers of IP and UDP around a packet, which make `total` bytes with it.
     fn wrap(&self, out: &mut Vec<u8>, send: &Send, via: &Via, to: IpAddr, total: usize) -> Option<Unsent> {
-        let (origin, port) = match via {
-            Via::L2 => return None,
-            Via::IpIp(origin) => (origin, None),
-            Via::Gue(origin, port) => (origin, Some(port)),
-        };
+        let (origin, port) = (via.origin()?, via.port());
         let (hash, service) = (self.read(send.hash.0), self.read(send.service.0) as u8);
         let protocol = match (port, send.six) {
             (Some(_), _) => UDP,

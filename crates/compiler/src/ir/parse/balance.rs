@@ -25,6 +25,13 @@ pub(super) fn balance(scan: &mut Scan<'_>) -> Expected<BalanceDecl> {
             let port = scan.number()?;
             Via::Gue(origin(scan)?, port)
         }
+        "vxlan" => {
+            scan.expect("id")?;
+            let id = network(scan)?;
+            scan.expect("port")?;
+            let port = scan.number()?;
+            Via::Vxlan { origin: origin(scan)?, port, id }
+        }
         word => return Err(format!("no way to a backend is called `{word}`")),
     };
     Ok(BalanceDecl { pool, via })
@@ -41,6 +48,13 @@ fn origin(scan: &mut Scan<'_>) -> Expected<Origin> {
         origin.v6 = Some((u128::from(high) << 64 | u128::from(low), prefix(scan, 128)?));
     }
     Ok(origin)
+}
+
+fn network(scan: &mut Scan<'_>) -> Expected<u32> {
+    match scan.number()? {
+        id if id < 1 << 24 => Ok(id),
+        id => Err(format!("a network's number has 24 bits, {id} has more")),
+    }
 }
 
 fn prefix(scan: &mut Scan<'_>, most: u8) -> Expected<u8> {

@@ -184,12 +184,14 @@ pub struct Balance {
     pub via: Option<Via>,
 }
 
-/// `via l2`, or `via MODE [port N] [from A | from (A, B)]`
+/// `via l2`, or `via MODE [id N] [port N] [from A | from (A, B)]`
 #[derive(Clone, Debug)]
 pub struct Via {
     /// How packets get to backends.
     pub mode: ViaMode,
-    /// `port 6081`, for GUE.
+    /// `id 7`, for VXLAN.
+    pub id: Option<Literal>,
+    /// `port 6081`, for GUE and VXLAN.
     pub port: Option<Literal>,
     /// `from …`: addresses or prefixes.
     pub from: Vec<Literal>,
@@ -206,6 +208,8 @@ pub enum ViaMode {
     IpIp,
     /// `gue`
     Gue,
+    /// `vxlan`
+    Vxlan,
 }
 
 impl ViaMode {
@@ -215,6 +219,7 @@ impl ViaMode {
             "l2" => Some(Self::L2),
             "ipip" => Some(Self::IpIp),
             "gue" => Some(Self::Gue),
+            "vxlan" => Some(Self::Vxlan),
             _ => None,
         }
     }
@@ -225,6 +230,7 @@ impl ViaMode {
             Self::L2 => "l2",
             Self::IpIp => "ipip",
             Self::Gue => "gue",
+            Self::Vxlan => "vxlan",
         }
     }
 }

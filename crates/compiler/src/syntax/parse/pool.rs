@@ -14,7 +14,7 @@ const CLAUSES: &[&str] = &["check", "gateway", "mtu", "ring", "settle", "slow", 
 const PROBES: &str = "`tcp`, `http`, `https`, `dns`, `udp` or `exec`";
 
 /// How packets get to backends in a later version.
-const PLANNED_MODES: &[&str] = &["nat", "vxlan"];
+const PLANNED_MODES: &[&str] = &["nat"];
 
 impl Parser<'_> {
     pub(super) fn pool(&mut self) -> Parsed<Pool> {
@@ -233,10 +233,13 @@ impl Parser<'_> {
         let first = self.at;
         self.bump();
         let mode = self.via_mode()?;
-        let mut via = Via { mode, port: None, from: Vec::new(), span: self.since(first) };
+        let mut via = Via { mode, id: None, port: None, from: Vec::new(), span: self.since(first) };
         loop {
             match self.word() {
-                Some("port") if mode == ViaMode::Gue => {
+                Some("id") if mode == ViaMode::Vxlan => {
+                    self.once(&mut via.id, "the number of the backends' network")?;
+                }
+                Some("port") if matches!(mode, ViaMode::Gue | ViaMode::Vxlan) => {
                     self.once(&mut via.port, "the port to which packets go, a number")?;
                 }
                 Some("from") if mode != ViaMode::L2 && via.from.is_empty() => via.from = self.origins()?,
@@ -255,10 +258,10 @@ impl Parser<'_> {
         }
         if PLANNED_MODES.contains(&word) {
             let (span, message) = (self.here(), format!("this version does not have `via {word}`"));
-            let help = "there are `via l2`, `via ipip` and `via gue`";
+            let help = "there are `via l2`, `via ipip`, `via gue` and `via vxlan`";
             return Err(self.report(Code::Planned, span, message).help(help).done());
         }
-        Err(self.unexpected("`l2`, `ipip` or `gue`"))
+        Err(self.unexpected("`l2`, `ipip`, `gue` or `vxlan`"))
     }
 
     /// Where packets to backends come from: one address or prefix, or one for each family.

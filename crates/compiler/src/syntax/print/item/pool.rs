@@ -112,9 +112,11 @@ pub(super) fn balance(pieces: &mut Pieces<'_>, balance: &Balance) {
 
 fn via(pieces: &mut Pieces<'_>, via: &Via) {
     pieces.put(&format!("via {}", via.mode.word()));
-    if let Some(port) = &via.port {
-        pieces.put(" port ");
-        pieces.literal(port);
+    for (word, number) in [(" id ", &via.id), (" port ", &via.port)] {
+        if let Some(number) = number {
+            pieces.put(word);
+            pieces.literal(number);
+        }
     }
     match via.from.as_slice() {
         [] => {}

@@ -1,0 +1,216 @@
+//! What `balance` sends is what Wireshark sees: a sound tunnel around the same packet, or a sound answer that says how
+//! long packets may be.
+
+use crate::common::{Corpus, has, run};
+use std::collections::BTreeMap;
+use std::path::Path;
+use weir_compiler::NoFiles;
+use weir_compiler::eval::Evaluator;
+use weir_compiler::ir::Verdict;
+use weir_packet::Mac;
+use weir_packet::build::{Ethernet, Ipv4, Ipv6, Packet, Tcp, Udp};
+use weir_packet::capture::{Frame, LinkType, PcapngWriter};
+
+const FROM: &str = "from (192.0.2.0/24, 2001:db8:ff::/64)";
+const BACKENDS: [&str; 2] = ["10.0.1.10", "2001:db8:1::10"];
+
+/// What is asked of every frame. A list has a value for each header, the outermost first.
+const FIELDS: [&str; 12] = [
+    "frame.protocols",
+    "_ws.malformed",
+    "ip.checksum.status",
+    "udp.checksum.status",
+    "icmp.checksum.status",
+    "icmpv6.checksum.status",
+    "icmp.mtu",
+    "icmpv6.mtu",
+    "eth.dst",
+    "eth.src",
+    "vxlan.vni",
+    "udp.dstport",
+];
+
+/// Checksums are looked at and frames one by one; what is in GUE, which Wireshark does not know, is said to be IP. A UDP checksum of
+/// zero is fine in a tunnel over IPv6 (RFC 6935).
+const OPTIONS: [&str; 6] = [
+    "ip.check_checksum:TRUE",
+    "udp.check_checksum:TRUE",
+    "udp.ignore_ipv6_zero_checksum:TRUE",
+    "ip.defragment:FALSE",
+    "ipv6.defragment:FALSE",
+    "tcp.analyze_sequence_numbers:FALSE",
+];
+
+/// What tshark says of a frame, by field.
+struct Seen(BTreeMap<&'static str, Vec<String>>);
+
+impl Seen {
+    fn all(&self, field: &str) -> &[String] {
+        self.0.get(field).map_or(&[], Vec::as_slice)
+    }
+
+    /// Of the outermost header.
+    fn first(&self, field: &str) -> &str {
+        self.all(field).first().map_or("", String::as_str)
+    }
+
+    fn protocols(&self) -> &str {
+        self.first("frame.protocols")
+    }
+
+    /// Malformed, or with a checksum that is wrong.
+    fn is_bad(&self) -> bool {
+        let sums = FIELDS.iter().filter(|field| field.ends_with(".checksum.status"));
+        !self.all("_ws.malformed").is_empty()
+            || sums.flat_map(|field| self.all(field)).any(|status| status == "0")
+    }
+}
+
+/// Of every frame of a capture.
+fn seen(capture: &Path) -> Vec<Seen> {
+    let mut args: Vec<String> = vec!["-n".into(), "-r".into(), capture.display().to_string()];
+    args.extend(OPTIONS.iter().flat_map(|option| ["-o".into(), (*option).into()]));
+    args.extend(["-d".into(), "udp.port==6080,ip".into(), "-T".into(), "fields".into()]);
+    args.extend(FIELDS.iter().flat_map(|field| ["-e".into(), (*field).into()]));
+    let values = |text: &str| text.split(',').filter(|value| !value.is_empty()).map(str::to_owned).collect();
+    let line = |line: &str| Seen(FIELDS.iter().copied().zip(line.split('\t').map(values)).collect());
+    run("tshark", args).lines().map(line).collect()
+}
+
+/// What stands behind the link's header.
+fn network(protocols: &str) -> &str {
+    let mut rest = protocols;
+    while let Some((first, behind)) = rest.split_once(':')
+        && ["eth", "ethertype", "vlan", "ieee8021ad"].contains(&first)
+    {
+        rest = behind;
+    }
+    rest
+}
+
+/// The frames that leave for a backend, by the numbers of those that came.
+fn sent(backend: &str, mtu: u16, via: &str, frames: &[Vec<u8>]) -> Vec<(usize, Vec<u8>)> {
+    let policy = format!(
+        "pool p {{\n    {backend} mac 02:00:00:00:00:10\n    gateway 02:00:00:00:00:99\n    mtu {mtu}\n}}\n\
+         balance all to p via {via}"
+    );
+    let analysis = weir_compiler::analyse("balance.weir", &policy, &NoFiles);
+    assert_eq!(analysis.diagnostics.iter().count(), 0, "{policy}");
+    let mut evaluator = Evaluator::new(&analysis.policy);
+    let left = frames.iter().map(|frame| evaluator.judge(frame)).enumerate();
+    left.filter_map(|(at, left)| Some((at, left.frame.filter(|_| left.verdict == Verdict::Send)?))).collect()
+}
+
+fn write(path: &Path, frames: impl IntoIterator<Item = Vec<u8>>) {
+    let mut writer = PcapngWriter::create(path).expect("a capture");
+    let interface = writer.interface("sent", LinkType::Ethernet).expect("an interface");
+    for frame in frames {
+        writer.frame(interface, &Frame::ethernet(0, frame)).expect("a frame");
+    }
+    writer.finish().expect("a capture");
+}
+
+#[test]
+fn tunnels_hold_the_packet_that_came() {
+    let test = "tunnels_hold_the_packet_that_came";
+    if !has("tshark", test) {
+        return;
+    }
+    let corpus = Corpus::new(test);
+    let before = seen(&corpus.path());
+    assert_eq!(before.len(), corpus.frames.len());
+    let path = corpus.path().with_file_name("sent.pcapng");
+    for (backend, outer) in BACKENDS.into_iter().zip(["ip", "ipv6"]) {
+        for (via, around) in [
+            ("l2".to_owned(), String::new()),
+            (format!("ipip {FROM}"), format!("{outer}:")),
+            (format!("gue {FROM}"), format!("{outer}:udp:")),
+            (format!("vxlan id 0xabcdef {FROM}"), format!("{outer}:udp:vxlan:eth:ethertype:")),
+        ] {
+            let sent = sent(backend, 65_535, &via, &corpus.frames);
+            write(&path, sent.iter().map(|(_, frame)| frame.clone()));
+            let after = seen(&path);
+            assert_eq!(after.len(), sent.len());
+            let mut sound = 0;
+            for ((at, frame), after) in sent.iter().zip(&after) {
+                let before = &before[*at];
+                let came = network(before.protocols());
+                // What was said to be IP is listed before it turns out to be IPv6.
+                let said = if via.starts_with("gue") && came.starts_with("ipv6") { "ip:" } else { "" };
+                let told = format!(
+                    "via {via}, frame {}: {came} left as {}, {frame:02x?}",
+                    at + 1,
+                    after.protocols()
+                );
+                assert_eq!(network(after.protocols()), format!("{around}{said}{came}"), "{told}");
+                assert!(before.is_bad() || !after.is_bad(), "{told}");
+                assert!(
+                    around.is_empty() || outer == "ipv6" || after.first("ip.checksum.status") == "1",
+                    "{told}"
+                );
+                if via.starts_with("vxlan") {
+                    // The frame inside goes to the backend, and comes from the address to which the packet came.
+                    let macs = (after.all("eth.dst"), after.all("eth.src"));
+                    assert_eq!(macs.0[..2], ["02:00:00:00:00:99", "02:00:00:00:00:10"], "{told}");
+                    assert_eq!(macs.1[..2], [before.first("eth.dst"), before.first("eth.dst")], "{told}");
+                    assert_eq!(
+                        (after.first("vxlan.vni"), after.first("udp.dstport")),
+                        ("11259375", "4789"),
+                        "{told}"
+                    );
+                }
+                sound += usize::from(!after.is_bad());
+            }
+            // So many there are without real captures.
+            assert!(sound >= 20, "via {via}: {sound} sound frames of {} prove little", sent.len());
+            println!("via {via} to {backend}: {} frames left, {sound} of them sound", sent.len());
+        }
+    }
+}
+
+/// Packets of both families and two transports that must not be fragmented, untagged.
+fn long_packets() -> Vec<Vec<u8>> {
+    let link = || Packet::new().push(Ethernet::new(Mac([2, 0, 0, 0, 0, 7]), Mac([2, 0, 0, 0, 0, 1])));
+    let four = || link().push(Ipv4::new([198, 51, 100, 7], [203, 0, 113, 10]).dont_fragment(true));
+    let six = || {
+        let client = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 7];
+        link().push(Ipv6::new(client, [0x2001, 0xdb8, 0x99, 0, 0, 0, 0, 0x10]))
+    };
+    let transports = |ip: &dyn Fn() -> Packet| {
+        let tcp = ip().push(Tcp::new(4000, 443)).payload([0x5a; 1400]).build();
+        [tcp, ip().push(Udp::new(4001, 443)).payload([0xa5; 1401]).build()]
+    };
+    [transports(&four), transports(&six)].concat()
+}
+
+#[test]
+fn senders_of_long_packets_get_sound_answers() {
+    let test = "senders_of_long_packets_get_sound_answers";
+    if !has("tshark", test) {
+        return;
+    }
+    let (corpus, frames) = (Corpus::built(), long_packets());
+    let path = corpus.path().with_file_name("answers.pcapng");
+    for (backend, ip) in BACKENDS.into_iter().zip([20, 40]) {
+        for (via, overhead) in [("l2", 0), ("ipip", ip), ("gue", ip + 8), ("vxlan id 7", ip + 30)] {
+            let via = if overhead == 0 { via.to_owned() } else { format!("{via} {FROM}") };
+            let answers = sent(backend, 1400, &via, &frames);
+            assert_eq!(answers.len(), frames.len(), "via {via}");
+            write(&path, answers.into_iter().map(|(_, frame)| frame));
+            let after = seen(&path);
+            let expected =
+                ["ip:icmp:ip:tcp", "ip:icmp:ip:udp", "ipv6:icmpv6:ipv6:tcp", "ipv6:icmpv6:ipv6:udp"];
+            assert_eq!(after.len(), expected.len());
+            for (after, expected) in after.iter().zip(expected) {
+                let told = format!("via {via} to {backend}: {}", after.protocols());
+                assert!(network(after.protocols()).starts_with(expected), "{told}");
+                assert!(!after.is_bad(), "{told}");
+                let icmp = if expected.starts_with("ipv6") { "icmpv6" } else { "icmp" };
+                assert_eq!(after.first(&format!("{icmp}.checksum.status")), "1", "{told}");
+                assert_eq!(after.first(&format!("{icmp}.mtu")), (1400 - overhead).to_string(), "{told}");
+                let macs = (after.first("eth.dst"), after.first("eth.src"));
+                assert_eq!(macs, ("02:00:00:00:00:07", "02:00:00:00:00:01"), "{told}");
+            }
+        }
+    }
+}
