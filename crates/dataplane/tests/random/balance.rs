@@ -11,7 +11,7 @@ use weir_dataplane::engines::{Bytecode, Engine, Ir, Judgement, Kernel, Plain};
 use weir_packet::checksum;
 use weir_pool::slots::{SAME, Word};
 
-const VIAS: [&str; 7] = [
+const VIAS: [&str; 9] = [
     "l2",
     "ipip from 192.0.2.1",
     "ipip from 2001:db8:2::1",
@@ -19,6 +19,8 @@ const VIAS: [&str; 7] = [
     "gue from 192.0.2.1",
     "gue port 6081 from 2001:db8:2::/64",
     "gue from (192.0.2.1, 2001:db8:2::1)",
+    "vxlan id 7 from 192.0.2.1",
+    "vxlan id 16777215 port 4790 from (192.0.2.0/24, 2001:db8:2::/96)",
 ];
 const HOPS: [&str; 2] = ["gateway 02:00:00:00:00:99", ""];
 const KEYS: [&str; 3] = ["", "by ip.src", "by (ip.src, udp.srcport)"];
@@ -40,6 +42,11 @@ fn policy(nth: usize) -> String {
         via if via.contains(", ") || via == "l2" => format!("{four}{six}"),
         via if via.contains("from 2001") => six.to_owned(),
         _ => four.to_owned(),
+    };
+    // A frame in VXLAN goes to a backend's own address.
+    let backends: String = match via.starts_with("vxlan") {
+        true => backends.lines().map(|line| format!("{line} mac 02:00:00:00:00:aa\n")).collect(),
+        false => backends,
     };
     let down = DOWN[nth % DOWN.len()];
     format!(
