@@ -213,16 +213,21 @@ impl Isel<'_> {
         self.by_version(first, write(ETHERTYPE_4), write(ETHERTYPE_6));
     }
 
-    /// Lets the frame begin further in, and passes it.
-    fn move_start(&mut self, distance: VReg) {
+    /// Lets the frame begin or end elsewhere; if the helper refuses, the packet is aborted.
+    pub(super) fn move_edge(&mut self, helper: u32, distance: VReg) {
         let result = self.builder.vreg();
         let operands = [
             Operand::reg_fixed_def(result, physical(Reg::R0)),
             Operand::reg_fixed_use(self.context, physical(Reg::R1)),
             Operand::reg_fixed_use(distance, physical(Reg::R2)),
         ];
-        self.emit(Kind::Call(helpers::XDP_ADJUST_HEAD), &operands);
+        self.emit(Kind::Call(helper), &operands);
         self.abort_if(Kind::Branch(Cond::Ne, Width::W64, Some(0)), &[Operand::reg_use(result)]);
+    }
+
+    /// Lets the frame begin further in, and passes it.
+    fn move_start(&mut self, distance: VReg) {
+        self.move_edge(helpers::XDP_ADJUST_HEAD, distance);
         let pass = return_code(self.options.hook, Verdict::Pass);
         self.emit(Kind::Return(pass), &[]);
     }
