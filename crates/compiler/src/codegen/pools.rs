@@ -31,7 +31,7 @@
 //! packet ever finds a word that is another flow's. Without [`Feature::Atomics`] (before Linux 5.12) two CPUs can claim the same
 //! way, and one of the two flows is forgotten.
 //!
-//! What is remembered is never made to go, but for flows of which nothing but a first packet came for [`HALF`]: those of a flood.
+//! What is remembered is never made to go, but for flows of which nothing but a first packet came for four seconds: those of a flood.
 //! If there is no room, a flow that begins goes to the backend of those that no one remembers, where its next packets will
 //! be sent, too.
 //!
