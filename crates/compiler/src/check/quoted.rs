@@ -37,7 +37,7 @@ pub(super) struct Quoted<'p> {
     number: &'static str,
     /// What may follow the IP header, by number.
     follows: BTreeMap<u128, ProtocolId>,
-    /// Whose headers are the error's own: what stands before the IP header, and ICMP.
+    /// Whose headers are asked for in the error itself: what stands before the IP header, ICMP and what it quotes.
     own: Vec<ProtocolId>,
 }
 
@@ -100,15 +100,15 @@ impl<'p> Quoted<'p> {
         key.iter().map(part).collect()
     }
 
-    /// A condition asks for the protocol beside its ports, a key cannot: here a port must not be there in errors about another
-    /// protocol's flows, so nothing is added to it that is there with its own protocol only.
+    /// A condition asks for the protocol beside its ports; a key cannot, and must not be there in errors about another
+    /// protocol's flows. So a zero is added to each port that is there with its own protocol only.
     fn key_term(&self, term: &Term) -> Option<Term> {
         let mirrored = self.term(term)?;
         match term {
             Term::Field(field) if !self.is_own(field.header) && field.header != self.ip => {
                 let own = self.field(self.error, &self.protocols[field.header.protocol].name)?;
-                let nothing = Term::Binary(ArithmeticOp::Mul, Box::new(own), Box::new(Term::Const(0)));
-                Some(Term::Binary(ArithmeticOp::Add, Box::new(mirrored), Box::new(nothing)))
+                let zero = Term::Binary(ArithmeticOp::Mul, Box::new(own), Box::new(Term::Const(0)));
+                Some(Term::Binary(ArithmeticOp::Add, Box::new(mirrored), Box::new(zero)))
             }
             _ => Some(mirrored),
         }
