@@ -407,7 +407,14 @@ fn reached(text: &str) -> Vec<Vec<u8>> {
 /// The law: whatever makes a flow, an error goes where the flow's packets go.
 #[test]
 fn an_error_reaches_the_backend_of_its_flow() {
-    let keys = ["ip.src", "(ip.src/28, ip.dst)", "tcp.srcport", "(udp.srcport, ip.src)", "(ip.dst, eth.src)"];
+    let keys = [
+        "ip.src",
+        "(ip.src/28, ip.dst)",
+        "tcp.srcport",
+        "(udp.srcport & 63, ip.dst)",
+        "(udp.srcport, ip.src)",
+        "(ip.dst, eth.src)",
+    ];
     let by = keys.iter().map(|key| format!("by {key}")).chain([String::new()]);
     for by in by {
         let mut cases = String::new();

@@ -110,6 +110,9 @@ impl<'p> Quoted<'p> {
                 let zero = Term::Binary(ArithmeticOp::Mul, Box::new(own), Box::new(Term::Const(0)));
                 Some(Term::Binary(ArithmeticOp::Add, Box::new(mirrored), Box::new(zero)))
             }
+            Term::Binary(op, a, b) => {
+                Some(Term::Binary(*op, Box::new(self.key_term(a)?), Box::new(self.key_term(b)?)))
+            }
             _ => Some(mirrored),
         }
     }
