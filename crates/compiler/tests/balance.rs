@@ -88,8 +88,9 @@ const DEFAULT_KEYS: [&str; 10] = [
 
 /// The same of the flow that an ICMP error speaks of.
 const ERROR_KEYS: [&str; 4] = [
-    "icmp.error.dst:32, icmp.error.src:32, icmp.error.dstport:16, icmp.error.srcport:16, icmp.error.proto:8",
-    "icmpv6.error.dst:128, icmpv6.error.src:128, icmpv6.error.dstport:16, icmpv6.error.srcport:16, icmpv6.error.nxt:8",
+    "icmp.error.dst:32, icmp.error.src:32, icmp.error.ports.dstport:16, icmp.error.ports.srcport:16, icmp.error.proto:8",
+    "icmpv6.error.dst:128, icmpv6.error.src:128, icmpv6.error.ports.dstport:16, icmpv6.error.ports.srcport:16, \
+     icmpv6.error.nxt:8",
     "icmp.error.dst:32, icmp.error.src:32",
     "icmpv6.error.dst:128, icmpv6.error.src:128",
 ];
@@ -129,7 +130,7 @@ fn what_is_named_comes_before() {
     let others = ["ip4.src:32 mapped", "ip6.src:128 mapped"];
     assert_eq!(named(1), [errors, others]);
     // Of what the condition never holds for nothing is asked.
-    let errors = ["icmpv6.error.dst:128 mapped, icmpv6.error.tcp.dstport:16"];
+    let errors = ["icmpv6.error.dst:128 mapped, (icmpv6.error.ports.dstport + (icmpv6.error.tcp * 0)):16"];
     assert_eq!(named(2), [errors, ["ip6.src:128 mapped, tcp.srcport:16"]]);
 }
 
@@ -330,9 +331,9 @@ fn a_condition_is_asked_of_the_flow_that_an_error_speaks_of() {
         ("ip4.src in { 192.0.2.0/24, 198.51.100.7 }", "icmp.error.dst in { 192.0.2.0/24, 198.51.100.7 }"),
         (
             "ip.dst == 203.0.113.10 and tcp.dstport == 443",
-            "icmp.error.src == 203.0.113.10 and icmp.error.proto == 6 and icmp.error.srcport == 443",
+            "icmp.error.src == 203.0.113.10 and icmp.error.proto == 6 and icmp.error.ports.srcport == 443",
         ),
-        ("ip4 and sctp.srcport != 9", "icmp.error.proto == 132 and icmp.error.dstport != 9"),
+        ("ip4 and sctp.srcport != 9", "icmp.error.proto == 132 and icmp.error.ports.dstport != 9"),
         ("ip4.proto == 47", "icmp.error.proto == 47"),
         ("ip4 and gre", "icmp.error.proto == 47"),
         ("ip4 and not ip6 and not arp and udp", "icmp.error.proto == 17"),
@@ -344,8 +345,8 @@ fn a_condition_is_asked_of_the_flow_that_an_error_speaks_of() {
         ("ip6.nxt == 50", "icmpv6.error.nxt == 50"),
         (
             "ip6 and udplite.port in { 5, 7 }",
-            "((icmpv6.error.nxt == 136 and icmpv6.error.dstport in { 5, 7 }) \
-             or (icmpv6.error.nxt == 136 and icmpv6.error.srcport in { 5, 7 }))",
+            "((icmpv6.error.nxt == 136 and icmpv6.error.ports.dstport in { 5, 7 }) \
+             or (icmpv6.error.nxt == 136 and icmpv6.error.ports.srcport in { 5, 7 }))",
         ),
     ] {
         assert_eq!(errors(when), format!("{six} {asked}"), "{when}");
@@ -355,8 +356,8 @@ fn a_condition_is_asked_of_the_flow_that_an_error_speaks_of() {
         ("udp", "icmp.error.proto == 17", "icmpv6.error.nxt == 17"),
         (
             "(ip.src, udp.dstport) in s and udp",
-            "icmp.error.proto == 17 and (icmp.error.dst, icmp.error.srcport) in s and icmp.error.proto == 17",
-            "icmpv6.error.nxt == 17 and (icmpv6.error.dst, icmpv6.error.srcport) in s and icmpv6.error.nxt == 17",
+            "icmp.error.proto == 17 and (icmp.error.dst, icmp.error.ports.srcport) in s and icmp.error.proto == 17",
+            "icmpv6.error.nxt == 17 and (icmpv6.error.dst, icmpv6.error.ports.srcport) in s and icmpv6.error.nxt == 17",
         ),
     ] {
         assert_eq!(errors(when), both(asked4, asked6), "{when}");
@@ -385,7 +386,7 @@ fn what_an_error_does_not_say_holds_for_no_error() {
     for (when, asked) in [
         (
             "ip4 and (udp.length > 9 or udp.dstport == 53)",
-            "icmp.error.proto == 17 and icmp.error.srcport == 53",
+            "icmp.error.proto == 17 and icmp.error.ports.srcport == 53",
         ),
         // Behind an authentication header may stand anything.
         ("ip4 and not tcp", "not icmp.error.proto in { 6, 51 }"),
@@ -393,7 +394,7 @@ fn what_an_error_does_not_say_holds_for_no_error() {
         (
             "ip4 and not tcp.dstport == 22",
             "(not icmp.error.proto in { 6, 51 } \
-             or (icmp.error.proto == 6 and icmp.error.srcport and not icmp.error.srcport == 22))",
+             or (icmp.error.proto == 6 and icmp.error.ports and not icmp.error.ports.srcport == 22))",
         ),
     ] {
         assert_eq!(errors(when), format!("{four} {asked}"), "{when}");
@@ -435,7 +436,14 @@ fn reached(text: &str) -> Vec<Vec<u8>> {
 /// The law: whatever makes a flow, an error goes where the flow's packets go.
 #[test]
 fn an_error_reaches_the_backend_of_its_flow() {
-    let keys = ["ip.src", "(ip.src/28, ip.dst)", "tcp.srcport", "(udp.srcport, ip.src)", "(ip.dst, eth.src)"];
+    let keys = [
+        "ip.src",
+        "(ip.src/28, ip.dst)",
+        "tcp.srcport",
+        "(udp.srcport & 63, ip.dst)",
+        "(udp.srcport, ip.src)",
+        "(ip.dst, eth.src)",
+    ];
     let by = keys.iter().map(|key| format!("by {key}")).chain([String::new()]);
     for by in by {
         let mut cases = String::new();
@@ -445,12 +453,14 @@ fn an_error_reaches_the_backend_of_its_flow() {
                 0 => (format!("192.0.2.{n}"), "ip4(src=198.18.0.9", "203.0.113.10", "icmp"),
                 _ => (format!("2001:db8:1::{n}"), "ip6(src=2001:db8:2::9", "2001:db8::10", "icmpv6"),
             };
-            let protocol = ["tcp", "udp", "sctp", "udplite"][n as usize / 2 % 4];
+            let (protocol, number) =
+                [("tcp", 6), ("udp", 17), ("sctp", 132), ("udplite", 136)][n as usize / 2 % 4];
+            let number = if error == "icmp" { format!("proto={number}") } else { format!("nxt={number}") };
             let kind = if error == "icmp" { [3, 11, 12, 3] } else { [1, 2, 3, 4] }[n as usize / 8 % 4];
             cases += &format!(
                 "{protocol}(ip.src={client}, ip.dst={service}, srcport={port}, dstport=443) => send\n\
-                 {router}, dst={service}) / {error}(type={kind}, code={code}) / {error}.error(src={service}, \
-                 dst={client}, {protocol}.srcport=443, {protocol}.dstport={port}) => send\n"
+                 {router}, dst={service}) / {error}(type={kind}, code={code}) / {error}.error(src={service}, dst={client}, \
+                 {number}) / {error}.error.ports(srcport=443, dstport={port}) => send\n"
             );
         }
         let reached = reached(&servers(&by, &cases));

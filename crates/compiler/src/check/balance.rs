@@ -14,7 +14,7 @@ use crate::syntax::ast::{self, Literal, LiteralValue, ViaMode};
 use std::net::IpAddr;
 
 /// The transports whose ports tell flows apart.
-const TRANSPORTS: [&str; 4] = ["tcp", "udp", "sctp", "udplite"];
+pub(super) const TRANSPORTS: [&str; 4] = ["tcp", "udp", "sctp", "udplite"];
 
 /// An IPv4 prefix that leaves more open is of many networks.
 const SHORTEST_PREFIX4: u8 = 8;

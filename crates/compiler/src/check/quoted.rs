@@ -5,12 +5,14 @@
 //! for each condition there is one under which it certainly holds for the flow's packets, and one under which it certainly
 //! does not, and an error is sent only if the whole certainly holds. That is never more than should be, also below `not`.
 
+use super::balance::TRANSPORTS;
 use super::expr::{all, any};
 use super::literal::normalise;
-use crate::plan::{Presence, base_terms, headers_asked, is_optional, simplify};
+use crate::plan::{Presence, headers_asked, simplify};
 use crate::policy::{
     Compare, FAMILIES, FieldRef, HeaderRef, KeyPart, Pred, ProtocolId, Protocols, Relation, Term, leads,
 };
+use crate::syntax::ast::ArithmeticOp;
 use std::collections::BTreeMap;
 
 /// The field of a family's IP header, and of what errors quote of one, that says what follows.
@@ -26,20 +28,14 @@ pub(super) struct Quoted<'p> {
     /// The IP header of the flow's packets.
     ip: HeaderRef,
     error: HeaderRef,
+    /// The quoted ports, of any transport.
+    ports: HeaderRef,
     /// The name of the field that says what follows.
     number: &'static str,
     /// What may follow the IP header, by number.
     follows: BTreeMap<u128, ProtocolId>,
-    /// Whose headers are the error's own: what stands before the IP header, and ICMP.
+    /// Whose headers are asked for in the error itself: what stands before the IP header, ICMP and what it quotes.
     own: Vec<ProtocolId>,
-}
-
-/// By which fields an error says ports: those that are there for any transport, or those of the one that is asked for. A
-/// condition asks for the protocol besides, a key cannot; most policies need the former for their keys anyway.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ports {
-    Any,
-    Own,
 }
 
 /// When something certainly holds for the flow's packets, and when it certainly does not.
@@ -63,18 +59,13 @@ pub(super) fn or_errors(protocols: &Protocols, when: Pred) -> Pred {
 impl<'p> Quoted<'p> {
     /// By the built-in definitions, for each family.
     pub(super) fn all(protocols: &'p Protocols) -> Vec<Quoted<'p>> {
-        let of = |([ip, error], number): ([&str; 2], &'static str)| {
-            Quoted::of(protocols, protocols.find(ip)?, protocols.find(error)?, number)
-        };
-        FAMILIES.into_iter().zip(NUMBERS).filter_map(of).collect()
+        let families = FAMILIES.into_iter().zip(NUMBERS);
+        families.filter_map(|(names, number)| Quoted::of(protocols, names, number)).collect()
     }
 
-    fn of(
-        protocols: &'p Protocols,
-        ip: ProtocolId,
-        error: ProtocolId,
-        number: &'static str,
-    ) -> Option<Quoted<'p>> {
+    fn of(protocols: &'p Protocols, names: [&str; 3], number: &'static str) -> Option<Quoted<'p>> {
+        let [ip, error, ports] = names;
+        let [ip, error, ports] = [protocols.find(ip)?, protocols.find(error)?, protocols.find(ports)?];
         let mut follows = BTreeMap::new();
         for row in protocols[ip].next.iter().flat_map(|next| &next.table).filter(|row| !row.2) {
             follows.entry(row.0).or_insert(row.1);
@@ -83,11 +74,13 @@ impl<'p> Quoted<'p> {
             FAMILIES.iter().filter_map(|family| protocols.find(family[1])).collect();
         let icmp = |id: ProtocolId| {
             let mut rows = protocols[id].next.iter().flat_map(|next| &next.table);
-            errors.contains(&id) || rows.any(|row| errors.contains(&row.1))
+            let quoted = errors.iter().any(|error| *error == id || leads(protocols, *error, id));
+            quoted || rows.any(|row| errors.contains(&row.1))
         };
         let own = protocols.ids().filter(|id| icmp(*id) || leads(protocols, *id, ip)).collect();
-        let header = |protocol| HeaderRef { level: 0, protocol, index: 0 };
-        Some(Quoted { protocols, ip: header(ip), error: header(error), number, follows, own })
+        let [ip, error, ports] =
+            [ip, error, ports].map(|protocol| HeaderRef { level: 0, protocol, index: 0 });
+        Some(Quoted { protocols, ip, error, ports, number, follows, own })
     }
 
     /// The errors of flows for whose packets a condition certainly holds. They are for whoever sent what they quote.
@@ -101,16 +94,36 @@ impl<'p> Quoted<'p> {
 
     /// The key that the flow's packets have; `None` if an error does not say all of it.
     pub(super) fn key(&self, key: &[KeyPart]) -> Option<Vec<KeyPart>> {
-        let part =
-            |part: &KeyPart| Some(KeyPart { term: self.term(&part.term, Ports::Own)?, ..part.clone() });
+        let part = |part: &KeyPart| Some(KeyPart { term: self.key_term(&part.term)?, ..part.clone() });
         key.iter().map(part).collect()
+    }
+
+    /// A condition asks for the protocol beside its ports; a key cannot, and must not be there in errors about another
+    /// protocol's flows. So a zero is added to each port that is there with its own protocol only.
+    fn key_term(&self, term: &Term) -> Option<Term> {
+        let mirrored = self.term(term)?;
+        match term {
+            Term::Field(field) if !self.is_own(field.header) && field.header != self.ip => {
+                let own = self.field(self.error, &self.protocols[field.header.protocol].name)?;
+                let zero = Term::Binary(ArithmeticOp::Mul, Box::new(own), Box::new(Term::Const(0)));
+                Some(Term::Binary(ArithmeticOp::Add, Box::new(mirrored), Box::new(zero)))
+            }
+            Term::Binary(op, a, b) => {
+                Some(Term::Binary(*op, Box::new(self.key_term(a)?), Box::new(self.key_term(b)?)))
+            }
+            _ => Some(mirrored),
+        }
     }
 
     /// The key that the flow's packets have without `by`, if they have ports, or else.
     pub(super) fn default_key(&self, ports: bool) -> Option<Vec<Term>> {
-        let names: &[&str] =
-            if ports { &["dst", "src", "dstport", "srcport", self.number] } else { &["dst", "src"] };
-        names.iter().map(|name| self.field(self.error, name)).collect()
+        let of = |header, name| self.field(header, name);
+        let mut key = vec![of(self.error, "dst")?, of(self.error, "src")?];
+        if ports {
+            let number = of(self.error, self.number)?;
+            key.extend([of(self.ports, "dstport")?, of(self.ports, "srcport")?, number]);
+        }
+        Some(key)
     }
 
     fn certain(&self, pred: &Pred) -> Certain {
@@ -177,8 +190,8 @@ impl<'p> Quoted<'p> {
             return exactly(pred);
         }
         let holds = self.headers(pred).map(|header| header.holds).chain([mirrored.clone()]);
-        let optional = base_terms(&mirrored).into_iter().filter(|term| is_optional(self.protocols, term));
-        let values = optional.map(Pred::There).chain([Pred::Not(Box::new(mirrored))]);
+        let quoted = headers_asked(&mirrored).into_iter().map(Pred::Header);
+        let values = quoted.chain([Pred::Not(Box::new(mirrored))]);
         let no = self.headers(pred).map(|header| header.holds).chain(values);
         let absent = self.headers(pred).map(|header| header.fails);
         Certain { fails: any(absent.chain([all(no.collect())])), holds: all(holds.collect()) }
@@ -191,7 +204,7 @@ impl<'p> Quoted<'p> {
 
     /// The question, about what an error says of the values.
     fn mirrored(&self, pred: &Pred) -> Option<Pred> {
-        let value = |term: &Term| self.term(term, Ports::Any);
+        let value = |term: &Term| self.term(term);
         Some(match pred {
             Pred::There(term) => Pred::There(value(term)?),
             Pred::In(term, ranges) => Pred::In(value(term)?, ranges.clone()),
@@ -204,14 +217,14 @@ impl<'p> Quoted<'p> {
     }
 
     /// A value of the flow's packets, as an error says it.
-    fn term(&self, term: &Term, ports: Ports) -> Option<Term> {
+    fn term(&self, term: &Term) -> Option<Term> {
         match term {
             Term::Const(_) => Some(term.clone()),
             Term::Field(field) if self.is_own(field.header) => Some(term.clone()),
             Term::Slice(slice) if self.is_own(slice.header) && !slice.payload => Some(term.clone()),
-            Term::Field(field) => self.quoted_field(*field, ports),
+            Term::Field(field) => self.quoted_field(*field),
             Term::Binary(op, a, b) => {
-                Some(Term::Binary(*op, Box::new(self.term(a, ports)?), Box::new(self.term(b, ports)?)))
+                Some(Term::Binary(*op, Box::new(self.term(a)?), Box::new(self.term(b)?)))
             }
             Term::Slice(_) | Term::FrameLen | Term::Begin(_) | Term::Truth(_) => None,
         }
@@ -221,7 +234,7 @@ impl<'p> Quoted<'p> {
         header.level == 0 && self.own.contains(&header.protocol)
     }
 
-    fn quoted_field(&self, FieldRef { header, field }: FieldRef, ports: Ports) -> Option<Term> {
+    fn quoted_field(&self, FieldRef { header, field }: FieldRef) -> Option<Term> {
         if header.level > 0 || header.index > 0 {
             return None;
         }
@@ -231,8 +244,8 @@ impl<'p> Quoted<'p> {
         if header == self.ip {
             return self.field(self.error, if name == self.number { name } else { other? });
         }
-        let own = self.field(self.error, &format!("{}.{}", definition.name, other?))?;
-        if ports == Ports::Own { Some(own) } else { self.field(self.error, other?) }
+        let transport = TRANSPORTS.contains(&definition.name.as_str());
+        if transport { self.field(self.ports, other?) } else { None }
     }
 
     fn field(&self, header: HeaderRef, name: &str) -> Option<Term> {

@@ -16,8 +16,9 @@ pub const GUE_PORT: u16 = 6080;
 pub const VXLAN_PORT: u16 = 4789;
 /// How many flows a pool can remember where nothing else is said.
 pub const FLOWS: u32 = 32_768;
-/// The IP header of each family, and what an ICMP error quotes of one.
-pub(crate) const FAMILIES: [[&str; 2]; 2] = [["ip4", "icmp.error"], ["ip6", "icmpv6.error"]];
+/// The IP header of each family, and what an ICMP error quotes of one, and of the ports behind it.
+pub(crate) const FAMILIES: [[&str; 3]; 2] =
+    [["ip4", "icmp.error", "icmp.error.ports"], ["ip6", "icmpv6.error", "icmpv6.error.ports"]];
 /// How long a frame that leaves may be behind its Ethernet header, where nothing else is said.
 pub const MTU: u16 = 1500;
 
@@ -250,6 +251,15 @@ impl Fragments {
     }
 }
 
+/// Whether a term asks for some header.
+fn asks_of(term: &Term, which: &impl Fn(HeaderRef) -> bool) -> bool {
+    match term {
+        Term::Field(field) => which(field.header),
+        Term::Binary(_, left, right) => asks_of(left, which) || asks_of(right, which),
+        _ => false,
+    }
+}
+
 /// By protocol: whether it can be found in a frame, not inside a tunnel, without one protocol before it.
 fn reachable_without(protocols: &Protocols, without: ProtocolId) -> Vec<bool> {
     let mut there = vec![false; protocols.list.len()];
@@ -300,11 +310,8 @@ impl Balance {
         }
         for six in [false, true].into_iter().filter(|six| !self.families[usize::from(*six)]) {
             let gone = of_family(six);
-            let asks = |part: &KeyPart| match &part.term {
-                Term::Field(field) => field.header.level == 0 && gone.contains(&Some(field.header.protocol)),
-                _ => false,
-            };
-            self.keys.retain(|key| !key.iter().any(asks));
+            let asks = |header: HeaderRef| header.level == 0 && gone.contains(&Some(header.protocol));
+            self.keys.retain(|key| !key.iter().any(|part| asks_of(&part.term, &asks)));
         }
     }
 
