@@ -351,7 +351,6 @@ fn replace(
     // What the policy says of backends is done to those that run. It was tried before, so that it cannot be refused here.
     if let Some(now) = Generation::open(place, made.number)? {
         pools::carry::follow(&now)?;
-        pools::carry::ask_for_neighbours(&now.meta.pools);
     }
     for number in place.generations()?.into_iter().filter(|number| *number != made.number) {
         // The new policy runs already. What cannot be removed now, the next command removes.

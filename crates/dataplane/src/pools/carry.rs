@@ -5,7 +5,7 @@
 //! knows before the swap: backends as they are and, if the ring has as many slots, slots and flows.
 
 use super::meta::PoolMeta;
-use super::neighbours;
+use super::neighbours::Neighbours;
 use super::section::Section;
 use super::session::Session;
 use crate::Error;
@@ -87,9 +87,10 @@ pub(crate) fn follow(running: &Generation) -> Result<(), Error> {
     Ok(())
 }
 
-/// Lets the kernel find out by which neighbours declared backends are reached that have no fixed next hop.
+/// Lets the kernel find out by which neighbours declared backends are reached that have no fixed next hop; in the calling thread's
+/// network namespace.
 pub(crate) fn ask_for_neighbours(pools: &[PoolMeta]) {
     let backends = pools.iter().flat_map(|pool| pool.declared.iter().map(move |backend| (pool, backend)));
     let routed = backends.filter(|(pool, backend)| pool.hop(backend.mac).is_none());
-    neighbours::ask(routed.map(|(_, backend)| backend.endpoint().address));
+    Neighbours::here().ask(routed.map(|(_, backend)| backend.endpoint().address));
 }

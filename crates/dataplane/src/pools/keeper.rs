@@ -3,8 +3,9 @@
 //! A keeper holds nothing that the next one would miss: if it is killed, the state of the pools stays as it is, and
 //! another one goes on from there. It follows reloads, and commands that add or remove backends.
 
+use super::neighbours::Neighbours;
 use super::session::now;
-use super::{LivePool, endpoint, neighbours, open};
+use super::{endpoint, open};
 use crate::Error;
 use crate::instance::{Generation, Instance};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,11 +35,12 @@ pub struct Keeper {
     generation: u64,
     checks: BTreeMap<String, Check>,
     tended: Option<Instant>,
+    neighbours: Neighbours,
     asked: Option<Instant>,
 }
 
 impl Keeper {
-    /// In the calling thread's network namespace, where probes are made.
+    /// In the calling thread's network namespace, where probes are made and neighbours asked, whoever calls [`turn`](Self::turn).
     pub fn start(instance: Instance) -> Result<Keeper, Error> {
         // Pools and checks agree on the time: both go by `CLOCK_MONOTONIC`, as `Instant` does.
         let epoch = Instant::now().checked_sub(now()).unwrap_or_else(Instant::now);
@@ -53,6 +55,7 @@ impl Keeper {
             generation: 0,
             checks: BTreeMap::new(),
             tended: None,
+            neighbours: Neighbours::here(),
             asked: None,
         })
     }
@@ -111,7 +114,7 @@ impl Keeper {
         let gone: Vec<u64> = gone.map(|(number, _)| *number).collect();
         gone.into_iter().for_each(|number| self.forget(number));
         if self.asked.is_none_or(|then| then.elapsed() >= ASK) {
-            neighbours::ask(routed);
+            self.neighbours.ask(routed);
             self.asked = Some(Instant::now());
         }
         Ok(())
@@ -145,11 +148,4 @@ impl Keeper {
 fn checks(instance: &Instance) -> Result<BTreeMap<String, Check>, Error> {
     let pools = instance.analysis()?.policy.pools;
     Ok(pools.into_iter().filter_map(|pool| Some((pool.name, pool.check?))).collect())
-}
-
-impl LivePool {
-    /// Lets the kernel find out the MAC address of a backend that routes lead to.
-    pub(super) fn wake(backend: Endpoint) {
-        neighbours::ask([backend.address]);
-    }
 }

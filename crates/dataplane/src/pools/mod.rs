@@ -118,9 +118,7 @@ impl LivePool {
         if session.meta.needs_mac() && mac.is_none() {
             return Err(Error::BackendMac { pool: self.name.clone(), backend });
         }
-        let events = session.add(backend, weight, mac)?;
-        LivePool::wake(backend);
-        Ok(events)
+        session.add(backend, weight, mac)
     }
 
     /// Takes a backend out, and its flows from it.

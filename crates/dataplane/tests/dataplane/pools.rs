@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use weir_dataplane::{Endpoint, Instance, Keeper, Policy, Request};
-use weir_kernel::netlink::Netlink;
+use weir_kernel::netlink::{Netlink, Route};
 use weir_lab::ready::{SERVICE, edge_lab};
 use weir_lab::service::{HttpLoad, HttpServer};
 use weir_lab::{Host, Lab};
@@ -190,6 +190,29 @@ fn requests_reach_all_backends_by_the_kernels_routes() {
     let web = counters.iter().find(|counter| counter.name == "web").expect("there");
     assert!(web.packets >= 4 * report.requests, "{web:?}");
     assert_eq!(web.unsent, Some(weir_dataplane::counters::UnsentCounters::default()));
+}
+
+/// A router on the way would bring frames to the service's address back.
+#[test]
+fn a_backend_that_is_not_on_a_link_is_unreachable_by_its_mac_address() {
+    require_kernel!();
+    let lab = Balanced::new();
+    let _servers = lab.http_servers();
+    let add = || {
+        let to = Ipv4Addr::new(10, 9, 0, 1).into();
+        let via = Some(backend(1).address);
+        Netlink::open()?.add_route(&Route { to, prefix_len: 32, via, interface: None })
+    };
+    lab.host("edge").run(add).expect("the namespace").expect("the route");
+    let routed = "pool web {\n    10.9.0.1\n}\nbalance web when ip.dst == 203.0.113.10 to web\n";
+    let instance = lab.load(routed);
+    let load = HttpLoad { rate: 20, ..HttpLoad::new((SERVICE, PORT).into(), Duration::from_millis(200)) };
+    let report = load.run(lab.host("client")).expect("a client");
+    assert_eq!(report.ok, 0);
+    let counters = instance.counters().expect("counters");
+    let web = counters.iter().find(|counter| counter.name == "web").expect("there");
+    let unsent = web.unsent.expect("a balance");
+    assert!(web.packets > 0 && unsent.unreachable == web.packets, "{web:?}");
 }
 
 #[test]

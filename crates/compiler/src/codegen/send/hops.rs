@@ -4,6 +4,7 @@ use super::{INGRESS, Leaving, Link, SHORTEST_LINK};
 use crate::codegen::isel::Isel;
 use crate::codegen::machine::{Kind, physical};
 use crate::codegen::pools::{ADDRESS, FIXED, HOP, SIX};
+use crate::ir::Via;
 use regalloc2::{Block, Operand, VReg};
 use weir_bpf::helpers;
 use weir_bpf::insn::{AluOp, Cond, Reg, Size, Width};
@@ -87,6 +88,9 @@ impl Isel<'_> {
         let too_long = Kind::Branch(Cond::Eq, Width::W64, Some(fib::TOO_LONG));
         self.go_if(too_long, &operands, from, &send.long);
         self.go_if(Kind::Branch(Cond::Ne, Width::W64, Some(0)), &operands, from, &send.unreachable);
+        if leaving.via == Via::L2 {
+            self.go_unless_on_link(leaving, at, six);
+        }
         let mut part = |size, offset| self.load_stack(size, at + offset);
         let ours = [0, 2, 4].map(|nth| part(Size::H, fib::OUR_MAC + nth));
         let (low, high) = (part(Size::H, fib::MAC), part(Size::W, fib::MAC + 2));
@@ -105,6 +109,18 @@ impl Isel<'_> {
         self.jump_with(met, &[first, second, interface]);
     }
 
+    /// A frame to the service's own address must reach the backend by its link: a router on the way would bring it back. The
+    /// kernel says the next hop's address where it was asked for the backend's.
+    fn go_unless_on_link(&mut self, leaving: &Leaving<'_>, at: i16, six: bool) {
+        for (size, offset) in parts_of_address(six) {
+            let next = self.load_stack(*size, at + fib::TO + offset);
+            let backend = self.load(*size, leaving.record, ADDRESS + offset);
+            let operands = [Operand::reg_use(next), Operand::reg_use(backend)];
+            let other = Kind::Branch(Cond::Ne, Width::W64, None);
+            self.go_if(other, &operands, leaving.from, &leaving.send.unreachable);
+        }
+    }
+
     /// What the kernel is asked with: by which way to a backend.
     pub(super) fn route_params(&mut self, record: VReg, six: bool) -> i16 {
         let at = self.builder.reserve(fib::BYTES);
@@ -115,7 +131,7 @@ impl Isel<'_> {
         self.emit(Kind::StoreStackImm(Size::B, at + fib::FAMILY, family), &[]);
         let ingress = self.load(Size::W, self.context, INGRESS);
         self.store_vreg(Size::W, at + fib::INTERFACE, ingress);
-        for (size, offset) in if six { &[(Size::DW, 0), (Size::DW, 8)][..] } else { &[(Size::W, 0)] } {
+        for (size, offset) in parts_of_address(six) {
             let part = self.load(*size, record, ADDRESS + offset);
             self.store_vreg(*size, at + fib::TO + offset, part);
         }
@@ -168,4 +184,9 @@ impl Isel<'_> {
         let high = self.alu_imm(Width::W64, AluOp::Lsh, high, shift);
         self.alu(Width::W64, AluOp::Or, low, high)
     }
+}
+
+/// By which loads an address is read.
+fn parts_of_address(six: bool) -> &'static [(Size, i16)] {
+    if six { &[(Size::DW, 0), (Size::DW, 8)] } else { &[(Size::W, 0)] }
 }
