@@ -1,15 +1,14 @@
 //! The parser as a graph: the walk of [`crate::eval`], unrolled and pruned.
 //!
 //! A state is "a header of this protocol begins here, and these static headers were found before".
-//! Only ways that can still lead to something that is asked for are followed; where nothing more
-//! can be found the graph ends in a class. Into a tunnel it goes only if what is known there leaves a
-//! statement open that asks for what the tunnel carries: of `vxlan.vni == 7 and inner.tcp` nothing is
-//! open behind GRE.
+//! Only ways are followed on which what is known leaves a statement open that asks for something that can still come;
+//! elsewhere the graph ends in a class. Of `ip6.dst == 2001:db8::1 and tcp` nothing is open behind an IPv4 header, of
+//! `vxlan.vni == 7 and inner.tcp` nothing behind GRE.
 
 use super::demand::headers_asked;
 use super::{ClassId, Demand, Presence, simplify};
 use crate::hash::FastMap;
-use crate::policy::{Action, HeaderRef, LEVELS, Policy, Pred, ProtocolId, Protocols};
+use crate::policy::{Compare, FieldRef, HeaderRef, LEVELS, Policy, Pred, ProtocolId, Protocols, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Index into [`Graph::states`].
@@ -90,9 +89,8 @@ struct Building<'a> {
     /// What [`Self::useful`] and [`Self::still_relevant`] have said: they are asked for each edge of each state.
     useful: FastMap<(ProtocolId, u8), bool>,
     relevant: FastMap<(ProtocolId, PassedId), PassedId>,
-    /// The conditions that ask for what tunnels carry, and what their statements' actions ask for; nothing where
-    /// every tunnel is to be followed.
-    carried: Option<Vec<(&'a Pred, BTreeSet<HeaderRef>)>>,
+    /// What statements ask for, in their conditions and by what they do; nothing where every way is to be followed.
+    asked: Option<BTreeSet<(Pred, BTreeSet<HeaderRef>)>>,
     open: FastMap<(ProtocolId, u8, ClassId), bool>,
     /// What was passed anywhere, each once; first nothing.
     passed: Vec<Passed>,
@@ -117,7 +115,7 @@ pub(super) fn build(
 ) -> Option<Graph> {
     let follows = follows(&policy.protocols);
     let mut building = Building {
-        carried: conditions.map(|conditions| carried(policy, conditions)),
+        asked: conditions.map(|conditions| asked(policy, conditions)),
         open: FastMap::default(),
         passed: Vec::new(),
         passed_ids: FastMap::default(),
@@ -169,16 +167,36 @@ fn reachable(follows: &[BTreeSet<(ProtocolId, bool)>], from: ProtocolId) -> Vec<
     seen
 }
 
-/// The conditions that ask for a header in a tunnel, themselves or by what their statement does.
-fn carried<'a>(policy: &Policy, conditions: &'a [Pred]) -> Vec<(&'a Pred, BTreeSet<HeaderRef>)> {
-    let keys = |action: &Action| -> BTreeSet<HeaderRef> {
-        let terms = action.terms(&policy.protocols).into_iter();
-        terms.flat_map(|term| headers_asked(&Pred::There(term))).collect()
-    };
-    let all = policy.statements.iter().zip(conditions);
-    let asked = all.map(|(statement, condition)| (condition, keys(&statement.action)));
-    let inside = |header: &HeaderRef| header.level > 0;
-    asked.filter(|(condition, keys)| headers_asked(condition).iter().chain(keys).any(inside)).collect()
+/// What statements ask for, each once: thousands of them differ in values only.
+fn asked(policy: &Policy, conditions: &[Pred]) -> BTreeSet<(Pred, BTreeSet<HeaderRef>)> {
+    let asked = policy.statements.iter().zip(conditions).map(|(statement, condition)| {
+        let terms = statement.action.terms(&policy.protocols).into_iter();
+        (of_headers(condition), terms.flat_map(|term| headers_asked(&Pred::There(term))).collect())
+    });
+    asked.collect()
+}
+
+/// A condition without the values that it compares: [`simplify`] leaves as much of it open, and the same headers asked for.
+fn of_headers(pred: &Pred) -> Pred {
+    let each = |list: &[Pred]| list.iter().map(of_headers).collect::<BTreeSet<_>>().into_iter().collect();
+    match pred {
+        Pred::Not(inner) => Pred::Not(Box::new(of_headers(inner))),
+        Pred::And(list) => Pred::And(each(list)),
+        Pred::Or(list) => Pred::Or(each(list)),
+        Pred::In(Term::Field(FieldRef { header, .. }), ranges) if !ranges.is_empty() => some_value(*header),
+        Pred::Compare(Compare { left: Term::Field(left), right: Term::Const(_), .. }) => {
+            some_value(left.header)
+        }
+        Pred::InSet(terms, _) if terms.iter().any(|term| matches!(term, Term::Field(_))) => {
+            Pred::And(headers_asked(pred).into_iter().map(some_value).collect())
+        }
+        _ => pred.clone(),
+    }
+}
+
+/// Open where a header is there.
+fn some_value(of: HeaderRef) -> Pred {
+    Pred::There(Term::Begin(of))
 }
 
 impl Graph {
@@ -226,10 +244,10 @@ impl Building<'_> {
                     [usize::from(header.level - level)]
     }
 
-    /// Whether a statement is still open that asks for what comes when a packet begins inside a tunnel, `found` being
-    /// the static headers before it.
+    /// Whether a statement is still open that asks for a header of `protocol` at `level` or for what comes behind it, `found`
+    /// being the static headers before it.
     fn open(&mut self, protocol: ProtocolId, level: u8, found: ClassId) -> bool {
-        let Some(carried) = &self.carried else { return true };
+        let Some(asked) = &self.asked else { return true };
         let key = (protocol, level, found);
         if let Some(known) = self.open.get(&key) {
             return *known;
@@ -241,7 +259,7 @@ impl Building<'_> {
             _ if self.statics.contains(&header) && !comes(&header) => Presence::No,
             _ => Presence::Unknown,
         };
-        let open = carried.iter().any(|(condition, keys)| {
+        let open = asked.iter().any(|(condition, keys)| {
             let left = simplify(condition, &presence);
             left != Pred::Const(false) && headers_asked(&left).iter().chain(keys).any(comes)
         });
@@ -351,7 +369,7 @@ impl Building<'_> {
                 let level = header.level + u8::from(inner);
                 let goto = match inner {
                     _ if !self.useful(protocol, level) => None,
-                    true if !self.open(protocol, level, last) => None,
+                    _ if !self.open(protocol, level, last) => None,
                     true => self.enter(protocol, level, last, NOTHING)?,
                     false => {
                         let passed = self.still_relevant(protocol, passed);

@@ -239,7 +239,7 @@ impl Fragments {
         let more = if said.six { "more" } else { "flags.mf" };
         Some(Fragments {
             six: said.six,
-            later: is("frag", Relation::Ne, 0)?,
+            later: Pred::And(vec![Pred::Header(said.header), is("frag", Relation::Ne, 0)?]),
             first: Pred::And(vec![is("frag", Relation::Eq, 0)?, is(more, Relation::Eq, 1)?]),
             key,
         })
