@@ -187,7 +187,7 @@ fn of_headers(pred: &Pred) -> Pred {
         Pred::Compare(Compare { left: Term::Field(left), right: Term::Const(_), .. }) => {
             some_value(left.header)
         }
-        Pred::InSet(terms, _) if terms.iter().any(|term| matches!(term, Term::Field(_))) => {
+        Pred::InSet(terms, _) if terms.iter().all(|term| matches!(term, Term::Field(_))) => {
             Pred::And(headers_asked(pred).into_iter().map(some_value).collect())
         }
         _ => pred.clone(),
