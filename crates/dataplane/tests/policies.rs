@@ -133,17 +133,8 @@ fn unknown(name: &str, mut found: Vec<String>) -> Vec<String> {
 fn kernel(topic: &str) -> Option<&'static Target> {
     static TARGET: OnceLock<Result<Target, String>> = OnceLock::new();
     let probed = TARGET.get_or_init(|| {
-        let kind = weir_kernel::maps::MapKind::Array;
-        let spec = weir_kernel::maps::MapSpec {
-            name: "probe".into(),
-            kind,
-            key_size: 4,
-            value_size: 4,
-            max_entries: 1,
-            flags: 0,
-        };
-        let map = weir_kernel::maps::Map::create(&spec);
-        map.map(|_| weir_kernel::probe::target()).map_err(|error| error.to_string())
+        let reason = weir_kernel::probe::why_not();
+        reason.map_or_else(|| Ok(weir_kernel::probe::target()), |error| Err(error.to_string()))
     });
     match probed {
         Ok(target) => Some(target),

@@ -9,6 +9,7 @@ use weir_bpf::target::{FEATURES, Feature, Target};
 use crate::maps::possible_cpus;
 
 pub use facts::{Fact, State, facts};
+pub use features::why_not;
 pub use interface::interface_facts;
 
 /// A kernel's version, from `uname -r`.

@@ -1,7 +1,7 @@
 //! What `balance` sends is what Wireshark sees: a sound tunnel around the same packet, or a sound answer that says how
 //! long packets may be.
 
-use crate::common::{Corpus, has, run};
+use crate::common::{Corpus, has, network, tshark_fields, write};
 use std::collections::BTreeMap;
 use std::path::Path;
 use weir_compiler::NoFiles;
@@ -9,7 +9,6 @@ use weir_compiler::eval::Evaluator;
 use weir_compiler::ir::Verdict;
 use weir_packet::Mac;
 use weir_packet::build::{Ethernet, Ipv4, Ipv6, Packet, Tcp, Udp};
-use weir_packet::capture::{Frame, LinkType, PcapngWriter};
 
 const FROM: &str = "from (192.0.2.0/24, 2001:db8:ff::/64)";
 const BACKENDS: [&str; 2] = ["10.0.1.10", "2001:db8:1::10"];
@@ -68,24 +67,13 @@ impl Seen {
 
 /// Of every frame of a capture.
 fn seen(capture: &Path) -> Vec<Seen> {
-    let mut args: Vec<String> = vec!["-n".into(), "-r".into(), capture.display().to_string()];
-    args.extend(OPTIONS.iter().flat_map(|option| ["-o".into(), (*option).into()]));
-    args.extend(["-d".into(), "udp.port==6080,ip".into(), "-T".into(), "fields".into()]);
-    args.extend(FIELDS.iter().flat_map(|field| ["-e".into(), (*field).into()]));
-    let values = |text: &str| text.split(',').filter(|value| !value.is_empty()).map(str::to_owned).collect();
-    let line = |line: &str| Seen(FIELDS.iter().copied().zip(line.split('\t').map(values)).collect());
-    run("tshark", args).lines().map(line).collect()
-}
-
-/// What stands behind the link's header.
-fn network(protocols: &str) -> &str {
-    let mut rest = protocols;
-    while let Some((first, behind)) = rest.split_once(':')
-        && ["eth", "ethertype", "vlan", "ieee8021ad"].contains(&first)
-    {
-        rest = behind;
-    }
-    rest
+    let values =
+        |text: String| text.split(',').filter(|value| !value.is_empty()).map(str::to_owned).collect();
+    let frames = tshark_fields(capture, &OPTIONS, Some("udp.port==6080,ip"), &FIELDS);
+    frames
+        .into_iter()
+        .map(|frame| Seen(FIELDS.into_iter().zip(frame.into_iter().map(values)).collect()))
+        .collect()
 }
 
 /// The frames that leave for a backend, by the numbers of those that came.
@@ -99,15 +87,6 @@ fn sent(backend: &str, mtu: u16, via: &str, frames: &[Vec<u8>]) -> Vec<(usize, V
     let mut evaluator = Evaluator::new(&analysis.policy);
     let left = frames.iter().map(|frame| evaluator.judge(frame)).enumerate();
     left.filter_map(|(at, left)| Some((at, left.frame.filter(|_| left.verdict == Verdict::Send)?))).collect()
-}
-
-fn write(path: &Path, frames: impl IntoIterator<Item = Vec<u8>>) {
-    let mut writer = PcapngWriter::create(path).expect("a capture");
-    let interface = writer.interface("sent", LinkType::Ethernet).expect("an interface");
-    for frame in frames {
-        writer.frame(interface, &Frame::ethernet(0, frame)).expect("a frame");
-    }
-    writer.finish().expect("a capture");
 }
 
 #[test]

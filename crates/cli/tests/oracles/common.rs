@@ -51,6 +51,43 @@ pub(crate) fn run<S: AsRef<OsStr>>(tool: &str, args: impl IntoIterator<Item = S>
     String::from_utf8_lossy(&stdout).into_owned()
 }
 
+/// What tshark says of every frame of a capture: the values of fields, in their order.
+pub(crate) fn tshark_fields(
+    capture: &Path,
+    options: &[&str],
+    decode_as: Option<&str>,
+    fields: &[&str],
+) -> Vec<Vec<String>> {
+    let mut args: Vec<String> = vec!["-n".into(), "-r".into(), capture.display().to_string()];
+    args.extend(options.iter().flat_map(|option| ["-o".into(), (*option).into()]));
+    args.extend(decode_as.into_iter().flat_map(|rule| ["-d".into(), rule.into()]));
+    args.extend(["-T".into(), "fields".into()]);
+    args.extend(fields.iter().flat_map(|field| ["-e".into(), (*field).into()]));
+    let values = |line: &str| line.split('\t').map(str::to_owned).collect();
+    run("tshark", args).lines().map(values).collect()
+}
+
+/// What stands behind the link's header, of colon-separated protocols.
+pub(crate) fn network(protocols: &str) -> &str {
+    let mut rest = protocols;
+    while let Some((first, behind)) = rest.split_once(':')
+        && ["eth", "ethertype", "vlan", "ieee8021ad"].contains(&first)
+    {
+        rest = behind;
+    }
+    rest
+}
+
+/// Makes a capture of frames that left.
+pub(crate) fn write(path: &Path, frames: impl IntoIterator<Item = Vec<u8>>) {
+    let mut writer = PcapngWriter::create(path).expect("a capture");
+    let interface = writer.interface("left", LinkType::Ethernet).expect("an interface");
+    for frame in frames {
+        writer.frame(interface, &Frame::ethernet(0, frame)).expect("a frame");
+    }
+    writer.finish().expect("a capture");
+}
+
 /// `weir` itself.
 pub(crate) fn weir<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> String {
     run(env!("CARGO_BIN_EXE_weir"), args)

@@ -1,10 +1,9 @@
 //! What `decap` leaves is what Wireshark sees inside the tunnel.
 
-use crate::common::{Corpus, has, run};
+use crate::common::{Corpus, has, network, tshark_fields, write};
 use std::path::Path;
 use weir_compiler::NoFiles;
 use weir_compiler::eval::Evaluator;
-use weir_packet::capture::{Frame, LinkType, PcapngWriter};
 
 /// What tshark says of a frame.
 struct Seen {
@@ -18,28 +17,13 @@ struct Seen {
 fn seen(capture: &Path) -> Vec<Seen> {
     let fields = ["frame.protocols", "_ws.malformed", "ip.checksum.status"];
     let options = ["ip.check_checksum:TRUE", "ip.defragment:FALSE", "ipv6.defragment:FALSE"];
-    let mut args: Vec<String> = vec!["-n".into(), "-r".into(), capture.display().to_string()];
-    args.extend(options.iter().flat_map(|option| ["-o".into(), (*option).into()]));
-    args.extend(["-T".into(), "fields".into()]);
-    args.extend(fields.iter().flat_map(|field| ["-e".into(), (*field).into()]));
-    let line = |line: &str| {
-        let mut fields = line.split('\t').map(str::to_owned);
+    let seen = |frame: Vec<String>| {
+        let mut fields = frame.into_iter();
         let mut next = || fields.next().unwrap_or_default();
         let (protocols, malformed, checksums) = (next(), next(), next());
         Seen { protocols, bad: !malformed.is_empty() || checksums.split(',').any(|status| status == "0") }
     };
-    run("tshark", args).lines().map(line).collect()
-}
-
-/// What stands behind the link's header.
-fn network(protocols: &str) -> &str {
-    let mut rest = protocols;
-    while let Some((first, behind)) = rest.split_once(':')
-        && ["eth", "ethertype", "vlan", "ieee8021ad"].contains(&first)
-    {
-        rest = behind;
-    }
-    rest
+    tshark_fields(capture, &options, None, &fields).into_iter().map(seen).collect()
 }
 
 #[test]
@@ -54,12 +38,7 @@ fn what_leaves_is_what_the_tunnel_carried() {
     let left = corpus.frames.iter().enumerate();
     let left: Vec<_> = left.filter_map(|(at, frame)| Some((at, evaluator.judge(frame).frame?))).collect();
     let path = corpus.path().with_file_name("left.pcapng");
-    let mut writer = PcapngWriter::create(&path).expect("a capture");
-    let interface = writer.interface("left", LinkType::Ethernet).expect("an interface");
-    for (_, frame) in &left {
-        writer.frame(interface, &Frame::ethernet(0, frame.clone())).expect("a frame");
-    }
-    writer.finish().expect("a capture");
+    write(&path, left.iter().map(|(_, frame)| frame.clone()));
     let (before, after) = (seen(&corpus.path()), seen(&path));
     assert_eq!((before.len(), after.len()), (corpus.frames.len(), left.len()));
     let mut sound = 0;

@@ -14,6 +14,7 @@
 
 use super::branch::return_code;
 use super::isel::Isel;
+use super::link::{ADDRESSES, ETHERTYPE, ETHERTYPE_4, ETHERTYPE_6, LONGEST_LINK, TAG, TAGS};
 use super::machine::{Kind, physical};
 use super::{CodegenError, Hook};
 use crate::ir::{EcnChange, Terminator, Value, Verdict};
@@ -25,14 +26,7 @@ use weir_bpf::insn::{AluOp, Cond, Reg, Size, Width};
 const FARTHEST: u32 = 0xf000;
 /// `XDP_ABORTED`.
 const ABORTED: i32 = 0;
-/// Bytes of both MAC addresses, and of a VLAN tag.
-const ADDRESSES: i16 = 12;
-const TAG: i16 = 4;
-/// Tags of the longest link header, as `protocols/vlan.weir` has it.
-const TAGS: i16 = 4;
-const LONGEST_LINK: i16 = ADDRESSES + TAGS * TAG + ETHERTYPE;
-/// An EtherType's bytes, and the shortest IP header's: a pointer to an IP header points to the type before it.
-const ETHERTYPE: i16 = 2;
+/// Bytes of the shortest IP header. A pointer to an IP header points to the EtherType before it.
 const IP_HEADER: i16 = 20;
 /// The version in the first byte of an IP header, and what it is for IPv4.
 const VERSION: i32 = 0xf0;
@@ -42,9 +36,6 @@ const ECN_4: i32 = 8;
 const ECN_6: i32 = 12;
 /// Where the checksum of an IPv4 header is.
 const CHECKSUM: i16 = 10;
-/// EtherTypes as a little-endian machine stores them.
-const ETHERTYPE_4: u64 = 0x0008;
-const ETHERTYPE_6: u64 = 0xdd86;
 
 impl Isel<'_> {
     /// Whether the program can do what its blocks end with.

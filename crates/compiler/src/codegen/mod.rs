@@ -33,6 +33,7 @@ pub mod indexes;
 mod isel;
 mod layout;
 pub mod limits;
+mod link;
 mod machine;
 mod maps;
 mod notes;

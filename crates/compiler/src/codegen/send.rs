@@ -20,6 +20,7 @@ mod refuse;
 
 use super::decap::Ends;
 use super::isel::Isel;
+use super::link::{ADDRESSES, ETHERTYPE, ETHERTYPE_4, ETHERTYPE_6, LONGEST_LINK, SHORTEST_LINK, TAG, TAGS};
 use super::machine::{Kind, physical};
 use super::pools::{BACKENDS, FLAGS, Layout, NAMED, RECORD_SHIFT, SIX};
 use crate::ir::{self, PoolRef, Send, Target, Value, Via};
@@ -31,16 +32,6 @@ use weir_bpf::insn::{AluOp, Cond, Reg, Size, Width};
 const TRANSMIT: i32 = 3;
 /// Where the interface's number is in `xdp_md`.
 const INGRESS: i16 = 12;
-/// Where the IP header of the shortest and of the longest link header begins.
-const SHORTEST_LINK: i16 = 14;
-const LONGEST_LINK: i16 = 30;
-/// Bytes of both MAC addresses, and of a VLAN tag.
-const ADDRESSES: i16 = 12;
-const TAG: i16 = 4;
-const ETHERTYPE: i16 = 2;
-/// EtherTypes as a little-endian machine stores them.
-const ETHERTYPE_4: u64 = 0x0008;
-const ETHERTYPE_6: u64 = 0xdd86;
 /// Hops that a packet around another one may go.
 const HOPS: u64 = 64;
 /// Protocol numbers.
@@ -199,7 +190,7 @@ impl Isel<'_> {
     fn move_tags(&mut self, frame: &Ends, packet: VReg, by: i16) {
         self.require(frame, frame.data, LONGEST_LINK + by);
         let done = self.builder.block(false);
-        for tag in 0..(LONGEST_LINK - SHORTEST_LINK) / TAG {
+        for tag in 0..TAGS {
             let at = ADDRESSES + tag * TAG;
             let (last, more) = (self.builder.block(false), self.builder.block(true));
             let kind = Kind::Branch(Cond::Le, Width::W64, Some((at + ETHERTYPE).into()));

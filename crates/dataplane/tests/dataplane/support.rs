@@ -3,7 +3,6 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use weir_dataplane::{Error, Hook, Instance, Policy, Report, Request};
-use weir_kernel::maps::{Map, MapKind, MapSpec};
 use weir_lab::traffic::{Route, Steady, Traffic};
 use weir_lab::wire::{Flow, Pace, SendOptions, Sent, send};
 use weir_lab::{End, Host, HostSpec, Lab, Link, Prefix, Topology};
@@ -19,15 +18,7 @@ macro_rules! require_kernel {
 pub(crate) use require_kernel;
 
 pub(crate) fn privileged(test: &str) -> bool {
-    let spec = MapSpec {
-        name: "probe".into(),
-        kind: MapKind::Array,
-        key_size: 4,
-        value_size: 4,
-        max_entries: 1,
-        flags: 0,
-    };
-    let Err(error) = Map::create(&spec) else { return true };
+    let Some(error) = weir_kernel::probe::why_not() else { return true };
     assert!(
         std::env::var("WEIR_REQUIRE_KERNEL").as_deref() != Ok("1"),
         "{test} must run here (WEIR_REQUIRE_KERNEL=1), but: {error}"

@@ -298,12 +298,9 @@ fn captured() -> Vec<Vec<u8>> {
 
 /// What the kernel can do, if it can be asked.
 fn kernel() -> Option<Target> {
-    use weir_kernel::maps::{Map, MapKind, MapSpec};
-    let kind = MapKind::Array;
-    let spec = MapSpec { name: "probe".into(), kind, key_size: 4, value_size: 4, max_entries: 1, flags: 0 };
-    match Map::create(&spec) {
-        Ok(_) => Some(weir_kernel::probe::target()),
-        Err(error) => {
+    match weir_kernel::probe::why_not() {
+        None => Some(weir_kernel::probe::target()),
+        Some(error) => {
             let required = std::env::var("WEIR_REQUIRE_KERNEL").as_deref() == Ok("1");
             assert!(
                 !required,

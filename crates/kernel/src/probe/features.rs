@@ -96,8 +96,8 @@ pub(super) fn try_feature(feature: Feature) -> Option<bool> {
     }
 }
 
-/// Why nothing can be tried: no privileges, or a kernel without BPF.
-pub(super) fn why_not() -> Option<KernelError> {
+/// Why nothing can be tried: no privileges, or a kernel without BPF; `None` if programs can be loaded.
+pub fn why_not() -> Option<KernelError> {
     // A hash map of any size needs a privilege or `unprivileged_bpf_disabled` off, XDP needs CAP_NET_ADMIN in any case.
     let map = make(MapKind::Hash, (4, 4), 1, 0).err();
     map.or_else(|| match load_code(&finish(empty()), 0, &mut []) {

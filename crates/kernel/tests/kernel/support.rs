@@ -28,17 +28,7 @@ pub(crate) use say;
 
 pub(crate) fn privileged(test: &str) -> bool {
     // Capabilities can be had and still not count: the kernel's answer is the honest test.
-    let spec = weir_kernel::maps::MapSpec {
-        name: "probe".into(),
-        kind: weir_kernel::maps::MapKind::Array,
-        key_size: 4,
-        value_size: 4,
-        max_entries: 1,
-        flags: 0,
-    };
-    let Err(error) = weir_kernel::maps::Map::create(&spec) else {
-        return true;
-    };
+    let Some(error) = weir_kernel::probe::why_not() else { return true };
     assert!(
         std::env::var("WEIR_REQUIRE_KERNEL").as_deref() != Ok("1"),
         "{test} must run here (WEIR_REQUIRE_KERNEL=1), but: {error}"
