@@ -1,0 +1,7 @@
+//! Attacks, found in samples of traffic: samples and time come in as arguments, decisions go out.
+//!
+//! * [`sample`] is what everything here looks at: the first bytes of a frame, and what became of it.
+//!
+//! All times are those of one clock that never goes back, since any moment before the first one.
+
+pub mod sample;
