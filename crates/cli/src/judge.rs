@@ -6,7 +6,7 @@ use weir_compiler::Analysis;
 use weir_compiler::ir::Verdict;
 use weir_compiler::ir::interp::Interpreter;
 use weir_compiler::lower::{self, Lowered};
-use weir_compiler::policy::{Action, Policy, Unsent};
+use weir_compiler::policy::{Action, Policy};
 use weir_compiler::state::{Counter, State};
 use weir_dataplane::counters::UnsentCounters;
 
@@ -100,11 +100,8 @@ pub(crate) fn rows(policy: &Policy, counter: impl Fn(&str) -> Counter) -> Vec<St
             packets,
             bytes,
             over: matches!(statement.action, Action::Limit(_)).then(over),
-            unsent: matches!(statement.action, Action::Balance(_)).then(|| {
-                let [nobody, damaged, long, unreachable] =
-                    Unsent::WORDS.map(|why| counter(&format!("{}/{why}", statement.name)).packets);
-                UnsentCounters { nobody, damaged, long, unreachable }
-            }),
+            unsent: matches!(statement.action, Action::Balance(_) | Action::Answer(_))
+                .then(|| UnsentCounters::of(|why| counter(&format!("{}/{why}", statement.name)).packets)),
             shadow: statement.shadow,
         });
     }

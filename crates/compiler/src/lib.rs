@@ -16,6 +16,7 @@ pub mod index;
 pub mod ir;
 pub mod load;
 pub mod lower;
+pub mod nat;
 pub mod notation;
 pub mod passes;
 pub mod plan;

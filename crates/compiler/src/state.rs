@@ -5,6 +5,7 @@
 //! [`ir::SetDecl::words`](crate::ir::SetDecl::words), most significant first.
 
 use crate::ir::{LimitDecl, Program, SetDecl};
+use crate::nat::Table;
 use crate::policy;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -83,6 +84,8 @@ pub struct Hop {
 pub struct Backend {
     /// Where encapsulated packets go.
     pub address: IpAddr,
+    /// Where translated packets go; 0 for the service's own port.
+    pub port: u16,
     /// Whether flows may be sent to it.
     pub alive: bool,
     /// A fixed next hop; `None` asks for the route.
@@ -118,6 +121,7 @@ impl PoolState {
         );
         let backend = |backend: &policy::Backend| Backend {
             address: backend.endpoint.address,
+            port: backend.endpoint.port,
             alive: true,
             hop: pool.fixed_hop(backend).map(|to| Hop { to, from: None, mtu: pool.mtu }),
             mac: backend.mac,
@@ -126,8 +130,11 @@ impl PoolState {
         PoolState { slots, backends, flows: HashMap::new() }
     }
 
-    /// The number of the backend that a flow gets, or [`NOBODY`].
-    pub fn pick(&mut self, hash: u64, begins: bool) -> u16 {
+    /// The number of the backend that a flow gets, or [`NOBODY`]; where it is known to be `held` by one that is alive, it stays there.
+    pub fn pick(&mut self, hash: u64, begins: bool, held: u16) -> u16 {
+        if self.backends.get(&held).is_some_and(|backend| backend.alive) {
+            return held;
+        }
         let slot = flow::slot(hash, self.slots.len() as u32);
         let known = match self.flows.get(&hash) {
             Some(number) => Flow::Remembered(*number),
@@ -152,6 +159,8 @@ pub struct State {
     pub limits: Vec<HashMap<Vec<u64>, u64>>,
     /// By [`PoolRef`](crate::ir::PoolRef).
     pub pools: Vec<PoolState>,
+    /// By [`NatRef`](crate::ir::NatRef): flows of IPv4 and of IPv6.
+    pub nats: Vec<[Option<Table>; 2]>,
     /// Words that were noted.
     pub notes: HashMap<u64, u64>,
     /// By counter slot.
@@ -167,6 +176,7 @@ impl State {
             sets: vec![SetState::default(); program.sets.len()],
             limits: vec![HashMap::new(); program.limits.len()],
             pools: vec![PoolState::default(); program.pools.len()],
+            nats: program.nats.iter().map(|nat| nat.banks.map(|bank| bank.map(Table::new))).collect(),
             notes: HashMap::new(),
             counters: vec![Counter::default(); program.counters as usize],
             now: 0,

@@ -40,6 +40,8 @@ pub struct UnsentCounters {
     pub long: u64,
     /// No way leads to their backend, or its neighbour's MAC address is not known.
     pub unreachable: u64,
+    /// All ports from which they could be sent were taken.
+    pub full: u64,
 }
 
 /// What the program counts beside statements.
@@ -115,14 +117,19 @@ pub(crate) fn by_statement(statements: &[Counted], of: impl Fn(&str) -> Counter)
             bytes: all.bytes,
             over_packets: over.packets,
             over_bytes: over.bytes,
-            unsent: (statement.action == "balance" && !statement.shadow).then(|| {
-                let [nobody, damaged, long, unreachable] =
-                    Unsent::WORDS.map(|word| of(&format!("{}/{word}", statement.name)).packets);
-                UnsentCounters { nobody, damaged, long, unreachable }
-            }),
+            unsent: (matches!(statement.action.as_str(), "balance" | "answer") && !statement.shadow)
+                .then(|| UnsentCounters::of(|word| of(&format!("{}/{word}", statement.name)).packets)),
         }
     };
     statements.iter().map(one).collect()
+}
+
+impl UnsentCounters {
+    /// By the words for why packets are not sent.
+    pub fn of(count: impl Fn(&str) -> u64) -> UnsentCounters {
+        let [nobody, damaged, long, unreachable, full] = Unsent::WORDS.map(count);
+        UnsentCounters { nobody, damaged, long, unreachable, full }
+    }
 }
 
 /// The name of a limit's second slot.

@@ -9,7 +9,9 @@
 //! | `#? words` | behind it: and with this help |
 //! | `#= NAME 3 over 1 bytes 126` | what a statement counted over the test before: packets, packets over its limit, bytes |
 //!
-//! Any other message is a failure. Each test begins with full buckets.
+//! Any other message is a failure. Each test begins with full buckets and without flows that are translated.
+
+mod routed;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -106,10 +108,16 @@ fn files(topic: &str) -> Vec<PathBuf> {
 /// Runs every case of a topic; all failures are told at the end.
 fn run(topic: &str) {
     let kernel = kernel(topic);
+    // Only what leaves asks for routes.
+    let routed =
+        kernel.filter(|_| topic == "balance").map(|_| routed::namespace().expect("a namespace with routes"));
     let mut failures = Vec::new();
     for file in files(topic) {
         let name = format!("{topic}/{}", file.file_name().unwrap().to_string_lossy());
-        let found = catch_unwind(AssertUnwindSafe(|| case(&file, kernel)));
+        let found = catch_unwind(AssertUnwindSafe(|| match &routed {
+            Some(routed) => routed.run(|| case(&file, kernel)).expect("a thread in a namespace"),
+            None => case(&file, kernel),
+        }));
         let found = found.unwrap_or_else(|_| vec![format!("{name}: panicked, see above")]);
         failures.extend(unknown(&name, found));
     }
@@ -159,7 +167,8 @@ fn case(file: &Path, kernel: Option<&Target>) -> Vec<String> {
     };
     let mut failures = messages(file, &xdp.analysis);
     let changes = |statement: &Statement| {
-        matches!(statement.action, Action::Decap | Action::Balance(_)) && !statement.shadow
+        matches!(statement.action, Action::Decap | Action::Balance(_) | Action::Answer(_))
+            && !statement.shadow
     };
     let tc = match (compiled(Hook::TcIngress), xdp.analysis.policy.statements.iter().any(changes)) {
         (Ok(tc), false) => Some(tc),
@@ -321,10 +330,11 @@ impl<'a> Bench<'a> {
         let analysis = &self.xdp.analysis;
         let mut failures = Vec::new();
         let mut engines = Vec::new();
-        let limited = self.policy().statements.iter().any(|s| matches!(s.action, Action::Limit(_)));
+        let keeps = |s: &Statement| matches!(s.action, Action::Limit(_) | Action::Answer(_));
+        let keeps = self.policy().statements.iter().any(keeps);
         let tests: Vec<&[notation::Case]> = analysis.cases.chunk_by(|a, b| a.test == b.test).collect();
         for (index, cases) in tests.iter().enumerate() {
-            if limited || engines.is_empty() {
+            if keeps || engines.is_empty() {
                 engines = self.engines(&mut failures);
             }
             for running in &mut engines {
@@ -399,9 +409,10 @@ impl<'a> Bench<'a> {
         let decided = counted.filter(|(statement, (before, after))| match statement {
             None => after.packets > before.packets,
             Some(Statement { shadow: true, .. }) => false,
-            Some(Statement { action: Action::Verdict(_) | Action::Decap | Action::Balance(_), .. }) => {
-                after.packets > before.packets
-            }
+            Some(Statement {
+                action: Action::Verdict(_) | Action::Decap | Action::Balance(_) | Action::Answer(_),
+                ..
+            }) => after.packets > before.packets,
             Some(Statement { action: Action::Limit(_), .. }) => after.over_packets > before.over_packets,
             Some(_) => false,
         });

@@ -37,9 +37,14 @@ pub(crate) fn statement_table(rows: &[StatementRow]) -> Table {
 
 /// How many packets were not sent, and why, as far as any were not.
 fn unsent(counters: UnsentCounters) -> Cell {
-    let UnsentCounters { nobody, damaged, long, unreachable } = counters;
-    let causes =
-        [(nobody, "no backend"), (damaged, "damaged"), (long, "too long"), (unreachable, "unreachable")];
+    let UnsentCounters { nobody, damaged, long, unreachable, full } = counters;
+    let causes = [
+        (nobody, "no backend"),
+        (damaged, "damaged"),
+        (long, "too long"),
+        (unreachable, "unreachable"),
+        (full, "no free port"),
+    ];
     let told = causes.iter().filter(|(count, _)| *count > 0);
     let told: Vec<String> = told.map(|(count, why)| format!("{} {why}", grouped(*count))).collect();
     Cell::right(if told.is_empty() { "0".to_owned() } else { told.join(", ") })

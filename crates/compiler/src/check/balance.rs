@@ -5,16 +5,21 @@ use super::literal::{Misfit, range};
 use super::pool::is_host;
 use super::quoted::Quoted;
 use crate::diagnostic::Code;
+use crate::nat::{self, Bank};
 use crate::plan;
 use crate::policy::{
     Backend, Balance, FieldRef, GUE_PORT, HeaderRef, KeyPart, Origin, ProtocolId, Protocols, Term,
     VXLAN_PORT, ValueType, Via,
 };
+use crate::source::Span;
 use crate::syntax::ast::{self, Literal, LiteralValue, ViaMode};
 use std::net::IpAddr;
 
 /// The transports whose ports tell flows apart.
 pub(super) const TRANSPORTS: [&str; 4] = ["tcp", "udp", "sctp", "udplite"];
+
+/// From which ports translated packets come where nothing else is said.
+const NAT_PORTS: (u16, u16) = (1024, 32_767);
 
 /// An IPv4 prefix that leaves more open is of many networks.
 const SHORTEST_PREFIX4: u8 = 8;
@@ -28,8 +33,12 @@ impl Checker<'_> {
             None => Some(Via::L2),
         };
         let (pool, via) = (pool?, via?);
+        if let Some(used) = self.pool_names.get_mut(&ast.pool.text) {
+            used.ports |= via.banks().is_some();
+        }
         self.reaches(ast, pool, &via)?;
         self.means_one_thing(ast, pool, &via)?;
+        self.keeps_family(ast, pool, &via)?;
         let (named, protocols) = (keys?, &self.policy.protocols);
         let mut keys = error_keys(protocols, &named);
         keys.extend(named);
@@ -46,6 +55,12 @@ impl Checker<'_> {
         };
         Some(match ast.mode {
             ViaMode::L2 => Via::L2,
+            ViaMode::Nat => {
+                let (origin, ports) = (origin?, self.nat_ports(ast)?);
+                let via = Via::Nat { origin, ports };
+                self.has_room(ast, &via)?;
+                via
+            }
             ViaMode::IpIp => Via::IpIp(origin?),
             ViaMode::Gue => Via::Gue(origin?, port?),
             ViaMode::Vxlan => {
@@ -53,6 +68,50 @@ impl Checker<'_> {
                 Via::Vxlan { origin: origin?, port: port?, id: id? }
             }
         })
+    }
+
+    /// The first and the last port from which translated packets come. Those of the kernel's own connections begin above the default
+    /// (`net.ipv4.ip_local_port_range`).
+    fn nat_ports(&mut self, ast: &ast::Via) -> Option<(u16, u16)> {
+        let Some((first, last)) = &ast.ports else { return Some(NAT_PORTS) };
+        let ports = (self.port(first)?, self.port(last)?);
+        match ports.0 <= ports.1 {
+            true => Some(ports),
+            false => {
+                self.bad_pool(first.span.to(last.span), "no port is in this range", "its end comes first")
+            }
+        }
+    }
+
+    /// A table of flows has room for some, and not for more than memory has; no flow of another statement comes from the same port.
+    fn has_room(&mut self, ast: &ast::Via, via: &Via) -> Option<()> {
+        let banks = via.banks()?.into_iter().zip([false, true]);
+        for (bank, six) in banks.filter_map(|(bank, six)| Some((bank?, six))) {
+            let Some(literal) = ast.from.iter().find(|literal| is_six(literal) == six) else { continue };
+            let flows = u64::from(bank.addresses) * u64::from(bank.ports);
+            if !(u64::from(nat::WAYS)..=nat::MOST_FLOWS).contains(&flows) {
+                let message = format!("{flows} flows could come from these addresses and ports");
+                let found = self.diagnostics.report(Code::BadPool, literal.span, message);
+                found.label(format!("expected {} to {}", nat::WAYS, nat::MOST_FLOWS));
+                found.help("each takes 80 bytes: say fewer addresses, or `ports 1024..9215`");
+                return None;
+            }
+            let meets = |other: &&(Bank, Span)| {
+                let other = &other.0;
+                let addresses = bank.address <= other.last_address() && other.address <= bank.last_address();
+                addresses && bank.port <= other.last_port() && other.port <= bank.last_port()
+            };
+            if let Some((_, other)) = self.banks.iter().find(meets) {
+                self.diagnostics
+                    .report(Code::BadPool, literal.span, "two statements would send from the same ports")
+                    .label("answers would be of either")
+                    .also(*other, "the first")
+                    .help("give each ports or addresses of its own: `ports 1024..16383`");
+                return None;
+            }
+            self.banks.push((bank, literal.span));
+        }
+        Some(())
     }
 
     /// The number of the network to which a frame in VXLAN belongs.
@@ -67,6 +126,34 @@ impl Checker<'_> {
             LiteralValue::Int(id @ 0..=0xff_ffff) => Some(id as u32),
             _ => self.bad_pool(literal.span, "an `id` is between 0 and 16777215", "no network of VXLAN"),
         }
+    }
+
+    /// What is translated stays of its family, so a flow must not get a backend of the other one.
+    fn keeps_family(&mut self, ast: &ast::Balance, pool: u32, via: &Via) -> Option<()> {
+        let backends = &self.policy.pools[pool as usize].backends;
+        let (Some(_), Some(first)) = (via.banks(), backends.first()) else { return Some(()) };
+        let six = first.endpoint.address.is_ipv6();
+        let span = ast.via.as_ref().map_or(ast.pool.span, |via| via.span);
+        if let Some(other) = backends.iter().find(|backend| backend.endpoint.address.is_ipv6() != six) {
+            let message = format!(
+                "`via nat` leaves packets IPv4 or IPv6, and `{}` has backends of both",
+                ast.pool.text
+            );
+            self.diagnostics
+                .report(Code::BadPool, span, message)
+                .label("half of the flows would have no way")
+                .also(other.span, "of the other family than the first")
+                .help("make two pools of it, and a `balance` for each");
+            return None;
+        }
+        let foreign = ast.via.iter().flat_map(|via| &via.from).find(|literal| is_six(literal) != six);
+        let Some(literal) = foreign else { return Some(()) };
+        let (family, other) = if six { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+        let message = format!("nothing comes `from` this {family} address: all backends are {other} ones");
+        self.diagnostics
+            .report(Code::BadPool, literal.span, message)
+            .help("`via nat` leaves packets IPv4 or IPv6: leave it out");
+        None
     }
 
     /// A backend's MAC address is its next hop, or where frames in VXLAN go: one of the two for all of a pool.
@@ -176,6 +263,10 @@ impl Checker<'_> {
             });
         None
     }
+}
+
+fn is_six(literal: &Literal) -> bool {
+    matches!(literal.value, LiteralValue::Ip6(_) | LiteralValue::Prefix6(..))
 }
 
 /// The keys of ICMP errors, which are those of the flows that they speak of; `named` is what `by` says. They come first, as

@@ -17,6 +17,7 @@ pub(crate) use names::dotted;
 pub use names::{interval_of, names_protocol};
 
 use crate::diagnostic::{Code, Diagnostics};
+use crate::nat::Bank;
 use crate::policy::{Policy, ProtocolId, Protocols, Term, ValueType};
 use crate::source::{Source, SourceId, Sources, Span};
 use crate::syntax::ast;
@@ -42,6 +43,7 @@ pub fn check(input: &Input, diagnostics: &mut Diagnostics) -> Policy {
         policy: Policy::default(),
         set_names: HashMap::new(),
         pool_names: HashMap::new(),
+        banks: Vec::new(),
         own: None,
     };
     checker.protocols();
@@ -58,6 +60,8 @@ struct Checker<'a> {
     policy: Policy,
     set_names: HashMap<String, SetUse>,
     pool_names: HashMap<String, PoolUse>,
+    /// From where statements send translated packets.
+    banks: Vec<(Bank, Span)>,
     /// The protocol whose definition is being checked: names mean its fields.
     own: Option<ProtocolId>,
 }
@@ -76,6 +80,8 @@ struct PoolUse {
     used: bool,
     /// How the first statement sends packets to it, and where it says so.
     via: Option<(&'static str, Span)>,
+    /// A statement sends to its backends' ports, or a check asks there.
+    ports: bool,
 }
 
 /// A term with what is known of it.

@@ -37,16 +37,20 @@ impl Checker<'_> {
             return self.duplicate("pools", &ast.name.text, ast.name.span, span);
         }
         let index = self.policy.pools.len() as u32;
-        self.pool_names
-            .insert(ast.name.text.clone(), PoolUse { index, span: ast.name.span, used: false, via: None });
+        self.pool_names.insert(
+            ast.name.text.clone(),
+            PoolUse { index, span: ast.name.span, used: false, via: None, ports: false },
+        );
         self.said_once(ast);
         let backends = self.backends(ast);
         let check = entry(ast, |entry| match entry {
             PoolEntry::Check(check) => Some(check),
             _ => None,
         });
-        if check.is_none() && !self.is_told(ast.span) {
-            self.refuse_useless_port(&backends);
+        // What is told of once need not be told again.
+        let ports = check.is_some() || self.is_told(ast.span);
+        if let Some(pool) = self.pool_names.get_mut(&ast.name.text) {
+            pool.ports = ports;
         }
         let check = check.and_then(|check| self.check(check, &backends));
         let defaults = Settings::default();
@@ -90,7 +94,8 @@ impl Checker<'_> {
         None
     }
 
-    pub(super) fn warn_unused_pools(&mut self) {
+    pub(super) fn check_uses_of_pools(&mut self) {
+        self.refuse_useless_ports();
         let unused = self.pool_names.iter().filter(|(_, pool)| !pool.used);
         let mut unused: Vec<_> = unused.map(|(name, pool)| (pool.span, name.clone())).collect();
         unused.sort_unstable();
@@ -218,14 +223,17 @@ impl Checker<'_> {
     }
 
     /// Where no `via` changes ports, a backend's port says only where a check asks.
-    fn refuse_useless_port(&mut self, backends: &[Backend]) {
-        let Some(backend) = backends.iter().find(|backend| backend.endpoint.port != 0) else {
-            return;
-        };
-        self.diagnostics
-            .report(Code::BadPool, backend.span, "no `via` changes ports yet")
-            .label(format!("packets keep their port, so `{}` says nothing", backend.endpoint.port))
-            .help("leave the port out; it only says where a `check` asks");
+    fn refuse_useless_ports(&mut self) {
+        for pool in &self.policy.pools {
+            let used = self.pool_names.get(&pool.name).filter(|used| used.used && !used.ports);
+            let backend = pool.backends.iter().find(|backend| backend.endpoint.port != 0);
+            let (Some(_), Some(backend)) = (used, backend) else { continue };
+            let port = backend.endpoint.port;
+            self.diagnostics
+                .report(Code::BadPool, backend.span, "only `via nat` changes ports")
+                .label(format!("packets keep their port, so `{port}` says nothing"))
+                .help("leave the port out; it only says where a `check` asks");
+        }
     }
 
     fn room(&mut self, ast: &ast::Pool, literal: Option<&Literal>, backends: usize) -> u16 {

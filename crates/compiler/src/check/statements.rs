@@ -29,7 +29,7 @@ impl Checker<'_> {
             }
         }
         self.warn_unused_sets();
-        self.warn_unused_pools();
+        self.check_uses_of_pools();
     }
 
     fn statement(&mut self, ast: &ast::Statement, names: &mut HashMap<String, Span>) {
@@ -67,6 +67,12 @@ impl Checker<'_> {
         if let (Some(when), Some(Action::Balance(balance))) = (&when, &mut action) {
             balance.only_for(when, &self.policy.protocols);
         }
+        if let (Some(Action::Balance(balance)), false) = (&action, ast.shadow)
+            && balance.via.banks().is_some()
+        {
+            let back = self.answer(ast, &name, balance);
+            self.policy.statements.push(back);
+        }
         // After an error the statement still stands in the list, so that later messages number
         // and name the statements as the user does.
         self.policy.statements.push(Statement {
@@ -79,6 +85,21 @@ impl Checker<'_> {
         });
     }
 
+    /// The way back of what a statement translates.
+    fn answer(&self, ast: &ast::Statement, name: &str, balance: &Balance) -> Statement {
+        let mut back = Balance { keys: Vec::new(), families: [true; 2], ..balance.clone() };
+        let when = back.answers(&self.policy.protocols);
+        back.only_for(&when, &self.policy.protocols);
+        Statement {
+            name: format!("{name}/back"),
+            span: ast.span,
+            likelihood: None,
+            shadow: false,
+            action: Action::Answer(back),
+            when,
+        }
+    }
+
     /// To which packets a statement that changes frames applies, whatever its condition says besides.
     fn applies(&self, action: &Option<Action>) -> Option<Pred> {
         let protocols = &self.policy.protocols;
@@ -86,7 +107,10 @@ impl Checker<'_> {
             Some(Action::Decap) => {
                 Some(Decap::of(protocols).map_or(Pred::Const(false), |decap| decap.applies(protocols)))
             }
-            Some(Action::Balance(_)) => Some(Balance::applies(protocols)),
+            Some(Action::Balance(balance)) => {
+                let family = balance.translates().map(|six| Balance::of_family(protocols, six));
+                Some(Pred::And([Balance::applies(protocols)].into_iter().chain(family).collect()))
+            }
             _ => None,
         }
     }

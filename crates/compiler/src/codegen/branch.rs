@@ -126,6 +126,7 @@ impl Isel<'_> {
             }
             Terminator::Decap { inner, link, ecn, .. } => self.decap(*inner, *link, *ecn),
             Terminator::Send(send) => self.send(block, send),
+            Terminator::Forward(forward) => self.forward(block, forward),
             Terminator::Refuse(refuse) => self.refuse(refuse),
         }
     }

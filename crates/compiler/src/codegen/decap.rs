@@ -41,7 +41,13 @@ impl Isel<'_> {
     /// Whether the program can do what its blocks end with.
     pub(super) fn check_changes(&self) -> Result<(), CodegenError> {
         let changes = |end: &Terminator| {
-            matches!(end, Terminator::Decap { .. } | Terminator::Send(_) | Terminator::Refuse(_))
+            matches!(
+                end,
+                Terminator::Decap { .. }
+                    | Terminator::Send(_)
+                    | Terminator::Forward(_)
+                    | Terminator::Refuse(_)
+            )
         };
         match self.program.blocks.iter().find(|block| changes(&block.end)) {
             Some(block) if self.options.hook != Hook::Xdp => {

@@ -3,6 +3,7 @@
 use super::layout::{self, Layout};
 use super::machine::{Function, Kind, MachineInst, register};
 use super::maps::{Maps, Statistic};
+use super::nat::NatSite;
 use super::pools::FlowSite;
 use super::{CodegenError, Hook, Options};
 use crate::ir::{self, PoolRef, TableRef};
@@ -39,6 +40,8 @@ pub(super) struct Emitter<'a> {
     count_rows: BTreeMap<TableRef, Label>,
     /// By pool: what finds its flows.
     flows: BTreeMap<PoolRef, (FlowSite, Label)>,
+    /// What is called of tables of translated flows.
+    nats: Vec<(NatSite, Label)>,
     note: Option<Label>,
     recall: Option<Label>,
     /// Of the functions, by number.
@@ -66,7 +69,7 @@ pub(super) fn emit(
     let mut asm = Assembler::new(&options.name, options.section());
     let starts: Vec<Label> = functions.iter().map(|_| asm.label()).collect();
     let (mut take, mut count, mut count_rows, mut flows) = (None, None, BTreeMap::new(), BTreeMap::new());
-    let (mut note, mut recall, mut lines) = (None, None, HashMap::new());
+    let (mut nats, mut note, mut recall, mut lines) = (Vec::new(), None, None, HashMap::new());
     for (nth, Allocated { function, output, .. }) in functions.iter().enumerate() {
         if nth > 0 {
             asm.global_function(&format!("part_{nth}"), 1, starts[nth]);
@@ -87,6 +90,7 @@ pub(super) fn emit(
             count,
             count_rows,
             flows,
+            nats,
             note,
             recall,
             functions: &starts,
@@ -98,7 +102,7 @@ pub(super) fn emit(
         if nth + 1 == functions.len() {
             emitter.end_program();
         }
-        Emitter { asm, take, count, count_rows, flows, note, recall, lines, .. } = emitter;
+        Emitter { asm, take, count, count_rows, flows, nats, note, recall, lines, .. } = emitter;
     }
     asm.finish(&options.target).map_err(CodegenError::Assembler)
 }
@@ -229,6 +233,10 @@ impl Emitter<'_> {
                 let flow = self.flow_label(site);
                 return self.asm.call(flow);
             }
+            Kind::Nat(site) => {
+                let call = self.nat_label(site);
+                return self.asm.call(call);
+            }
             Kind::Note => {
                 let note = *self.note.get_or_insert_with(|| self.asm.label());
                 return self.asm.call(note);
@@ -346,6 +354,9 @@ impl Emitter<'_> {
         for (site, start) in std::mem::take(&mut self.flows).into_values() {
             self.flow_function(&site, start);
         }
+        for (site, start) in std::mem::take(&mut self.nats) {
+            self.nat_function(&site, start);
+        }
         if let (Some(map), Some(note)) = (self.maps.notes, self.note) {
             self.note_function(map, note);
         }
@@ -377,6 +388,15 @@ impl Emitter<'_> {
 
     fn flow_label(&mut self, site: &FlowSite) -> Label {
         self.flows.entry(site.pool).or_insert_with(|| (*site, self.asm.label())).1
+    }
+
+    fn nat_label(&mut self, site: &NatSite) -> Label {
+        if let Some((_, label)) = self.nats.iter().find(|(known, _)| known == site) {
+            return *label;
+        }
+        let label = self.asm.label();
+        self.nats.push((*site, label));
+        label
     }
 
     fn take_label(&mut self) -> Label {

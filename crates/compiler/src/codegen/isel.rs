@@ -222,7 +222,12 @@ impl<'a> Isel<'a> {
             (Op::InTable { table, key }, Some(result)) => self.in_table(*table, key, result),
             (Op::InSet { set, key }, _) => self.in_set(inst, *set, key),
             (Op::Take { limit, key, cost }, _) => self.take(inst, *limit, key, *cost),
-            (Op::Pick { pool, hash, begins }, _) => self.pick(inst, *pool, *hash, *begins),
+            (Op::Pick { pool, hash, begins, held }, _) => self.pick(inst, *pool, (*hash, *begins), *held),
+            (Op::Backend { pool, backend, part }, Some(result)) => {
+                self.backend_part(result, *pool, *backend, *part)
+            }
+            (Op::Nat { nat, six, call, args }, _) => self.nat(inst, (*nat, *six), *call, args),
+            (Op::Route { to }, Some(result)) => self.room_by_route(result, to),
             (Op::Note { key, word }, _) => self.note(*key, *word),
             (Op::Recall { key }, _) => self.recall(inst, *key),
             (Op::Room { balance, backend }, Some(result)) => self.room(result, *balance, *backend),

@@ -8,6 +8,7 @@ use super::capture::CaptureSite;
 use super::counters::Lookup;
 use super::indexes::IndexSite;
 use super::limits::TakeSite;
+use super::nat::NatSite;
 use super::pools::FlowSite;
 use super::sets::SetSite;
 use super::tables::{SpaceSite, WalkSite};
@@ -67,6 +68,8 @@ pub(super) enum Kind {
     Take(TakeSite),
     /// Finds a flow, or writes it down. `def r0, hash in r1, the slot's word in r2, whether it begins in r3`
     Flow(FlowSite),
+    /// Finds a flow that is translated, or does something with it. `def r0`, then arguments in r1 and on.
+    Nat(NatSite),
     /// Remembers a word. `key in r1, word in r2`
     Note,
     /// A word that was remembered. `def r0, key in r1`
@@ -110,6 +113,7 @@ impl Kind {
                 | Kind::InIndex(_)
                 | Kind::Take(_)
                 | Kind::Flow(_)
+                | Kind::Nat(_)
                 | Kind::Note
                 | Kind::Recall
                 | Kind::Capture(_)

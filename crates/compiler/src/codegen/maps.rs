@@ -7,6 +7,7 @@
 //! | `.data.tables` | data section | see [`super::rooms`] |
 //! | `.data.p_…` | data section | one for each pool, see [`super::pools`] |
 //! | `b_…` | per-CPU array | one for each pool, see [`super::pools`] |
+//! | `.data.n_…` | data section | one for each statement that translates, see [`super::nat`] |
 //! | `.data.notes` | data section | see [`super::notes`] |
 //! | `l_…` | array | one for each limit, see [`super::limits`] |
 //! | `counters` | per-CPU array | see [`super::counters`] |
@@ -16,9 +17,9 @@
 
 use super::tables::{self, Section};
 use super::{
-    CodegenError, Options, capture, counters, counting, indexes, limits, notes, pools, scratch, sets,
+    CodegenError, Options, capture, counters, counting, indexes, limits, nat, notes, pools, scratch, sets,
 };
-use crate::ir::{LimitRef, Op, PoolRef, Program, SetKind, SetRef};
+use crate::ir::{LimitRef, NatRef, Op, PoolRef, Program, SetKind, SetRef};
 use weir_bpf::insn::MapId;
 use weir_bpf::map::{MapDef, MapKind, MapType, NAME_MAX};
 
@@ -41,6 +42,7 @@ pub(super) struct Maps {
     pub(super) pools: Vec<MapId>,
     /// By pool: what counts for its backends.
     pub(super) backends: Vec<MapId>,
+    pub(super) nats: Vec<MapId>,
     pub(super) notes: Option<MapId>,
     pub(super) tables: Option<Section>,
     pub(super) counters: Option<MapId>,
@@ -71,6 +73,10 @@ impl Maps {
             maps.pools.push(id);
             let id = maps.add(pools::counters(&pool_counters_name(program, PoolRef(nth as u32)), pool))?;
             maps.backends.push(id);
+        }
+        for (nth, decl) in program.nats.iter().enumerate() {
+            let id = maps.add(nat::map(&nat_map_name(program, NatRef(nth as u32)), decl))?;
+            maps.nats.push(id);
         }
         if let Some(def) = notes::map(program) {
             maps.notes = Some(maps.add(def)?);
@@ -146,6 +152,12 @@ pub fn pool_map_name(program: &Program, pool: PoolRef) -> String {
 pub fn pool_counters_name(program: &Program, pool: PoolRef) -> String {
     let names = program.pools.iter().map(|pool| pool.name.as_str());
     map_name(pools::COUNTERS, names, pool.index())
+}
+
+/// The name of the map of the flows that a statement translates.
+pub fn nat_map_name(program: &Program, nat: NatRef) -> String {
+    let names = program.nats.iter().map(|nat| nat.name.as_str());
+    map_name(nat::SECTION, names, nat.index())
 }
 
 /// The declared name where it fits and is the only one that reads so, else the index, which is no name of a set.

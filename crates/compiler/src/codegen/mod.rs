@@ -36,6 +36,7 @@ pub mod limits;
 mod link;
 mod machine;
 mod maps;
+pub mod nat;
 mod notes;
 mod packet;
 mod parts;
@@ -44,11 +45,12 @@ pub mod rooms;
 mod scratch;
 mod send;
 pub mod sets;
+mod slots;
 mod switch;
 mod tables;
 
 pub use error::CodegenError;
-pub use maps::{Statistic, limit_map_name, pool_counters_name, pool_map_name, set_map_name};
+pub use maps::{Statistic, limit_map_name, nat_map_name, pool_counters_name, pool_map_name, set_map_name};
 pub use notes::SECTION as NOTES;
 
 use crate::ir::Program;
@@ -136,5 +138,8 @@ fn allocate(function: &machine::Function) -> Result<Output, CodegenError> {
         validate_ssa: cfg!(debug_assertions) && function.insts.len() < 10_000,
         ..RegallocOptions::default()
     };
-    regalloc2::run(function, &env, &options).map_err(|error| CodegenError::Registers(error.to_string()))
+    let output = regalloc2::run(function, &env, &options);
+    let mut output = output.map_err(|error| CodegenError::Registers(error.to_string()))?;
+    slots::share(function, &mut output);
+    Ok(output)
 }

@@ -65,8 +65,13 @@ impl Isel<'_> {
     fn keep_context(&mut self) {
         let mut blocks = self.program.blocks.iter();
         let calls = |block: &BlockData| {
-            let changes =
-                matches!(block.end, Terminator::Decap { .. } | Terminator::Send(_) | Terminator::Refuse(_));
+            let changes = matches!(
+                block.end,
+                Terminator::Decap { .. }
+                    | Terminator::Send(_)
+                    | Terminator::Forward(_)
+                    | Terminator::Refuse(_)
+            );
             changes || block.insts.iter().any(|inst| may_call(&inst.op))
         };
         let calls = !self.parts.list.is_empty() || blocks.any(calls);

@@ -223,7 +223,10 @@ fn entries(program: &Program, graph: &Graph, dominators: &Dominators, branches: 
             looks |= inst.result.is_some_and(is_cursor) || matches!(inst.op, Op::Start);
         }
         data.end.operands(|value| looks |= is_cursor(value));
-        looks |= matches!(data.end, Terminator::Decap { .. } | Terminator::Send(_) | Terminator::Refuse(_));
+        looks |= matches!(
+            data.end,
+            Terminator::Decap { .. } | Terminator::Send(_) | Terminator::Forward(_) | Terminator::Refuse(_)
+        );
         stays[block.index()] |= looks;
         left[block.index()] += match &data.end {
             Terminator::Switch { cases, .. } => cases.len() as u32,

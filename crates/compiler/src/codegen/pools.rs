@@ -10,7 +10,7 @@
 //! | [`Layout::slots`] | by slot: a [`Word`](weir_pool::slots::Word) |
 //! | [`Layout::flows`] | lines of four flows |
 //!
-//! Of a record programs read what is before [`OWN`]:
+//! Of a record programs read what is before [`OWN`], and the port:
 //!
 //! | at | |
 //! |---|---|
@@ -66,6 +66,8 @@ pub const FLAGS: i16 = 24;
 pub const MAC: i16 = 26;
 /// Where user space keeps what it knows of a backend.
 pub const OWN: u32 = 32;
+/// Where a backend's port stands, which is 0 for the service's own.
+pub const PORT: i16 = 36;
 /// Where the reason stands.
 pub const REASON: u32 = 72;
 /// A flag: the address is one of IPv6.
@@ -197,8 +199,6 @@ pub enum Wanted {
 pub struct Record {
     /// What programs read.
     pub backend: Backend,
-    /// Its port.
-    pub port: u16,
     /// What people want of it.
     pub wanted: Wanted,
     /// Its part of new flows.
@@ -221,15 +221,15 @@ pub struct Record {
 
 impl Record {
     /// A backend that is well and wanted, nowhere yet.
-    pub fn new(port: u16, weight: u16) -> Record {
+    pub fn new(weight: u16) -> Record {
         Record {
             backend: Backend {
                 address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                port: 0,
                 alive: true,
                 hop: None,
                 mac: None,
             },
-            port,
             wanted: Wanted::Up,
             weight,
             declared: None,
@@ -246,7 +246,7 @@ impl Record {
     pub fn to_bytes(&self) -> [u8; BACKEND as usize] {
         let mut bytes = [0; BACKEND as usize];
         bytes[..OWN as usize].copy_from_slice(&read_by_programs(&self.backend));
-        let words = [self.weight, self.declared.unwrap_or(0), self.port];
+        let words = [self.weight, self.declared.unwrap_or(0), self.backend.port];
         for (nth, word) in words.into_iter().enumerate() {
             bytes[32 + 2 * nth..34 + 2 * nth].copy_from_slice(&word.to_ne_bytes());
         }
@@ -282,11 +282,11 @@ impl Record {
         Some(Record {
             backend: Backend {
                 address: if flags & SIX != 0 { IpAddr::from(address) } else { IpAddr::from(four) },
+                port: word(PORT as usize)?,
                 alive: flags & ALIVE != 0,
                 hop: (flags & FIXED != 0).then_some(hop),
                 mac: mac(MAC).filter(|_| flags & NAMED != 0),
             },
-            port: word(36)?,
             wanted,
             weight: word(32)?,
             declared: (bytes[41] != 0).then_some(word(34)?),
@@ -334,7 +334,7 @@ fn read_by_programs(backend: &Backend) -> [u8; OWN as usize] {
 /// A section's bytes for a pool in a state that tests chose, its flows among them.
 pub fn section_of(pool: &PoolDecl, state: &PoolState) -> Vec<u8> {
     let layout = Layout::of(pool);
-    let record = |backend: &Backend| Record { backend: *backend, ..Record::new(0, 1) };
+    let record = |backend: &Backend| Record { backend: *backend, ..Record::new(1) };
     let records = state.backends.iter().map(|(number, backend)| (*number, record(backend))).collect();
     let mut section = layout.image(&records, &state.slots);
     section.resize(layout.bytes() as usize, 0);
@@ -356,8 +356,7 @@ pub fn image(pool: &Pool) -> Vec<u8> {
     let state = PoolState::of(pool);
     let record = |(declared, backend): (&policy::Backend, &Backend)| {
         let weight = declared.part() as u16;
-        let port = declared.endpoint.port;
-        Record { backend: *backend, declared: Some(weight), ..Record::new(port, weight) }
+        Record { backend: *backend, declared: Some(weight), ..Record::new(weight) }
     };
     let records = (1..).zip(pool.backends.iter().zip(state.backends.values()).map(record)).collect();
     Layout::declared(pool).image(&records, &state.slots)

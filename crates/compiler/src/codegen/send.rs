@@ -14,9 +14,12 @@
 //! All words of headers are made in the machine's order as they stand in memory. A sum of ones' complement does not care for
 //! the order of bytes (RFC 1071, section 2).
 
+mod forward;
 mod headers;
 mod hops;
 mod refuse;
+
+pub(super) use forward::size_of;
 
 use super::decap::Ends;
 use super::isel::Isel;
@@ -93,7 +96,7 @@ impl Isel<'_> {
     }
 
     /// A backend's record, and its flags.
-    fn record(&mut self, pool: PoolRef, layout: Layout, number: Value) -> (VReg, VReg) {
+    pub(super) fn record(&mut self, pool: PoolRef, layout: Layout, number: Value) -> (VReg, VReg) {
         let number = self.value(number);
         let number = self.in_place(Kind::Bound(layout.max().into()), number);
         let offset = self.alu_imm(Width::W64, AluOp::Lsh, number, RECORD_SHIFT);

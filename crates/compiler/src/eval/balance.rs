@@ -46,15 +46,9 @@ impl Balancing<'_> {
     ) -> Result<Vec<u8>, NotSent> {
         let (protocols, scope) = (&self.policy.protocols, self.scope);
         let packets = self.balance.said(protocols);
-        let (said, header) = packets
-            .iter()
-            .find_map(|said| Some((said, self.headers.iter().find(|header| header.name == said.header)?)))
-            .ok_or(Unsent::Damaged)?;
-        if !scope.holds(&said.sound(protocols)) {
-            return Err(Unsent::Damaged.into());
-        }
+        let (said, header) = self.sound(&packets)?;
         let name = &self.policy.pools[self.balance.pool as usize].name;
-        let own = || self.balance.keys.iter().find_map(|key| self.hash(name, key));
+        let own = || self.own_hash(name);
         let hash = known.or_else(own).ok_or(Unsent::Nobody)?;
         let fragments =
             self.balance.fragments(protocols).into_iter().find(|fragments| fragments.six == said.six);
@@ -65,17 +59,9 @@ impl Balancing<'_> {
             notes.insert(key, hash);
         }
         let begins = known.is_none() && scope.holds(&Balance::begins(protocols));
-        let number = pool.pick(hash, begins);
+        let number = pool.pick(hash, begins, NOBODY);
         let backend = pool.backends.get(&number).filter(|_| number != NOBODY).ok_or(Unsent::Nobody)?;
-        let number_of = |term| scope.term(term).unwrap_or(0);
-        let packet = Packet {
-            link: &self.frame[..header.offset],
-            rest: &self.frame[header.offset..],
-            said,
-            length: number_of(&said.length) as usize,
-            service: number_of(&said.service) as u8,
-            hash,
-        };
+        let packet = self.packet(said, header, hash);
         packet.to(backend, &self.balance.via).map_err(|why| match why {
             Unsent::Long if known.is_none() && scope.holds(&said.told) => {
                 let hop = backend.hop.unwrap_or(ROUTED);
@@ -86,15 +72,41 @@ impl Balancing<'_> {
         })
     }
 
+    /// What the packet says of itself, if that is true, and its IP header.
+    pub(super) fn sound<'s>(&self, packets: &'s [Said]) -> Result<(&'s Said, &Header), Unsent> {
+        let there = |said: &'s Said| Some((said, self.headers.iter().find(|h| h.name == said.header)?));
+        let (said, header) = packets.iter().find_map(there).ok_or(Unsent::Damaged)?;
+        let routed = self.balance.via.banks().is_some();
+        let sound = self.scope.holds(&said.sound(&self.policy.protocols, routed));
+        if sound { Ok((said, header)) } else { Err(Unsent::Damaged) }
+    }
+
+    pub(super) fn packet<'s>(&'s self, said: &'s Said, header: &Header, hash: u64) -> Packet<'s> {
+        let number_of = |term| self.scope.term(term).unwrap_or(0);
+        Packet {
+            link: &self.frame[..header.offset],
+            rest: &self.frame[header.offset..],
+            said,
+            length: number_of(&said.length) as usize,
+            service: number_of(&said.service) as u8,
+            hash,
+        }
+    }
+
     /// The hash of the packet's own flow, and whether the packet begins it.
     pub(super) fn flow(&self) -> Option<(u64, bool)> {
         let name = &self.policy.pools[self.balance.pool as usize].name;
-        let hash = self.balance.keys.iter().find_map(|key| self.hash(name, key))?;
+        let hash = self.own_hash(name)?;
         Some((hash, self.scope.holds(&Balance::begins(&self.policy.protocols))))
     }
 
+    /// The hash by which the packet gets its backend.
+    pub(super) fn own_hash(&self, pool: &str) -> Option<u64> {
+        self.balance.keys.iter().find_map(|key| self.hash(pool, key))
+    }
+
     /// The hash of a key, if all of its values are there.
-    fn hash(&self, whose: &str, key: &[KeyPart]) -> Option<u64> {
+    pub(super) fn hash(&self, whose: &str, key: &[KeyPart]) -> Option<u64> {
         let words = key.iter().map(|part| Some(part.flow_words(self.scope.term(&part.term)?)));
         let words = words.collect::<Option<Vec<_>>>()?.concat();
         Some(flow::hash(flow::seed(whose), &flow::lanes(&words)))
@@ -114,12 +126,12 @@ impl From<Unsent> for NotSent {
 }
 
 /// A packet in its frame.
-struct Packet<'a> {
-    link: &'a [u8],
+pub(super) struct Packet<'a> {
+    pub(super) link: &'a [u8],
     /// From the IP header to the frame's end, which may be behind the packet's.
-    rest: &'a [u8],
-    said: &'a Said,
-    length: usize,
+    pub(super) rest: &'a [u8],
+    pub(super) said: &'a Said,
+    pub(super) length: usize,
     service: u8,
     hash: u64,
 }
@@ -142,7 +154,7 @@ impl Packet<'_> {
     fn around(&self, backend: &Backend, via: &Via) -> Result<Vec<u8>, Unsent> {
         let inside = if self.said.six { 41 } else { 4 };
         let (origin, protocol, between) = match via {
-            Via::L2 => return Ok(Vec::new()),
+            Via::L2 | Via::Nat { .. } => return Ok(Vec::new()),
             Via::IpIp(origin) => (origin, inside, Vec::new()),
             Via::Gue(origin, port) => (origin, 17, self.udp(*port, 0)),
             Via::Vxlan { origin, port, id } => {
@@ -179,7 +191,7 @@ impl Packet<'_> {
     }
 
     /// The message to its sender that it may be no longer than this: back to where it came from, as if by the service.
-    fn too_long(&self, room: u16) -> Vec<u8> {
+    pub(super) fn too_long(&self, room: u16) -> Vec<u8> {
         let quote = &self.rest[..usize::from(QUOTED)];
         let [high, low] = room.to_be_bytes();
         let (kind, code) = if self.said.six { (2, 0) } else { (3, 4) };
@@ -230,7 +242,7 @@ impl Packet<'_> {
     }
 }
 
-fn macs(hop: &Hop, link: &[u8]) -> Vec<u8> {
+pub(super) fn macs(hop: &Hop, link: &[u8]) -> Vec<u8> {
     let from = hop.from.unwrap_or([link[0], link[1], link[2], link[3], link[4], link[5]]);
     [hop.to, from].concat()
 }

@@ -5,6 +5,7 @@
 
 mod balance;
 mod decap;
+mod nat;
 mod value;
 mod walk;
 
@@ -12,9 +13,10 @@ pub use value::{Scope, bits, option};
 pub use walk::{Header, walk};
 
 use crate::ir::Verdict;
+use crate::nat::Table;
 use crate::policy::{Action, Balance, Limit, LimitUnit, Policy, SetPart, Statement, Unsent};
 use crate::state::{Counter, PoolState};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use weir_pool::pool::AllDown;
 
 /// What happened to a packet.
@@ -67,6 +69,8 @@ pub struct Evaluator<'a> {
     pub unsent: HashMap<(usize, Unsent), Counter>,
     /// By pool.
     pub pools: Vec<PoolState>,
+    /// By statement that translates: its flows, of IPv4 and of IPv6.
+    pub nats: BTreeMap<usize, [Option<Table>; 2]>,
     /// Where first fragments went.
     notes: HashMap<u64, u64>,
     buckets: Vec<HashMap<Vec<u64>, u64>>,
@@ -84,6 +88,7 @@ impl<'a> Evaluator<'a> {
             over: vec![Counter::default(); count + 1],
             unsent: HashMap::new(),
             pools: policy.pools.iter().map(PoolState::of).collect(),
+            nats: nats(policy),
             notes: HashMap::new(),
             buckets: vec![HashMap::new(); count],
         }
@@ -96,7 +101,11 @@ impl<'a> Evaluator<'a> {
         for (index, statement) in policy.statements.iter().enumerate() {
             let holds = self.with_scope(frame, &headers, |scope| scope.holds(&statement.when));
             let followed = self.followed(index, frame, &headers);
-            if !holds && followed.is_none() {
+            let answers = match &statement.action {
+                Action::Answer(balance) => Some((balance, self.answered(index, balance, frame, &headers))),
+                _ => None,
+            };
+            if matches!(answers, Some((_, None))) || !holds && followed.is_none() && answers.is_none() {
                 continue;
             }
             let mut changed = None;
@@ -109,18 +118,24 @@ impl<'a> Evaluator<'a> {
                 },
                 // What a pool does depends on what it has done: a shadow only counts.
                 Action::Balance(_) if statement.shadow => None,
-                Action::Balance(balance) => match self.sent(index, balance, followed, frame, &headers) {
-                    Ok(frame) => {
-                        changed = Some(frame);
-                        Some(Verdict::Send)
+                Action::Balance(balance) | Action::Answer(balance) => {
+                    let sent = match answers {
+                        Some((_, Some(sent))) => sent,
+                        _ => self.sent(index, balance, followed, frame, &headers),
+                    };
+                    match sent {
+                        Ok(frame) => {
+                            changed = Some(frame);
+                            Some(Verdict::Send)
+                        }
+                        Err(balance::NotSent { why, answer }) => {
+                            add(self.unsent.entry((index, why)).or_default(), frame);
+                            let answered = answer.is_some().then_some(Verdict::Send);
+                            changed = answer;
+                            answered.or(Some(self.unsent_verdict(balance, why)))
+                        }
                     }
-                    Err(balance::NotSent { why, answer }) => {
-                        add(self.unsent.entry((index, why)).or_default(), frame);
-                        let answered = answer.is_some().then_some(Verdict::Send);
-                        changed = answer;
-                        answered.or(Some(self.unsent_verdict(balance, why)))
-                    }
-                },
+                }
                 Action::Decap => {
                     changed = decap::unwrapped(&policy.protocols, frame, &headers);
                     Some(if changed.is_some() { Verdict::Pass } else { Verdict::Drop })
@@ -172,12 +187,42 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Vec<u8>, balance::NotSent> {
         let mut pool = std::mem::take(&mut self.pools[balance.pool as usize]);
         let mut notes = std::mem::take(&mut self.notes);
-        let sent = self.balancing(index, balance, frame, headers, |balancing| {
-            balancing.sent(followed, &mut pool, &mut notes)
+        let mut tables = self.nats.remove(&index);
+        let now = self.now;
+        let sent = self.balancing(index, balance, frame, headers, |balancing| match &mut tables {
+            None => balancing.sent(followed, &mut pool, &mut notes),
+            Some(tables) => {
+                let kept = nat::Kept { pool: &mut pool, notes: &mut notes, tables, now };
+                balancing.translated(followed, kept)
+            }
         });
+        self.nats.extend(tables.map(|tables| (index, tables)));
         self.pools[balance.pool as usize] = pool;
         self.notes = notes;
         sent
+    }
+
+    /// What leaves as an answer; `None` if the packet is none.
+    fn answered(
+        &mut self,
+        index: usize,
+        balance: &Balance,
+        frame: &[u8],
+        headers: &[Header],
+    ) -> Option<Result<Vec<u8>, balance::NotSent>> {
+        // The statement that translates is the next one.
+        let mut tables = self.nats.remove(&(index + 1))?;
+        let mut pool = std::mem::take(&mut self.pools[balance.pool as usize]);
+        let mut notes = std::mem::take(&mut self.notes);
+        let now = self.now;
+        let answered = self.balancing(index, balance, frame, headers, |balancing| {
+            let kept = nat::Kept { pool: &mut pool, notes: &mut notes, tables: &mut tables, now };
+            balancing.answered(kept)
+        });
+        self.pools[balance.pool as usize] = pool;
+        self.notes = notes;
+        self.nats.insert(index + 1, tables);
+        answered
     }
 
     fn balancing<T>(
@@ -240,6 +285,17 @@ impl<'a> Evaluator<'a> {
         }
         Some(!within)
     }
+}
+
+/// Without flows, by statement that translates.
+fn nats(policy: &Policy) -> BTreeMap<usize, [Option<Table>; 2]> {
+    let table = |(index, statement): (usize, &Statement)| match &statement.action {
+        Action::Balance(balance) if !statement.shadow => {
+            Some((index, balance.via.banks()?.map(|bank| bank.map(Table::new))))
+        }
+        _ => None,
+    };
+    policy.statements.iter().enumerate().filter_map(table).collect()
 }
 
 fn add(counter: &mut Counter, frame: &[u8]) {

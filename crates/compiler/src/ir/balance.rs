@@ -1,6 +1,7 @@
 //! Pools of backends, and how packets get to them.
 
 use super::{BalanceRef, PoolRef, StatementId, Target, Value};
+use crate::nat::Bank;
 
 /// A pool of backends. Which these are, and which slots they have, is data and no part of a program.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +44,13 @@ pub enum Via {
         /// The number of the network, of 24 bits.
         id: u32,
     },
+    /// As packets of this edge, from an address and a port that are the flow's while it lasts, to the backend's own.
+    Nat {
+        /// Where packets come from.
+        origin: Origin,
+        /// The first port and the last one.
+        ports: (u16, u16),
+    },
 }
 
 /// The first word of a VXLAN header: the flag that the network's number is there.
@@ -71,6 +79,7 @@ impl Via {
             Via::IpIp(_) => "ipip",
             Via::Gue(..) => "gue",
             Via::Vxlan { .. } => "vxlan",
+            Via::Nat { .. } => "nat",
         }
     }
 
@@ -78,25 +87,27 @@ impl Via {
     pub fn overhead(&self, six: bool) -> u16 {
         let ip = if six { 40 } else { 20 };
         match self {
-            Via::L2 => 0,
+            Via::L2 | Via::Nat { .. } => 0,
             Via::IpIp(_) => ip,
             Via::Gue(..) => ip + UDP_HEADER,
             Via::Vxlan { .. } => ip + UDP_HEADER + VXLAN_HEADER + INNER_LINK,
         }
     }
 
-    /// Where encapsulated packets come from; `None` if packets are not encapsulated.
+    /// Where packets come from; `None` if they stay as they are.
     pub fn origin(&self) -> Option<&Origin> {
         match self {
             Via::L2 => None,
-            Via::IpIp(origin) | Via::Gue(origin, _) | Via::Vxlan { origin, .. } => Some(origin),
+            Via::IpIp(origin) | Via::Gue(origin, _) | Via::Vxlan { origin, .. } | Via::Nat { origin, .. } => {
+                Some(origin)
+            }
         }
     }
 
     /// The port to which encapsulated packets go; `None` if they are not in UDP.
     pub fn port(&self) -> Option<u16> {
         match self {
-            Via::L2 | Via::IpIp(_) => None,
+            Via::L2 | Via::IpIp(_) | Via::Nat { .. } => None,
             Via::Gue(_, port) | Via::Vxlan { port, .. } => Some(*port),
         }
     }
@@ -105,8 +116,19 @@ impl Via {
     pub fn network(&self) -> Option<u32> {
         match self {
             Via::Vxlan { id, .. } => Some(*id),
-            Via::L2 | Via::IpIp(_) | Via::Gue(..) => None,
+            Via::L2 | Via::IpIp(_) | Via::Gue(..) | Via::Nat { .. } => None,
         }
+    }
+
+    /// The addresses and ports of flows that are translated, of IPv4 and of IPv6; `None` if none are.
+    pub fn banks(&self) -> Option<[Option<Bank>; 2]> {
+        let Via::Nat { origin, ports: (port, last) } = *self else { return None };
+        let bank = |address: u128, open: u8| {
+            let addresses = 1u32.checked_shl(open.into()).unwrap_or(u32::MAX);
+            Bank { address, addresses, port, ports: last - port + 1 }
+        };
+        let four = origin.v4.map(|(address, bits)| bank(address.into(), 32 - bits));
+        Some([four, origin.v6.map(|(address, bits)| bank(address, 128 - bits))])
     }
 }
 

@@ -4,9 +4,9 @@
 //! operands' definitions; so `(x & 15) << 2` of a `u8` is a `u6`.
 
 use super::{
-    BalanceDecl, BalanceRef, BinaryOp, Block, BlockData, Frequency, Inst, LimitDecl, LimitRef, Line,
-    LineInfo, Op, PoolDecl, PoolRef, Program, Relation, SetDecl, SetRef, StatementId, TableDecl, TableRef,
-    Target, Terminator, Type, Value, Verdict,
+    BackendPart, BalanceDecl, BalanceRef, BinaryOp, Block, BlockData, Frequency, Inst, LimitDecl, LimitRef,
+    Line, LineInfo, NatCall, NatDecl, NatRef, Op, PoolDecl, PoolRef, Program, Relation, SetDecl, SetRef,
+    StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -74,6 +74,12 @@ impl Builder {
     pub fn balance(&mut self, decl: BalanceDecl) -> BalanceRef {
         self.program.balances.push(decl);
         BalanceRef(self.program.balances.len() as u32 - 1)
+    }
+
+    /// Declares a table of flows.
+    pub fn flows(&mut self, decl: NatDecl) -> NatRef {
+        self.program.nats.push(decl);
+        NatRef(self.program.nats.len() as u32 - 1)
     }
 
     /// Names the next statement.
@@ -280,8 +286,23 @@ impl Builder {
     }
 
     /// The backend that a flow gets, by its hash.
-    pub fn pick(&mut self, pool: PoolRef, hash: Value, begins: Value) -> Value {
-        self.append(Op::Pick { pool, hash, begins }, Type::Int(16))
+    pub fn pick(&mut self, pool: PoolRef, hash: Value, begins: Value, held: Option<Value>) -> Value {
+        self.append(Op::Pick { pool, hash, begins, held }, Type::Int(16))
+    }
+
+    /// What is known of a backend.
+    pub fn backend(&mut self, pool: PoolRef, backend: Value, part: BackendPart) -> Value {
+        self.append(Op::Backend { pool, backend, part }, part.ty())
+    }
+
+    /// Does something with a table of flows.
+    pub fn nat(&mut self, nat: NatRef, six: bool, call: NatCall, args: &[Value]) -> Value {
+        self.append(Op::Nat { nat, six, call, args: args.to_vec() }, call.ty(six))
+    }
+
+    /// How long a packet to an address may be, or 0.
+    pub fn route(&mut self, to: &[Value]) -> Value {
+        self.append(Op::Route { to: to.to_vec() }, Type::Int(16))
     }
 
     /// How long a packet to a backend may be, or 0.

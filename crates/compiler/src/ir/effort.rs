@@ -286,6 +286,7 @@ impl<'a> Walk<'a> {
             }
             Terminator::Fits { then, other, .. } => (vec![way(other), way(then)], None),
             Terminator::Send(send) => (vec![way(&send.long), way(&send.unreachable)], None),
+            Terminator::Forward(forward) => (vec![way(&forward.long), way(&forward.unreachable)], None),
             Terminator::Branch { then, other, .. } => match self.tests.of(block) {
                 None => (vec![way(then), way(other)], None),
                 Some(test) => self.branch(test, then, other),

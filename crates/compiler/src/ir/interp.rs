@@ -6,14 +6,16 @@
 //! stops the run with a [`Fault`], which is always a bug of the lowering or of a pass.
 
 mod decap;
+mod nat;
 mod resolve;
 mod send;
 
 use super::{
-    BalanceDecl, BinaryOp, LimitDecl, Program, Relation, Send, SetDecl, StatementId, TableDecl, Verdict,
+    BalanceDecl, BinaryOp, Forward, LimitDecl, NatDecl, Program, Relation, Send, SetDecl, StatementId,
+    TableDecl, Verdict,
 };
 use crate::policy::Unsent;
-use crate::state::State;
+use crate::state::{ROUTED, State};
 use resolve::{LoopStep, Step};
 use std::fmt;
 
@@ -83,6 +85,11 @@ pub enum Fault {
         /// The backend's number.
         backend: u64,
     },
+    /// A flow is asked for that is not there.
+    NoFlow {
+        /// Its number.
+        number: u64,
+    },
     /// A loop's header ran more often than its bound.
     LoopBeyond {
         /// The bound.
@@ -106,6 +113,7 @@ impl fmt::Display for Fault {
             Fault::SendOutside { packet, length, len, backend } => {
                 write!(f, "send of {length} bytes at {packet} in a frame of {len} to backend {backend}")
             }
+            Fault::NoFlow { number } => write!(f, "flow {number} is not there"),
             Fault::LoopBeyond { bound } => write!(f, "loop ran more than {bound} times"),
         }
     }
@@ -132,6 +140,8 @@ pub struct Interpreter {
     tables: Vec<TableDecl>,
     balances: Vec<BalanceDecl>,
     sends: Vec<Send>,
+    forwards: Vec<Forward>,
+    nats: Vec<NatDecl>,
     registers: Vec<u64>,
     scratch: Vec<u64>,
     turns: Vec<u32>,
@@ -151,6 +161,8 @@ impl Interpreter {
             tables: program.tables.clone(),
             balances: program.balances.clone(),
             sends: resolved.sends,
+            forwards: resolved.forwards,
+            nats: program.nats.clone(),
             registers: vec![0; resolved.registers],
             scratch: vec![0; program.scratch as usize],
             turns: vec![0; resolved.loops],
@@ -202,6 +214,14 @@ impl Interpreter {
                 Step::Send { send, unreachable } => match self.send(send, &state.pools, frame)? {
                     Ok(frame) => {
                         let (verdict, by) = (Verdict::Send, Some(self.sends[send as usize].by));
+                        return Ok(Outcome { verdict, by, captured, frame: Some(frame) });
+                    }
+                    Err(Unsent::Long) => {}
+                    Err(_) => at = unreachable,
+                },
+                Step::Forward { forward, unreachable } => match self.forward(forward, state, frame)? {
+                    Ok(frame) => {
+                        let (verdict, by) = (Verdict::Send, Some(self.forwards[forward as usize].by));
                         return Ok(Outcome { verdict, by, captured, frame: Some(frame) });
                     }
                     Err(Unsent::Long) => {}
@@ -264,10 +284,20 @@ impl Interpreter {
                 let within = state.take(limit.index(), &self.limits[limit.index()], &self.key, cost);
                 self.write(to, u64::from(within));
             }
-            Step::Pick { to, pool, hash, begins } => {
-                let backend = state.pools[pool.index()].pick(self.read(hash), self.read(begins) != 0);
+            Step::Pick { to, pool, hash, begins, held } => {
+                let held = held.map_or(0, |held| self.read(held) as u16);
+                let (hash, begins) = (self.read(hash), self.read(begins) != 0);
+                let backend = state.pools[pool.index()].pick(hash, begins, held);
                 self.write(to, backend.into());
             }
+            Step::Backend { to, pool, backend, part } => {
+                self.write(to, self.backend(state, pool, backend, part));
+            }
+            Step::Nat { to, nat, six, call, args } => {
+                let result = self.nat(state, nat, six, call, args)?;
+                self.write(to, result);
+            }
+            Step::Route { to } => self.write(to, ROUTED.mtu.into()),
             Step::Room { to, balance, backend } => {
                 let room = self.room(balance, self.read(backend), &state.pools);
                 self.write(to, room.into());
@@ -290,6 +320,7 @@ impl Interpreter {
             | Step::Return { .. }
             | Step::Decap { .. }
             | Step::Send { .. }
+            | Step::Forward { .. }
             | Step::Refuse { .. } => {}
         }
         Ok(())

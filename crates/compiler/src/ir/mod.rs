@@ -15,12 +15,14 @@ pub mod build;
 pub mod effort;
 pub mod facts;
 pub mod interp;
+mod nat;
 pub mod parse;
 pub mod print;
 pub mod verify;
 pub mod visit;
 
 pub use balance::{BalanceDecl, Origin, PoolDecl, QUOTED, Refuse, Send, VXLAN_FLAGS, Via};
+pub use nat::{BackendPart, Edit, Forward, Half, NOT_NOTED, NatCall, NatDecl, NatPart};
 
 use crate::source::Span;
 use crate::table::Table;
@@ -67,6 +69,8 @@ entities! {
     PoolRef "pool"
     /// A way to backends: index into [`Program::balances`].
     BalanceRef "balance"
+    /// The flows that a statement translates: index into [`Program::nats`].
+    NatRef "nat"
 }
 
 /// The type of a value.
@@ -162,8 +166,16 @@ pub enum Op {
     InTable { table: TableRef, key: Vec<Value> },
     /// Takes `cost` from the key's bucket: 1 if it was there, 0 if the packet is over the limit.
     Take { limit: LimitRef, key: Vec<Value>, cost: Value },
-    /// The number of the backend that the flow of a hash gets, `u16`, or 0; `begins` says whether the packet is a flow's first.
-    Pick { pool: PoolRef, hash: Value, begins: Value },
+    /// The number of the backend that the flow of a hash gets, `u16`, or 0; `begins` says whether the packet is a flow's first. It is
+    /// the one that has the flow already (or 0), as long as that is alive.
+    Pick { pool: PoolRef, hash: Value, begins: Value, held: Option<Value> },
+    /// What is known of a backend, by its number `u16`.
+    Backend { pool: PoolRef, backend: Value, part: BackendPart },
+    /// Finds a flow that is translated, or does something with it.
+    Nat { nat: NatRef, six: bool, call: NatCall, args: Vec<Value> },
+    /// How long a packet to an address may be by the kernel's routes, giving `u16`; 0 if none leads there. One value of 32 bits, or
+    /// two of 64.
+    Route { to: Vec<Value> },
     /// How long a packet to a backend may be, by the way of a balance, giving `u16`; 0 if no way leads there.
     Room { balance: BalanceRef, backend: Value },
     /// Remembers a word by a key, both `u64`, for the next packets: for so long that a datagram's fragments come in. No result.
@@ -249,6 +261,8 @@ pub enum Terminator {
     Decap { by: StatementId, inner: Value, link: Option<Value>, ecn: Option<EcnChange> },
     /// The packet's way ends by [`Verdict::Send`], or goes on.
     Send(Box<Send>),
+    /// The packet's way ends by [`Verdict::Send`], or goes on.
+    Forward(Box<Forward>),
     /// The packet's way ends by [`Verdict::Send`].
     Refuse(Refuse),
 }
@@ -404,6 +418,8 @@ pub struct Program {
     pub pools: Vec<PoolDecl>,
     /// Ways to backends.
     pub balances: Vec<BalanceDecl>,
+    /// Flows that are translated.
+    pub nats: Vec<NatDecl>,
     /// How many counter slots there are.
     pub counters: u32,
     /// How often counters count, where that is known: nothing but the layout depends on it.

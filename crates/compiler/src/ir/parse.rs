@@ -3,6 +3,7 @@
 //! One thing a line; `#` begins a comment. Blocks are numbered in the order in which they stand.
 
 mod balance;
+mod nat;
 mod scan;
 
 use super::print::{BINARY, RELATIONS, SET_KINDS, VERDICTS};
@@ -127,6 +128,10 @@ impl Parser {
             expect_next(index, self.program().pools.len(), "pool")?;
             let decl = balance::pool(scan)?;
             self.program().pools.push(decl);
+        } else if let Some(index) = scan.entity("nat") {
+            expect_next(index, self.program().nats.len(), "table of flows")?;
+            let decl = nat::decl(scan)?;
+            self.program().nats.push(decl);
         } else if let Some(index) = scan.entity("balance") {
             expect_next(index, self.program().balances.len(), "balance")?;
             let decl = balance::balance(scan)?;
@@ -365,6 +370,9 @@ fn op(scan: &mut Scan<'_>, ty: Option<Type>) -> Expected<Op> {
         "in" => in_set(scan),
         "take" => take(scan),
         "pick" => balance::pick(scan),
+        "backend" => nat::backend(scan),
+        "nat" => nat::call(scan),
+        "route" => key(scan).map(|to| Op::Route { to }),
         "note" => pair(scan).map(|(key, word)| Op::Note { key, word }),
         "room" => balance::room(scan),
         "recall" => value(scan).map(|key| Op::Recall { key }),
@@ -451,6 +459,8 @@ fn end(scan: &mut Scan<'_>) -> Expected<Option<Terminator>> {
         decap(scan)?
     } else if scan.eat_word("send") {
         balance::send(scan)?
+    } else if scan.eat_word("forward") {
+        nat::forward(scan)?
     } else if scan.eat_word("refuse") {
         balance::refuse(scan)?
     } else {

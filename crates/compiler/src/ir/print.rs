@@ -1,9 +1,11 @@
 //! The text form of a program. `parse` reads it back.
 
 use super::{
-    BalanceDecl, BinaryOp, Block, BlockData, EcnChange, Frequency, Inst, Line, LineInfo, Op, PoolDecl,
-    Program, Refuse, Relation, Rule, Send, SetKind, TableDecl, Target, Terminator, Type, Value, Verdict, Via,
+    BackendPart, BalanceDecl, BinaryOp, Block, BlockData, EcnChange, Edit, Forward, Frequency, Inst, Line,
+    LineInfo, NatCall, NatDecl, NatPart, Op, PoolDecl, Program, Refuse, Relation, Rule, Send, SetKind,
+    TableDecl, Target, Terminator, Type, Value, Verdict, Via,
 };
+use crate::nat::Bank;
 use crate::table::Entry;
 use std::fmt::{self, Display, Formatter};
 
@@ -73,6 +75,14 @@ impl Program {
         }
         for (index, BalanceDecl { pool, via }) in self.balances.iter().enumerate() {
             writeln!(f, "balance{index} {pool} {via}")?;
+        }
+        for (index, NatDecl { name, pool, banks: [four, six] }) in self.nats.iter().enumerate() {
+            write!(f, "nat{index} {name:?} {pool}")?;
+            four.map_or(Ok(()), |bank| write!(f, " bank4 {}{bank}", bank.address))?;
+            six.map_or(Ok(()), |bank| {
+                write!(f, " bank6 {} {}{bank}", (bank.address >> 64) as u64, bank.address as u64)
+            })?;
+            writeln!(f)?;
         }
         if self.counters > 0 {
             writeln!(f, "counters {}", self.counters)?;
@@ -234,7 +244,17 @@ impl Display for Op {
             Op::InSet { set, key } => write!(f, "in {set} [{}]", List(key)),
             Op::InTable { table, key } => write!(f, "in {table} [{}]", List(key)),
             Op::Take { limit, key, cost } => write!(f, "take {limit} [{}] cost {cost}", List(key)),
-            Op::Pick { pool, hash, begins } => write!(f, "pick {pool} {hash} begins {begins}"),
+            Op::Pick { pool, hash, begins, held } => {
+                write!(f, "pick {pool} {hash} begins {begins}")?;
+                held.map_or(Ok(()), |held| write!(f, " held {held}"))
+            }
+            Op::Backend { pool, backend, part } => {
+                write!(f, "backend {pool} {backend} {}", word(&BackendPart::NAMES, *part))
+            }
+            Op::Nat { nat, six, call, args } => {
+                write!(f, "nat {nat} {} {call} [{}]", family(*six), List(args))
+            }
+            Op::Route { to } => write!(f, "route [{}]", List(to)),
             Op::Note { key, word } => write!(f, "note {key}, {word}"),
             Op::Room { balance, backend } => write!(f, "room {balance} {backend}"),
             Op::Recall { key } => write!(f, "recall {key}"),
@@ -288,9 +308,9 @@ impl Display for Terminator {
                 write!(f, " by {by}")
             }
             Terminator::Send(send) => send.fmt(f),
+            Terminator::Forward(forward) => forward.fmt(f),
             Terminator::Refuse(Refuse { by, six, packet, room }) => {
-                let family = if *six { "ip6" } else { "ip4" };
-                write!(f, "refuse {family} {packet} room {room} by {by}")
+                write!(f, "refuse {} {packet} room {room} by {by}", family(*six))
             }
         }
     }
@@ -299,10 +319,50 @@ impl Display for Terminator {
 impl Display for Send {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Send { by, balance, backend, packet, length, service, hash, long, unreachable, .. } = self;
-        let family = if self.six { "ip6" } else { "ip4" };
+        let family = family(self.six);
         write!(f, "send {family} {packet} length {length} service {service} hash {hash}")?;
         write!(f, " to {backend} of {balance} long {long} unreachable {unreachable} by {by}")
     }
+}
+
+impl Display for Forward {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Forward { by, six, packet, length, service, backend, source, dest, edits, long, unreachable } =
+            self;
+        write!(f, "forward {} {packet} length {length} service {service}", family(*six))?;
+        backend.map_or(Ok(()), |(pool, backend)| write!(f, " backend {pool} {backend}"))?;
+        write!(f, " from [{}] to [{}] edits [", List(source), List(dest))?;
+        for (nth, Edit { base, offset, bytes, value }) in edits.iter().enumerate() {
+            let comma = if nth == 0 { "" } else { ", " };
+            write!(f, "{comma}{base} + {offset} bytes {bytes} = {value}")?;
+        }
+        write!(f, "] long {long} unreachable {unreachable} by {by}")
+    }
+}
+
+impl Display for NatCall {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            NatCall::Find { whole } => f.write_str(if *whole { "find" } else { "find_addresses" }),
+            NatCall::Bind => f.write_str("bind"),
+            NatCall::Answered { whole } => {
+                f.write_str(if *whole { "answered" } else { "answered_addresses" })
+            }
+            NatCall::Part(part) => f.write_str(word(&NatPart::NAMES, *part)),
+        }
+    }
+}
+
+/// Behind its first address.
+impl Display for Bank {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Bank { addresses, port, ports, .. } = self;
+        write!(f, " addresses {addresses} port {port} ports {ports}")
+    }
+}
+
+fn family(six: bool) -> &'static str {
+    if six { "ip6" } else { "ip4" }
 }
 
 impl Display for Via {
@@ -310,6 +370,9 @@ impl Display for Via {
         f.write_str(self.word())?;
         self.network().map_or(Ok(()), |id| write!(f, " id {id}"))?;
         self.port().map_or(Ok(()), |port| write!(f, " port {port}"))?;
+        if let Via::Nat { ports: (first, last), .. } = self {
+            write!(f, " ports {first}..{last}")?;
+        }
         let Some(origin) = self.origin() else { return Ok(()) };
         origin.v4.map_or(Ok(()), |(address, bits)| write!(f, " from4 {address}/{bits}"))?;
         origin.v6.map_or(Ok(()), |(address, bits)| {

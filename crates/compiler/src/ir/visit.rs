@@ -1,6 +1,6 @@
 //! What operations and ends refer to: operands, targets, effects.
 
-use super::{Block, Inst, Op, Program, Send, Target, Terminator, Type, Value};
+use super::{Block, Inst, NatCall, Op, Program, Send, Target, Terminator, Type, Value};
 
 impl Type {
     /// The width of an integer; `None` for a cursor.
@@ -51,9 +51,14 @@ impl Op {
             | Op::Offset(cursor) => f(*cursor),
             Op::InSet { key, .. } | Op::InTable { key, .. } => key.iter().copied().for_each(f),
             Op::Take { key, cost, .. } => key.iter().chain([cost]).copied().for_each(f),
-            Op::Pick { hash, begins, .. } => [*hash, *begins].into_iter().for_each(f),
+            Op::Pick { hash, begins, held, .. } => {
+                [*hash, *begins].into_iter().chain(*held).for_each(f);
+            }
+            Op::Nat { args, .. } | Op::Route { to: args } => args.iter().copied().for_each(f),
             Op::Note { key, word } => [*key, *word].into_iter().for_each(f),
-            Op::Recall { key: value } | Op::Room { backend: value, .. } => f(*value),
+            Op::Recall { key: value }
+            | Op::Room { backend: value, .. }
+            | Op::Backend { backend: value, .. } => f(*value),
             Op::Stash { value, .. } => f(*value),
         }
     }
@@ -75,9 +80,14 @@ impl Op {
             | Op::Offset(cursor) => f(cursor),
             Op::InSet { key, .. } | Op::InTable { key, .. } => key.iter_mut().for_each(f),
             Op::Take { key, cost, .. } => key.iter_mut().chain([cost]).for_each(f),
-            Op::Pick { hash, begins, .. } => [hash, begins].into_iter().for_each(f),
+            Op::Pick { hash, begins, held, .. } => {
+                [hash, begins].into_iter().chain(held).for_each(f);
+            }
+            Op::Nat { args, .. } | Op::Route { to: args } => args.iter_mut().for_each(f),
             Op::Note { key, word } => [key, word].into_iter().for_each(f),
-            Op::Recall { key: value } | Op::Room { backend: value, .. } => f(value),
+            Op::Recall { key: value }
+            | Op::Room { backend: value, .. }
+            | Op::Backend { backend: value, .. } => f(value),
             Op::Stash { value, .. } => f(value),
         }
     }
@@ -88,6 +98,7 @@ impl Op {
             self,
             Op::Take { .. }
                 | Op::Pick { .. }
+                | Op::Nat { call: NatCall::Bind | NatCall::Answered { .. }, .. }
                 | Op::Note { .. }
                 | Op::Count { .. }
                 | Op::Capture { .. }
@@ -98,7 +109,16 @@ impl Op {
     /// Whether the result depends on the operands, the frame and the sets alone: such an operation
     /// gives the same wherever on the packet's way it stands.
     pub fn is_pure(&self) -> bool {
-        !self.has_effect() && !matches!(self, Op::Unstash { .. } | Op::Recall { .. } | Op::Room { .. })
+        let asks = matches!(
+            self,
+            Op::Unstash { .. }
+                | Op::Recall { .. }
+                | Op::Room { .. }
+                | Op::Route { .. }
+                | Op::Backend { .. }
+                | Op::Nat { .. }
+        );
+        !self.has_effect() && !asks
     }
 
     /// Whether the operation has a result at all.
@@ -113,7 +133,9 @@ impl Op {
             Op::Compare(..) | Op::InSet { .. } | Op::InTable { .. } | Op::Take { .. } => super::BOOL,
             Op::Start | Op::Advance { .. } | Op::Skip { .. } | Op::Detour { .. } => Type::Cursor,
             Op::Load { bytes, .. } => Type::Int(bytes.saturating_mul(8)),
-            Op::Offset(_) | Op::Pick { .. } | Op::Room { .. } => Type::Int(16),
+            Op::Offset(_) | Op::Pick { .. } | Op::Room { .. } | Op::Route { .. } => Type::Int(16),
+            Op::Backend { part, .. } => part.ty(),
+            Op::Nat { six, call, .. } => call.ty(*six),
             Op::FrameLen => Type::Int(32),
             Op::Recall { .. } => Type::Int(64),
             _ => return None,
@@ -144,6 +166,7 @@ impl Terminator {
                 let Send { backend, packet, length, service, hash, .. } = &mut **send;
                 [backend, packet, length, service, hash].into_iter().for_each(&mut f);
             }
+            Terminator::Forward(forward) => forward.operands_mut(&mut f),
             Terminator::Refuse(refuse) => [&mut refuse.packet, &mut refuse.room].into_iter().for_each(&mut f),
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
@@ -165,6 +188,7 @@ impl Terminator {
                 let Send { backend, packet, length, service, hash, .. } = **send;
                 [backend, packet, length, service, hash].into_iter().for_each(f);
             }
+            Terminator::Forward(forward) => forward.operands(f),
             Terminator::Refuse(refuse) => [refuse.packet, refuse.room].into_iter().for_each(f),
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
@@ -181,6 +205,10 @@ impl Terminator {
             Terminator::Switch { cases, default, .. } => {
                 cases.iter().for_each(|(_, _, target)| f(target));
                 f(default);
+            }
+            Terminator::Forward(forward) => {
+                f(&forward.long);
+                f(&forward.unreachable);
             }
             Terminator::Send(send) => {
                 f(&send.long);
@@ -201,6 +229,10 @@ impl Terminator {
             Terminator::Switch { cases, default, .. } => {
                 cases.iter_mut().for_each(|(_, _, target)| f(target));
                 f(default);
+            }
+            Terminator::Forward(forward) => {
+                f(&mut forward.long);
+                f(&mut forward.unreachable);
             }
             Terminator::Send(send) => {
                 f(&mut send.long);

@@ -32,6 +32,7 @@ impl Lower<'_> {
                 let decl = BalanceDecl { pool: PoolRef(balance.pool), via: balance.via };
                 let id = self.b.balance(decl);
                 self.balance_refs.insert(index, id);
+                self.declare_flows(index, balance);
             }
         }
     }
@@ -107,7 +108,12 @@ impl Lower<'_> {
             self.b.switch_to(known);
             self.count(&statement.name);
             self.capture(index, statement, Some(Verdict::Send));
-            let parts = self.sound_packet(index, said, env);
+            if balance.via.banks().is_some() {
+                self.translate_later(index, balance, said, hash, (headers, env));
+                self.b.switch_to(unknown);
+                continue;
+            }
+            let parts = self.sound_packet(index, balance, said, env);
             let no = self.b.constant(0);
             let tail = self.tail(index, balance, said.six);
             // Of later fragments nothing is told.
@@ -117,10 +123,17 @@ impl Lower<'_> {
     }
 
     /// Where a packet begins, its length and its service, if what it says is true; else it is counted as damaged.
-    fn sound_packet(&mut self, index: usize, said: &Said, env: &Env) -> [Value; 3] {
+    pub(super) fn sound_packet(
+        &mut self,
+        index: usize,
+        balance: &Balance,
+        said: &Said,
+        env: &Env,
+    ) -> [Value; 3] {
         let values = Values::Env(env);
         let (sound, damaged) = (self.fresh(), self.unsent(index, Unsent::Damaged));
-        self.cond(&said.sound(&self.policy.protocols), &values, sound.into(), damaged.into());
+        let says = said.sound(&self.policy.protocols, balance.via.banks().is_some());
+        self.cond(&says, &values, sound.into(), damaged.into());
         self.b.switch_to(sound);
         let packet = self.value(&Term::Begin(said.header), &values).low;
         let length = self.value(&said.length, &values).low;
@@ -137,7 +150,10 @@ impl Lower<'_> {
         headers: &BTreeSet<HeaderRef>,
         env: &Env,
     ) {
-        let [packet, length, service] = self.sound_packet(index, said, env);
+        if balance.via.banks().is_some() {
+            return self.translate(index, balance, said, headers, env);
+        }
+        let [packet, length, service] = self.sound_packet(index, balance, said, env);
         let hashed = self.b.block(&[Type::Int(64)]);
         self.hash(index, balance, headers, env, hashed);
         self.b.switch_to(hashed);
@@ -151,7 +167,7 @@ impl Lower<'_> {
     }
 
     /// Whether a packet's sender is told if it is too long.
-    fn told(&mut self, said: &Said, env: &Env) -> Value {
+    pub(super) fn told(&mut self, said: &Said, env: &Env) -> Value {
         let list = match &said.told {
             Pred::And(list) => list.as_slice(),
             other => std::slice::from_ref(other),
@@ -169,7 +185,7 @@ impl Lower<'_> {
     }
 
     /// Remembers where a datagram's first fragment goes.
-    fn note_fragment(
+    pub(super) fn note_fragment(
         &mut self,
         index: usize,
         balance: &Balance,
@@ -193,7 +209,7 @@ impl Lower<'_> {
     }
 
     /// Goes to a block with the hash of the first key whose values are all there.
-    fn hash(
+    pub(super) fn hash(
         &mut self,
         index: usize,
         balance: &Balance,
@@ -223,7 +239,7 @@ impl Lower<'_> {
     }
 
     /// [`flow::hash`] of a key that is there.
-    fn hash_of(&mut self, whose: &str, key: &[KeyPart], env: &Env) -> Value {
+    pub(super) fn hash_of(&mut self, whose: &str, key: &[KeyPart], env: &Env) -> Value {
         let whole = Type::Int(64);
         let mut state = self.b.constant(flow::seed(whose));
         for lane in self.lanes(key, env) {
@@ -308,7 +324,7 @@ impl Lower<'_> {
         self.b.switch_to(tail);
         let [packet, length, service, hash, begins, told] =
             std::array::from_fn(|nth| self.b.param(tail, nth));
-        let backend = self.b.pick(PoolRef(balance.pool), hash, begins);
+        let backend = self.b.pick(PoolRef(balance.pool), hash, begins, None);
         let none = self.b.compare_const(Relation::Eq, backend, NOBODY.into());
         let some = self.fresh();
         self.b.branch(none, nobody, some);
@@ -320,19 +336,26 @@ impl Lower<'_> {
         let send = Send { by, balance, backend, six, packet, length, service, hash, long, unreachable };
         self.b.end(Terminator::Send(Box::new(send)));
         self.b.switch_to(too_long);
-        self.refuse(index, six, backend, packet, told);
+        self.refuse(index, six, packet, told, |lower| lower.b.room(balance, backend));
         self.b.switch_to(current);
         tail
     }
 
     /// Counts a packet that is too long, and tells its sender where that is to be told.
-    fn refuse(&mut self, index: usize, six: bool, backend: Value, packet: Value, told: Value) {
-        let (by, balance) = (self.statement_ids[index], self.balance_refs[&index]);
+    pub(super) fn refuse(
+        &mut self,
+        index: usize,
+        six: bool,
+        packet: Value,
+        told: Value,
+        room: impl FnOnce(&mut Self) -> Value,
+    ) {
+        let by = self.statement_ids[index];
         let (answer, silent, found) =
             (self.b.cold_block(&[]), self.unsent(index, Unsent::Long), self.b.cold_block(&[]));
         self.b.branch(told, answer, silent);
         self.b.switch_to(answer);
-        let room = self.b.room(balance, backend);
+        let room = room(self);
         let none = self.b.compare_const(Relation::Eq, room, 0);
         self.b.branch(none, silent, found);
         self.b.switch_to(found);
@@ -341,7 +364,7 @@ impl Lower<'_> {
     }
 
     /// The block of packets that a statement does not send.
-    fn unsent(&mut self, index: usize, why: Unsent) -> Block {
+    pub(super) fn unsent(&mut self, index: usize, why: Unsent) -> Block {
         if let Some(block) = self.unsent_blocks.get(&(index, why)) {
             return *block;
         }

@@ -135,6 +135,9 @@ impl Lower<'_> {
         if let (Action::Balance(balance), false) = (&statement.action, statement.shadow) {
             return self.balance(index, balance, condition, (headers, env), next);
         }
+        if let Action::Answer(balance) = &statement.action {
+            return self.answer(index, balance, condition, (headers, env), next);
+        }
         let applies = self.fresh();
         self.cond(condition, &Values::Env(env), applies.into(), next.into());
         self.b.switch_to(applies);
@@ -150,7 +153,7 @@ impl Lower<'_> {
                 self.decide(index, statement, *verdict, next);
             }
             // What a pool does depends on what it has done: a shadow only counts.
-            Action::Balance(_) => {
+            Action::Balance(_) | Action::Answer(_) => {
                 self.count(&statement.name);
                 self.capture(index, statement, None);
                 self.b.jump(next);

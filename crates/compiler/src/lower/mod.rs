@@ -9,6 +9,7 @@ mod class;
 mod decap;
 mod field;
 mod frequency;
+mod nat;
 mod options;
 mod parser;
 mod pred;
@@ -21,8 +22,8 @@ use crate::codegen::indexes::bytes_around;
 use crate::index::{self, Key};
 use crate::ir::build::Builder;
 use crate::ir::{
-    self, BalanceRef, LimitDecl, LimitRef, Line, LineInfo, SetDecl, SetKind, SetRef, StatementId, TableDecl,
-    TableRef,
+    self, BalanceRef, LimitDecl, LimitRef, Line, LineInfo, NatRef, SetDecl, SetKind, SetRef, StatementId,
+    TableDecl, TableRef,
 };
 use crate::plan::{ClassId, Plan, SetHome, StateId, Steps};
 use crate::policy::{Action, HeaderRef, Policy, SetPart, Statement, Unsent};
@@ -111,6 +112,9 @@ struct Lower<'a> {
     balance_refs: HashMap<usize, BalanceRef>,
     /// By statement and whether it is for packets of IPv6: where all classes lead to.
     balance_tails: HashMap<(usize, bool), ir::Block>,
+    nat_refs: HashMap<usize, NatRef>,
+    /// By statement, family and kind of packets: where all classes lead to.
+    nat_tails: HashMap<(usize, bool, nat::Shape), ir::Block>,
     unsent_blocks: HashMap<(usize, Unsent), ir::Block>,
     slots: Slots,
     /// Blocks of states and classes, by how many statements were decided before them.
@@ -155,6 +159,8 @@ impl<'a> Lower<'a> {
             limit_statements: Vec::new(),
             balance_refs: HashMap::new(),
             balance_tails: HashMap::new(),
+            nat_refs: HashMap::new(),
+            nat_tails: HashMap::new(),
             unsent_blocks: HashMap::new(),
             slots: Slots::new(),
             state_blocks: HashMap::new(),

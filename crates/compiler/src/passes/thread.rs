@@ -165,6 +165,7 @@ impl Threader {
                     | Terminator::Return { .. }
                     | Terminator::Decap { .. }
                     | Terminator::Send(_)
+                    | Terminator::Forward(_)
                     | Terminator::Refuse(_)
             )
             && data.insts.iter().all(|inst| inst.op.is_pure())
@@ -233,6 +234,7 @@ impl Threader {
             | Terminator::Return { .. }
             | Terminator::Decap { .. }
             | Terminator::Send(_)
+            | Terminator::Forward(_)
             | Terminator::Refuse(_) => None,
         }
     }

@@ -151,14 +151,15 @@ pub fn plan(policy: &Policy) -> Option<Plan> {
 /// The packets to which a statement may apply although its condition does not hold, because of an earlier packet. Where a
 /// transport that the condition asks for is there, none does: later fragments have none.
 pub fn follows(policy: &Policy, statement: &Statement) -> Pred {
-    let Action::Balance(balance) = &statement.action else { return Pred::Const(false) };
-    if statement.shadow {
-        return Pred::Const(false);
-    }
+    let followers = match &statement.action {
+        Action::Balance(balance) if !statement.shadow => balance.follows(&policy.protocols),
+        Action::Answer(balance) => balance.later_answers(&policy.protocols),
+        _ => return Pred::Const(false),
+    };
     let transport = |header: &HeaderRef| header.level == 0 && policy.protocols[header.protocol].transport;
     let asked = headers_asked(&statement.when).into_iter().filter(transport);
     let absent = asked.map(|header| Pred::Not(Box::new(Pred::Header(header))));
-    Pred::And(absent.chain([balance.follows(&policy.protocols)]).collect())
+    Pred::And(absent.chain([followers]).collect())
 }
 
 impl Plan {

@@ -117,16 +117,19 @@ pub enum Unsent {
     Damaged,
     /// It is longer than what the next hop takes.
     Long,
-    /// No way leads to its backend.
+    /// No way leads to its backend; or it is translated and neither TCP nor UDP, nor about a flow that is known.
     Unreachable,
+    /// All ports from which it could be sent are taken.
+    Full,
 }
 
 impl Unsent {
     /// All of them.
-    pub const ALL: [Unsent; 4] = [Unsent::Nobody, Unsent::Damaged, Unsent::Long, Unsent::Unreachable];
+    pub const ALL: [Unsent; 5] =
+        [Unsent::Nobody, Unsent::Damaged, Unsent::Long, Unsent::Unreachable, Unsent::Full];
 
     /// As counters are called, behind the name of their statement: `NAME/nobody`.
-    pub const WORDS: [&str; 4] = ["nobody", "damaged", "long", "unreachable"];
+    pub const WORDS: [&str; 5] = ["nobody", "damaged", "long", "unreachable", "full"];
 
     /// Its word.
     pub fn word(self) -> &'static str {
@@ -184,8 +187,8 @@ impl Said {
         Some(Said { header, six, length, least, hops, service, told })
     }
 
-    /// Whether what it says can be true of a frame whose MAC address is no group's.
-    pub fn sound(&self, protocols: &Protocols) -> Pred {
+    /// Whether what it says can be true of a frame whose MAC address is no group's. A packet that is `routed` on needs hops to go (RFC 1812, section 5.3.1).
+    pub fn sound(&self, protocols: &Protocols, routed: bool) -> Pred {
         let compare = |op, left: &Term, right| Pred::Compare(Compare { op, left: left.clone(), right });
         let end = Term::Binary(
             ArithmeticOp::Add,
@@ -198,6 +201,7 @@ impl Said {
             compare(Relation::Ne, &self.hops, Term::Const(0)),
         ];
         sound.extend(group_bit(protocols).map(|bit| compare(Relation::Eq, &bit, Term::Const(0))));
+        sound.extend(routed.then(|| compare(Relation::Ne, &self.hops, Term::Const(1))));
         Pred::And(sound)
     }
 }
@@ -216,7 +220,7 @@ pub struct Fragments {
 }
 
 impl Fragments {
-    fn of(protocols: &Protocols, said: &Said) -> Option<Fragments> {
+    pub(super) fn of(protocols: &Protocols, said: &Said) -> Option<Fragments> {
         let header = match said.six {
             true => HeaderRef { level: 0, protocol: protocols.find("ip6.frag")?, index: 0 },
             false => said.header,
@@ -359,6 +363,7 @@ impl Balance {
             .chain(group_bit(protocols))
             .chain(keys)
             .chain(Balance::flags(protocols).into_iter().flatten())
+            .chain(self.nat_terms(protocols))
             .collect()
     }
 

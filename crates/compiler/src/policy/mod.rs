@@ -6,6 +6,7 @@
 
 mod balance;
 mod decap;
+mod nat;
 mod print;
 mod protocol;
 mod simplify;
@@ -15,6 +16,7 @@ pub(crate) use balance::FAMILIES;
 pub use balance::{Backend, Balance, FLOWS, Fragments, GUE_PORT, MTU, Pool, Said, Unsent, VXLAN_PORT};
 pub(crate) use decap::leads;
 pub use decap::{Decap, IpHeader};
+pub use nat::{Kind, Outer, Quoted, ending};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
 pub use simplify::{Presence, simplify};
@@ -239,6 +241,8 @@ pub enum Action {
     Decap,
     /// Sends to a backend of a pool.
     Balance(Balance),
+    /// Sends on to clients what backends answer, where the next statement translates.
+    Answer(Balance),
 }
 
 impl Action {
@@ -249,7 +253,7 @@ impl Action {
             Action::Limit(Limit { keys, .. }) => {
                 keys.iter().flatten().map(|part| part.term.clone()).collect()
             }
-            Action::Balance(balance) => balance.terms(protocols),
+            Action::Balance(balance) | Action::Answer(balance) => balance.terms(protocols),
             Action::Decap => Decap::of(protocols).iter().flat_map(Decap::terms).collect(),
         }
     }
@@ -360,6 +364,7 @@ impl Statement {
             Action::Limit(_) => "limit",
             Action::Decap => "decap",
             Action::Balance(_) => "balance",
+            Action::Answer(_) => "answer",
         }
     }
 
@@ -367,11 +372,26 @@ impl Statement {
     pub fn counters(&self) -> Vec<String> {
         let parts: &[&str] = match self.action {
             Action::Limit(_) => &["over"],
-            Action::Balance(_) if !self.shadow => &Unsent::WORDS,
+            Action::Balance(_) | Action::Answer(_) if !self.shadow => return self.balance_counters(),
             _ => &[],
         };
         let own = parts.iter().map(|part| format!("{}/{part}", self.name));
         [self.name.clone()].into_iter().chain(own).collect()
+    }
+
+    fn balance_counters(&self) -> Vec<String> {
+        let unsent = self.unsent().iter().map(|why| format!("{}/{}", self.name, why.word()));
+        [self.name.clone()].into_iter().chain(unsent).collect()
+    }
+
+    /// Why it may not send packets.
+    pub fn unsent(&self) -> &'static [Unsent] {
+        match &self.action {
+            Action::Balance(balance) if balance.via.banks().is_some() => &Unsent::ALL,
+            Action::Balance(_) => &Unsent::ALL[..4],
+            Action::Answer(_) => &Unsent::ALL[1..4],
+            _ => &[],
+        }
     }
 
     /// Whether it ends the way of every packet that it applies to.
@@ -393,7 +413,7 @@ impl Statement {
         match self.action {
             Action::Count => true,
             Action::Verdict(_) | Action::Decap | Action::Balance(_) => self.shadow,
-            Action::Limit(_) => false,
+            Action::Limit(_) | Action::Answer(_) => false,
         }
     }
 }

@@ -42,9 +42,11 @@ impl Engine for Plain<'_> {
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {
         let of = |name: &str| -> Counter {
-            let (name, part) = name.split_once('/').map_or((name, None), |(name, part)| (name, Some(part)));
-            let index = self.statements.iter().position(|statement| statement.name == name);
-            let Some(index) = index else { return Counter::default() };
+            let named = |name: &str| self.statements.iter().position(|statement| statement.name == name);
+            let part = || name.rsplit_once('/').and_then(|(name, part)| Some((named(name)?, Some(part))));
+            let Some((index, part)) = named(name).map(|index| (index, None)).or_else(part) else {
+                return Counter::default();
+            };
             match part {
                 None => self.evaluator.counters[index],
                 Some("over") => self.evaluator.over[index],

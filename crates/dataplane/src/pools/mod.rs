@@ -282,7 +282,7 @@ fn counted(counters: &Map, number: u16) -> Result<[u64; 3], Error> {
 }
 
 fn endpoint(record: &Record) -> Endpoint {
-    Endpoint { address: record.backend.address, port: record.port }
+    Endpoint { address: record.backend.address, port: record.backend.port }
 }
 
 /// Reads the MAC address of a backend, as policies write it: `02:00:00:00:00:01`. It is that of one interface, so no group's.

@@ -128,8 +128,13 @@ impl Session {
         let alive = self.pool.is_alive(number);
         let mac = self.mac(&self.meta, *endpoint);
         Record {
-            backend: Met { address: endpoint.address, alive, hop: self.meta.hop(mac), mac },
-            port: endpoint.port,
+            backend: Met {
+                address: endpoint.address,
+                port: endpoint.port,
+                alive,
+                hop: self.meta.hop(mac),
+                mac,
+            },
             wanted,
             weight: *weight,
             declared: self.declared.get(endpoint).copied(),
@@ -143,8 +148,9 @@ impl Session {
     }
 
     fn retired(&self, endpoint: Endpoint) -> Record {
-        let backend = Met { address: endpoint.address, alive: false, hop: None, mac: None };
-        Record { backend, wanted: Wanted::Retired, well: false, ..Record::new(endpoint.port, 0) }
+        let Endpoint { address, port } = endpoint;
+        let backend = Met { address, port, alive: false, hop: None, mac: None };
+        Record { backend, wanted: Wanted::Retired, well: false, ..Record::new(0) }
     }
 
     /// Does what time has brought: ends of drains, warmer backends, slots that settle, flows that fell silent, numbers that

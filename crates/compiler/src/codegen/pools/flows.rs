@@ -6,7 +6,7 @@ use crate::codegen::emit::{Emitter, FRAME};
 use crate::codegen::isel::Isel;
 use crate::codegen::machine::{Kind, physical};
 use crate::ir::{Inst, PoolRef, Value};
-use regalloc2::{Operand, VReg};
+use regalloc2::{Block, Operand, VReg};
 use weir_bpf::asm::Label;
 use weir_bpf::insn::{AluOp, AtomicOp, Cond, Insn, MapId, Reg, Size, Width};
 use weir_bpf::target::Feature;
@@ -24,10 +24,18 @@ pub(in crate::codegen) struct FlowSite {
 }
 
 impl Isel<'_> {
-    pub(in crate::codegen) fn pick(&mut self, inst: &Inst, pool: PoolRef, hash: Value, begins: Value) {
+    pub(in crate::codegen) fn pick(
+        &mut self,
+        inst: &Inst,
+        pool: PoolRef,
+        (hash, begins): (Value, Value),
+        held: Option<Value>,
+    ) {
         let layout = Layout::of(&self.program.pools[pool.index()]);
         let map = self.maps.pools[pool.index()];
         let [hash, begins] = [hash, begins].map(|value| self.value(value));
+        let met = self.builder.block(false);
+        held.into_iter().for_each(|held| self.stay(pool, layout, held, met));
         let high = self.alu_imm(Width::W64, AluOp::Rsh, hash, 32);
         let scaled = self.alu_imm(Width::W64, AluOp::Mul, high, layout.slots as i32);
         let slot = self.alu_imm(Width::W64, AluOp::Rsh, scaled, 32);
@@ -39,7 +47,6 @@ impl Isel<'_> {
         let before = self.alu_imm(Width::W64, AluOp::Rsh, word, 16);
 
         let [settled, open] = [false, true].map(|cold| self.builder.block(cold));
-        let met = self.builder.block(false);
         let result = match inst.result {
             Some(result) => self.define(result),
             None => self.builder.vreg(),
@@ -54,6 +61,18 @@ impl Isel<'_> {
         self.jump_with(met, &[found]);
         self.open(met);
         self.count_backend(self.maps.backends[pool.index()], result, begins);
+    }
+
+    /// A flow that is held by a backend that is alive stays there.
+    fn stay(&mut self, pool: PoolRef, layout: Layout, held: Value, met: Block) {
+        let (_, flags) = self.record(pool, layout, held);
+        let (stays, other) = (self.builder.block(false), self.builder.block(false));
+        let alive = Kind::Branch(Cond::Set, Width::W64, Some(ALIVE.into()));
+        self.branch(alive, &[Operand::reg_use(flags)], stays, other);
+        self.open(stays);
+        let held = self.value(held);
+        self.jump_with(met, &[held]);
+        self.open(other);
     }
 
     fn count_backend(&mut self, map: MapId, number: VReg, begins: VReg) {

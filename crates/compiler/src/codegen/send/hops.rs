@@ -4,7 +4,7 @@ use super::{INGRESS, Leaving, Link, SHORTEST_LINK};
 use crate::codegen::isel::Isel;
 use crate::codegen::machine::{Kind, physical};
 use crate::codegen::pools::{ADDRESS, FIXED, HOP, SIX};
-use crate::ir::Via;
+use crate::ir::{self, Target, Via};
 use regalloc2::{Block, Operand, VReg};
 use weir_bpf::helpers;
 use weir_bpf::insn::{AluOp, Cond, Reg, Size, Width};
@@ -35,7 +35,7 @@ impl Isel<'_> {
         self.builder.blocks[met.index()].params.extend([first, second, interface]);
         self.branch_flag(leaving.flags, FIXED, fixed, routed);
         self.open(fixed);
-        self.fixed_hop(leaving, total, met);
+        self.fixed_hop((leaving.from, &leaving.send.long), leaving.record, total, met);
         self.open(routed);
         match outer {
             Some(six) => self.route(leaving, total, six, met),
@@ -53,12 +53,17 @@ impl Isel<'_> {
     }
 
     /// From the address to which the frame came to the one beside the backend.
-    fn fixed_hop(&mut self, leaving: &Leaving<'_>, total: VReg, met: Block) {
-        let Leaving { from, send, record, .. } = *leaving;
+    pub(super) fn fixed_hop(
+        &mut self,
+        (from, long): (ir::Block, &Target),
+        record: VReg,
+        total: VReg,
+        met: Block,
+    ) {
         let hop = self.load(Size::DW, record, HOP);
         let most = self.alu_imm(Width::W64, AluOp::Rsh, hop, 48);
         let operands = [Operand::reg_use(total), Operand::reg_use(most)];
-        self.go_if(Kind::Branch(Cond::Gt, Width::W64, None), &operands, from, &send.long);
+        self.go_if(Kind::Branch(Cond::Gt, Width::W64, None), &operands, from, long);
         let frame = self.ends();
         self.require(&frame, frame.data, SHORTEST_LINK);
         let low = self.load(Size::H, frame.data, 0);
@@ -74,23 +79,44 @@ impl Isel<'_> {
     /// What the kernel's routes and neighbours say.
     fn route(&mut self, leaving: &Leaving<'_>, total: VReg, six: bool, met: Block) {
         let Leaving { from, send, record, .. } = *leaving;
-        let longest = Kind::Branch(Cond::Gt, Width::W64, Some(0xffff));
-        self.go_if(longest, &[Operand::reg_use(total)], from, &send.long);
-        let at = self.route_params(record, six);
+        self.go_if_longest(total, from, &send.long);
+        let at = self.route_params(six);
+        self.store_backend(record, at, six);
         self.store_vreg(Size::H, at + fib::LENGTH, total);
         if !six {
             let service = self.value(send.service);
             self.store_vreg(Size::B, at + fib::SERVICE, service);
         }
         self.store_origin(leaving, at + fib::FROM, six);
-        let result = self.ask_routes(at);
-        let operands = [Operand::reg_use(result)];
-        let too_long = Kind::Branch(Cond::Eq, Width::W64, Some(fib::TOO_LONG));
-        self.go_if(too_long, &operands, from, &send.long);
-        self.go_if(Kind::Branch(Cond::Ne, Width::W64, Some(0)), &operands, from, &send.unreachable);
+        self.go_unless_routed(at, from, (&send.long, &send.unreachable));
         if leaving.via == Via::L2 {
             self.go_unless_on_link(leaving, at, six);
         }
+        self.routed_hop(at, met);
+    }
+
+    /// Nothing longer goes by any route.
+    pub(super) fn go_if_longest(&mut self, total: VReg, from: ir::Block, long: &Target) {
+        let longest = Kind::Branch(Cond::Gt, Width::W64, Some(0xffff));
+        self.go_if(longest, &[Operand::reg_use(total)], from, long);
+    }
+
+    /// Asks the kernel, and goes elsewhere if it knows no way.
+    pub(super) fn go_unless_routed(
+        &mut self,
+        at: i16,
+        from: ir::Block,
+        (long, unreachable): (&Target, &Target),
+    ) {
+        let result = self.ask_routes(at);
+        let operands = [Operand::reg_use(result)];
+        let too_long = Kind::Branch(Cond::Eq, Width::W64, Some(fib::TOO_LONG));
+        self.go_if(too_long, &operands, from, long);
+        self.go_if(Kind::Branch(Cond::Ne, Width::W64, Some(0)), &operands, from, unreachable);
+    }
+
+    /// What the kernel has answered.
+    pub(super) fn routed_hop(&mut self, at: i16, met: Block) {
         let mut part = |size, offset| self.load_stack(size, at + offset);
         let ours = [0, 2, 4].map(|nth| part(Size::H, fib::OUR_MAC + nth));
         let (low, high) = (part(Size::H, fib::MAC), part(Size::W, fib::MAC + 2));
@@ -121,8 +147,8 @@ impl Isel<'_> {
         }
     }
 
-    /// What the kernel is asked with: by which way to a backend.
-    pub(super) fn route_params(&mut self, record: VReg, six: bool) -> i16 {
+    /// What the kernel is asked with, but for addresses and length.
+    pub(super) fn route_params(&mut self, six: bool) -> i16 {
         let at = self.builder.reserve(fib::BYTES);
         for word in 0..fib::BYTES as i16 / 8 {
             self.emit(Kind::StoreStackImm(Size::DW, at + 8 * word, 0), &[]);
@@ -131,11 +157,15 @@ impl Isel<'_> {
         self.emit(Kind::StoreStackImm(Size::B, at + fib::FAMILY, family), &[]);
         let ingress = self.load(Size::W, self.context, INGRESS);
         self.store_vreg(Size::W, at + fib::INTERFACE, ingress);
+        at
+    }
+
+    /// By which way to a backend.
+    pub(super) fn store_backend(&mut self, record: VReg, at: i16, six: bool) {
         for (size, offset) in parts_of_address(six) {
             let part = self.load(*size, record, ADDRESS + offset);
             self.store_vreg(*size, at + fib::TO + offset, part);
         }
-        at
     }
 
     /// The address from which a packet in another one comes, for rules of routing that ask for it.

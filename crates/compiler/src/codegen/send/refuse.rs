@@ -38,21 +38,38 @@ impl Isel<'_> {
         self.branch_flag(flags, SIX, six, four);
         for (block, is_six) in [(four, false), (six, true)] {
             self.open(block);
-            let at = self.route_params(record, is_six);
-            // Longer than any route takes, so that the answer says how long it may be.
-            self.emit(Kind::StoreStackImm(Size::H, at + fib::LENGTH, 0xffff), &[]);
-            let result = self.ask_routes(at);
-            let (told, none) = (self.builder.block(true), self.builder.block(true));
-            let too_long = Kind::Branch(Cond::Eq, Width::W64, Some(fib::TOO_LONG));
-            self.branch(too_long, &[Operand::reg_use(result)], told, none);
-            self.open(none);
-            let zero = self.constant(0);
-            self.jump_with(met, &[zero]);
-            self.open(told);
-            let most = self.load_stack(Size::H, at + fib::LENGTH);
+            let at = self.route_params(is_six);
+            self.store_backend(record, at, is_six);
+            let most = self.most_by_route(at, met);
             self.leave_room(decl.via, flags, most, met);
         }
         self.open(met);
+    }
+
+    pub(in crate::codegen) fn room_by_route(&mut self, result: Value, to: &[Value]) {
+        let met = self.builder.block(true);
+        let room = self.define(result);
+        self.builder.blocks[met.index()].params.push(room);
+        let at = self.route_params(to.len() == 2);
+        self.store_address(at + fib::TO, to);
+        let most = self.most_by_route(at, met);
+        self.jump_with(met, &[most]);
+        self.open(met);
+    }
+
+    /// How long a packet may be by the kernel's routes; goes to `met` with 0 if there is none.
+    fn most_by_route(&mut self, at: i16, met: Block) -> VReg {
+        // Longer than any route takes, so that the answer says how long it may be.
+        self.emit(Kind::StoreStackImm(Size::H, at + fib::LENGTH, 0xffff), &[]);
+        let result = self.ask_routes(at);
+        let (told, none) = (self.builder.block(true), self.builder.block(true));
+        let too_long = Kind::Branch(Cond::Eq, Width::W64, Some(fib::TOO_LONG));
+        self.branch(too_long, &[Operand::reg_use(result)], told, none);
+        self.open(none);
+        let zero = self.constant(0);
+        self.jump_with(met, &[zero]);
+        self.open(told);
+        self.load_stack(Size::H, at + fib::LENGTH)
     }
 
     /// What the headers around a packet leave of a length.

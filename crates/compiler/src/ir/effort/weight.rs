@@ -1,7 +1,7 @@
 //! How many instructions blocks will be.
 
 use crate::ir::analysis::Graph;
-use crate::ir::{Block, Op, Program, SetDecl, SetKind, TableRef, Terminator};
+use crate::ir::{Block, NatCall, Op, Program, SetDecl, SetKind, TableRef, Terminator};
 
 /// A walk through one of a table's trees, mostly the rows of its longest list.
 const TREE: u64 = 3_000;
@@ -39,7 +39,9 @@ fn weight(program: &Program, block: Block) -> u64 {
         Op::Capture { .. } => 40,
         Op::Take { .. } => 1_500,
         Op::Pick { .. } => 400,
-        Op::Note { .. } | Op::Recall { .. } | Op::Room { .. } => 100,
+        Op::Nat { call: NatCall::Part(_), .. } | Op::Backend { .. } => 8,
+        Op::Nat { .. } => 600,
+        Op::Note { .. } | Op::Recall { .. } | Op::Room { .. } | Op::Route { .. } => 100,
         Op::InTable { table, .. } => walk(*table),
     };
     let of_end = match &data.end {
@@ -51,6 +53,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Terminator::Return { .. } => 4,
         Terminator::Decap { .. } => 100,
         Terminator::Send(_) => 400,
+        Terminator::Forward(_) => 200,
         Terminator::Refuse(_) => 200,
     };
     let insts: u64 = data.insts.iter().map(|inst| of_op(&inst.op)).sum();

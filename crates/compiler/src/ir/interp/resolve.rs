@@ -2,8 +2,8 @@
 
 use crate::ir::analysis::Graph;
 use crate::ir::{
-    BalanceRef, BinaryOp, Block, Inst, LimitRef, Op, PoolRef, Program, Refuse, Relation, Send, SetRef,
-    StatementId, TableRef, Target, Terminator, Value, Verdict,
+    BackendPart, BalanceRef, BinaryOp, Block, Forward, Inst, LimitRef, NatCall, NatRef, Op, PoolRef, Program,
+    Refuse, Relation, Send, SetRef, StatementId, TableRef, Target, Terminator, Value, Verdict,
 };
 
 /// One step. Registers are the numbers of values; places are indices of steps. A step that may go
@@ -78,6 +78,24 @@ pub(super) enum Step {
         pool: PoolRef,
         hash: u32,
         begins: u32,
+        held: Option<u32>,
+    },
+    Backend {
+        to: u32,
+        pool: PoolRef,
+        backend: u32,
+        part: BackendPart,
+    },
+    /// As many words as the call takes.
+    Nat {
+        to: u32,
+        nat: NatRef,
+        six: bool,
+        call: NatCall,
+        args: u32,
+    },
+    Route {
+        to: u32,
     },
     Room {
         to: u32,
@@ -150,6 +168,11 @@ pub(super) enum Step {
         packet: u32,
         room: u32,
     },
+    /// Index into [`Resolved::forwards`]. What is too long for its next hop goes on right behind it.
+    Forward {
+        forward: u32,
+        unreachable: u32,
+    },
     /// Index into [`Resolved::sends`]. What is too long for its next hop goes on right behind it.
     Send {
         send: u32,
@@ -170,6 +193,7 @@ pub(super) struct Resolved {
     /// Registers of keys, each followed by that of the cost where there is one.
     pub(super) keys: Vec<u32>,
     pub(super) sends: Vec<Send>,
+    pub(super) forwards: Vec<Forward>,
     pub(super) registers: usize,
     pub(super) loops: usize,
 }
@@ -186,6 +210,7 @@ pub(super) fn resolve(program: &Program) -> Resolved {
             cases: Vec::new(),
             keys: Vec::new(),
             sends: Vec::new(),
+            forwards: Vec::new(),
             registers: program.values.len(),
             loops: program.blocks.iter().filter(|block| block.loop_bound.is_some()).count(),
         },
@@ -252,6 +277,12 @@ impl Resolver<'_> {
             Terminator::Refuse(Refuse { by, six, packet, room }) => {
                 self.push(Step::Refuse { by: *by, six: *six, packet: packet.0, room: room.0 });
             }
+            Terminator::Forward(forward) => {
+                let index = self.out.forwards.len() as u32;
+                self.out.forwards.push((**forward).clone());
+                let step = Step::Forward { forward: index, unreachable: 0 };
+                self.fork(block, step, &forward.long, &forward.unreachable);
+            }
             Terminator::Send(send) => {
                 let index = self.out.sends.len() as u32;
                 self.out.sends.push((**send).clone());
@@ -288,7 +319,17 @@ impl Resolver<'_> {
                 self.out.keys.push(cost.0);
                 Step::Take { to, limit: *limit, key: first, words }
             }
-            Op::Pick { pool, hash, begins } => Step::Pick { to, pool: *pool, hash: hash.0, begins: begins.0 },
+            Op::Pick { pool, hash, begins, held } => {
+                let held = held.map(|held| held.0);
+                Step::Pick { to, pool: *pool, hash: hash.0, begins: begins.0, held }
+            }
+            Op::Backend { pool, backend, part } => {
+                Step::Backend { to, pool: *pool, backend: backend.0, part: *part }
+            }
+            Op::Nat { nat, six, call, args } => {
+                Step::Nat { to, nat: *nat, six: *six, call: *call, args: self.key(args) }
+            }
+            Op::Route { .. } => Step::Route { to },
             Op::Note { key, word } => Step::Note { key: key.0, word: word.0 },
             Op::Room { balance, backend } => Step::Room { to, balance: *balance, backend: backend.0 },
             Op::Recall { key } => Step::Recall { to, key: key.0 },
@@ -312,7 +353,10 @@ impl Resolver<'_> {
         self.edge(block, then);
         let behind = self.here();
         match &mut self.out.steps[at] {
-            Step::Branch { other, .. } | Step::Fits { other, .. } | Step::Send { unreachable: other, .. } => {
+            Step::Branch { other, .. }
+            | Step::Fits { other, .. }
+            | Step::Send { unreachable: other, .. }
+            | Step::Forward { unreachable: other, .. } => {
                 *other = behind;
             }
             _ => {}

@@ -32,6 +32,13 @@ pub(super) fn balance(scan: &mut Scan<'_>) -> Expected<BalanceDecl> {
             let port = scan.number()?;
             Via::Vxlan { origin: origin(scan)?, port, id }
         }
+        "nat" => {
+            scan.expect("ports")?;
+            let first = scan.number()?;
+            scan.expect("..")?;
+            let ports = (first, scan.number()?);
+            Via::Nat { origin: origin(scan)?, ports }
+        }
         word => return Err(format!("no way to a backend is called `{word}`")),
     };
     Ok(BalanceDecl { pool, via })
@@ -65,12 +72,14 @@ fn prefix(scan: &mut Scan<'_>, most: u8) -> Expected<u8> {
     }
 }
 
-/// `pool0 v5 begins v6`, behind `pick`.
+/// `pool0 v5 begins v6 held v7`, behind `pick`.
 pub(super) fn pick(scan: &mut Scan<'_>) -> Expected<Op> {
     let pool = pool_ref(scan)?;
     let hash = value(scan)?;
     scan.expect("begins")?;
-    Ok(Op::Pick { pool, hash, begins: value(scan)? })
+    let begins = value(scan)?;
+    let held = if scan.eat_word("held") { Some(value(scan)?) } else { None };
+    Ok(Op::Pick { pool, hash, begins, held })
 }
 
 /// `ip4 v1 length v2 service v3 hash v4 to v5 of balance0 long b6 unreachable b7 by s0`, behind `send`.
@@ -112,7 +121,7 @@ pub(super) fn room(scan: &mut Scan<'_>) -> Expected<Op> {
     Ok(Op::Room { balance: balance_ref(scan)?, backend: value(scan)? })
 }
 
-fn family(scan: &mut Scan<'_>) -> Expected<bool> {
+pub(super) fn family(scan: &mut Scan<'_>) -> Expected<bool> {
     match scan.word() {
         "ip4" => Ok(false),
         "ip6" => Ok(true),
@@ -124,6 +133,6 @@ fn balance_ref(scan: &mut Scan<'_>) -> Expected<BalanceRef> {
     scan.entity("balance").map(BalanceRef).ok_or_else(|| "expected a balance".into())
 }
 
-fn pool_ref(scan: &mut Scan<'_>) -> Expected<PoolRef> {
+pub(super) fn pool_ref(scan: &mut Scan<'_>) -> Expected<PoolRef> {
     scan.entity("pool").map(PoolRef).ok_or_else(|| "expected a pool".into())
 }

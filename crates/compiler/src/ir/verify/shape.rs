@@ -4,8 +4,8 @@ use super::{Errors, Location};
 use crate::ir::analysis::constants;
 use crate::ir::build::upper_bound;
 use crate::ir::{
-    BOOL, BinaryOp, Block, Frequency, Inst, MILLION, Op, Program, Refuse, Rule, TableDecl, TableRef, Target,
-    Terminator, Type, Value,
+    BOOL, BinaryOp, Block, Forward, Frequency, Inst, MILLION, Op, Program, Refuse, Rule, TableDecl, TableRef,
+    Target, Terminator, Type, Value,
 };
 use crate::table::{Entry, MOST_WORDS};
 
@@ -36,6 +36,12 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
             Terminator::Match { table, .. } => {
                 check_index(table, table.0, program.tables.len(), at, errors);
             }
+            Terminator::Forward(ref forward) => {
+                check_index(forward.by, forward.by.0, program.statements.len(), at, errors);
+                if let Some((pool, _)) = forward.backend {
+                    check_index(pool, pool.0, program.pools.len(), at, errors);
+                }
+            }
             Terminator::Refuse(Refuse { by, .. }) => {
                 check_index(by, by.0, program.statements.len(), at, errors);
             }
@@ -47,8 +53,12 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
         }
     }
     program.tables.iter().for_each(|table| check_table(program, table, errors));
-    for decl in &program.balances {
-        check_index(decl.pool, decl.pool.0, program.pools.len(), Location::Program, errors);
+    let pools = program.balances.iter().map(|decl| decl.pool);
+    for pool in pools.chain(program.nats.iter().map(|decl| decl.pool)) {
+        check_index(pool, pool.0, program.pools.len(), Location::Program, errors);
+    }
+    for bank in program.nats.iter().flat_map(|decl| decl.banks).flatten() {
+        errors.require(bank.is_sound(), Location::Program, || format!("a table of flows{bank}"));
     }
     for (counter, Frequency { all, met }) in &program.frequencies {
         let (at, met) = (Location::Program, met.unwrap_or(MILLION));
@@ -93,7 +103,15 @@ fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut
         Op::InSet { set, .. } => check_index(set, set.0, program.sets.len(), at, errors),
         Op::Take { limit, .. } => check_index(limit, limit.0, program.limits.len(), at, errors),
         Op::Room { balance, .. } => check_index(balance, balance.0, program.balances.len(), at, errors),
-        Op::Pick { pool, .. } => check_index(pool, pool.0, program.pools.len(), at, errors),
+        Op::Pick { pool, .. } | Op::Backend { pool, .. } => {
+            check_index(pool, pool.0, program.pools.len(), at, errors)
+        }
+        Op::Nat { nat, six, .. } => {
+            check_index(nat, nat.0, program.nats.len(), at, errors);
+            let decl = program.nats.get(nat.index());
+            let bank = decl.is_none_or(|decl| decl.banks[usize::from(*six)].is_some());
+            errors.require(bank, at, || format!("{nat} has no flows of this family"));
+        }
         Op::Capture { statement, .. } => {
             check_index(statement, statement.0, program.statements.len(), at, errors)
         }
@@ -207,6 +225,8 @@ impl Types<'_> {
                 self.check_key(key, self.program.tables[table.index()].table.words(), at, errors)
             }
             Op::InSet { set, key } => self.check_key(key, &self.program.sets[set.index()].words, at, errors),
+            Op::Nat { six, call, args, .. } => self.check_key(args, &call.widths(*six), at, errors),
+            Op::Route { to } => self.check_key(to, address_words(to), at, errors),
             Op::Take { limit, key, .. } => {
                 self.check_key(key, &self.program.limits[limit.index()].words, at, errors)
             }
@@ -250,12 +270,28 @@ impl Types<'_> {
                 ];
                 widths.into_iter().for_each(|(value, bits)| self.require_width(value, bits, at, errors));
             }
+            Terminator::Forward(forward) => self.check_forward(forward, at, errors),
             Terminator::Refuse(Refuse { packet, room, .. }) => {
                 [*packet, *room].into_iter().for_each(|value| self.require_width(value, 16, at, errors));
             }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         end.targets(|target| self.check_target(target, at, errors));
+    }
+
+    fn check_forward(&self, forward: &Forward, at: Location, errors: &mut Errors) {
+        let Forward { packet, length, service, backend, source, dest, edits, .. } = forward;
+        let own = [(*packet, 16), (*length, 17), (*service, 8)].into_iter();
+        let own = own.chain(backend.map(|(_, backend)| (backend, 16)));
+        own.for_each(|(value, bits)| self.require_width(value, bits, at, errors));
+        let words: &[u8] = if forward.six { &[64, 64] } else { &[32] };
+        [source, dest].into_iter().for_each(|key| self.check_key(key, words, at, errors));
+        for edit in edits {
+            let fine = matches!(edit.bytes, 1 | 2 | 4 | 8);
+            errors.require(fine, at, || format!("an edit of {} bytes", edit.bytes));
+            self.require_width(edit.base, 16, at, errors);
+            self.require_width(edit.value, edit.bytes.min(8) * 8, at, errors);
+        }
     }
 
     fn check_target(&self, target: &Target, at: Location, errors: &mut Errors) {
@@ -283,6 +319,11 @@ impl Types<'_> {
     fn require_int(&self, value: Value, at: Location, errors: &mut Errors) {
         errors.require(self.program.type_of(value) != Type::Cursor, at, || format!("{value} is a cursor"));
     }
+}
+
+/// An address is one word or two.
+fn address_words(to: &[Value]) -> &'static [u8] {
+    if to.len() == 1 { &[32] } else { &[64, 64] }
 }
 
 fn check_cases(cases: &[(u64, u64, Target)], at: Location, errors: &mut Errors) {

@@ -184,7 +184,7 @@ pub struct Balance {
     pub via: Option<Via>,
 }
 
-/// `via l2`, or `via MODE [id N] [port N] [from A | from (A, B)]`
+/// `via l2`, or `via MODE [id N] [port N] [from A | from (A, B)] [ports N..N]`
 #[derive(Clone, Debug)]
 pub struct Via {
     /// How packets get to backends.
@@ -195,6 +195,8 @@ pub struct Via {
     pub port: Option<Literal>,
     /// `from …`: addresses or prefixes.
     pub from: Vec<Literal>,
+    /// `ports 1024..32767`, for NAT.
+    pub ports: Option<(Literal, Literal)>,
     /// The whole clause.
     pub span: Span,
 }
@@ -210,6 +212,8 @@ pub enum ViaMode {
     Gue,
     /// `vxlan`
     Vxlan,
+    /// `nat`
+    Nat,
 }
 
 impl ViaMode {
@@ -220,6 +224,7 @@ impl ViaMode {
             "ipip" => Some(Self::IpIp),
             "gue" => Some(Self::Gue),
             "vxlan" => Some(Self::Vxlan),
+            "nat" => Some(Self::Nat),
             _ => None,
         }
     }
@@ -231,6 +236,7 @@ impl ViaMode {
             Self::IpIp => "ipip",
             Self::Gue => "gue",
             Self::Vxlan => "vxlan",
+            Self::Nat => "nat",
         }
     }
 }

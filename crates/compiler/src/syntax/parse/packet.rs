@@ -2,7 +2,7 @@
 
 use super::{Parsed, Parser, Reported};
 use crate::diagnostic::Code;
-use crate::syntax::ast::{Layer, Literal, LiteralValue, Packet, Path, TestCase};
+use crate::syntax::ast::{Layer, Literal, LiteralValue, Name, Packet, Path, TestCase};
 use crate::syntax::token::Kind;
 
 impl Parser<'_> {
@@ -13,11 +13,25 @@ impl Parser<'_> {
         self.expect(Kind::Arrow, "`=>` and the verdict")?;
         let verdict = if self.is_word("send") { self.name("`send`")? } else { self.verdict()? };
         let by = match self.take_word("by") {
-            true => Some(self.name("the deciding statement's name")?),
+            true => Some(self.deciding()?),
             false => None,
         };
         let leaves = if self.take_word("as") { Some(self.packet()?) } else { None };
         Ok(TestCase { packet, verdict, by, leaves, times, span: self.since(first) })
+    }
+
+    /// The name of a statement, or of its way back: `web/back`.
+    fn deciding(&mut self) -> Parsed<Name> {
+        let mut name = self.name("the deciding statement's name")?;
+        if self.take(Kind::Slash) {
+            if !self.is_word("back") {
+                return Err(self.unexpected("`back`: a statement's way back is `NAME/back`"));
+            }
+            name.span = name.span.to(self.here());
+            self.bump();
+            name.text.push_str("/back");
+        }
+        Ok(name)
     }
 
     /// `x1000`, also with a space.

@@ -13,9 +13,6 @@ const CLAUSES: &[&str] = &["check", "gateway", "mtu", "ring", "settle", "slow", 
 
 const PROBES: &str = "`tcp`, `http`, `https`, `dns`, `udp` or `exec`";
 
-/// How packets get to backends in a later version.
-const PLANNED_MODES: &[&str] = &["nat"];
-
 impl Parser<'_> {
     pub(super) fn pool(&mut self) -> Parsed<Pool> {
         let first = self.at;
@@ -233,7 +230,8 @@ impl Parser<'_> {
         let first = self.at;
         self.bump();
         let mode = self.via_mode()?;
-        let mut via = Via { mode, id: None, port: None, from: Vec::new(), span: self.since(first) };
+        let mut via =
+            Via { mode, id: None, port: None, from: Vec::new(), ports: None, span: self.since(first) };
         loop {
             match self.word() {
                 Some("id") if mode == ViaMode::Vxlan => {
@@ -243,6 +241,9 @@ impl Parser<'_> {
                     self.once(&mut via.port, "the port to which packets go, a number")?;
                 }
                 Some("from") if mode != ViaMode::L2 && via.from.is_empty() => via.from = self.origins()?,
+                Some("ports") if mode == ViaMode::Nat && via.ports.is_none() => {
+                    via.ports = Some(self.ports()?);
+                }
                 _ => break,
             }
         }
@@ -256,12 +257,17 @@ impl Parser<'_> {
             self.bump();
             return Ok(mode);
         }
-        if PLANNED_MODES.contains(&word) {
-            let (span, message) = (self.here(), format!("this version does not have `via {word}`"));
-            let help = "there are `via l2`, `via ipip`, `via gue` and `via vxlan`";
-            return Err(self.report(Code::Planned, span, message).help(help).done());
+        Err(self.unexpected("`l2`, `ipip`, `gue`, `vxlan` or `nat`"))
+    }
+
+    /// The ports from which packets to backends come: `1024..32767`.
+    fn ports(&mut self) -> Parsed<(Literal, Literal)> {
+        self.bump();
+        let first = self.literal("the first port, a number")?;
+        if !self.take(Kind::Range) {
+            return Err(self.unexpected("`..` and the last port"));
         }
-        Err(self.unexpected("`l2`, `ipip`, `gue` or `vxlan`"))
+        Ok((first, self.literal("the last port, a number")?))
     }
 
     /// Where packets to backends come from: one address or prefix, or one for each family.

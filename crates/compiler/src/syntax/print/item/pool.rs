@@ -134,4 +134,10 @@ fn via(pieces: &mut Pieces<'_>, via: &Via) {
             pieces.put(")");
         }
     }
+    if let Some((first, last)) = &via.ports {
+        pieces.put(" ports ");
+        pieces.literal(first);
+        pieces.put("..");
+        pieces.literal(last);
+    }
 }
