@@ -54,7 +54,7 @@ mod filling;
 mod flow;
 mod number;
 
-pub use counters::{Counter, CounterRecords, Counters, InterfaceCounters, StatementCounters};
+pub use counters::{Counter, CounterRecords, Counters, InterfaceCounters, Received, Sent, StatementCounters};
 pub use datagram::{Datagram, Record, Records};
 pub use encode::{Discard, Encoder, Form, Taken};
 pub use error::{Malformed, Refused};
