@@ -20,6 +20,7 @@ mod report;
 mod rivals;
 mod rule;
 mod rules;
+mod sflow;
 mod spread;
 mod times;
 mod veth;
@@ -46,6 +47,7 @@ const ROUNDS: usize = 15;
 /// The cases that are not in [`CASES`].
 const TIMES: &str = "times";
 const LIVE: &str = "live";
+const SFLOW: &str = "sflow";
 const VETH: &str = "veth";
 const PASSES: &str = "passes";
 const COST: &str = "cost";
@@ -101,7 +103,7 @@ fn names() -> impl Iterator<Item = &'static str> {
     let parts = PARTS.iter().map(|(name, _)| *name);
     let balances = BALANCES.iter().map(|(name, _)| *name);
     let cases = CASES.iter().map(|(name, _)| *name).chain(rules).chain(mixed).chain(profiles).chain(parts);
-    cases.chain(balances).chain([POOL, VETH, TIMES, LIVE, PASSES, COST])
+    cases.chain(balances).chain([POOL, VETH, TIMES, LIVE, SFLOW, PASSES, COST])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -178,6 +180,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(LIVE) {
         report::progress(LIVE);
         report.times.extend(live::measure(arguments.rounds)?);
+    }
+    if wanted(SFLOW) {
+        report::progress(SFLOW);
+        report.times.extend(sflow::measure(arguments.rounds));
     }
     if wanted(PASSES) {
         report::progress(PASSES);
