@@ -1,7 +1,9 @@
 //! Attacks, found in samples of traffic: samples and time come in as arguments, decisions go out.
 //!
 //! * [`sample`] is what everything here looks at: the first bytes of a frame, and what became of it.
+//! * [`traffic`] counts by destination, knows what is usual there, and gives alerts.
 //!
 //! All times are those of one clock that never goes back, since any moment before the first one.
 
 pub mod sample;
+pub mod traffic;

@@ -1,0 +1,63 @@
+//! The time of samples as one that only goes on.
+
+use std::time::Duration;
+
+use super::window::Moment;
+
+/// How far a sample's time may be behind another's, as several queues or agents deliver them, without being a new time.
+const DISORDER: Duration = Duration::from_secs(1);
+
+/// Follows the clock of samples. Should it be set back, which it must not be, windows stand still for a moment instead of
+/// piling up everything until it is where it was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Clock {
+    /// What the samples' clock showed last.
+    shown: Option<Duration>,
+    now: Moment,
+}
+
+impl Clock {
+    pub(super) fn advance(&mut self, time: Duration) {
+        let Some(shown) = self.shown else {
+            self.shown = Some(time);
+            self.now = Moment::at(nanos(time));
+            return;
+        };
+        if time > shown {
+            self.shown = Some(time);
+            self.now = Moment::at(self.now.nanos.saturating_add(nanos(time - shown)));
+        } else if shown - time > DISORDER {
+            self.shown = Some(time);
+        }
+    }
+
+    pub(super) fn now(&self) -> &Moment {
+        &self.now
+    }
+
+    pub(super) fn shown(&self) -> Duration {
+        self.shown.unwrap_or_default()
+    }
+}
+
+/// 584 years, then it stands still.
+pub(super) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_goes_on() {
+        let mut clock = Clock::default();
+        let mut at = |millis: u64| {
+            clock.advance(Duration::from_millis(millis));
+            clock.now().nanos / 1_000_000
+        };
+        assert_eq!([at(5_000), at(5_100), at(4_900), at(5_200)], [5_000, 5_100, 5_100, 5_200]);
+        // Set back by three seconds: from here on time goes on from where it was.
+        assert_eq!([at(2_000), at(2_300)], [5_200, 5_500]);
+    }
+}
