@@ -184,10 +184,10 @@ impl Baselines {
     }
 
     pub(super) fn learnt(&self) -> Learnt {
-        let mut victims: Vec<_> =
-            self.own.iter().map(|(victim, own)| (victim.clone(), own.clone())).collect();
+        let kept = |baseline: &Baseline| Baseline { peak: Rate::default(), ..baseline.clone() };
+        let mut victims: Vec<_> = self.own.iter().map(|(victim, own)| (victim.clone(), kept(own))).collect();
         victims.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Learnt { victims, rest: self.rest.clone() }
+        Learnt { victims, rest: self.rest.iter().map(kept).collect() }
     }
 
     /// Takes what was learnt before, as far as it is sound and there is room; the answer is how many destinations that were.

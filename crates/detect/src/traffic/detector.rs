@@ -155,8 +155,9 @@ impl Detector {
         true
     }
 
-    /// A person says that an alert is no attack but what will be usual from now on: its highest rates become its
-    /// baseline at any hour, and it ends with the next tick after it is quiet or at once if it is below what that allows.
+    /// A person says that an alert is no attack but what will be usual from now on. Its highest rates are then usual at any
+    /// hour, for its victim and the prefixes and services around it, and it ends. The answer is whether there is such an
+    /// alert.
     pub fn accept(&mut self, id: u64) -> bool {
         let Some(slot) = (0..self.suspicions.len()).find(|slot| self.has_alert(*slot, id)) else {
             return false;
@@ -164,8 +165,10 @@ impl Detector {
         let Some(one) = self.suspicions.at(slot) else { return false };
         let Some(alert) = &one.alert else { return false };
         let peak = Rate { packets: alert.packets_per_second.value, bits: alert.bits_per_second.value };
-        let floor = self.tally.limit(one.place).rate();
-        self.baselines.raise(&one.victim, one.place.kind, floor, peak);
+        let around = self.tally.around(&one.spans);
+        for (kind, victim) in std::iter::once((one.place.kind, one.victim.clone())).chain(around) {
+            self.baselines.raise(&victim, kind, self.config.floor_of(kind), peak);
+        }
         self.tally.era += 1;
         self.end(slot);
         true

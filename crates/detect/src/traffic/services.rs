@@ -67,6 +67,14 @@ impl Services {
         self.all[slot as usize].spans.clone()
     }
 
+    /// Names of those that all of this is in, and more.
+    pub(super) fn around(&self, spans: &[Span]) -> impl Iterator<Item = String> {
+        let is_in = |one: &&One| {
+            one.spans != spans && spans.iter().all(|span| one.spans.iter().any(|outer| outer.holds(*span)))
+        };
+        self.all.iter().filter(is_in).map(|one| one.name.clone()).collect::<Vec<_>>().into_iter()
+    }
+
     pub(super) fn limit(&self, slot: u32) -> Limit {
         self.all[slot as usize].limit
     }

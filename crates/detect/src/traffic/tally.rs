@@ -14,7 +14,7 @@ use super::estimate::Estimate;
 use super::prefix::{self, Span, is_ipv4, masked};
 use super::services::Services;
 use super::table::Table;
-use super::window::{HORIZONS, LONGEST, Sums};
+use super::window::{HORIZONS, LONGEST, Moment, Sums};
 
 /// Sums over samples by host, prefix and service.
 ///
@@ -54,6 +54,7 @@ pub(super) struct Place {
 /// A sample as far as it matters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
+    moment: Moment,
     pub(super) source: u128,
     destination: u128,
     pub(super) sums: Sums,
@@ -192,12 +193,13 @@ impl Tally {
     }
 
     pub(super) fn read(&mut self, sample: &Sample<'_>) -> Option<Seen> {
-        self.clock.advance(sample.time);
+        let moment = self.clock.advance(sample.time);
         let Some(ip) = Layers::of(sample.header).and_then(|layers| layers.ip) else {
             self.unread += 1;
             return None;
         };
         Some(Seen {
+            moment,
             source: prefix::key(ip.src),
             destination: prefix::key(ip.dst),
             sums: Sums::of(sample.one_in.max(1), sample.frame_len),
@@ -218,11 +220,11 @@ impl Tally {
             kinds = kind + 1;
             let Some(slot) = table.enter(key, &now, &seen.sums) else { continue };
             let Some((_, entry)) = table.entry_mut(slot) else { continue };
-            entry.windows.add(&now, &seen.sums);
+            entry.windows.add(&seen.moment, &seen.sums);
             each(Place { kind, slot }, entry, limit);
         }
         self.services.each(seen.destination, |slot, entry, limit| {
-            entry.windows.add(&now, &seen.sums);
+            entry.windows.add(&seen.moment, &seen.sums);
             each(Place { kind: kinds, slot }, entry, limit);
         });
     }
@@ -315,6 +317,19 @@ impl Tally {
             bits_per_second: Estimate::over(seconds, sums.bits(), sums.bits_variance(), self.sigmas),
             samples: sums.samples,
         }
+    }
+
+    /// The prefixes and services that a place is in.
+    pub(super) fn around(&self, spans: &[Span]) -> Vec<(usize, Victim)> {
+        let prefixes = (1..=self.levels.len()).flat_map(|kind| {
+            let outer = spans.iter().map(move |span| {
+                let length = self.span(kind, span.key).length;
+                (length < span.length).then(|| Span { key: masked(span.key, length), length })
+            });
+            outer.flatten().map(move |span| (kind, Victim::Prefix(span.prefix())))
+        });
+        let kind = self.services_kind();
+        prefixes.chain(self.services.around(spans).map(|name| (kind, Victim::Service(name)))).collect()
     }
 
     /// Places of which a window has half of what an alert takes.

@@ -118,11 +118,11 @@ struct Ring {
 }
 
 impl Windows {
-    pub(super) fn add(&mut self, now: &Moment, sums: &Sums) {
-        for (level, (ring, epoch)) in self.levels.iter_mut().zip(now.epochs).enumerate() {
-            ring.turn(epoch);
-            let first = (now.nanos % width(level) / 1000) as u32;
-            ring.buckets[(ring.epoch % BUCKETS) as usize].add(&Sums { first, ..*sums });
+    /// What comes late goes where it belongs, if that is not gone.
+    pub(super) fn add(&mut self, at: &Moment, sums: &Sums) {
+        for (level, (ring, epoch)) in self.levels.iter_mut().zip(at.epochs).enumerate() {
+            let first = (at.nanos % width(level) / 1000) as u32;
+            ring.add(epoch, &Sums { first, ..*sums });
         }
     }
 
@@ -149,6 +149,16 @@ impl Windows {
 }
 
 impl Ring {
+    fn add(&mut self, epoch: u64, sums: &Sums) {
+        self.turn(epoch);
+        if epoch + BUCKETS > self.epoch {
+            self.buckets[(epoch % BUCKETS) as usize].add(sums);
+        }
+        if epoch < self.epoch && epoch + BUCKETS > self.epoch {
+            self.before.add(sums);
+        }
+    }
+
     fn turn(&mut self, epoch: u64) {
         if epoch <= self.epoch {
             return;
