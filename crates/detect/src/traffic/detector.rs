@@ -225,8 +225,7 @@ impl Detector {
         let mut suspicion = Suspicion::new(place, victim, spans, now.nanos);
         (suspicion.limit, suspicion.usual, suspicion.era) = (limit, usual, era);
         let slot = self.suspicions.add(suspicion)?;
-        let (_, entry) = self.tally.entry_mut(place)?;
-        entry.suspicion = slot as u32 + 1;
+        self.tally.hold(place, Some(slot));
         Some(slot)
     }
 
@@ -327,9 +326,7 @@ impl Detector {
 
     fn end(&mut self, slot: usize) {
         let Some(one) = self.suspicions.remove(slot) else { return };
-        if let Some((_, entry)) = self.tally.entry_mut(one.place) {
-            entry.suspicion = 0;
-        }
+        self.tally.hold(one.place, None);
         if let Some(alert) = &one.alert {
             self.events.push(Event::Ended(one.told(alert)));
         }

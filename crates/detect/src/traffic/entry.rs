@@ -17,11 +17,6 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// An alert, or what may become one, holds it in its place.
-    pub(super) fn is_held(&self) -> bool {
-        self.suspicion != 0
-    }
-
     /// Whether a horizon has half of what an alert takes, in samples and in traffic.
     pub(super) fn is_suspect(&self, now: &Moment, limit: &Limit, samples: u32) -> bool {
         (0..HORIZONS.len()).any(|level| {

@@ -13,35 +13,41 @@ const WAYS: usize = 8;
 /// fall behind by what went with a key that was replaced, which [`Table::lost`] bounds; and a key that has more than an
 /// eighth of its set's recent weight is above the average of its set, so never the one that goes.
 ///
-/// Sets are made when first used: memory grows with the keys to its bound, and no further.
+/// Windows are made when a place is first used: memory grows with the keys to its bound, and no further.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
-    sets: Vec<Option<Box<Set>>>,
+    sets: Vec<Set>,
     seed: u64,
 }
 
-#[derive(Clone, Debug)]
+/// What is looked at to find a key stands together, its windows apart from that.
+#[derive(Clone, Debug, Default)]
 struct Set {
+    /// Bits of hashes that chose no set.
+    tags: [u32; WAYS],
     used: usize,
-    keys: [u128; WAYS],
-    recent: [Recent; WAYS],
+    /// A bit for each that must stay.
+    held: u32,
     /// Weight that went with keys that were replaced, or came for those that found no place.
     lost: u64,
-    entries: [Entry; WAYS],
+    recent: [Recent; WAYS],
+    keys: [u128; WAYS],
+    entries: [Option<Box<Entry>>; WAYS],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Recent {
-    weight: u64,
+    weight: u32,
     second: u32,
 }
 
 impl Recent {
-    fn at(self, second: u32) -> u64 {
-        self.weight >> second.saturating_sub(self.second).min(63)
+    fn at(self, second: u32) -> u32 {
+        self.weight >> second.saturating_sub(self.second).min(31)
     }
 
     fn add(&mut self, second: u32, weight: u64) {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         *self = Recent { weight: self.at(second).saturating_add(weight), second };
     }
 }
@@ -50,70 +56,69 @@ impl Table {
     /// Room for as many keys at least.
     pub(super) fn new(keys: usize, seed: u64) -> Table {
         let sets = keys.div_ceil(WAYS).next_power_of_two();
-        Table { sets: vec![None; sets], seed }
+        Table { sets: vec![Set::default(); sets], seed }
     }
 
     /// The most bytes that it takes.
     pub(super) fn bound(&self) -> usize {
-        self.sets.len() * (size_of::<Set>() + size_of::<Option<Box<Set>>>())
+        self.sets.len() * (size_of::<Set>() + WAYS * size_of::<Entry>())
     }
 
     /// The place of a key, made if need be; none where alerts hold all places that it could have.
-    pub(super) fn enter(&mut self, key: u128, now: &Moment, sums: &Sums) -> Option<u32> {
-        let at = self.set_of(key);
-        let second = (now.nanos / 1_000_000_000) as u32;
-        let set = self.sets[at].get_or_insert_with(Set::empty);
-        let Some(way) = set.find(key).or_else(|| set.make(key, now)) else {
+    pub(super) fn enter(&mut self, key: u128, now: &Moment, sums: &Sums) -> Option<(u32, &mut Entry)> {
+        let (at, tag) = self.set_of(key);
+        let set = &mut self.sets[at];
+        let Some(way) = set.find(key, tag).or_else(|| set.make(key, tag, now)) else {
             set.lost = set.lost.saturating_add(sums.packets);
             return None;
         };
-        set.recent[way].add(second, sums.packets);
-        Some((at * WAYS + way) as u32)
+        set.recent[way].add(second(now), sums.packets);
+        Some(((at * WAYS + way) as u32, set.entries[way].as_mut()?))
     }
 
     pub(super) fn find(&self, key: u128) -> Option<u32> {
-        let at = self.set_of(key);
-        let way = self.sets[at].as_ref()?.find(key)?;
-        Some((at * WAYS + way) as u32)
+        let (at, tag) = self.set_of(key);
+        Some((at * WAYS + self.sets[at].find(key, tag)?) as u32)
     }
 
     pub(super) fn entry(&self, slot: u32) -> Option<(u128, &Entry)> {
-        let (at, way) = (slot as usize / WAYS, slot as usize % WAYS);
-        let set = self.sets.get(at)?.as_ref()?;
-        (way < set.used).then(|| (set.keys[way], &set.entries[way]))
+        let (set, way) = (self.sets.get(slot as usize / WAYS)?, slot as usize % WAYS);
+        Some((set.keys[way], set.entries[way].as_deref()?))
     }
 
     pub(super) fn entry_mut(&mut self, slot: u32) -> Option<(u128, &mut Entry)> {
-        let (at, way) = (slot as usize / WAYS, slot as usize % WAYS);
-        let set = self.sets.get_mut(at)?.as_mut()?;
-        (way < set.used).then(|| (set.keys[way], &mut set.entries[way]))
+        let (set, way) = (self.sets.get_mut(slot as usize / WAYS)?, slot as usize % WAYS);
+        Some((set.keys[way], set.entries[way].as_deref_mut()?))
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (u128, &Entry)> {
-        self.sets.iter().flatten().flat_map(|set| set.keys.iter().copied().zip(&set.entries).take(set.used))
+    /// Whether a key stays in its place until this is said again.
+    pub(super) fn hold(&mut self, slot: u32, is_held: bool) {
+        if let Some(set) = self.sets.get_mut(slot as usize / WAYS) {
+            let bit = 1 << (slot as usize % WAYS);
+            set.held = if is_held { set.held | bit } else { set.held & !bit };
+        }
     }
 
-    pub(super) fn slots(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        let sets = self.sets.iter().enumerate().filter_map(|(at, set)| Some((at, set.as_ref()?)));
-        sets.flat_map(|(at, set)| {
-            let entries = set.entries.iter().take(set.used).enumerate();
-            entries.map(move |(way, entry)| ((at * WAYS + way) as u32, entry))
+    pub(super) fn slots(&self) -> impl Iterator<Item = (u32, u128, &Entry)> {
+        self.sets.iter().enumerate().flat_map(|(at, set)| {
+            let entries = set.keys.iter().zip(&set.entries).enumerate();
+            entries.filter_map(move |(way, (key, entry))| {
+                Some(((at * WAYS + way) as u32, *key, entry.as_deref()?))
+            })
         })
     }
 
     /// By how many packets the sums of a key may be below the truth, at most.
     pub(super) fn lost(&self, key: u128) -> u64 {
-        self.sets[self.set_of(key)].as_ref().map_or(0, |set| set.lost)
+        self.sets[self.set_of(key).0].lost
     }
 
     /// Adds what another table of the same size and seed has. Its losses are losses of both.
     pub(super) fn merge(&mut self, other: &Table, now: &Moment) {
-        for (at, theirs) in other.sets.iter().enumerate() {
-            let Some(theirs) = theirs else { continue };
-            let set = self.sets[at].get_or_insert_with(Set::empty);
+        for (set, theirs) in self.sets.iter_mut().zip(&other.sets) {
             set.lost = set.lost.saturating_add(theirs.lost);
             for way in 0..theirs.used {
-                set.merge(theirs.keys[way], theirs.recent[way], &theirs.entries[way], now);
+                set.merge(theirs, way, now);
             }
         }
     }
@@ -122,53 +127,54 @@ impl Table {
         self.sets.len() == other.sets.len() && self.seed == other.seed
     }
 
-    fn set_of(&self, key: u128) -> usize {
-        mix(key, self.seed) as usize & (self.sets.len() - 1)
+    fn set_of(&self, key: u128) -> (usize, u32) {
+        let hash = mix(key, self.seed);
+        (hash as usize & (self.sets.len() - 1), (hash >> 32) as u32)
     }
 }
 
 impl Set {
-    fn empty() -> Box<Set> {
-        Box::new(Set {
-            used: 0,
-            keys: [0; WAYS],
-            recent: [Recent::default(); WAYS],
-            lost: 0,
-            entries: std::array::from_fn(|_| Entry::default()),
-        })
+    fn find(&self, key: u128, tag: u32) -> Option<usize> {
+        (0..self.used).find(|way| self.tags[*way] == tag && self.keys[*way] == key)
     }
 
-    fn find(&self, key: u128) -> Option<usize> {
-        self.keys[..self.used].iter().position(|there| *there == key)
-    }
-
-    fn make(&mut self, key: u128, now: &Moment) -> Option<usize> {
+    fn make(&mut self, key: u128, tag: u32, now: &Moment) -> Option<usize> {
         let way = if self.used < WAYS {
             self.used += 1;
             self.used - 1
         } else {
             self.smallest(now)?
         };
-        let gone = self.entries[way].windows.over(LONGEST, now).packets;
-        self.lost = self.lost.saturating_add(gone);
-        self.keys[way] = key;
-        self.recent[way] = Recent::default();
-        self.entries[way] = Entry::default();
+        match &mut self.entries[way] {
+            Some(entry) => {
+                self.lost = self.lost.saturating_add(entry.windows.over(LONGEST, now).packets);
+                **entry = Entry::default();
+            }
+            empty => *empty = Some(Box::default()),
+        }
+        (self.tags[way], self.keys[way], self.recent[way]) = (tag, key, Recent::default());
         Some(way)
     }
 
     fn smallest(&self, now: &Moment) -> Option<usize> {
-        let second = (now.nanos / 1_000_000_000) as u32;
-        let free = (0..WAYS).filter(|way| !self.entries[*way].is_held());
-        free.min_by_key(|way| self.recent[*way].at(second))
+        let free = (0..WAYS).filter(|way| self.held & (1 << way) == 0);
+        free.min_by_key(|way| self.recent[*way].at(second(now)))
     }
 
-    fn merge(&mut self, key: u128, recent: Recent, theirs: &Entry, now: &Moment) {
-        let Some(way) = self.find(key).or_else(|| self.make(key, now)) else {
+    fn merge(&mut self, other: &Set, at: usize, now: &Moment) {
+        let (tag, key, recent) = (other.tags[at], other.keys[at], other.recent[at]);
+        let Some(theirs) = other.entries[at].as_deref() else { return };
+        let Some(way) = self.find(key, tag).or_else(|| self.make(key, tag, now)) else {
             self.lost = self.lost.saturating_add(theirs.windows.over(LONGEST, now).packets);
             return;
         };
-        self.recent[way].add(self.recent[way].second.max(recent.second), recent.weight);
-        self.entries[way].windows.merge(&theirs.windows);
+        self.recent[way].add(self.recent[way].second.max(recent.second), recent.weight.into());
+        if let Some(entry) = &mut self.entries[way] {
+            entry.windows.merge(&theirs.windows);
+        }
     }
+}
+
+fn second(now: &Moment) -> u32 {
+    (now.nanos / 1_000_000_000) as u32
 }

@@ -154,11 +154,10 @@ impl Tally {
     pub fn top(&self, kind: Kind, count: usize) -> Vec<Flow> {
         let now = self.clock.now();
         let (kind, entries): (usize, Vec<_>) = match kind {
-            Kind::Hosts => (0, self.hosts.entries().collect()),
-            Kind::Prefixes(level) => (
-                level + 1,
-                self.levels.get(level).into_iter().flat_map(|level| level.table.entries()).collect(),
-            ),
+            Kind::Hosts => (0, of_table(&self.hosts)),
+            Kind::Prefixes(level) => {
+                (level + 1, self.levels.get(level).map_or_else(Vec::new, |level| of_table(&level.table)))
+            }
             Kind::Services => (self.levels.len() + 1, self.services.entries().collect()),
         };
         let sums = entries.into_iter().map(|(key, entry)| (key, entry.windows.over(LONGEST, now)));
@@ -218,8 +217,7 @@ impl Tally {
         let mut kinds = 0;
         for ((kind, (table, key)), limit) in tables.enumerate().zip(&self.limits) {
             kinds = kind + 1;
-            let Some(slot) = table.enter(key, &now, &seen.sums) else { continue };
-            let Some((_, entry)) = table.entry_mut(slot) else { continue };
+            let Some((slot, entry)) = table.enter(key, &now, &seen.sums) else { continue };
             entry.windows.add(&seen.moment, &seen.sums);
             each(Place { kind, slot }, entry, limit);
         }
@@ -247,6 +245,20 @@ impl Tally {
             0 => self.hosts.entry_mut(place.slot),
             kind if kind <= self.levels.len() => self.levels[kind - 1].table.entry_mut(place.slot),
             _ => self.services.entry_mut(place.slot),
+        }
+    }
+
+    /// Tells an entry which suspicion is about it, or that none is any more; as long as one is, it stays.
+    pub(super) fn hold(&mut self, place: Place, suspicion: Option<usize>) {
+        match place.kind {
+            0 => self.hosts.hold(place.slot, suspicion.is_some()),
+            kind if kind <= self.levels.len() => {
+                self.levels[kind - 1].table.hold(place.slot, suspicion.is_some());
+            }
+            _ => {}
+        }
+        if let Some((_, entry)) = self.entry_mut(place) {
+            entry.suspicion = suspicion.map_or(0, |suspicion| suspicion as u32 + 1);
         }
     }
 
@@ -337,8 +349,8 @@ impl Tally {
         let tables = std::iter::once(&self.hosts).chain(self.levels.iter().map(|level| &level.table));
         let mut found = Vec::new();
         for (kind, table) in tables.enumerate() {
-            let entries = table.slots().filter(|(_, entry)| self.is_suspect(entry, &self.limits[kind]));
-            found.extend(entries.map(|(slot, _)| Place { kind, slot }));
+            let entries = table.slots().filter(|(_, _, entry)| self.is_suspect(entry, &self.limits[kind]));
+            found.extend(entries.map(|(slot, _, _)| Place { kind, slot }));
         }
         let kind = self.services_kind();
         let services = self.services.entries().map(|(slot, entry)| (slot as u32, entry));
@@ -350,4 +362,8 @@ impl Tally {
     fn is_suspect(&self, entry: &Entry, floor: &Limit) -> bool {
         entry.is_suspect(self.clock.now(), &entry.limit(self.era, floor), self.samples)
     }
+}
+
+fn of_table(table: &Table) -> Vec<(u128, &Entry)> {
+    table.slots().map(|(_, key, entry)| (key, entry)).collect()
 }

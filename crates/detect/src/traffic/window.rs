@@ -15,6 +15,9 @@ pub(super) const LONGEST: usize = HORIZONS.len() - 1;
 
 const BUCKETS: u64 = 4;
 
+/// Those that do not fill any more.
+const PAST: u64 = BUCKETS - 1;
+
 /// A moment as the numbers of the buckets that it falls into.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Moment {
@@ -103,18 +106,24 @@ impl Sums {
 }
 
 /// Three horizons of one destination: 584 bytes.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Windows {
     levels: [Ring; HORIZONS.len()],
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// What a sample touches stands first, and stale buckets are left as they are: most destinations have samples so rarely that
+/// a ring starts anew with each.
+#[derive(Clone, Debug, Default)]
 struct Ring {
     /// The bucket that is filling.
     epoch: u64,
-    /// The three before it, so that a sum over all costs one addition.
+    current: Sums,
+    /// The closed ones that count, together.
     before: Sums,
-    buckets: [Sums; BUCKETS as usize],
+    /// How many of them there are; the others are stale.
+    closed: u64,
+    /// By their number modulo 3.
+    past: [Sums; PAST as usize],
 }
 
 impl Windows {
@@ -133,11 +142,8 @@ impl Windows {
 
     /// When the first sample of a horizon was, to the microsecond; none without one.
     pub(super) fn first(&self, level: usize, now: &Moment) -> Option<u64> {
-        let ring = &self.levels[level];
-        let epochs = (now.epochs[level] + 1).saturating_sub(BUCKETS)..ring.epoch + 1;
-        let epoch = epochs.into_iter().find(|epoch| ring.buckets[(epoch % BUCKETS) as usize].samples > 0)?;
-        let first = ring.buckets[(epoch % BUCKETS) as usize].first;
-        Some((epoch - BUCKETS) * width(level) + u64::from(first) * 1000)
+        let (epoch, sums) = self.levels[level].oldest((now.epochs[level] + 1).saturating_sub(BUCKETS))?;
+        Some((epoch - BUCKETS) * width(level) + u64::from(sums.first) * 1000)
     }
 
     /// Adds what another observer saw; what is older than the newer one's horizon is left out of both.
@@ -151,12 +157,20 @@ impl Windows {
 impl Ring {
     fn add(&mut self, epoch: u64, sums: &Sums) {
         self.turn(epoch);
-        if epoch + BUCKETS > self.epoch {
-            self.buckets[(epoch % BUCKETS) as usize].add(sums);
+        if epoch == self.epoch {
+            self.current.add(sums);
+        } else if epoch + BUCKETS > self.epoch {
+            self.add_late(epoch, sums);
         }
-        if epoch < self.epoch && epoch + BUCKETS > self.epoch {
-            self.before.add(sums);
+    }
+
+    fn add_late(&mut self, epoch: u64, sums: &Sums) {
+        while self.closed < self.epoch - epoch {
+            self.closed += 1;
+            self.past[((self.epoch - self.closed) % PAST) as usize] = Sums::default();
         }
+        self.past[(epoch % PAST) as usize].add(sums);
+        self.before.add(sums);
     }
 
     fn turn(&mut self, epoch: u64) {
@@ -164,43 +178,51 @@ impl Ring {
             return;
         }
         if epoch - self.epoch >= BUCKETS {
-            *self = Ring { epoch, ..Ring::default() };
+            (self.epoch, self.closed) = (epoch, 0);
+            (self.current, self.before) = (Sums::default(), Sums::default());
             return;
         }
         while self.epoch < epoch {
+            self.past[(self.epoch % PAST) as usize] = std::mem::take(&mut self.current);
             self.epoch += 1;
-            self.buckets[(self.epoch % BUCKETS) as usize] = Sums::default();
+            self.closed = (self.closed + 1).min(PAST);
         }
-        self.before = self.sum(self.epoch - (BUCKETS - 1)..self.epoch);
+        self.before = self.closed(0);
     }
 
-    fn sum(&self, epochs: std::ops::Range<u64>) -> Sums {
-        epochs.fold(Sums::default(), |mut sum, epoch| {
-            sum.add(&self.buckets[(epoch % BUCKETS) as usize]);
-            sum
-        })
+    /// The sum of the closed buckets from an epoch on.
+    fn closed(&self, from: u64) -> Sums {
+        let mut sum = Sums::default();
+        for epoch in from.max(self.epoch - self.closed)..self.epoch {
+            sum.add(&self.past[(epoch % PAST) as usize]);
+        }
+        sum
     }
 
     fn until(&self, now: u64) -> Sums {
-        if now <= self.epoch {
-            let mut sum = self.before;
-            sum.add(&self.buckets[(self.epoch % BUCKETS) as usize]);
-            return sum;
-        }
         let first = (now + 1).saturating_sub(BUCKETS);
-        if first > self.epoch { Sums::default() } else { self.sum(first..self.epoch + 1) }
+        if first > self.epoch {
+            return Sums::default();
+        }
+        let mut sum = if now <= self.epoch { self.before } else { self.closed(first) };
+        sum.add(&self.current);
+        sum
+    }
+
+    /// The oldest bucket that has samples, from an epoch on.
+    fn oldest(&self, from: u64) -> Option<(u64, &Sums)> {
+        let closed = from.max(self.epoch - self.closed)..self.epoch;
+        let closed = closed.map(|epoch| (epoch, &self.past[(epoch % PAST) as usize]));
+        let current = (self.epoch >= from).then_some((self.epoch, &self.current));
+        closed.chain(current).find(|(_, sums)| sums.samples > 0)
     }
 
     fn merge(&mut self, other: &Ring) {
         self.turn(other.epoch);
-        let first = (self.epoch + 1).saturating_sub(BUCKETS);
-        for epoch in first..=other.epoch {
-            // A bucket of the other's that has its number at all is within its own horizon.
-            if epoch + BUCKETS > other.epoch {
-                self.buckets[(epoch % BUCKETS) as usize].add(&other.buckets[(epoch % BUCKETS) as usize]);
-            }
+        for epoch in other.epoch - other.closed..other.epoch {
+            self.add(epoch, &other.past[(epoch % PAST) as usize]);
         }
-        self.before = self.sum(first..self.epoch);
+        self.add(other.epoch, &other.current);
     }
 }
 
