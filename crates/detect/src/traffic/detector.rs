@@ -8,9 +8,10 @@ use super::alert::{Alert, Event, Victim};
 use super::baseline::{Baselines, Learnt};
 use super::clock::nanos;
 use super::config::{Config, Limit, Rate};
+use super::flow::{Flow, Kind};
 use super::judge::{self, Horizons, estimates, freshest, horizons, is_above};
 use super::suspicion::{Suspicion, Suspicions};
-use super::tally::{Flow, Kind, Place, Tally};
+use super::tally::{Place, Tally};
 use super::{carpet, window::HORIZONS};
 
 /// Suspicions are judged as often as this at most, in nanoseconds, beside what samples of the shortest horizon decide.

@@ -10,11 +10,10 @@ use super::alert::Victim;
 use super::clock::Clock;
 use super::config::{Config, Level, Limit};
 use super::entry::Entry;
-use super::estimate::Estimate;
 use super::prefix::{self, Span, is_ipv4, masked};
 use super::services::Services;
 use super::table::Table;
-use super::window::{HORIZONS, LONGEST, Moment, Sums};
+use super::window::{Moment, Sums};
 
 /// Sums over samples by host, prefix and service.
 ///
@@ -25,23 +24,23 @@ use super::window::{HORIZONS, LONGEST, Moment, Sums};
 #[derive(Clone, Debug)]
 pub struct Tally {
     pub(super) clock: Clock,
-    hosts: Table,
-    levels: Vec<Lengths>,
-    services: Services,
+    pub(super) hosts: Table,
+    pub(super) levels: Vec<Lengths>,
+    pub(super) services: Services,
     /// In which lookups of limits are still good.
     pub(super) era: u32,
     /// What an alert takes where nothing is learnt: for hosts, then for each level.
     pub(super) limits: Vec<Limit>,
     samples: u32,
-    sigmas: f64,
+    pub(super) sigmas: f64,
     unread: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Lengths {
-    ipv4: u8,
-    ipv6: u8,
-    table: Table,
+pub(super) struct Lengths {
+    pub(super) ipv4: u8,
+    pub(super) ipv6: u8,
+    pub(super) table: Table,
 }
 
 /// Where an entry is: 0 for hosts, then the levels, then services.
@@ -59,30 +58,6 @@ pub(super) struct Seen {
     destination: u128,
     pub(super) sums: Sums,
     pub(super) is_dropped: bool,
-}
-
-/// The traffic to one destination.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Flow {
-    /// The destination.
-    pub victim: Victim,
-    /// Packets a second.
-    pub packets_per_second: Estimate,
-    /// Bits a second.
-    pub bits_per_second: Estimate,
-    /// What that is made of.
-    pub samples: u32,
-}
-
-/// Destinations of one sort.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// Addresses.
-    Hosts,
-    /// Prefixes of the configuration's level of this index.
-    Prefixes(usize),
-    /// Services.
-    Services,
 }
 
 impl Tally {
@@ -141,30 +116,6 @@ impl Tally {
             }
             Victim::Service(_) => 0,
         }
-    }
-
-    /// The traffic to a destination over the horizon of this index (0.1 s, 1 s, 10 s); nothing if there was none.
-    pub fn flow(&self, victim: &Victim, horizon: usize) -> Option<Flow> {
-        let (_, entry) = self.entry(self.place(victim)?)?;
-        let sums = entry.windows.over(horizon.min(LONGEST), self.clock.now());
-        (sums.samples > 0).then(|| self.flow_of(victim.clone(), &sums, horizon.min(LONGEST)))
-    }
-
-    /// The destinations with the most bits over ten seconds.
-    pub fn top(&self, kind: Kind, count: usize) -> Vec<Flow> {
-        let now = self.clock.now();
-        let (kind, entries): (usize, Vec<_>) = match kind {
-            Kind::Hosts => (0, of_table(&self.hosts)),
-            Kind::Prefixes(level) => {
-                (level + 1, self.levels.get(level).map_or_else(Vec::new, |level| of_table(&level.table)))
-            }
-            Kind::Services => (self.levels.len() + 1, self.services.entries().collect()),
-        };
-        let sums = entries.into_iter().map(|(key, entry)| (key, entry.windows.over(LONGEST, now)));
-        let mut sums: Vec<_> = sums.filter(|(_, sums)| sums.samples > 0).collect();
-        sums.sort_unstable_by_key(|(key, sums)| (std::cmp::Reverse(sums.bytes), *key));
-        sums.truncate(count);
-        sums.iter().map(|(key, sums)| self.flow_of(self.name(kind, *key), sums, LONGEST)).collect()
     }
 
     /// Adds what another one saw, which must be of the same configuration; the answer is whether it was. Each sample must
@@ -285,7 +236,7 @@ impl Tally {
         Span { key, length: if is_ipv4(key) { level.ipv4 } else { level.ipv6 } }
     }
 
-    fn name(&self, kind: usize, key: u128) -> Victim {
+    pub(super) fn name(&self, kind: usize, key: u128) -> Victim {
         match kind {
             0 => Victim::Host(prefix::address(key)),
             kind if kind <= self.levels.len() => Victim::Prefix(self.span(kind, key).prefix()),
@@ -320,17 +271,6 @@ impl Tally {
         Some(Place { kind, slot })
     }
 
-    fn flow_of(&self, victim: Victim, sums: &Sums, level: usize) -> Flow {
-        let seconds = HORIZONS[level].as_secs_f64();
-        let packets = sums.packets as f64;
-        Flow {
-            victim,
-            packets_per_second: Estimate::over(seconds, packets, sums.packets_variance(), self.sigmas),
-            bits_per_second: Estimate::over(seconds, sums.bits(), sums.bits_variance(), self.sigmas),
-            samples: sums.samples,
-        }
-    }
-
     /// The prefixes and services that a place is in.
     pub(super) fn around(&self, spans: &[Span]) -> Vec<(usize, Victim)> {
         let prefixes = (1..=self.levels.len()).flat_map(|kind| {
@@ -362,8 +302,4 @@ impl Tally {
     fn is_suspect(&self, entry: &Entry, floor: &Limit) -> bool {
         entry.is_suspect(self.clock.now(), &entry.limit(self.era, floor), self.samples)
     }
-}
-
-fn of_table(table: &Table) -> Vec<(u128, &Entry)> {
-    table.slots().map(|(_, key, entry)| (key, entry)).collect()
 }
