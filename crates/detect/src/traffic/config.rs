@@ -69,11 +69,11 @@ pub struct Config {
     /// What to add to the time of samples to get to the start of some day, for the hours of a week. Nothing suits times since
     /// 1970 and days of UTC.
     pub origin: Duration,
-    /// Hosts with windows of their own: 131,072, which take 87 MiB when all are there.
+    /// Hosts with windows of their own: 131,072, which take 90 MiB when all are there.
     pub hosts: usize,
     /// Prefixes of each level with windows of their own: 16,384, which take 11 MiB.
     pub prefixes: usize,
-    /// Destinations with a baseline of their own: 4,096 of 2.8 KiB. Only those need one that get near a floor.
+    /// Destinations with a baseline of their own: 4,096 of 1.5 KiB. Only those need one that get near a floor.
     pub baselines: usize,
     /// Alerts, and what may become one, at a time: 1,024 of about 5 KiB.
     pub alerts: usize,
