@@ -10,6 +10,7 @@ mod cases;
 mod clang;
 mod classbench;
 mod cost;
+mod detect;
 mod frames;
 mod live;
 mod mixed;
@@ -49,6 +50,7 @@ const LIVE: &str = "live";
 const VETH: &str = "veth";
 const PASSES: &str = "passes";
 const COST: &str = "cost";
+const DETECT: &str = "detect";
 const POOL: &str = "balance-pool";
 
 struct Arguments {
@@ -101,7 +103,7 @@ fn names() -> impl Iterator<Item = &'static str> {
     let parts = PARTS.iter().map(|(name, _)| *name);
     let balances = BALANCES.iter().map(|(name, _)| *name);
     let cases = CASES.iter().map(|(name, _)| *name).chain(rules).chain(mixed).chain(profiles).chain(parts);
-    cases.chain(balances).chain([POOL, VETH, TIMES, LIVE, PASSES, COST])
+    cases.chain(balances).chain([POOL, VETH, TIMES, LIVE, PASSES, COST, DETECT])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -178,6 +180,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(LIVE) {
         report::progress(LIVE);
         report.times.extend(live::measure(arguments.rounds)?);
+    }
+    if wanted(DETECT) {
+        report::progress(DETECT);
+        report.times.extend(detect::measure(arguments.rounds));
     }
     if wanted(PASSES) {
         report::progress(PASSES);
