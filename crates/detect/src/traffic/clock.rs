@@ -33,6 +33,13 @@ impl Clock {
         self.now
     }
 
+    /// Goes on to where another one is, if that is later.
+    pub(super) fn follow(&mut self, other: &Clock) {
+        if let Some(time) = other.shown.filter(|time| self.shown.is_none_or(|shown| shown < *time)) {
+            self.advance(time);
+        }
+    }
+
     pub(super) fn now(&self) -> &Moment {
         &self.now
     }

@@ -76,6 +76,7 @@ pub struct Config {
     /// Destinations with a baseline of their own: 4,096 of 1.5 KiB. Only those need one that get near a floor.
     pub baselines: usize,
     /// Alerts, and what may become one, at a time: 1,024 of about 5 KiB.
+    /// What is no alert yet makes room for others; more alerts than that wait.
     pub alerts: usize,
     /// Chooses places in tables. Analysers that are to be merged need the same; otherwise better one that nobody knows.
     pub seed: u64,

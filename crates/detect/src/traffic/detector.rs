@@ -225,6 +225,9 @@ impl Detector {
         let spans = self.tally.spans(place);
         let mut suspicion = Suspicion::new(place, victim, spans, now.nanos);
         (suspicion.limit, suspicion.usual, suspicion.era) = (limit, usual, era);
+        if let Some(weakest) = self.suspicions.weakest_if_full() {
+            self.end(weakest);
+        }
         let slot = self.suspicions.add(suspicion)?;
         self.tally.hold(place, Some(slot));
         Some(slot)

@@ -100,6 +100,16 @@ impl Suspicions {
         Some(slot)
     }
 
+    /// The one without an alert that had half of its limit longest ago, if there is no place left.
+    pub(super) fn weakest_if_full(&self) -> Option<usize> {
+        if self.slots.len() < self.room || self.slots.iter().any(Option::is_none) {
+            return None;
+        }
+        let waiting = self.slots.iter().enumerate().filter_map(|(slot, one)| Some((slot, one.as_ref()?)));
+        let waiting = waiting.filter(|(_, one)| one.alert.is_none());
+        waiting.min_by_key(|(_, one)| one.held).map(|(slot, _)| slot)
+    }
+
     pub(super) fn remove(&mut self, slot: usize) -> Option<Box<Suspicion>> {
         self.slots.get_mut(slot)?.take()
     }

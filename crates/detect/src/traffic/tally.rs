@@ -131,7 +131,7 @@ impl Tally {
         if !is_same {
             return false;
         }
-        self.clock.advance(other.clock.shown());
+        self.clock.follow(&other.clock);
         let now = *self.clock.now();
         self.hosts.merge(&other.hosts, &now);
         for (mine, theirs) in self.levels.iter_mut().zip(&other.levels) {

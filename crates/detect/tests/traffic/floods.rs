@@ -192,3 +192,24 @@ fn frames_that_are_no_ip_are_counted_and_nothing_else() {
     assert_eq!(detector.tally().unread(), 60);
     assert_eq!(detector.tick(seconds(100.0)).count(), 0);
 }
+
+/// Many that are nearly above their limits leave room for one that is.
+#[test]
+fn the_suspicious_do_not_hide_an_attack() {
+    let mut flows: Vec<_> =
+        (0..60).map(|n| Flow { one_in: 10, ..Flow::to(&format!("10.0.{n}.1"), 14e3) }).collect();
+    flows.push(Flow::to("192.0.2.1", 100e3).between(1.0, 3.0));
+    let mut detector = Detector::new(Config { alerts: 8, ..Config::default() });
+    let events = play(&mut detector, &mixed(&flows, 1), seconds(60.0));
+    assert_eq!(began(&events), [host("192.0.2.1")]);
+    assert!(events[0].0 < seconds(1.3), "{:?}", events[0].0);
+}
+
+/// More attacks than there are places: those that have one keep it, and nothing else happens.
+#[test]
+fn more_attacks_than_places() {
+    let flows: Vec<_> = (0..20).map(|n| Flow::to(&format!("10.0.{n}.1"), 100e3)).collect();
+    let mut detector = Detector::new(Config { alerts: 8, ..Config::default() });
+    let events = play(&mut detector, &mixed(&flows, 1), seconds(60.0));
+    assert_eq!((began(&events).len(), ended(&events)), (8, 8));
+}

@@ -141,3 +141,23 @@ fn what_comes_late_counts_where_it_belongs() {
         assert_eq!(disordered.flow(&host("192.0.2.1"), horizon), in_order.flow(&host("192.0.2.1"), horizon));
     }
 }
+
+/// The one that is added saw its last sample seconds ago: that sets no clock back.
+#[test]
+fn a_tally_that_is_behind_sets_no_clock_back() {
+    let early = mixed(&[Flow::to("192.0.2.1", 10e3).between(10.0, 11.0)], 1);
+    let late = mixed(&[Flow::to("192.0.2.2", 10e3).between(15.0, 16.0)], 2);
+    let (mut mine, mut behind, mut whole) =
+        (Tally::new(&config(64)), Tally::new(&config(64)), Tally::new(&config(64)));
+    early.iter().for_each(|taken| behind.count(&taken.sample()));
+    late.iter().for_each(|taken| mine.count(&taken.sample()));
+    early.iter().chain(&late).for_each(|taken| whole.count(&taken.sample()));
+    assert!(mine.merge(&behind));
+    for tally in [&mut mine, &mut whole] {
+        tally.tick(seconds(17.5));
+    }
+    for victim in ["192.0.2.1", "192.0.2.2"].map(host) {
+        assert_eq!(mine.flow(&victim, 2), whole.flow(&victim, 2));
+        assert!(mine.flow(&victim, 2).is_some());
+    }
+}
