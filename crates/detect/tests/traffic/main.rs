@@ -7,6 +7,5 @@ mod captures;
 mod common;
 mod estimates;
 mod floods;
-mod memory;
 mod merging;
 mod quiet;
