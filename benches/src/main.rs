@@ -10,6 +10,7 @@ mod cases;
 mod clang;
 mod classbench;
 mod cost;
+mod detect;
 mod frames;
 mod live;
 mod mixed;
@@ -51,6 +52,7 @@ const SFLOW: &str = "sflow";
 const VETH: &str = "veth";
 const PASSES: &str = "passes";
 const COST: &str = "cost";
+const DETECT: &str = "detect";
 const POOL: &str = "balance-pool";
 
 struct Arguments {
@@ -103,7 +105,7 @@ fn names() -> impl Iterator<Item = &'static str> {
     let parts = PARTS.iter().map(|(name, _)| *name);
     let balances = BALANCES.iter().map(|(name, _)| *name);
     let cases = CASES.iter().map(|(name, _)| *name).chain(rules).chain(mixed).chain(profiles).chain(parts);
-    cases.chain(balances).chain([POOL, VETH, TIMES, LIVE, SFLOW, PASSES, COST])
+    cases.chain(balances).chain([POOL, VETH, TIMES, LIVE, SFLOW, PASSES, COST, DETECT])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -184,6 +186,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(SFLOW) {
         report::progress(SFLOW);
         report.times.extend(sflow::measure(arguments.rounds));
+    }
+    if wanted(DETECT) {
+        report::progress(DETECT);
+        report.times.extend(detect::measure(arguments.rounds));
     }
     if wanted(PASSES) {
         report::progress(PASSES);

@@ -1,0 +1,73 @@
+//! What a tally says of single destinations.
+
+use super::alert::Victim;
+use super::entry::Entry;
+use super::estimate::Estimate;
+use super::table::Table;
+use super::tally::Tally;
+use super::window::{HORIZONS, LONGEST, Sums};
+
+/// The traffic to one destination.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Flow {
+    /// The destination.
+    pub victim: Victim,
+    /// Packets a second.
+    pub packets_per_second: Estimate,
+    /// Bits a second.
+    pub bits_per_second: Estimate,
+    /// What that is made of.
+    pub samples: u32,
+}
+
+/// Destinations of one sort.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Addresses.
+    Hosts,
+    /// Prefixes of the configuration's level of this index.
+    Prefixes(usize),
+    /// Services.
+    Services,
+}
+
+impl Tally {
+    /// The traffic to a destination over the horizon of this index (0.1 s, 1 s, 10 s); nothing if there was none.
+    pub fn flow(&self, victim: &Victim, horizon: usize) -> Option<Flow> {
+        let (_, entry) = self.entry(self.place(victim)?)?;
+        let sums = entry.windows.over(horizon.min(LONGEST), self.clock.now());
+        (sums.samples > 0).then(|| self.flow_of(victim.clone(), &sums, horizon.min(LONGEST)))
+    }
+
+    /// The destinations with the most bits over ten seconds.
+    pub fn top(&self, kind: Kind, count: usize) -> Vec<Flow> {
+        let now = self.clock.now();
+        let (kind, entries): (usize, Vec<_>) = match kind {
+            Kind::Hosts => (0, of_table(&self.hosts)),
+            Kind::Prefixes(level) => {
+                (level + 1, self.levels.get(level).map_or_else(Vec::new, |level| of_table(&level.table)))
+            }
+            Kind::Services => (self.levels.len() + 1, self.services.entries().collect()),
+        };
+        let sums = entries.into_iter().map(|(key, entry)| (key, entry.windows.over(LONGEST, now)));
+        let mut sums: Vec<_> = sums.filter(|(_, sums)| sums.samples > 0).collect();
+        sums.sort_unstable_by_key(|(key, sums)| (std::cmp::Reverse(sums.bytes), *key));
+        sums.truncate(count);
+        sums.iter().map(|(key, sums)| self.flow_of(self.name(kind, *key), sums, LONGEST)).collect()
+    }
+
+    fn flow_of(&self, victim: Victim, sums: &Sums, level: usize) -> Flow {
+        let seconds = HORIZONS[level].as_secs_f64();
+        let packets = sums.packets as f64;
+        Flow {
+            victim,
+            packets_per_second: Estimate::over(seconds, packets, sums.packets_variance(), self.sigmas),
+            bits_per_second: Estimate::over(seconds, sums.bits(), sums.bits_variance(), self.sigmas),
+            samples: sums.samples,
+        }
+    }
+}
+
+fn of_table(table: &Table) -> Vec<(u128, &Entry)> {
+    table.slots().map(|(_, key, entry)| (key, entry)).collect()
+}

@@ -1,0 +1,305 @@
+//! Traffic by destination, and nothing said about it.
+
+use std::time::Duration;
+
+use weir_packet::layers::Layers;
+
+use crate::sample::{Fate, Sample};
+
+use super::alert::Victim;
+use super::clock::Clock;
+use super::config::{Config, Level, Limit};
+use super::entry::Entry;
+use super::prefix::{self, Span, is_ipv4, masked};
+use super::services::Services;
+use super::table::Table;
+use super::window::{Moment, Sums};
+
+/// Sums over samples by host, prefix and service.
+///
+/// # Merging
+/// Two tallies of the same configuration that saw parts of the same traffic, told by one clock, become one by
+/// [`Tally::merge`]. Where no key had to give way to another ([`Tally::lost`] is 0), every sum is exactly that of a tally
+/// that saw all of it. Elsewhere the sum for a destination is at most that, and at most [`Tally::lost`] packets less.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    pub(super) clock: Clock,
+    pub(super) hosts: Table,
+    pub(super) levels: Vec<Lengths>,
+    pub(super) services: Services,
+    /// In which lookups of limits are still good.
+    pub(super) era: u32,
+    /// What an alert takes where nothing is learnt: for hosts, then for each level.
+    pub(super) limits: Vec<Limit>,
+    samples: u32,
+    pub(super) sigmas: f64,
+    unread: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Lengths {
+    pub(super) ipv4: u8,
+    pub(super) ipv6: u8,
+    pub(super) table: Table,
+}
+
+/// Where an entry is: 0 for hosts, then the levels, then services.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Place {
+    pub(super) kind: usize,
+    pub(super) slot: u32,
+}
+
+/// A sample as far as it matters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    moment: Moment,
+    pub(super) source: u128,
+    destination: u128,
+    pub(super) sums: Sums,
+    pub(super) is_dropped: bool,
+}
+
+impl Tally {
+    /// An empty one.
+    pub fn new(config: &Config) -> Tally {
+        let level = |level: &Level| Lengths {
+            ipv4: 96 + level.ipv4.min(32),
+            ipv6: level.ipv6.min(128),
+            table: Table::new(config.prefixes, config.seed),
+        };
+        let hosts = config.limit(config.floor, config.capacity, None);
+        let limits = std::iter::once(hosts).chain(config.levels.iter().map(|level| level.floor));
+        Tally {
+            clock: Clock::default(),
+            hosts: Table::new(config.hosts, config.seed),
+            levels: config.levels.iter().map(level).collect(),
+            services: Services::new(config),
+            era: 1,
+            limits: limits.map(Limit::of).collect(),
+            samples: config.samples,
+            sigmas: config.sigmas,
+            unread: 0,
+        }
+    }
+
+    /// Counts a sample. Frames without an IP header that can be read have no destination and are only counted as such.
+    pub fn count(&mut self, sample: &Sample<'_>) {
+        if let Some(seen) = self.read(sample) {
+            self.add(&seen, |_, _, _| ());
+        }
+    }
+
+    /// Time goes on without a sample.
+    pub fn tick(&mut self, now: Duration) {
+        self.clock.advance(now);
+    }
+
+    /// Samples without a destination so far.
+    pub fn unread(&self) -> u64 {
+        self.unread
+    }
+
+    /// The most bytes that it takes, whatever comes, beside its services: a constant of the configuration.
+    pub fn bound(&self) -> usize {
+        self.hosts.bound() + self.levels.iter().map(|level| level.table.bound()).sum::<usize>()
+    }
+
+    /// By how many packets the sums for a destination may be below the truth: what went with keys that gave way to others
+    /// in its part of the table. 0 as long as there is room.
+    pub fn lost(&self, victim: &Victim) -> u64 {
+        match victim {
+            Victim::Host(address) => self.hosts.lost(prefix::key(*address)),
+            Victim::Prefix(prefix) => {
+                let span = prefix.span();
+                self.level_of(span).map_or(0, |level| self.levels[level].table.lost(span.key))
+            }
+            Victim::Service(_) => 0,
+        }
+    }
+
+    /// Adds what another one saw, which must be of the same configuration; the answer is whether it was. Each sample must
+    /// be in one of them only, so what was merged once must be a new tally before it is merged again.
+    pub fn merge(&mut self, other: &Tally) -> bool {
+        let levels = self.levels.iter().zip(&other.levels);
+        let is_same = self.levels.len() == other.levels.len()
+            && self.hosts.same_shape(&other.hosts)
+            && levels.clone().all(|(mine, theirs)| {
+                (mine.ipv4, mine.ipv6) == (theirs.ipv4, theirs.ipv6) && mine.table.same_shape(&theirs.table)
+            })
+            && self.services.same_shape(&other.services);
+        if !is_same {
+            return false;
+        }
+        self.clock.follow(&other.clock);
+        let now = *self.clock.now();
+        self.hosts.merge(&other.hosts, &now);
+        for (mine, theirs) in self.levels.iter_mut().zip(&other.levels) {
+            mine.table.merge(&theirs.table, &now);
+        }
+        self.services.merge(&other.services);
+        self.unread += other.unread;
+        true
+    }
+
+    pub(super) fn read(&mut self, sample: &Sample<'_>) -> Option<Seen> {
+        let moment = self.clock.advance(sample.time);
+        let Some(ip) = Layers::of(sample.header).and_then(|layers| layers.ip) else {
+            self.unread += 1;
+            return None;
+        };
+        Some(Seen {
+            moment,
+            source: prefix::key(ip.src),
+            destination: prefix::key(ip.dst),
+            sums: Sums::of(sample.one_in.max(1), sample.frame_len),
+            is_dropped: sample.fate == Fate::Dropped,
+        })
+    }
+
+    /// Counts it for all that it goes to, and shows each of them with the limit that it has if no other is known.
+    pub(super) fn add(&mut self, seen: &Seen, mut each: impl FnMut(Place, &mut Entry, &Limit)) {
+        let now = *self.clock.now();
+        let tables = self.levels.iter_mut().map(|level| {
+            let length = if is_ipv4(seen.destination) { level.ipv4 } else { level.ipv6 };
+            (&mut level.table, masked(seen.destination, length))
+        });
+        let tables = std::iter::once((&mut self.hosts, seen.destination)).chain(tables);
+        let mut kinds = 0;
+        for ((kind, (table, key)), limit) in tables.enumerate().zip(&self.limits) {
+            kinds = kind + 1;
+            let Some((slot, entry)) = table.enter(key, &now, &seen.sums) else { continue };
+            entry.windows.add(&seen.moment, &seen.sums);
+            each(Place { kind, slot }, entry, limit);
+        }
+        self.services.each(seen.destination, |slot, entry, limit| {
+            entry.windows.add(&seen.moment, &seen.sums);
+            each(Place { kind: kinds, slot }, entry, limit);
+        });
+    }
+
+    /// What an alert takes at a place of which nothing is learnt.
+    pub(super) fn limit(&self, place: Place) -> Limit {
+        self.limits.get(place.kind).copied().unwrap_or_else(|| self.services.limit(place.slot))
+    }
+
+    pub(super) fn entry(&self, place: Place) -> Option<(u128, &Entry)> {
+        match place.kind {
+            0 => self.hosts.entry(place.slot),
+            kind if kind <= self.levels.len() => self.levels[kind - 1].table.entry(place.slot),
+            _ => self.services.entry(place.slot),
+        }
+    }
+
+    pub(super) fn entry_mut(&mut self, place: Place) -> Option<(u128, &mut Entry)> {
+        match place.kind {
+            0 => self.hosts.entry_mut(place.slot),
+            kind if kind <= self.levels.len() => self.levels[kind - 1].table.entry_mut(place.slot),
+            _ => self.services.entry_mut(place.slot),
+        }
+    }
+
+    /// Tells an entry which suspicion is about it, or that none is any more; as long as one is, it stays.
+    pub(super) fn hold(&mut self, place: Place, suspicion: Option<usize>) {
+        match place.kind {
+            0 => self.hosts.hold(place.slot, suspicion.is_some()),
+            kind if kind <= self.levels.len() => {
+                self.levels[kind - 1].table.hold(place.slot, suspicion.is_some());
+            }
+            _ => {}
+        }
+        if let Some((_, entry)) = self.entry_mut(place) {
+            entry.suspicion = suspicion.map_or(0, |suspicion| suspicion as u32 + 1);
+        }
+    }
+
+    pub(super) fn services_kind(&self) -> usize {
+        self.levels.len() + 1
+    }
+
+    pub(super) fn victim(&self, place: Place) -> Option<Victim> {
+        Some(self.name(place.kind, self.entry(place)?.0))
+    }
+
+    /// The addresses of what is at a place.
+    pub(super) fn spans(&self, place: Place) -> Vec<Span> {
+        match (place.kind, self.entry(place)) {
+            (0, Some((key, _))) => vec![Span::host(key)],
+            (kind, _) if kind == self.services_kind() => self.services.spans(place.slot),
+            (kind, Some((key, _))) => vec![self.span(kind, key)],
+            (_, None) => Vec::new(),
+        }
+    }
+
+    fn span(&self, kind: usize, key: u128) -> Span {
+        let level = &self.levels[kind - 1];
+        Span { key, length: if is_ipv4(key) { level.ipv4 } else { level.ipv6 } }
+    }
+
+    pub(super) fn name(&self, kind: usize, key: u128) -> Victim {
+        match kind {
+            0 => Victim::Host(prefix::address(key)),
+            kind if kind <= self.levels.len() => Victim::Prefix(self.span(kind, key).prefix()),
+            _ => Victim::Service(self.services.name(key as u32)),
+        }
+    }
+
+    fn level_of(&self, span: Span) -> Option<usize> {
+        self.levels
+            .iter()
+            .position(|level| span.length == if is_ipv4(span.key) { level.ipv4 } else { level.ipv6 })
+    }
+
+    pub(super) fn kind(&self, victim: &Victim) -> Option<usize> {
+        match victim {
+            Victim::Host(_) => Some(0),
+            Victim::Prefix(prefix) => self.level_of(prefix.span()).map(|level| level + 1),
+            Victim::Service(_) => Some(self.services_kind()),
+        }
+    }
+
+    pub(super) fn place(&self, victim: &Victim) -> Option<Place> {
+        let (kind, slot) = match victim {
+            Victim::Host(address) => (0, self.hosts.find(prefix::key(*address))?),
+            Victim::Prefix(prefix) => {
+                let span = prefix.span();
+                let level = self.level_of(span)?;
+                (level + 1, self.levels[level].table.find(span.key)?)
+            }
+            Victim::Service(name) => (self.services_kind(), self.services.find(name)?),
+        };
+        Some(Place { kind, slot })
+    }
+
+    /// The prefixes and services that a place is in.
+    pub(super) fn around(&self, spans: &[Span]) -> Vec<(usize, Victim)> {
+        let prefixes = (1..=self.levels.len()).flat_map(|kind| {
+            let outer = spans.iter().map(move |span| {
+                let length = self.span(kind, span.key).length;
+                (length < span.length).then(|| Span { key: masked(span.key, length), length })
+            });
+            outer.flatten().map(move |span| (kind, Victim::Prefix(span.prefix())))
+        });
+        let kind = self.services_kind();
+        prefixes.chain(self.services.around(spans).map(|name| (kind, Victim::Service(name)))).collect()
+    }
+
+    /// Places of which a window has half of what an alert takes.
+    pub(super) fn suspects(&self) -> Vec<Place> {
+        let tables = std::iter::once(&self.hosts).chain(self.levels.iter().map(|level| &level.table));
+        let mut found = Vec::new();
+        for (kind, table) in tables.enumerate() {
+            let entries = table.slots().filter(|(_, _, entry)| self.is_suspect(entry, &self.limits[kind]));
+            found.extend(entries.map(|(slot, _, _)| Place { kind, slot }));
+        }
+        let kind = self.services_kind();
+        let services = self.services.entries().map(|(slot, entry)| (slot as u32, entry));
+        let services = services.filter(|(slot, entry)| self.is_suspect(entry, &self.services.limit(*slot)));
+        found.extend(services.map(|(slot, _)| Place { kind, slot }));
+        found
+    }
+
+    fn is_suspect(&self, entry: &Entry, floor: &Limit) -> bool {
+        entry.is_suspect(self.clock.now(), &entry.limit(self.era, floor), self.samples)
+    }
+}
