@@ -58,6 +58,14 @@ fn show(args: &PoolShow, printer: &mut Printer) -> Outcome {
             grouped(pool.max_flows.into()),
         ))?;
     }
+    for nat in &pool.nat {
+        printer.line(format!(
+            "\n{}: {} of {} ports have a flow",
+            nat.statement,
+            grouped(nat.flows as u64),
+            grouped(nat.max_flows)
+        ))?;
+    }
     Ok(Exit::Fine)
 }
 

@@ -88,7 +88,7 @@ impl Balancing<'_> {
                     let number = kept.pool.pick(hash, begins, known);
                     let backend = kept.pool.backends.get(&number).filter(|_| number != NOBODY);
                     let backend = backend.ok_or(Unsent::Nobody)?;
-                    if backend.address.is_ipv6() != said.six {
+                    if !backend.alive || backend.address.is_ipv6() != said.six {
                         return Err(Unsent::Unreachable.into());
                     }
                     let way = table.bind(held, tag, &flow, number, mark, kept.now).ok_or(Unsent::Full)?;

@@ -4,7 +4,7 @@
 //! it as commands would do it, behind the swap. One of another shape begins in a new section, which gets what the old one
 //! knows before the swap: backends as they are and, if the ring has as many slots, slots and flows.
 
-use super::meta::PoolMeta;
+use super::meta::{NatMeta, PoolMeta};
 use super::neighbours::Neighbours;
 use super::section::Section;
 use super::session::Session;
@@ -31,10 +31,21 @@ pub(crate) fn share(
             reuse.insert(map.clone(), Reuse::Map(generation.map(map)?));
         }
     }
+    // Backends keep their numbers, also in a new section, so flows that are translated go on.
+    for nat in pools.iter().flat_map(|pool| known_flows(pool, generation)) {
+        reuse.insert(nat.map.clone(), Reuse::Map(generation.map(&nat.map)?));
+    }
     Ok(())
 }
 
-/// Says which pools go on.
+/// The tables of a pool's flows that are there already, as they are wanted.
+fn known_flows<'a>(pool: &'a PoolMeta, running: &Generation) -> impl Iterator<Item = &'a NatMeta> {
+    let old = running.meta.pools.iter().find(|old| old.name == pool.name);
+    let old: Vec<NatMeta> = old.map(|old| old.nats.clone()).unwrap_or_default();
+    pool.nats.iter().filter(move |nat| old.contains(nat))
+}
+
+/// Says which pools go on, and whose translated flows do.
 pub(crate) fn report(
     pools: &[PoolMeta],
     running: Option<&Generation>,
@@ -46,6 +57,12 @@ pub(crate) fn report(
             Some(old) if old.ring == pool.ring => kept.push(format!("pool {}", pool.name)),
             Some(_) => fresh.push(format!("pool {} (another ring)", pool.name)),
             None => fresh.push(format!("pool {}", pool.name)),
+        }
+        let known: Vec<&NatMeta> =
+            running.map_or_else(Vec::new, |running| known_flows(pool, running).collect());
+        for nat in &pool.nats {
+            let list = if known.contains(&nat) { &mut *kept } else { &mut *fresh };
+            list.push(format!("flows of {}", nat.name));
         }
     }
     let names: BTreeSet<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 use weir_compiler::codegen::pools::Layout;
-use weir_compiler::codegen::{pool_counters_name, pool_map_name};
-use weir_compiler::ir::{PoolDecl, PoolRef};
+use weir_compiler::codegen::{nat_map_name, pool_counters_name, pool_map_name};
+use weir_compiler::ir::{NatDecl, NatRef, PoolDecl, PoolRef};
 use weir_compiler::lower::Lowered;
+use weir_compiler::nat::Bank;
 use weir_compiler::policy::{Action, Policy};
 use weir_compiler::state::Hop;
 use weir_pool::pool::{AllDown, Endpoint, Settings};
@@ -31,7 +32,29 @@ pub(crate) struct PoolMeta {
     framed: bool,
     /// Whether statements that name it can send to backends of IPv4, and of IPv6.
     families: [bool; 2],
+    /// Whose flows are translated on their way to it.
+    #[serde(default)]
+    pub(crate) nats: Vec<NatMeta>,
     pub(crate) declared: Vec<Declared>,
+}
+
+/// A table of flows that are translated.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct NatMeta {
+    /// The statement's name.
+    pub(crate) name: String,
+    /// The name of its section's map.
+    pub(crate) map: String,
+    /// From where packets are sent, of IPv4 and of IPv6.
+    banks: [Option<BankMeta>; 2],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct BankMeta {
+    address: IpAddr,
+    addresses: u32,
+    port: u16,
+    ports: u16,
 }
 
 /// A backend, as the policy has it.
@@ -54,6 +77,19 @@ enum Down {
 impl Declared {
     pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint { address: self.address, port: self.port }
+    }
+}
+
+impl NatMeta {
+    pub(crate) fn banks(&self) -> [Option<Bank>; 2] {
+        self.banks.map(|bank| {
+            let BankMeta { address, addresses, port, ports } = bank?;
+            let address = match address {
+                IpAddr::V4(address) => u32::from(address).into(),
+                IpAddr::V6(address) => address.into(),
+            };
+            Some(Bank { address, addresses, port, ports })
+        })
     }
 }
 
@@ -119,9 +155,32 @@ pub(crate) fn describe(policy: &Policy, lowered: &Lowered) -> Vec<PoolMeta> {
         mtu: pool.mtu,
         framed: pool.framed,
         families: families(policy, index),
+        nats: nats(lowered, index),
         declared: pool.backends.iter().map(declared).collect(),
     };
     (0..).zip(&policy.pools).map(one).collect()
+}
+
+/// The tables of flows that go to a pool.
+fn nats(lowered: &Lowered, pool: u32) -> Vec<NatMeta> {
+    let program = &lowered.program;
+    let all = (0..).map(NatRef).zip(&program.nats).filter(|(_, nat)| nat.pool == PoolRef(pool));
+    let bank = |six: bool| {
+        move |bank: Bank| {
+            let Bank { address, addresses, port, ports } = bank;
+            let address = match six {
+                true => IpAddr::from(address.to_be_bytes()),
+                false => IpAddr::from((address as u32).to_be_bytes()),
+            };
+            BankMeta { address, addresses, port, ports }
+        }
+    };
+    let one = |(number, nat): (NatRef, &NatDecl)| NatMeta {
+        name: nat.name.clone(),
+        map: nat_map_name(program, number),
+        banks: [nat.banks[0].map(bank(false)), nat.banks[1].map(bank(true))],
+    };
+    all.map(one).collect()
 }
 
 fn declared(backend: &weir_compiler::policy::Backend) -> Declared {

@@ -10,6 +10,7 @@
 pub(crate) mod carry;
 mod keeper;
 pub(crate) mod meta;
+mod nat;
 pub(crate) mod neighbours;
 mod section;
 mod session;
@@ -20,6 +21,7 @@ use crate::Error;
 use crate::counters::word;
 use crate::instance::{Generation, Instance, Place};
 use meta::PoolMeta;
+use nat::Flows;
 use section::Section;
 use serde::Serialize;
 use session::{Session, now};
@@ -55,8 +57,22 @@ pub struct PoolStatus {
     pub flows: usize,
     /// How many can be.
     pub max_flows: u32,
+    /// Tables of flows that are translated on their way to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nat: Vec<NatStatus>,
     /// Its backends by number.
     pub backends: Vec<BackendStatus>,
+}
+
+/// How a table of translated flows is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct NatStatus {
+    /// The statement that translates.
+    pub statement: String,
+    /// Flows that have a port.
+    pub flows: usize,
+    /// How many can have one.
+    pub max_flows: u64,
 }
 
 /// How a backend is.
@@ -262,6 +278,7 @@ fn status(running: &Generation, meta: &PoolMeta) -> Result<PoolStatus, Error> {
             reason: record.reason,
         })
     };
+    let nat = meta.nats.iter().map(|nat| Flows::open(running, nat)).collect::<Result<Vec<_>, _>>()?;
     let records = section.records().into_iter();
     let there = records.filter(|(_, record)| matches!(record.wanted, Wanted::Up | Wanted::Draining));
     Ok(PoolStatus {
@@ -270,6 +287,7 @@ fn status(running: &Generation, meta: &PoolMeta) -> Result<PoolStatus, Error> {
         unsettled: words.iter().filter(|word| !word.is_settled()).count(),
         flows: section.entries().len(),
         max_flows: meta.flows,
+        nat: nat.iter().map(|flows| flows.status(now)).collect(),
         backends: there.map(backend).collect::<Result<_, _>>()?,
     })
 }

@@ -1,6 +1,7 @@
 //! A change of a pool, under the instance's lock.
 
 use super::meta::{Declared, PoolMeta};
+use super::nat::Flows;
 use super::section::{Entry, Section};
 use super::{FlowBackend, endpoint, find, open};
 use crate::Error;
@@ -29,6 +30,7 @@ pub(super) struct Session {
     pub(super) meta: PoolMeta,
     section: Section,
     counters: Map,
+    nats: Vec<Flows>,
     pool: Pool,
     /// The weights that the policy gives, of those that it has.
     declared: BTreeMap<Endpoint, u16>,
@@ -50,6 +52,7 @@ impl Session {
     pub(super) fn open(running: &Generation, meta: &PoolMeta) -> Result<Session, Error> {
         let (meta, section, counters) = (meta.clone(), open(running, meta)?, running.map(&meta.counters)?);
         section.mend()?;
+        let nats = meta.nats.iter().map(|nat| Flows::open(running, nat)).collect::<Result<_, _>>()?;
         let now = now();
         let (mut backends, mut retired, mut declared) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut macs = BTreeMap::new();
@@ -69,7 +72,7 @@ impl Session {
         let (words, changed) = (section.words(), section.changed());
         let (pool, updates) = Pool::resume(meta.settings(), backends, retired, words, changed, now)
             .map_err(|why| refused(&meta, why))?;
-        let session = Session { _lock: None, meta, section, counters, pool, declared, macs };
+        let session = Session { _lock: None, meta, section, counters, nats, pool, declared, macs };
         session.store(&updates, now);
         Ok(session)
     }
@@ -188,6 +191,8 @@ impl Session {
         // A packet that saw an older slot may be about to write a flow down.
         wait_for_programs()?;
         let mut named: BTreeSet<u16> = self.section.entries().iter().map(|entry| entry.backend).collect();
+        let now = now();
+        named.extend(self.nats.iter().flat_map(|flows| flows.living(now)));
         for word in self.pool.slots().words() {
             named.extend([word.now(), word.unknown()]);
         }

@@ -22,6 +22,8 @@ mod packet;
 mod panics;
 mod policy;
 mod protocol;
+#[path = "../routed/mod.rs"]
+mod routed;
 mod shrink;
 mod vocabulary;
 
