@@ -3,8 +3,10 @@
 use crate::support::{require_kernel, require_tools};
 use crate::vias::{Balanced, FROM, SERVERS, SERVICES};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
+use weir_dataplane::{Endpoint, Instance};
 use weir_lab::program::{Program, Scratch};
 use weir_lab::service::{EchoLoad, EchoServer, Nginx, WrkLoad};
 
@@ -37,16 +39,18 @@ impl Real {
         Program::run(client, &command, WAIT).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Requests by one connection each are answered, by all servers.
-    fn pages_come(&self, service: IpAddr) {
+    /// Who answers requests by one connection each.
+    fn answers(&self, service: IpAddr) -> BTreeSet<String> {
         let url = url(service, "/");
-        let mut arguments = vec!["--no-keepalive", "--header", "Connection: close"];
+        let mut arguments = vec!["--header", "Connection: close"];
         arguments.extend(std::iter::repeat_n(url.as_str(), FETCHES));
         let said = self.curl(&arguments);
-        let answers: Vec<&str> = said.lines().collect();
-        assert_eq!(answers.len(), FETCHES, "{service}");
-        let by = BTreeSet::from_iter(answers);
-        assert_eq!(by, BTreeSet::from(["server1", "server2", "server3"]), "{service}");
+        assert_eq!(said.lines().count(), FETCHES, "{service}");
+        said.lines().map(str::to_owned).collect()
+    }
+
+    fn pages_come(&self, service: IpAddr) {
+        assert_eq!(self.answers(service), names(["server1", "server2", "server3"]), "{service}");
     }
 
     /// A file arrives at one server as it was, though its packets become too long on the way; and comes back from there.
@@ -95,6 +99,34 @@ impl Real {
         }
     }
 
+    /// Connections that are kept stay at their server, whatever becomes of the pool meanwhile; new ones see the change.
+    fn connections_stay(&self, edge: &Instance, six: bool) {
+        let open = || (0..connections()).map(|index| Kept::open(SERVICES[index % 2])).collect::<Vec<_>>();
+        let mut kept = self.lab.host("client").run(open).expect("the namespace");
+        let asked = |kept: &mut Kept| kept.ask().unwrap_or_else(|error| panic!("{}: {error}", kept.service));
+        let first: Vec<String> = kept.iter_mut().map(asked).collect();
+        assert_eq!(first.iter().cloned().collect::<BTreeSet<_>>(), names(["server1", "server2", "server3"]));
+
+        let pool = edge.pool("web").expect("the pool");
+        let backend = |number: u8| {
+            let eth0 = self.lab.server(number).interface("eth0").expect("there");
+            Endpoint { address: if six { eth0.ipv6() } else { eth0.ipv4() }.expect("an address"), port: 0 }
+        };
+        let again = |kept: &mut Vec<Kept>, when: &str| {
+            let now: Vec<String> = kept.iter_mut().map(asked).collect();
+            let moved = now.iter().zip(&first).filter(|(now, first)| now != first).count();
+            assert_eq!(moved, 0, "{when}");
+        };
+        pool.drain(backend(1), Duration::from_secs(600)).expect("drains");
+        assert_eq!(self.answers(SERVICES[0]), names(["server2", "server3"]), "new ones");
+        again(&mut kept, "server1 drained");
+        pool.weigh(backend(2), 5).expect("weighs");
+        again(&mut kept, "server2 weighs five");
+        pool.undrain(backend(1)).expect("undrains");
+        pool.weigh(backend(2), 1).expect("weighs");
+        again(&mut kept, "all as it was");
+    }
+
     fn all_of_it_works(&self) {
         for service in SERVICES {
             self.pages_come(service);
@@ -102,11 +134,57 @@ impl Real {
             self.load_is_answered(service);
             self.datagrams_come_back(service);
         }
+    }
+
+    fn nothing_went_wrong(&self) {
         self.lab.nothing_was_damaged();
         for server in &self.servers {
             assert_eq!(server.errors(), "");
         }
     }
+}
+
+/// As many as `WEIR_CONNECTIONS` says.
+fn connections() -> usize {
+    std::env::var("WEIR_CONNECTIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(600)
+}
+
+/// A connection to nginx that stays open.
+struct Kept {
+    service: IpAddr,
+    stream: TcpStream,
+}
+
+impl Kept {
+    fn open(service: IpAddr) -> Kept {
+        let stream = TcpStream::connect_timeout(&(service, 80).into(), WAIT);
+        let stream = stream.unwrap_or_else(|error| panic!("{service}: {error}"));
+        stream.set_read_timeout(Some(WAIT)).expect("a limit");
+        Kept { service, stream }
+    }
+
+    /// The server's name.
+    fn ask(&mut self) -> std::io::Result<String> {
+        self.stream.write_all(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")?;
+        let mut answer = Vec::new();
+        let mut some = [0; 1024];
+        loop {
+            let count = self.stream.read(&mut some)?;
+            answer.extend_from_slice(&some[..count]);
+            let text = String::from_utf8_lossy(&answer);
+            match text.split_once("\r\n\r\n") {
+                Some((head, body)) if body.ends_with('\n') && head.starts_with("HTTP/1.1 200 ") => {
+                    return Ok(body.trim().to_owned());
+                }
+                _ if count == 0 => return Err(std::io::Error::other("the connection ended")),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 fn url(service: IpAddr, path: &str) -> String {
@@ -122,6 +200,8 @@ fn works_between_programs(via: &str, six: bool, macs: bool) {
     }
     let edge = real.lab.load(&real.lab.policy(1..=SERVERS, six, macs, via, ""));
     real.all_of_it_works();
+    real.connections_stay(&edge, six);
+    real.nothing_went_wrong();
     if tunnel {
         real.lab.all_tunnels_arrived(&edge);
     }
