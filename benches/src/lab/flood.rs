@@ -10,13 +10,11 @@ use weir_bpf::program::Program as Code;
 use weir_kernel::attach::{self, Attachment, Hook};
 use weir_kernel::load::{self, Loaded, Options};
 use weir_kernel::netlink::Interface;
-use weir_kernel::offload::{Offload, set_offload};
 use weir_kernel::run::{self, LiveRun};
-use weir_lab::program::Program;
 use weir_packet::build::{Ethernet, Ipv4, Packet, Udp};
 
 use super::FIRST;
-use super::edges::{Balancer, Edge, SERVICE, SINK, WAIT};
+use super::edges::{Balancer, Edge, SERVICE, SINK};
 use crate::Failure;
 use crate::report::FloodRow;
 use crate::spread::{Ratio, Spread};
@@ -93,15 +91,13 @@ struct Flooded<'a> {
     frame: Vec<u8>,
     ingress: u32,
     sender: Sender,
-    _sinks: Vec<Sink<'a>>,
+    _sinks: Vec<Sink>,
 }
 
-/// Servers drop what comes as early as they can, since it is done by the edge's CPU.
-enum Sink<'a> {
-    /// XDP, for frames that a program sent.
-    Native { _attachment: Attachment, _loaded: Loaded },
-    /// The stack's first hook, for packets of the stack: they would be copied for XDP.
-    Ingress { edge: &'a Edge, host: String, interface: String },
+/// Ends drop all that comes, by XDP: the edge's CPU does it, and for packets of the stack as well nothing takes less.
+struct Sink {
+    _attachment: Attachment,
+    _loaded: Loaded,
 }
 
 pub(super) fn measure(edges: &[Edge], case: Case, rounds: usize) -> Result<Vec<FloodRow>, Failure> {
@@ -147,7 +143,7 @@ impl<'a> Flooded<'a> {
         let frame = packet.build();
         let number = MapDef::new("number", MapKind::Array, MapType::U32, MapType::U64, 1);
         let generator = load::load(&elf(send(&frame), vec![number]), Options::default())?;
-        let sinks = edge.ends().into_iter().map(|(host, interface)| Sink::start(edge, host, interface));
+        let sinks = edge.ends().into_iter().map(|end| Sink::start(edge, end));
         let sinks = sinks.collect::<Result<_, _>>()?;
         Ok(Flooded { edge, generator, frame, ingress: client.index, sender: case.sender, _sinks: sinks })
     }
@@ -202,37 +198,16 @@ impl<'a> Flooded<'a> {
     }
 }
 
-impl<'a> Sink<'a> {
-    fn start(edge: &'a Edge, name: String, interface: String) -> Result<Self, Failure> {
-        let host = edge.lab.host(&name)?;
-        if edge.balancer.is_xdp() {
-            let loaded = load::load(&drop_all(), Options::default())?;
-            let program = loaded.program(DROP).expect("just loaded");
-            let attach = || {
-                let interface = Interface::named(&interface).map_err(|error| error.to_string())?;
-                attach::attach(program, &interface, Hook::XdpNative).map_err(|error| error.to_string())
-            };
-            let attachment = host.run(attach)??;
-            return Ok(Sink::Native { _attachment: attachment, _loaded: loaded });
-        }
-        host.run(|| set_offload(&interface, Offload::Gro, false))??;
-        let chain = format!(
-            "add table netdev sink; add chain netdev sink ingress {{ type filter hook ingress device \"{interface}\" \
-             priority 0; policy drop; }}"
-        );
-        Program::run(host, &["nft", &chain], WAIT)?;
-        Ok(Sink::Ingress { edge, host: name, interface })
-    }
-}
-
-impl Drop for Sink<'_> {
-    fn drop(&mut self) {
-        let Self::Ingress { edge, host, interface } = self else { return };
-        // What cannot be taken away shows in the next measurement, where nothing arrives.
-        if let Ok(host) = edge.lab.host(host) {
-            let _ = Program::run(host, &["nft", "delete", "table", "netdev", "sink"], WAIT);
-            let _ = host.run(|| set_offload(interface, Offload::Gro, true));
-        }
+impl Sink {
+    fn start(edge: &Edge, (host, interface): (String, String)) -> Result<Self, Failure> {
+        let loaded = load::load(&drop_all(), Options::default())?;
+        let program = loaded.program(DROP).expect("just loaded");
+        let attach = || {
+            let interface = Interface::named(&interface).map_err(|error| error.to_string())?;
+            attach::attach(program, &interface, Hook::XdpNative).map_err(|error| error.to_string())
+        };
+        let attachment = edge.lab.host(&host)?.run(attach)??;
+        Ok(Sink { _attachment: attachment, _loaded: loaded })
     }
 }
 
