@@ -12,6 +12,7 @@ mod classbench;
 mod cost;
 mod detect;
 mod frames;
+mod lab;
 mod live;
 mod mixed;
 mod parts;
@@ -23,6 +24,7 @@ mod rule;
 mod rules;
 mod sflow;
 mod spread;
+mod threads;
 mod times;
 mod veth;
 
@@ -50,6 +52,7 @@ const TIMES: &str = "times";
 const LIVE: &str = "live";
 const SFLOW: &str = "sflow";
 const VETH: &str = "veth";
+const LAB: &str = "lab";
 const PASSES: &str = "passes";
 const COST: &str = "cost";
 const DETECT: &str = "detect";
@@ -105,7 +108,7 @@ fn names() -> impl Iterator<Item = &'static str> {
     let parts = PARTS.iter().map(|(name, _)| *name);
     let balances = BALANCES.iter().map(|(name, _)| *name);
     let cases = CASES.iter().map(|(name, _)| *name).chain(rules).chain(mixed).chain(profiles).chain(parts);
-    cases.chain(balances).chain([POOL, VETH, TIMES, LIVE, SFLOW, PASSES, COST, DETECT])
+    cases.chain(balances).chain([POOL, VETH, LAB, TIMES, LIVE, SFLOW, PASSES, COST, DETECT])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -174,6 +177,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(VETH) {
         report::progress(VETH);
         veth::measure(&mut report, arguments.rounds)?;
+    }
+    if wanted(LAB) {
+        report::progress(LAB);
+        lab::measure(&mut report, arguments.rounds)?;
     }
     if wanted(TIMES) {
         report::progress(TIMES);

@@ -1,11 +1,14 @@
 //! What is told at the end: a table for people, JSON for programs.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one module of the benchmarks that prints")]
 
+mod lab;
+
 use serde::Serialize;
 
 use crate::Failure;
 use crate::beside::Other;
 use crate::spread::{Ratio, Spread};
+pub(crate) use lab::{FloodRow, StreamRow};
 
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
@@ -28,6 +31,10 @@ pub(crate) struct Report {
     pub(crate) balances: Vec<BalanceRow>,
     /// What a pool takes of the kernel's memory.
     pub(crate) memory: Vec<MemoryRow>,
+    /// Balancers in labs, with more packets than they can carry.
+    pub(crate) floods: Vec<FloodRow>,
+    /// Balancers in labs, before real services.
+    pub(crate) streams: Vec<StreamRow>,
     /// Milliseconds.
     pub(crate) times: Vec<TimeRow>,
     /// What each pass of the compiler earns.
@@ -298,6 +305,8 @@ pub(crate) fn table(report: &Report) {
         println!("|---|---:|---:|---:|---:|---:|");
         report.veth.iter().for_each(veth);
     }
+    lab::floods(&report.floods);
+    lab::streams(&report.streams);
     if !report.times.is_empty() {
         println!("\n| time | ms | of them on a CPU | goal |");
         println!("|---|---:|---:|---:|");

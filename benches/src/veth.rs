@@ -4,7 +4,7 @@
 //! interface (`XDP_TX` of live frames), whose other end runs the filter. With the receiver's NAPI on a thread it works
 //! on another CPU; otherwise the sender's CPU does both ends, and the rate is that of both together.
 
-mod generator;
+pub(crate) mod generator;
 mod peers;
 
 use std::fs::File;
@@ -23,6 +23,7 @@ use crate::cases::TEN;
 use crate::frames;
 use crate::report::{Rate, Report, VethRow};
 use crate::spread::Spread;
+use crate::threads;
 use generator::Generator;
 use peers::{Absent, Peer};
 
@@ -166,7 +167,7 @@ fn rounds_of(
     rounds: usize,
 ) -> Result<Rates, Failure> {
     let rates = source.run(|| -> Result<Rates, String> {
-        peers::pin_this_thread()?;
+        threads::go_first(threads::SENDER)?;
         let mut rates = vec![Vec::new(); pairs.len()];
         for turn in 0..rounds * TURNS {
             for index in 0..pairs.len() {
@@ -184,8 +185,11 @@ fn threads(pairs: &[Pair<'_>]) -> Result<(), String> {
     if weir_kernel::maps::possible_cpus() < 2 {
         return Err("there is only one".to_owned());
     }
-    pairs.iter().try_for_each(|pair| peers::thread_napi(pair.host.namespace().label(), INTERFACE))?;
-    peers::pin_napi_threads(INTERFACE)
+    pairs.iter().try_for_each(|pair| threads::thread_napi(pair.host.namespace().label(), INTERFACE))?;
+    threads::napi(INTERFACE)?.into_iter().try_for_each(|pid| {
+        threads::pin(pid, threads::receiver())?;
+        threads::prefer(pid, 1)
+    })
 }
 
 impl Pair<'_> {

@@ -16,7 +16,7 @@ use weir_packet::build::{Ethernet, Ipv4, Packet, Udp};
 use crate::Failure;
 
 /// The program of [`drop_all`].
-pub(super) const DROP: &str = "drop_all";
+pub(crate) const DROP: &str = "drop_all";
 
 const SEND: &str = "send";
 const DROPPED: i32 = 1;
@@ -55,14 +55,35 @@ impl Generator {
 }
 
 /// The object of a program that drops everything and looks at nothing.
-pub(super) fn drop_all() -> Vec<u8> {
+pub(crate) fn drop_all() -> Vec<u8> {
     let mut asm = Assembler::new(DROP, "xdp");
     asm.emit(Insn::mov32(Reg::R0, DROPPED));
     asm.emit(Insn::Exit);
     elf(finish(asm), Vec::new())
 }
 
-fn elf(program: Program, maps: Vec<MapDef>) -> Vec<u8> {
+/// The program of [`redirect_all`] and [`send_all_back`].
+pub(crate) const REDIRECT: &str = "redirect_all";
+
+/// The object of a program that sends everything out of an interface and looks at nothing.
+pub(crate) fn redirect_all(interface: u32) -> Vec<u8> {
+    let mut asm = Assembler::new(REDIRECT, "xdp");
+    asm.emit(Insn::mov32(Reg::R1, interface as i32));
+    asm.emit(Insn::mov32(Reg::R2, 0));
+    asm.emit(Insn::Call(helpers::REDIRECT));
+    asm.emit(Insn::Exit);
+    elf(finish(asm), Vec::new())
+}
+
+/// The same by the interface by which it came.
+pub(crate) fn send_all_back() -> Vec<u8> {
+    let mut asm = Assembler::new(REDIRECT, "xdp");
+    asm.emit(Insn::mov32(Reg::R0, SENT_BACK));
+    asm.emit(Insn::Exit);
+    elf(finish(asm), Vec::new())
+}
+
+pub(crate) fn elf(program: Program, maps: Vec<MapDef>) -> Vec<u8> {
     let object = Object { programs: vec![program], maps, license: "Dual MIT/GPL".into() };
     object.to_elf().expect("a good object")
 }
@@ -99,6 +120,6 @@ fn send() -> Program {
     finish(asm)
 }
 
-fn finish(asm: Assembler) -> Program {
+pub(crate) fn finish(asm: Assembler) -> Program {
     asm.finish(&Target::for_kernel(5, 18)).expect("a good program")
 }

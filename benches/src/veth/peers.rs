@@ -1,7 +1,5 @@
-//! Other filters, by their own commands, in the calling thread's namespace; and what only commands can do here.
+//! Other filters, by their own commands, in the calling thread's namespace.
 
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::{Pid, gettid};
 use std::process::{Command, Stdio};
 
 /// A filter that others wrote.
@@ -61,63 +59,10 @@ impl Peer {
     }
 }
 
-/// Lets the receiver of an interface run on a thread. sysfs shows the namespace that mounted it, hence `ip netns exec`.
-pub(super) fn thread_napi(namespace: &str, interface: &str) -> Result<(), String> {
-    let write = format!("echo 1 > /sys/class/net/{interface}/threaded");
-    let output = Command::new("ip").args(["netns", "exec", namespace, "sh", "-c", &write]).output();
-    match output {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Err(format!("`ip` cannot be run ({error})")),
-    }
-}
-
-/// Keeps the kernel's threads for interfaces of that name on the last CPU.
-pub(super) fn pin_napi_threads(interface: &str) -> Result<(), String> {
-    let name = format!("napi/{interface}-");
-    let mut found = 0;
-    for entry in std::fs::read_dir("/proc").map_err(told)?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let command = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        if command.starts_with(&name) {
-            pin(pid, weir_kernel::maps::possible_cpus() - 1)?;
-            prefer(pid)?;
-            found += 1;
-        }
-    }
-    if found > 0 { Ok(()) } else { Err(format!("there is no thread `{name}…`")) }
-}
-
-/// Keeps the calling thread on the first CPU.
-pub(super) fn pin_this_thread() -> Result<(), String> {
-    pin(0, 0)?;
-    prefer(gettid().as_raw())
-}
-
-/// Before everything else that wants its CPU: a burst is short, and a busy neighbour would be measured with it.
-fn prefer(pid: i32) -> Result<(), String> {
-    let status = Command::new("chrt").args(["--fifo", "--pid", "1", &pid.to_string()]).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err("`chrt` does not let threads go first".to_owned()),
-        Err(error) => Err(format!("`chrt` cannot be run ({error})")),
-    }
-}
-
-fn pin(pid: i32, cpu: usize) -> Result<(), String> {
-    let mut set = CpuSet::new();
-    set.set(cpu).map_err(told)?;
-    sched_setaffinity(Pid::from_raw(pid), &set).map_err(told)
-}
-
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn absent(error: impl std::fmt::Display) -> Absent {
     Absent(error.to_string())
-}
-
-fn told(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }

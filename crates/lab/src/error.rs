@@ -71,6 +71,15 @@ pub enum LabError {
     },
     /// A tap cannot write its capture.
     Write(WriteError),
+    /// A program failed, or was not over in time.
+    Program {
+        /// Which one, and where.
+        what: String,
+        /// How it ended, if it did.
+        status: Option<std::process::ExitStatus>,
+        /// In its own words.
+        said: String,
+    },
     /// A thread of the lab panicked.
     Panicked(&'static str),
 }
@@ -113,6 +122,12 @@ impl fmt::Display for LabError {
                 path.display()
             ),
             LabError::Write(source) => write!(f, "the tap stopped: {source}"),
+            LabError::Program { what, status: Some(status), said } => {
+                write!(f, "{what} ended with {status} and said: {}", said.trim())
+            }
+            LabError::Program { what, status: None, said } => {
+                write!(f, "{what} is not over or has no answer, and said: {}", said.trim())
+            }
             LabError::Panicked(what) => write!(f, "the thread of {what} panicked"),
         }
     }

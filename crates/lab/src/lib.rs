@@ -4,15 +4,17 @@
 //! * [`ready`] has topologies to start from: clients – edge – servers;
 //! * [`wire`] sends, counts and records frames on an interface;
 //! * [`traffic`] makes frames: floods, everyday traffic, captures; a seed names them for ever;
-//! * [`service`] has what runs on hosts: an HTTP server, a UDP echo, and clients that measure;
+//! * [`service`] has what runs on hosts: an HTTP server, a UDP echo, and clients that measure; nginx and wrk as well;
+//! * [`program`] runs what others wrote on hosts;
 //! * [`sweep()`] removes what killed processes left behind.
 //!
-//! Nothing is sent outside of namespaces that were made here. Threads end with the process and
-//! nothing is started as a process, so a kill leaves no more than names of namespaces, which the
-//! next [`Topology::build`] or [`sweep()`] removes.
+//! Nothing is sent outside of namespaces that were made here. Threads and programs end with the
+//! process, so a kill leaves no more than names of namespaces and a few files, which the next
+//! [`Topology::build`] or [`sweep()`] removes.
 
 mod error;
 mod lab;
+pub mod program;
 pub mod ready;
 pub mod service;
 mod sweep;

@@ -2,7 +2,8 @@
 //!
 //! A namespace is named `weir-<pid>-<host>`, or `weir-<pid>-<host>.<n>` for the n-th lab of one
 //! process. Process numbers are given anew, so each process with a lab also writes down when it
-//! started (in clock ticks since boot, `/proc/<pid>/stat`), and is alive only if both agree.
+//! started (in clock ticks since boot, `/proc/<pid>/stat`), and is alive only if both agree. The same
+//! holds for directories of programs, `<pid>-<n>`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use crate::LabError;
 use crate::error::{io, kernel};
 
 const OWNERS: &str = "/run/weir/labs";
+const SCRATCH: &str = "/run/weir/programs";
 const PREFIX: &str = "weir-";
 
 static LABS: AtomicU32 = AtomicU32::new(0);
@@ -37,6 +39,7 @@ pub fn sweep() -> Result<Vec<String>, LabError> {
             Err(error) => return Err(kernel(format!("room: `{name}` is left over"))(error)),
         }
     }
+    clear_up_after_the_dead();
     forget_the_dead();
     Ok(swept)
 }
@@ -50,6 +53,17 @@ pub(crate) fn register() -> Result<u32, LabError> {
         fs::write(&path, start.to_string()).map_err(io(format!("write `{}`", path.display())))?;
     }
     Ok(LABS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Makes an empty directory that is this process's.
+pub(crate) fn scratch() -> Result<PathBuf, LabError> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = Path::new(SCRATCH).join(format!("{}-{number}", process::id()));
+    // One of a process that is gone may have had the number.
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).map_err(io(format!("create `{}`", path.display())))?;
+    Ok(path)
 }
 
 /// The namespace of a host.
@@ -86,6 +100,17 @@ fn started(pid: u32) -> Option<u64> {
 
 fn record(pid: u32) -> PathBuf {
     Path::new(OWNERS).join(pid.to_string())
+}
+
+/// What stays is some files in memory until the next boot: failing is no matter.
+fn clear_up_after_the_dead() {
+    for entry in fs::read_dir(SCRATCH).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.split_once('-').and_then(|(pid, _)| pid.parse().ok());
+        if pid.is_some_and(|pid| !is_alive(pid)) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// A record that stays is a few bytes in memory until the next boot: failing is no matter.

@@ -1,6 +1,7 @@
 //! The data plane on the kernel at hand, in namespaces of its own.
 
 mod captures;
+mod damage;
 mod decap;
 mod engines;
 mod filters;
@@ -10,6 +11,7 @@ mod kills;
 mod limits;
 mod pools;
 mod profiles;
+mod programs;
 mod reloads;
 mod sets;
 mod support;

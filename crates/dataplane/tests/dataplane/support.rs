@@ -27,6 +27,33 @@ pub(crate) fn privileged(test: &str) -> bool {
     false
 }
 
+/// Ends the test early, with a word, where programs that others wrote are not installed.
+macro_rules! require_tools {
+    ($($tool:literal),+) => {
+        let test = std::thread::current().name().unwrap_or("?").to_owned();
+        if !crate::support::installed(&test, &[$($tool),+]) {
+            return;
+        }
+    };
+}
+pub(crate) use require_tools;
+
+pub(crate) fn installed(test: &str, tools: &[&str]) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let there = |tool: &str| std::env::split_paths(&paths).any(|path| path.join(tool).is_file());
+    let missing: Vec<&str> = tools.iter().copied().filter(|tool| !there(tool)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let missing = missing.join(", ");
+    assert!(
+        std::env::var("WEIR_REQUIRE_KERNEL").as_deref() != Ok("1"),
+        "{test} must run here (WEIR_REQUIRE_KERNEL=1), but these are not installed: {missing}"
+    );
+    eprintln!("skipped {test}: not installed: {missing}");
+    false
+}
+
 /// Tells what was measured.
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");

@@ -1,0 +1,229 @@
+//! Every way to backends, between programs that others wrote: nginx behind it, curl and wrk before it.
+
+use crate::support::{require_kernel, require_tools};
+use crate::vias::{Balanced, FROM, SERVERS, SERVICES};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Duration;
+use weir_dataplane::{Endpoint, Instance};
+use weir_lab::program::{Program, Scratch};
+use weir_lab::service::{EchoLoad, EchoServer, Nginx, WrkLoad};
+
+const WAIT: Duration = Duration::from_secs(20);
+const ECHO: u16 = 7;
+/// Each by a connection of its own. That one of three servers gets none has a chance of one in 28 million.
+const FETCHES: usize = 45;
+/// What goes up and down in whole packets.
+const FILE: usize = 300_000;
+
+/// An edge, and the same of nginx on each server.
+struct Real {
+    lab: Balanced,
+    servers: Vec<Nginx>,
+}
+
+impl Real {
+    fn new() -> Real {
+        let lab = Balanced::routed();
+        let addresses = SERVICES.map(|service| SocketAddr::new(service, 80));
+        let start = |number| Nginx::start(lab.server(number), &addresses);
+        let servers = (1..=SERVERS).map(|number| start(number).unwrap_or_else(|error| panic!("{error}")));
+        Real { servers: servers.collect(), lab }
+    }
+
+    fn curl(&self, arguments: &[&str]) -> String {
+        let mut command = vec!["curl", "--silent", "--show-error", "--fail", "--globoff", "--max-time", "15"];
+        command.extend(arguments);
+        let client = self.lab.host("client");
+        Program::run(client, &command, WAIT).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Who answers requests by one connection each.
+    fn answers(&self, service: IpAddr) -> BTreeSet<String> {
+        let url = url(service, "/");
+        let mut arguments = vec!["--header", "Connection: close"];
+        arguments.extend(std::iter::repeat_n(url.as_str(), FETCHES));
+        let said = self.curl(&arguments);
+        assert_eq!(said.lines().count(), FETCHES, "{service}");
+        said.lines().map(str::to_owned).collect()
+    }
+
+    fn pages_come(&self, service: IpAddr) {
+        assert_eq!(self.answers(service), names(["server1", "server2", "server3"]), "{service}");
+    }
+
+    /// A file arrives at one server as it was, though its packets become too long on the way; and comes back from there.
+    fn files_get_through(&self, service: IpAddr) {
+        let scratch = Scratch::create().expect("a directory");
+        let text: String = (0..).map(|number| format!("{number}\n")).take(FILE / 6).collect();
+        let (sent, back) = (scratch.write("sent", &text).expect("a file"), scratch.path().join("back"));
+        let name = format!("{service}").replace(':', "-");
+        let page = url(service, &format!("/files/{name}"));
+        self.curl(&["--upload-file", &sent, &page]);
+        let there = |nginx: &&Nginx| nginx.files().join(&name).exists();
+        let at: Vec<&Nginx> = self.servers.iter().filter(there).collect();
+        assert_eq!(at.len(), 1, "{service}");
+        let kept = at[0].files().join(&name);
+        assert!(
+            std::fs::read(&kept).expect("the file") == text.as_bytes(),
+            "{service}: another file arrived"
+        );
+        for server in &self.servers {
+            std::fs::write(server.files().join(&name), &text).expect("a file");
+        }
+        self.curl(&["--output", back.to_str().expect("a path"), &page]);
+        assert!(
+            std::fs::read(&back).expect("the file") == text.as_bytes(),
+            "{service}: another file came back"
+        );
+    }
+
+    /// As many requests as there can be, and none fails.
+    fn load_is_answered(&self, service: IpAddr) {
+        let load = WrkLoad { url: url(service, "/"), connections: 24, seconds: 1, close: false };
+        let report = load.run(self.lab.host("client")).unwrap_or_else(|error| panic!("{error}"));
+        assert!(report.requests > 100 && report.is_clean(), "{service}: {report:?}");
+    }
+
+    fn datagrams_come_back(&self, service: IpAddr) {
+        let start = |number| EchoServer::start(self.lab.server(number), (service, ECHO).into());
+        let _servers: Vec<EchoServer> =
+            (1..=SERVERS).map(|number| start(number).expect("a server")).collect();
+        let duration = Duration::from_millis(50);
+        let load = EchoLoad { server: (service, ECHO).into(), rate: 1000, len: 400, duration };
+        for flow in 0..6 {
+            let report = load.run(self.lab.host("client")).expect("a client");
+            let whole = report.sent > 0 && report.refused == 0 && report.answered == report.sent;
+            assert!(whole, "{service}, flow {flow}: {report:?}");
+        }
+    }
+
+    /// Connections that are kept stay at their server, whatever becomes of the pool meanwhile; new ones see the change.
+    fn connections_stay(&self, edge: &Instance, six: bool) {
+        let open = || (0..connections()).map(|index| Kept::open(SERVICES[index % 2])).collect::<Vec<_>>();
+        let mut kept = self.lab.host("client").run(open).expect("the namespace");
+        let asked = |kept: &mut Kept| kept.ask().unwrap_or_else(|error| panic!("{}: {error}", kept.service));
+        let first: Vec<String> = kept.iter_mut().map(asked).collect();
+        assert_eq!(first.iter().cloned().collect::<BTreeSet<_>>(), names(["server1", "server2", "server3"]));
+
+        let pool = edge.pool("web").expect("the pool");
+        let backend = |number: u8| {
+            let eth0 = self.lab.server(number).interface("eth0").expect("there");
+            Endpoint { address: if six { eth0.ipv6() } else { eth0.ipv4() }.expect("an address"), port: 0 }
+        };
+        let again = |kept: &mut Vec<Kept>, when: &str| {
+            let now: Vec<String> = kept.iter_mut().map(asked).collect();
+            let moved = now.iter().zip(&first).filter(|(now, first)| now != first).count();
+            assert_eq!(moved, 0, "{when}");
+        };
+        pool.drain(backend(1), Duration::from_secs(600)).expect("drains");
+        assert_eq!(self.answers(SERVICES[0]), names(["server2", "server3"]), "new ones");
+        again(&mut kept, "server1 drained");
+        pool.weigh(backend(2), 5).expect("weighs");
+        again(&mut kept, "server2 weighs five");
+        pool.undrain(backend(1)).expect("undrains");
+        pool.weigh(backend(2), 1).expect("weighs");
+        again(&mut kept, "all as it was");
+    }
+
+    fn all_of_it_works(&self) {
+        for service in SERVICES {
+            self.pages_come(service);
+            self.files_get_through(service);
+            self.load_is_answered(service);
+            self.datagrams_come_back(service);
+        }
+    }
+
+    fn nothing_went_wrong(&self) {
+        self.lab.nothing_was_damaged();
+        for server in &self.servers {
+            assert_eq!(server.errors(), "");
+        }
+    }
+}
+
+/// As many as `WEIR_CONNECTIONS` says.
+fn connections() -> usize {
+    std::env::var("WEIR_CONNECTIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(600)
+}
+
+/// A connection to nginx that stays open.
+struct Kept {
+    service: IpAddr,
+    stream: TcpStream,
+}
+
+impl Kept {
+    fn open(service: IpAddr) -> Kept {
+        let stream = TcpStream::connect_timeout(&(service, 80).into(), WAIT);
+        let stream = stream.unwrap_or_else(|error| panic!("{service}: {error}"));
+        stream.set_read_timeout(Some(WAIT)).expect("a limit");
+        Kept { service, stream }
+    }
+
+    /// The server's name.
+    fn ask(&mut self) -> std::io::Result<String> {
+        self.stream.write_all(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")?;
+        let mut answer = Vec::new();
+        let mut some = [0; 1024];
+        loop {
+            let count = self.stream.read(&mut some)?;
+            answer.extend_from_slice(&some[..count]);
+            let text = String::from_utf8_lossy(&answer);
+            match text.split_once("\r\n\r\n") {
+                Some((head, body)) if body.ends_with('\n') && head.starts_with("HTTP/1.1 200 ") => {
+                    return Ok(body.trim().to_owned());
+                }
+                _ if count == 0 => return Err(std::io::Error::other("the connection ended")),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn url(service: IpAddr, path: &str) -> String {
+    format!("http://{}{path}", SocketAddr::new(service, 80))
+}
+
+/// Services of both families, to backends by their addresses of one family.
+fn works_between_programs(via: &str, six: bool, macs: bool) {
+    let mut real = Real::new();
+    let tunnel = via != "l2";
+    if tunnel {
+        real.lab.take_tunnels_off();
+    }
+    let edge = real.lab.load(&real.lab.policy(1..=SERVERS, six, macs, via, ""));
+    real.all_of_it_works();
+    real.connections_stay(&edge, six);
+    real.nothing_went_wrong();
+    if tunnel {
+        real.lab.all_tunnels_arrived(&edge);
+    }
+}
+
+/// A test for a way to backends.
+macro_rules! by {
+    ($name:ident, $via:expr, six: $six:expr, macs: $macs:expr) => {
+        #[test]
+        fn $name() {
+            require_kernel!();
+            require_tools!("nginx", "curl", "wrk");
+            works_between_programs(&$via, $six, $macs);
+        }
+    };
+}
+
+by!(as_they_are_to_ipv4, "l2", six: false, macs: false);
+by!(as_they_are_to_ipv6, "l2", six: true, macs: false);
+by!(both_in_ipv4, format!("ipip {FROM}"), six: false, macs: false);
+by!(both_in_ipv6, format!("ipip {FROM}"), six: true, macs: false);
+by!(both_in_gue_over_ipv4, format!("gue {FROM}"), six: false, macs: false);
+by!(both_in_gue_over_ipv6, format!("gue {FROM}"), six: true, macs: false);
+by!(both_in_vxlan_over_ipv4, format!("vxlan id 7 {FROM}"), six: false, macs: true);
+by!(both_in_vxlan_over_ipv6, format!("vxlan id 7 {FROM}"), six: true, macs: true);
