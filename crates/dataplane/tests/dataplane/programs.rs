@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
-use weir_dataplane::{Endpoint, Instance};
+use weir_dataplane::{Endpoint, Instance, LivePool, Policy};
 use weir_lab::program::{Program, Scratch};
 use weir_lab::service::{EchoLoad, EchoServer, Nginx, WrkLoad};
 
@@ -21,15 +21,27 @@ const FILE: usize = 300_000;
 struct Real {
     lab: Balanced,
     servers: Vec<Nginx>,
+    /// Servers are asked at their own addresses and at this port.
+    translated: Option<u16>,
 }
 
 impl Real {
-    fn new() -> Real {
-        let lab = Balanced::routed();
-        let addresses = SERVICES.map(|service| SocketAddr::new(service, 80));
-        let start = |number| Nginx::start(lab.server(number), &addresses);
-        let servers = (1..=SERVERS).map(|number| start(number).unwrap_or_else(|error| panic!("{error}")));
-        Real { servers: servers.collect(), lab }
+    fn new(translated: Option<u16>) -> Real {
+        let mut real = Real { lab: Balanced::routed(), servers: Vec::new(), translated };
+        for number in 1..=SERVERS {
+            let addresses = SERVICES.map(|service| real.listens(number, service, 80));
+            let nginx = Nginx::start(real.lab.server(number), &addresses);
+            real.servers.push(nginx.unwrap_or_else(|error| panic!("{error}")));
+        }
+        real
+    }
+
+    /// Where a server is asked for what a service has at a port.
+    fn listens(&self, number: u8, service: IpAddr, port: u16) -> SocketAddr {
+        match self.translated {
+            None => (service, port).into(),
+            Some(port) => (self.lab.address(number, service.is_ipv6()), port).into(),
+        }
     }
 
     fn curl(&self, arguments: &[&str]) -> String {
@@ -87,7 +99,7 @@ impl Real {
     }
 
     fn datagrams_come_back(&self, service: IpAddr) {
-        let start = |number| EchoServer::start(self.lab.server(number), (service, ECHO).into());
+        let start = |number| EchoServer::start(self.lab.server(number), self.listens(number, service, ECHO));
         let _servers: Vec<EchoServer> =
             (1..=SERVERS).map(|number| start(number).expect("a server")).collect();
         let duration = Duration::from_millis(50);
@@ -100,30 +112,33 @@ impl Real {
     }
 
     /// Connections that are kept stay at their server, whatever becomes of the pool meanwhile; new ones see the change.
-    fn connections_stay(&self, edge: &Instance, six: bool) {
+    fn connections_stay(&self, edge: &Instance, pools: &[(&str, bool)]) {
         let open = || (0..connections()).map(|index| Kept::open(SERVICES[index % 2])).collect::<Vec<_>>();
         let mut kept = self.lab.host("client").run(open).expect("the namespace");
         let asked = |kept: &mut Kept| kept.ask().unwrap_or_else(|error| panic!("{}: {error}", kept.service));
         let first: Vec<String> = kept.iter_mut().map(asked).collect();
         assert_eq!(first.iter().cloned().collect::<BTreeSet<_>>(), names(["server1", "server2", "server3"]));
 
-        let pool = edge.pool("web").expect("the pool");
-        let backend = |number: u8| {
-            let eth0 = self.lab.server(number).interface("eth0").expect("there");
-            Endpoint { address: if six { eth0.ipv6() } else { eth0.ipv4() }.expect("an address"), port: 0 }
+        let each = |number: u8, what: &dyn Fn(&LivePool, Endpoint)| {
+            for (name, six) in pools {
+                let (address, port) = (self.lab.address(number, *six), self.translated.unwrap_or(0));
+                what(&edge.pool(name).expect("the pool"), Endpoint { address, port });
+            }
         };
         let again = |kept: &mut Vec<Kept>, when: &str| {
             let now: Vec<String> = kept.iter_mut().map(asked).collect();
             let moved = now.iter().zip(&first).filter(|(now, first)| now != first).count();
             assert_eq!(moved, 0, "{when}");
         };
-        pool.drain(backend(1), Duration::from_secs(600)).expect("drains");
-        assert_eq!(self.answers(SERVICES[0]), names(["server2", "server3"]), "new ones");
+        each(1, &|pool, backend| drop(pool.drain(backend, Duration::from_secs(600)).expect("drains")));
+        for service in SERVICES {
+            assert_eq!(self.answers(service), names(["server2", "server3"]), "new ones");
+        }
         again(&mut kept, "server1 drained");
-        pool.weigh(backend(2), 5).expect("weighs");
+        each(2, &|pool, backend| drop(pool.weigh(backend, 5).expect("weighs")));
         again(&mut kept, "server2 weighs five");
-        pool.undrain(backend(1)).expect("undrains");
-        pool.weigh(backend(2), 1).expect("weighs");
+        each(1, &|pool, backend| drop(pool.undrain(backend).expect("undrains")));
+        each(2, &|pool, backend| drop(pool.weigh(backend, 1).expect("weighs")));
         again(&mut kept, "all as it was");
     }
 
@@ -193,17 +208,44 @@ fn url(service: IpAddr, path: &str) -> String {
 
 /// Services of both families, to backends by their addresses of one family.
 fn works_between_programs(via: &str, six: bool, macs: bool) {
-    let mut real = Real::new();
+    let mut real = Real::new(None);
     let tunnel = via != "l2";
     if tunnel {
         real.lab.take_tunnels_off();
     }
     let edge = real.lab.load(&real.lab.policy(1..=SERVERS, six, macs, via, ""));
     real.all_of_it_works();
-    real.connections_stay(&edge, six);
+    real.connections_stay(&edge, &[("web", six)]);
     real.nothing_went_wrong();
     if tunnel {
         real.lab.all_tunnels_arrived(&edge);
+    }
+}
+
+/// Servers of both families at a port of their own, which see the edge and no clients.
+#[test]
+fn translated_to_both() {
+    require_kernel!();
+    require_tools!("nginx", "curl", "wrk");
+    let real = Real::new(Some(8080));
+    let policy = real.lab.translating(8080);
+    let mut edge = real.lab.load_everywhere(&policy);
+    real.all_of_it_works();
+    real.connections_stay(&edge, &[("four", false), ("six", true)]);
+
+    let reload =
+        real.lab.host("edge").run(|| edge.reload(&Policy::new("edge.weir", &policy))).expect("the namespace");
+    let reload = reload.unwrap_or_else(|error| panic!("{error}"));
+    assert!(reload.kept.contains(&"flows of four".to_owned()), "{:?}", reload.kept);
+    real.connections_stay(&edge, &[("four", false), ("six", true)]);
+    real.nothing_went_wrong();
+    let counters = edge.counters().expect("counters");
+    let of = |name: &str| counters.iter().find(|counter| counter.name == name).expect("there").clone();
+    for name in ["four", "four/back", "six", "six/back"] {
+        let counter = of(name);
+        let unsent = counter.unsent.expect("a balance");
+        assert!(counter.packets > 1000, "{counter:?}");
+        assert_eq!((unsent.nobody, unsent.damaged, unsent.unreachable, unsent.full), (0, 0, 0, 0), "{name}");
     }
 }
 

@@ -151,7 +151,7 @@ impl Balanced {
     ) -> String {
         let backend = |number: u8| {
             let eth0 = self.server(number).interface("eth0").expect("there");
-            let address = if six { eth0.ipv6() } else { eth0.ipv4() }.expect("an address");
+            let address = self.address(number, six);
             let mac = if macs { format!(" mac {}", eth0.mac) } else { String::new() };
             format!("    {address}{mac}\n")
         };
@@ -162,9 +162,41 @@ impl Balanced {
         )
     }
 
+    /// The same with translation, for each family by itself, to the servers' own addresses and this port.
+    pub(crate) fn translating(&self, port: u16) -> String {
+        let family = |six: bool| {
+            let backends: String = (1..=SERVERS)
+                .map(|number| format!("    {}\n", SocketAddr::new(self.address(number, six), port)))
+                .collect();
+            let (name, service) = if six { ("six", SERVICES[1]) } else { ("four", SERVICES[0]) };
+            let from = if six { "2001:db8:ff::" } else { "192.0.2.1" };
+            format!(
+                "pool {name} {{\n{backends}}}\nbalance {name} when ip.dst == {service} to {name} via nat from {from}\n"
+            )
+        };
+        family(false) + &family(true)
+    }
+
+    /// A server's own address.
+    pub(crate) fn address(&self, number: u8, six: bool) -> IpAddr {
+        let eth0 = self.server(number).interface("eth0").expect("there");
+        if six { eth0.ipv6() } else { eth0.ipv4() }.expect("an address")
+    }
+
     pub(crate) fn load(&self, text: &str) -> Instance {
+        self.load_on(text, &[self.interface])
+    }
+
+    /// At the interfaces to servers as well, where answers come in.
+    pub(crate) fn load_everywhere(&self, text: &str) -> Instance {
+        let servers: Vec<String> = (1..=SERVERS).map(server).collect();
+        let all: Vec<&str> = [self.interface].into_iter().chain(servers.iter().map(String::as_str)).collect();
+        self.load_on(text, &all)
+    }
+
+    fn load_on(&self, text: &str, interfaces: &[&str]) -> Instance {
         let load = || {
-            let request = Request::new(Policy::new("edge.weir", text), &[self.interface]);
+            let request = Request::new(Policy::new("edge.weir", text), interfaces);
             Instance::load(&Request { instance: &self.name, ..request })
         };
         let loaded = self.host("edge").run(load).expect("the namespace");
