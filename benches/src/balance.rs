@@ -81,6 +81,8 @@ pub(crate) const BALANCES: &[(&str, Make)] = &[
         let policy = policy("", TCP, IPIP);
         Balanced { policy, way: Way::Routes, ..case(TCP, IPIP, tcp(FRAMES, ACK)) }
     }),
+    ("balance-nat-one", || case(TCP, NAT, tcp(1, ACK))),
+    ("balance-nat-1M", || case(TCP, NAT, tcp(MILLION, ACK))),
     ("balance-flows-1k", || Balanced { way: Way::Flows, ..case(TCP, IPIP, tcp(1_000, ACK)) }),
     ("balance-flows-syn", || Balanced { way: Way::Flows, ..case(TCP, IPIP, tcp(MILLION, SYN)) }),
 ];
@@ -100,6 +102,8 @@ const SYN: TcpFlags = TcpFlags::SYN;
 const IPIP: &str = "via ipip from (172.16.0.0/16, 100::/64)";
 const GUE: &str = "via gue from 192.0.2.1";
 const L2: &str = "via l2";
+/// Two million flows.
+const NAT: &str = "via nat from 192.0.2.0/26";
 const GATEWAY: &str = "gateway 02:00:00:00:00:09";
 
 /// As many services as Katran had when its figures were taken.
@@ -172,7 +176,8 @@ fn all_went(kernel: &mut Kernel<'_>, way: Way) -> Result<(), Failure> {
         |name: &str| counters.iter().find(|counter| counter.name == name).map_or(0, |it| it.packets);
     let (met, not_met) = if way == Way::NoService { ("default", "web") } else { ("web", "default") };
     let unsent: Vec<_> = counters.iter().filter_map(|counter| counter.unsent).collect();
-    match packets(met) > 0 && packets(not_met) == 0 && unsent == [Default::default()] {
+    let all_sent = unsent.iter().all(|unsent| *unsent == Default::default());
+    match packets(met) > 0 && packets(not_met) == 0 && all_sent {
         true => Ok(()),
         false => {
             let (met, not_met) = (packets(met), packets(not_met));
