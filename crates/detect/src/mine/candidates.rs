@@ -48,12 +48,16 @@ pub(super) fn candidates(scene: &Scene, start: &State) -> Vec<Candidate> {
     found
 }
 
-/// Whether conditions on the feature mean what they say with this rule: that an option is not there says something
-/// only of packets that are TCP anyway.
-fn is_open(feature: Feature, start: &State) -> bool {
-    match feature.kind() {
-        Kind::Header => false,
-        Kind::Option => start.rule.tests.contains_key(&Feature::TcpFlags),
+/// Whether conditions on the feature say something with this rule. That an option is not there does only of packets
+/// that are TCP anyway; the protocol's number does not behind a condition on its header.
+pub(super) fn is_open(feature: Feature, start: &State) -> bool {
+    let tests = &start.rule.tests;
+    match (feature, feature.kind()) {
+        (Feature::Transport, _) => false,
+        (Feature::Proto4 | Feature::Proto6, _) => {
+            tests.keys().all(|other| other.transport().is_none() && *other != Feature::Transport)
+        }
+        (_, Kind::Option) => tests.contains_key(&Feature::TcpFlags),
         _ => true,
     }
 }

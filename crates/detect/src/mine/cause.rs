@@ -136,7 +136,11 @@ mod tests {
     #[test]
     fn words_are_names_of_the_language_and_the_last_row_fits_all() {
         for cause in CAUSES {
-            assert!(cause.word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{}", cause.word);
+            assert!(
+                cause.word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'),
+                "{}",
+                cause.word
+            );
         }
         assert!(CAUSES.last().unwrap().rule().tests.is_empty());
     }

@@ -12,6 +12,9 @@ use std::collections::BTreeSet;
 /// With fewer good samples than these (of one weight) nothing is known of the harm: the bound is then above 5 %.
 pub(super) const THIN: f64 = 59.0;
 
+/// Fewer good samples of a kind than these are as good as none: the rule of three says nothing below.
+const FEW: f64 = 3.0;
+
 /// A rule that was found, and for which kind of attack.
 pub(super) struct Found {
     pub(super) cause: usize,
@@ -108,30 +111,40 @@ impl<'a> Covering<'a> {
         }
     }
 
-    /// A rule for what is left of a kind, if one spares good traffic and covers enough.
+    /// A rule for what is left of a kind, if one spares good traffic and covers enough. If the samples that were held
+    /// back refute what was found without them, they are looked at as well.
     fn rule(&self, index: usize) -> Option<Rule> {
         let cause = &CAUSES[index];
         let (base, wanted) = (cause.rule(), self.group(index));
         let [all, seen, held] =
             [Part::All, Part::Seen, Part::Held].map(|part| self.scene(cause, &wanted, part));
-        if seen.wanted.count() == 0 {
-            return None;
-        }
         let most = self.request.budget.max_collateral - all.share(&self.harmed());
-        let rule = seen.search(&base, most)?.rule;
         let fits = |rule: &Rule| all.share(&all.state(rule.clone()).hit) <= most;
-        let pruned = polish::prune(&all, &held, &base, rule, most);
-        let rounded = Some(polish::round(&all, &base, pruned.clone())).filter(fits);
-        let rule = rounded.or(Some(pruned).filter(fits))?;
-        let rule = match self.is_thin() {
-            true => polish::sharpen(&all, rule),
-            false => rule,
-        };
+        let rule = [&seen, &all].into_iter().filter(|scene| scene.wanted.count() > 0).find_map(|scene| {
+            let found = scene.search(&base, most)?.rule;
+            let pruned = polish::prune(&all, &held, &base, found, most);
+            let rounded = Some(polish::round(&all, &base, pruned.clone())).filter(fits);
+            rounded.or(Some(pruned).filter(fits))
+        })?;
+        let rule = polish::sharpen(&all, &base, rule, self.unknown(cause, &base));
         if self.is_thin() && cause.nature != Nature::Telling && rule == base {
             return None;
         }
         let covers = self.share(&all.state(rule.clone()).covered);
         (covers >= self.request.budget.min_share && covers > 0.0).then_some(rule)
+    }
+
+    /// How many conditions a rule needs because of what is not known: two if hardly any good sample is there, or none
+    /// of a kind that is good traffic elsewhere; one if there are some of the kind, too few to count on.
+    fn unknown(&self, cause: &Cause, base: &Rule) -> usize {
+        let good = &self.evidence.good.table;
+        let alike = good.effective(&good.rule(&good.all(), base));
+        match () {
+            () if self.is_thin() => 2,
+            () if cause.nature == Nature::Telling || alike >= THIN => 0,
+            () if alike >= FEW => 1,
+            () => 2,
+        }
     }
 
     /// Whether too few good samples are there to say what a rule would harm.

@@ -77,7 +77,7 @@ features! {
     OptionSack     "tcp.options.sack_perm"  Option,   1, 7;
     OptionTime     "tcp.options.timestamp"  Option,   1, 7;
     MssValue       "tcp.options.mss.val"    Number,  16, 9;
-    TcpHdrLen      "tcp.hdr_len"            Number,   8, 9;
+    TcpHdrLen      "tcp.hdr_len"            Number,   8, 11;
     Window         "tcp.window_size_value"  Number,  16, 11;
     TcpSeq         "tcp.seq"                Name,    32, 13;
     TcpAck         "tcp.ack"                Name,    32, 13;
@@ -88,8 +88,8 @@ features! {
     UdpBytes0x8    "udp.payload[0:8]"       Bytes(8), 64, 10;
     UdpBytes4x4    "udp.payload[4:4]"       Bytes(4), 32, 12;
     UdpBytes8x4    "udp.payload[8:4]"       Bytes(4), 32, 12;
-    UdpBytes12x4   "udp.payload[12:4]"      Bytes(4), 32, 10;
-    UdpBytes12x8   "udp.payload[12:8]"      Bytes(8), 64, 9;
+    UdpBytes12x4   "udp.payload[12:4]"      Bytes(4), 32, 9;
+    UdpBytes12x8   "udp.payload[12:8]"      Bytes(8), 64, 8;
     TcpBytes0x2    "tcp.payload[0:2]"       Bytes(2), 16, 11;
     TcpBytes0x4    "tcp.payload[0:4]"       Bytes(4), 32, 10;
     TcpBytes0x8    "tcp.payload[0:8]"       Bytes(8), 64, 10;

@@ -1,6 +1,6 @@
 //! A rule that was found, made ready for packets that no sample has shown.
 
-use super::candidates::tests;
+use super::candidates::{is_open, tests};
 use super::condition::{Rule, Test};
 use super::feature::{Feature, Kind};
 use super::search::{Scene, State};
@@ -8,7 +8,7 @@ use super::search::{Scene, State};
 /// What a condition may lose of the attack to count as lossless.
 const LOSS: f64 = 0.005;
 /// Conditions up to this cost may be added without evidence: those that are of the attack's making.
-const MEANINGFUL: f64 = 11.0;
+const MEANINGFUL: f64 = 10.0;
 
 /// Takes conditions away that do not earn their place: `all` is all samples, `unseen` those that the search has not
 /// seen. One goes if the description of all samples is shorter without it, or if it spares nothing unseen; never if
@@ -89,34 +89,60 @@ fn roundest(low: u64, high: u64) -> u64 {
     best
 }
 
-/// Adds to a rule what all of the attack has in common, two conditions at most: for when there are too few good
-/// samples to say what the rule would harm. Whatever is not of the attack should get through then.
-pub(super) fn sharpen(all: &Scene, rule: Rule) -> Rule {
+/// Adds to a rule what all of the attack has in common, so many conditions at most: for when there are too few good
+/// samples to say what the rule would harm. Whatever is not of the attack should get through then. Conditions that
+/// the new ones make needless go.
+pub(super) fn sharpen(all: &Scene, base: &Rule, rule: Rule, most: usize) -> Rule {
+    let earlier: Vec<_> =
+        rule.tests.keys().filter(|feature| !base.tests.contains_key(feature)).copied().collect();
     let mut state = all.state(rule);
-    for _ in 0..2 {
+    for _ in 0..most {
         let Some(next) = sharper(all, &state) else { break };
         state = next;
     }
-    state.rule
+    let needless = |state: State, feature: Feature| {
+        let without = all.state(state.rule.without(feature));
+        let is_needless = without.hit == state.hit && all.leaves_everyday(&without.rule);
+        if is_needless { without } else { state }
+    };
+    earlier.into_iter().fold(state, needless).rule
 }
 
+/// The condition that fits is the one with the shortest description if all good samples of the transport were of this
+/// kind: few have it, whatever they are.
 fn sharper(all: &Scene, state: &State) -> Option<State> {
     let kept = all.attack.weight(&state.covered) * (1.0 - LOSS);
     let fits = |feature: &&Feature| feature.cost() <= MEANINGFUL && !state.rule.tests.contains_key(feature);
-    let is_open = |feature: &&Feature| !matches!(feature.kind(), Kind::Header | Kind::Option | Kind::Flag);
-    let features = Feature::ALL.iter().filter(fits).filter(is_open);
-    let rules = features.flat_map(|&feature| {
-        let tests = tests(all, state, feature).into_iter().filter(move |test| says_much(feature, test));
-        tests.filter_map(move |test| state.rule.with(feature, &test))
-    });
-    let states = rules.map(|rule| all.state(rule)).filter(|next| all.attack.weight(&next.covered) >= kept);
-    states.min_by(|a, b| a.rule.cost().total_cmp(&b.rule.cost()).then_with(|| a.rule.cmp(&b.rule)))
+    let tells = |feature: &&Feature| {
+        !matches!(feature.kind(), Kind::Option | Kind::Flag) && is_open(**feature, state)
+    };
+    let transport = state.rule.tests.get(&Feature::Transport);
+    let kin =
+        transport.map_or(all.spared.clone(), |test| all.good.test(&all.spared, Feature::Transport, test));
+    let mut best: Option<(f64, State)> = None;
+    for &feature in Feature::ALL.iter().filter(fits).filter(tells) {
+        for test in tests(all, state, feature) {
+            let alike = all.good.test(&kin, feature, &test);
+            let few = all.good.weight(&alike) <= all.good.weight(&kin) / 4.0;
+            let rule = state.rule.with(feature, &test).filter(|_| few && is_narrow(feature, &test));
+            let Some(rule) = rule else { continue };
+            let next = all.state(rule);
+            let bits = next.rule.cost() + all.harm(&alike);
+            let is_better = best.as_ref().is_none_or(|best| bits < best.0);
+            if is_better && all.attack.weight(&next.covered) >= kept {
+                best = Some((bits, next));
+            }
+        }
+    }
+    best.map(|best| best.1)
 }
 
-/// Whether few of all packets are so: single values and short lists, and ranges that leave most out.
-fn says_much(feature: Feature, test: &Test) -> bool {
+/// Whether few packets can be so: single values but zero, which most headers are full of, and short lists.
+fn is_narrow(feature: Feature, test: &Test) -> bool {
     match test {
-        Test::In(ranges) => ranges.iter().all(|range| range.1 - range.0 <= feature.max() / 16),
+        Test::In(ranges) => {
+            !test.holds(0) && ranges.iter().all(|range| range.1 - range.0 <= feature.max() / 16)
+        }
         Test::Masked { .. } => false,
     }
 }

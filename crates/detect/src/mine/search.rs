@@ -68,12 +68,20 @@ impl Scene<'_> {
     fn weigh(&self, rule: Rule, covered: Bits, hit: Bits) -> State {
         let attacks = self.wanted.count() as f64;
         let missed = attacks * (1.0 - self.attack.weight(&covered) / self.attack.weight(&self.wanted));
-        let good = self.spared.count() as f64;
         let unseen = if self.leaves_everyday(&rule) { 0.0 } else { EVERYDAY };
-        let harmed = good * (self.share(&hit) + unseen);
         let bound = rule.cost() + (1.0 + attacks).log2() * missed;
-        let bits = bound + HARM * (1.0 + good).log2() * harmed;
+        let bits = bound + self.harm(&hit) + self.harm_of(unseen);
         State { rule, covered, hit, bound, bits }
+    }
+
+    /// What it costs in bits to harm rows.
+    pub(super) fn harm(&self, hit: &Bits) -> f64 {
+        self.harm_of(self.share(hit))
+    }
+
+    fn harm_of(&self, share: f64) -> f64 {
+        let good = self.spared.count() as f64;
+        HARM * (1.0 + good).log2() * good * share
     }
 
     /// The share of good traffic that rows are.

@@ -23,10 +23,6 @@ impl Bits {
         self.0[row / 64] |= 1 << (row % 64);
     }
 
-    pub(super) fn holds(&self, row: usize) -> bool {
-        self.0[row / 64] >> (row % 64) & 1 == 1
-    }
-
     pub(super) fn and(&self, other: &Bits) -> Bits {
         Bits(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
     }
@@ -157,11 +153,5 @@ impl Table {
             }
         }
         values
-    }
-
-    /// The value of a feature in a row.
-    pub(super) fn value(&self, row: usize, feature: Feature) -> Option<u64> {
-        let column = &self.columns[feature.index()];
-        column.there.holds(row).then(|| column.values[row])
     }
 }
