@@ -87,6 +87,9 @@ impl Test {
         let name = feature.text();
         let ranges = match self {
             Test::In(ranges) => ranges,
+            Test::Masked { mask: 4, value: 4 } if feature == Feature::TcpFlags => {
+                return format!("{name}.reset");
+            }
             Test::Masked { mask, value } => return format!("{name} & {mask:#04x} == {value:#04x}"),
         };
         let literal = |value: u64| literal(feature, value);

@@ -6,7 +6,7 @@ use super::feature::{Feature, Kind};
 use super::search::{Scene, State};
 
 /// What a condition may lose of the attack to count as lossless.
-const LOSS: f64 = 0.005;
+const LOSS: f64 = 0.001;
 /// Conditions up to this cost may be added without evidence: those that are of the attack's making.
 const MEANINGFUL: f64 = 10.0;
 
@@ -137,11 +137,12 @@ fn sharper(all: &Scene, state: &State) -> Option<State> {
     best.map(|best| best.1)
 }
 
-/// Whether few packets can be so: single values but zero, which most headers are full of, and short lists.
+/// Whether few packets can be so: single values but zero, which most headers are full of, short
+/// lists, and ranges of a thousandth of what there is.
 fn is_narrow(feature: Feature, test: &Test) -> bool {
     match test {
         Test::In(ranges) => {
-            !test.holds(0) && ranges.iter().all(|range| range.1 - range.0 <= feature.max() / 16)
+            !test.holds(0) && ranges.iter().all(|range| range.1 - range.0 <= feature.max() >> 10)
         }
         Test::Masked { .. } => false,
     }
