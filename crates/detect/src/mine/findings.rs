@@ -229,7 +229,7 @@ impl Writer<'_> {
 
     /// How many frames attack samples stand for, where that is the same for all.
     fn one_in(&self) -> String {
-        let mut rates = self.request.attack.iter().map(|sample| sample.one_in);
+        let mut rates = self.request.attack.iter().map(|sample| sample.one_in.max(1));
         match rates.next() {
             Some(first) if rates.all(|rate| rate == first) => format!(" (1 in {first})"),
             _ => String::new(),

@@ -138,6 +138,15 @@ impl Walk<'_> {
         }
     }
 
+    /// Nor is it known whether a fragment header follows, unless one was there.
+    fn lose_all(&mut self, extended: bool) {
+        let fragment = [Feature::FragOffset6, Feature::MoreFrags6].map(Feature::index);
+        if extended && self.row.cells[fragment[0]] == Cell::Absent {
+            fragment.into_iter().for_each(|index| self.row.cells[index] = Cell::Unknown);
+        }
+        self.lose();
+    }
+
     fn ip4(&mut self, at: usize) -> Option<()> {
         let header: &[u8; 20] = self.bytes.get(at..)?.first_chunk()?;
         let header_len = usize::from(header[0] & 15) * 4;
@@ -199,7 +208,7 @@ impl Walk<'_> {
             };
             match self.reach(at + fixed) {
                 Reach::Outside => return,
-                Reach::Beyond => return self.lose(),
+                Reach::Beyond => return self.lose_all(extended),
                 Reach::Captured => {}
             }
             let length = match number {
@@ -380,3 +389,6 @@ fn address4(bytes: &[u8], at: usize) -> Option<IpAddr> {
 fn address6(bytes: &[u8], at: usize) -> Option<IpAddr> {
     bytes.get(at..)?.first_chunk::<16>().map(|octets| Ipv6Addr::from(*octets).into())
 }
+
+#[cfg(test)]
+mod tests;

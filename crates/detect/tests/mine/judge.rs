@@ -46,9 +46,8 @@ pub(crate) fn text(findings: &Findings) -> String {
 /// Asserts that a statement matches exactly the frames that the compiler says it does.
 #[track_caller]
 pub(crate) fn agrees(statement: &Statement, sets: &str, frames: &[Vec<u8>]) {
-    let text = statement.text(false).replacen(statement.verb, "count", 1);
-    let text = text.split(" to ").next().unwrap_or_default();
-    let policy = policy(&format!("{sets}{text}\n"));
+    let text = format!("{sets}count {} when {}\n", statement.name, statement.condition);
+    let policy = policy(&text);
     let mut evaluator = Evaluator::new(&policy.policy);
     for frame in frames {
         let before = evaluator.counters[0].packets;
