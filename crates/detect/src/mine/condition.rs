@@ -73,7 +73,10 @@ impl Test {
                 let shape = |&(low, high): &(u64, u64)| match () {
                     () if low == high => 0.0,
                     () if low == 0 || high >= feature.max() => 1.0,
-                    () if matches!(feature.kind(), Kind::Source4 | Kind::Source6) => 0.0,
+                    // Of prefixes that part the samples alike, the longest is the shortest description.
+                    () if matches!(feature.kind(), Kind::Source4 | Kind::Source6) => {
+                        f64::from((low ^ high).count_ones()) / 32.0
+                    }
                     () => 3.0,
                 };
                 (ranges.len() as f64 - 1.0) * 4.0 + ranges.iter().map(shape).sum::<f64>()

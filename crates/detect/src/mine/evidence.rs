@@ -62,7 +62,7 @@ impl Side {
         let seen: Vec<_> = samples.iter().map(|(sample, row)| (row.src, sample.time)).collect();
         let rows: Vec<Row> = samples.into_iter().map(|sample| sample.1).collect();
         let count = rows.len();
-        let held = |row: usize| count >= DIVISIBLE && SplitMix::new(row as u64).bits() % HELD == 0;
+        let held = |row: usize| count >= DIVISIBLE && SplitMix::new(row as u64).bits().is_multiple_of(HELD);
         Side {
             table: Table::new(&rows, weights, doubt),
             open: Bits::of(count, |row| !request.protected.holds(seen[row].0)),
@@ -83,18 +83,20 @@ fn rows<'a>(samples: &'a [Sample<'a>], is_wanted: impl Fn(&Row) -> bool) -> Vec<
     rows.filter(|(_, row)| is_wanted(row)).collect()
 }
 
-/// Weights of good samples: what they stand for, but no destination counts more than the average one does. Else who
-/// sends much to one host before an attack would decide what good traffic looks like.
+/// Weights of good samples: what they stand for, but no destination counts more than the median one. Else who sends
+/// much to one host before an attack would decide what good traffic looks like.
 fn capped(samples: &[(&Sample, Row)]) -> Vec<f64> {
     let mut destinations: BTreeMap<IpAddr, f64> = BTreeMap::new();
     let weight = |sample: &Sample| f64::from(sample.one_in.max(1));
     for (sample, row) in samples {
         *destinations.entry(row.dst).or_default() += weight(sample);
     }
-    let average = destinations.values().sum::<f64>() / destinations.len().max(1) as f64;
+    let mut weights: Vec<f64> = destinations.values().copied().collect();
+    weights.sort_by(f64::total_cmp);
+    let median = weights.get(weights.len() / 2).copied().unwrap_or_default();
     let scaled = |(sample, row): &(&Sample, Row)| {
         let all = destinations[&row.dst];
-        weight(sample) * (average.min(all) / all)
+        weight(sample) * (median.min(all) / all)
     };
     samples.iter().map(scaled).collect()
 }

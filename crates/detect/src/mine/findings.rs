@@ -101,7 +101,8 @@ impl Findings {
         let rules = covering.found.iter();
         let statements: Vec<_> =
             rules.map(|found| writer.statement(found.cause, &found.rule, None)).collect();
-        let stuck: Vec<_> = covering.stuck.iter().map(|&cause| writer.left(cause)).collect();
+        let stuck = covering.stuck.iter().map(|&cause| writer.left(cause));
+        let left = stuck.filter(|left| left.share >= request.budget.min_share).collect();
         let (attack, good) = (&evidence.attack, &evidence.good);
         let all = |open: &Bits, table: &super::table::Table| {
             let rules = covering.found.iter().map(|found| table.rule(open, &found.rule));
@@ -115,7 +116,7 @@ impl Findings {
             good_samples: good.table.rows(),
             refused: false,
             statements,
-            left: stuck,
+            left,
         }
     }
 }

@@ -107,7 +107,7 @@ impl Table {
     pub(super) fn weight(&self, rows: &Bits) -> f64 {
         match self.alike {
             Some(weight) => rows.count() as f64 * weight,
-            None => rows.rows().map(|row| self.weights[row]).sum(),
+            None => rows.rows().fold(0.0, |sum, row| sum + self.weights[row]),
         }
     }
 

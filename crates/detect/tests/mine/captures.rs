@@ -59,7 +59,7 @@ fn to_victim(mut frame: Vec<u8>) -> Vec<u8> {
 /// One in ten, at random.
 fn tenth(frames: &[Vec<u8>], seed: u64) -> Vec<Vec<u8>> {
     let mut random = SplitMix::new(seed);
-    frames.iter().filter(|_| random.bits() % 10 == 0).cloned().collect()
+    frames.iter().filter(|_| random.bits().is_multiple_of(10)).cloned().collect()
 }
 
 fn mined(attack: &[Vec<u8>], good: &[Vec<u8>]) -> Findings {
@@ -84,50 +84,61 @@ enum Window {
     All,
 }
 
+/// What became of an attack and of good traffic, in percent.
+struct Judged {
+    covered: f64,
+    harmed: f64,
+}
+
+/// Other samples of the same traffic give other statements: all must cover, and of good traffic few may be lost even
+/// by the worst. The samples of the first turn are those of the documentation.
 #[test]
 fn real_attacks_are_covered_and_everyday_traffic_is_spared() {
+    const TURNS: u64 = 4;
     let everyday = everyday();
     if everyday.is_empty() {
         println!("skipped real attacks: no captures at ../shared/data/captures of the repository");
         return;
     }
-    for (name, truth, most) in ATTACKS {
-        for window in [Window::Attack, Window::All] {
-            judge(name, truth, most, window, &everyday);
-        }
+    for (attack, window) in
+        ATTACKS.iter().flat_map(|attack| [(attack, Window::Attack), (attack, Window::All)])
+    {
+        let judged: Vec<_> = (0..TURNS).map(|turn| judge(attack, window, turn, &everyday)).collect();
+        assert!(judged.iter().all(|judged| judged.covered >= 99.5), "{}", attack.0);
+        assert!(judged.iter().all(|judged| judged.harmed <= 0.1), "{}", attack.0);
+        assert!(judged[0].harmed <= 0.05, "{}", attack.0);
+        assert!(
+            judged.iter().map(|judged| judged.harmed).sum::<f64>() <= 0.05 * TURNS as f64,
+            "{}",
+            attack.0
+        );
     }
 }
 
-fn judge(name: &str, truth: &str, most: usize, window: Window, everyday: &[Vec<u8>]) {
+fn judge(
+    (name, truth, most): &(&str, &str, usize),
+    window: Window,
+    turn: u64,
+    everyday: &[Vec<u8>],
+) -> Judged {
     let truth = policy(&format!("drop attack when {truth}\n"));
-    let all = frames(&folder("attack").join(name)).into_iter().map(to_victim).collect::<Vec<_>>();
+    let all: Vec<_> = frames(&folder("attack").join(name)).into_iter().map(to_victim).collect();
     let (attack, other): (Vec<_>, Vec<_>) =
         all.iter().cloned().partition(|frame| matched(&truth, [frame]) == 1);
     let good: Vec<_> = other.into_iter().chain(everyday.iter().cloned()).collect();
-    let of_attack = tenth(if window == Window::All { &all } else { &attack }, 1);
-    let findings = mined(&of_attack, &tenth(&good, 2));
-    let mined = policy(&text(&findings));
-    let share = |frames: &[Vec<u8>]| matched(&mined, frames) as f64 / frames.len() as f64 * 100.0;
-    let (covered, harmed) = (share(&attack), share(&good));
+    let shown = if window == Window::All { &all } else { &attack };
+    let findings = mined(&tenth(shown, turn * 2 + 1), &tenth(&good, turn * 2 + 2));
+    let policy = policy(&text(&findings));
+    let share = |frames: &[Vec<u8>]| matched(&policy, frames) as f64 / frames.len() as f64 * 100.0;
+    let judged = Judged { covered: share(&attack), harmed: share(&good) };
+    let (Judged { covered, harmed }, attacks, goods) = (&judged, attack.len(), good.len());
     println!(
-        "{name}, {window:?}: {covered:.2} % of {} covered, {harmed:.3} % of {} good",
-        attack.len(),
-        good.len()
+        "{name}, {window:?}: {covered:.2} % of {attacks} covered, {harmed:.3} % of {goods} good ones matched"
     );
-    println!("{}", text(&findings));
-    for frame in good.iter().filter(|frame| matched(&mined, [*frame]) == 1) {
-        println!("  harmed: {}", weir_packet::view::View(frame));
+    if turn == 0 {
+        println!("{}", text(&findings));
     }
-    for left in &findings.left {
-        println!("  left: {} {:.3} {:?}", left.cause, left.share, left.answer);
-    }
-    for statement in &findings.statements {
-        agrees(statement, "", &good);
-    }
-    if std::env::var("X").is_ok() {
-        return;
-    }
-    assert!(covered >= 99.5, "{covered}");
-    assert!(harmed <= 0.05, "{harmed}");
-    assert!(findings.statements.len() <= most);
+    findings.statements.iter().for_each(|statement| agrees(statement, "", &all));
+    assert!(findings.statements.len() <= *most, "{}", text(&findings));
+    judged
 }

@@ -14,14 +14,17 @@ fn frames(seed: u64, count: usize, good: bool) -> Vec<(Vec<u8>, usize)> {
     let mut maker = Maker::new(seed);
     let kinds: Vec<_> = (0..3).map(|_| KINDS[random.bits() as usize % KINDS.len()].1).collect();
     let mut frame = || {
-        let make =
-            if good || random.bits() % 8 == 0 { Maker::everyday } else { kinds[random.bits() as usize % 3] };
+        let make = if good || random.bits().is_multiple_of(8) {
+            Maker::everyday
+        } else {
+            kinds[random.bits() as usize % 3]
+        };
         let mut frame = make(&mut maker);
         for _ in 0..(random.bits() % 8).saturating_sub(5) {
             let at = 12 + random.bits() as usize % 48.min(frame.len() - 12);
             frame[at] = random.bits() as u8;
         }
-        if random.bits() % 3 == 0 {
+        if random.bits().is_multiple_of(3) {
             frame[26..30].copy_from_slice(&RESOLVER);
         }
         let shown = [20, 40, 64, 128, 9000][random.bits() as usize % 5];
@@ -80,7 +83,7 @@ proptest! {
         let mut random = SplitMix::new(seed);
         let frames: Vec<(Vec<u8>, usize)> = (0..80).map(|_| {
             let mut frame: Vec<u8> = (0..random.bits() % 200).map(|_| random.bits() as u8).collect();
-            if frame.len() > 54 && random.bits() % 8 != 0 {
+            if frame.len() > 54 && !random.bits().is_multiple_of(8) {
                 frame[12..15].copy_from_slice(if ipv6 { &[0x86, 0xdd, 0x60] } else { &[8, 0, 0x45] });
                 frame[if ipv6 { 20 } else { 23 }] = [6, 17, 1, 44, 58][random.bits() as usize % 5];
             }

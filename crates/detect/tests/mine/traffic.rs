@@ -1,7 +1,7 @@
 //! Traffic made up: a victim's everyday packets, and attacks of each kind.
 
-use std::net::Ipv4Addr;
-use weir_packet::build::{Ethernet, Icmp, Ipv4, Packet, Tcp, TcpFlags, TcpOption, Udp};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use weir_packet::build::{Ethernet, Icmp, Ipv4, Ipv6, Packet, Tcp, TcpFlags, TcpOption, Udp};
 use weir_packet::random::SplitMix;
 
 /// Whom all of it is for.
@@ -12,8 +12,11 @@ pub(crate) const RESOLVER: [u8; 4] = [192, 0, 2, 53];
 /// Makes frames.
 pub(crate) struct Maker(SplitMix);
 
+/// What makes a frame.
+pub(crate) type Make = fn(&mut Maker) -> Vec<u8>;
+
 /// Kinds of attacks, as the miner calls them, and what makes a packet of each.
-pub(crate) const KINDS: &[(&str, fn(&mut Maker) -> Vec<u8>)] = &[
+pub(crate) const KINDS: &[(&str, Make)] = &[
     ("DNS amplification", |m| {
         m.amplified(53, b"\xbe\xef\x85\x80\0\x01\0\x1e\0\0\0\0\x03bad\x07example", (900, 1400))
     }),
@@ -149,6 +152,14 @@ impl Maker {
         let (src, port) = (self.anyone(), self.port());
         let packet = self.ip(src).push(Udp::new(service, port));
         self.padded(packet, content, size)
+    }
+
+    /// What a service answers by IPv6.
+    pub(crate) fn v6(&mut self, victim: Ipv6Addr, service: u16, size: (u64, u64)) -> Vec<u8> {
+        let src = Ipv6Addr::from((0x2600_u128 << 112) | u128::from(self.0.bits()) << 48);
+        let packet = Packet::new().push(Ethernet::default()).push(Ipv6::new(src, victim));
+        let packet = packet.push(Udp::new(service, self.port()));
+        self.padded(packet, b"", size)
     }
 
     pub(crate) fn syn(&mut self, flags: u16, window: u16) -> Vec<u8> {

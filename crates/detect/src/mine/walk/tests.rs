@@ -70,9 +70,9 @@ fn mutated(random: &mut SplitMix, frames: &[Vec<u8>]) -> Vec<u8> {
     for _ in 0..random.bits() % 4 {
         let at = 12 + random.bits() as usize % (frame.len() - 12).min(60);
         let small = [0, 1, 4, 5, 6, 17, 44, 51, 58, 60, 0x45, 0x60, 0xff][random.bits() as usize % 13];
-        frame[at] = if random.bits() % 2 == 0 { small } else { random.bits() as u8 };
+        frame[at] = if random.bits().is_multiple_of(2) { small } else { random.bits() as u8 };
     }
-    if random.bits() % 4 == 0 {
+    if random.bits().is_multiple_of(4) {
         frame.truncate(random.bits() as usize % frame.len());
     }
     frame
