@@ -132,11 +132,17 @@ fn judge(
     let share = |frames: &[Vec<u8>]| matched(&policy, frames) as f64 / frames.len() as f64 * 100.0;
     let judged = Judged { covered: share(&attack), harmed: share(&good) };
     let (Judged { covered, harmed }, attacks, goods) = (&judged, attack.len(), good.len());
-    println!(
-        "{name}, {window:?}: {covered:.2} % of {attacks} covered, {harmed:.3} % of {goods} good ones matched"
-    );
+    let (attack_samples, good_samples) = (findings.attack_samples, findings.good_samples);
+    println!("{name}, {window:?}, from {attack_samples} and {good_samples} samples:");
+    println!("  {covered:.2} % of {attacks} attack frames matched, {harmed:.3} % of {goods} good ones");
     if turn == 0 {
         println!("{}", text(&findings));
+    }
+    if turn == 0 && window == Window::All {
+        assert!(
+            include_str!("../../../../docs/detection.md").contains(&text(&findings)),
+            "docs/detection.md tells of others"
+        );
     }
     findings.statements.iter().for_each(|statement| agrees(statement, "", &all));
     assert!(findings.statements.len() <= *most, "{}", text(&findings));
