@@ -1,9 +1,9 @@
 //! What an attack's packets have in common and good ones have not, as statements of the policy language.
 //!
-//! [`mine`] is the table of contents. Samples become columns of features ([`table`], [`feature`]); each attack sample
-//! is of a known kind ([`cause`]); kind by kind, the heaviest first, the shortest description that spares good traffic
-//! is searched ([`search`]) among conditions that many samples share ([`candidates`]), on two thirds of the samples;
-//! the last third takes away what it does not confirm ([`polish`]). What cannot be parted gets another [`Answer`].
+//! [`mine`] is the table of contents. Samples become columns of features (`table`, `feature`); each attack sample
+//! is of a known kind (`cause`); kind by kind, the heaviest first, the shortest description that spares good traffic
+//! is searched (`search`) among conditions that many samples share (`candidates`), on two thirds of the samples;
+//! the last third takes away what it does not confirm (`polish`). What cannot be parted gets another [`Answer`].
 //!
 //! What holds of every statement:
 //! * it names the victim as destination, so it is never wider than that;

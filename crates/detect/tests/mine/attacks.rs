@@ -228,6 +228,36 @@ fn an_ipv6_victim_gets_a_statement_of_its_family() {
     agrees(statement, "", &[attack, good].concat());
 }
 
+/// An attack on all hosts of a network is one statement for the network.
+#[test]
+fn a_carpet_gets_one_statement() {
+    let mut maker = Maker::new(22);
+    let spread = |frames: Vec<Vec<u8>>| -> Vec<Vec<u8>> {
+        let to = |(host, mut frame): (usize, Vec<u8>)| {
+            frame[33] = host as u8;
+            frame
+        };
+        frames.into_iter().enumerate().map(to).collect()
+    };
+    let attack = spread(maker.many(500, KINDS[10].1));
+    let good = spread(maker.many(1000, Maker::everyday));
+    let findings = mine(&Request {
+        victim: Prefix::new(IpAddr::from(VICTIM), 24),
+        attack: &samples(&attack),
+        good: &samples(&good),
+        network: &[],
+        protected: &open(),
+        budget: Budget::default(),
+    });
+    let [statement] = findings.statements.as_slice() else { panic!("{findings:#?}") };
+    assert!(
+        statement.condition.starts_with("ip.dst == 203.0.113.0/24 and tcp.flags"),
+        "{}",
+        statement.condition
+    );
+    agrees(statement, "", &[attack, good].concat());
+}
+
 /// Before the attack its author sends much like it to a host of his own: what others get still counts.
 #[test]
 fn one_loud_destination_does_not_decide_what_is_good() {
