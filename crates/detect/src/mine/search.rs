@@ -11,14 +11,15 @@
 //! rule is wrong about; to point at one of `N` takes log2 N bits. A good packet that is lost counts as four packets of
 //! an attack that get through. Costs of conditions are in [`super::feature`].
 //!
-//! Everyday answers of a service (see [`super::cause`]) count as [`EVERYDAY`] of all good samples, even if none was
-//! seen, for a rule that tells neither length nor content.
+//! Everyday answers of a service (see [`super::cause`]) count as [`EVERYDAY`] of all good samples ([`THIN`] at least), even
+//! if none was seen, for a rule that tells neither length nor content.
 //!
 //! The search keeps the best few rules and adds a condition to each, until none that could still come is shorter:
 //! conditions only ever make a rule longer and let it miss more, so `cost + missed` is a bound.
 
 use super::candidates::{Candidate, candidates};
 use super::condition::{Rule, Test};
+use super::covering::THIN;
 use super::feature::{Feature, Kind};
 use super::table::{Bits, Table};
 
@@ -80,7 +81,7 @@ impl Scene<'_> {
     }
 
     fn harm_of(&self, share: f64) -> f64 {
-        let good = self.spared.count() as f64;
+        let good = (self.spared.count() as f64).max(THIN);
         HARM * (1.0 + good).log2() * good * share
     }
 

@@ -162,6 +162,13 @@ fn without_good_samples_a_statement_says_all_it_can() {
     let statement = &findings.statements[0];
     assert_eq!((statement.proof, statement.collateral.high), (Proof::Thin, 1.0));
     assert!(statement.condition.contains("udp.dstport == 27015"), "{}", statement.condition);
+    let dns = mined(&maker.many(500, KINDS[0].1), &[], &[], &open());
+    assert!(
+        dns.statements[0].condition.contains("udp.srcport == 53 and "),
+        "{}",
+        dns.statements[0].condition
+    );
+    KINDS.iter().for_each(|kind| println!("{}", text(&mined(&maker.many(500, kind.1), &[], &[], &open()))));
     let random = maker.many(500, |maker| {
         let port = 1000 + maker.below(60_000) as u16;
         maker.amplified(port, b"", (30, 1400))
