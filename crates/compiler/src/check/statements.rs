@@ -108,8 +108,11 @@ impl Checker<'_> {
                 Some(Decap::of(protocols).map_or(Pred::Const(false), |decap| decap.applies(protocols)))
             }
             Some(Action::Balance(balance)) => {
-                let family = balance.translates().map(|six| Balance::of_family(protocols, six));
-                Some(Pred::And([Balance::applies(protocols)].into_iter().chain(family).collect()))
+                let applies = Balance::applies(protocols);
+                Some(match balance.translates() {
+                    Some(six) => Pred::And(vec![applies, Balance::of_family(protocols, six)]),
+                    None => applies,
+                })
             }
             _ => None,
         }

@@ -417,8 +417,8 @@ impl Lower<'_> {
                 let params = facts.keys().enumerate().map(|(nth, fact)| (*fact, self.b.param(tail, nth)));
                 let facts: Facts = params.collect();
                 match self.nat_refs.contains_key(&site.index) {
-                    true => self.to_backend(site, six, shape, &facts, quoted),
-                    false => self.to_client(site, six, shape, &facts, quoted),
+                    true => self.forward_to_backend(site, six, shape, &facts, quoted),
+                    false => self.forward_to_client(site, six, shape, &facts, quoted),
                 }
                 self.b.switch_to(current);
                 tail
@@ -438,7 +438,7 @@ impl Lower<'_> {
     }
 
     /// From a client to a backend.
-    fn to_backend(
+    fn forward_to_backend(
         &mut self,
         site: Site<'_>,
         six: bool,
@@ -518,7 +518,14 @@ impl Lower<'_> {
     }
 
     /// From a backend to a client.
-    fn to_client(&mut self, site: Site<'_>, six: bool, shape: Shape, facts: &Facts, quoted: Option<&Quoted>) {
+    fn forward_to_client(
+        &mut self,
+        site: Site<'_>,
+        six: bool,
+        shape: Shape,
+        facts: &Facts,
+        quoted: Option<&Quoted>,
+    ) {
         let index = site.index;
         let (nat, flow) = (self.flows_of(index), facts[&Fact::Flow]);
         let sums = self.sums(six, shape, facts);

@@ -240,7 +240,7 @@ pub enum Action {
     /// `limit … to RATE [burst N] [per KEYS] [max N]`
     Limit(Limit),
     /// `balance … to POOL [by KEYS] [via MODE …]`
-    Balance(Balance),
+    Balance(Box<Balance>),
 }
 
 /// The clauses of `limit`.

@@ -24,7 +24,7 @@ impl Parser<'_> {
             "decap" => Action::Decap,
             // After a condition that could not be read, the clauses were skipped with it.
             _ if is_error(&when) => return Err(Reported),
-            "balance" => Action::Balance(self.balance(when.is_some())?),
+            "balance" => Action::Balance(Box::new(self.balance(when.is_some())?)),
             _ => Action::Limit(self.limit(when.is_some())?),
         };
         Ok(Statement { likelihood, shadow, action, action_span, name, when, span: self.since(first) })
