@@ -2,6 +2,7 @@
 
 use super::{BalanceRef, PoolRef, StatementId, Target, Value};
 use crate::nat::Bank;
+use weir_pool::slots::Track;
 
 /// A pool of backends. Which these are, and which slots they have, is data and no part of a program.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,6 +15,15 @@ pub struct PoolDecl {
     pub max: u16,
     /// How many flows it can remember.
     pub flows: u32,
+    /// If all flows are remembered: those that were silent for longer than so many nanoseconds give way to others.
+    pub silence: Option<u64>,
+}
+
+impl PoolDecl {
+    /// Which flows it remembers.
+    pub fn track(&self) -> Track {
+        if self.silence.is_some() { Track::All } else { Track::Changes }
+    }
 }
 
 /// A statement's way to the backends of a pool.

@@ -284,10 +284,10 @@ impl Interpreter {
                 let within = state.take(limit.index(), &self.limits[limit.index()], &self.key, cost);
                 self.write(to, u64::from(within));
             }
-            Step::Pick { to, pool, hash, begins, held } => {
+            Step::Pick { to, pool, track, hash, begins, held } => {
                 let held = held.map_or(0, |held| self.read(held) as u16);
                 let (hash, begins) = (self.read(hash), self.read(begins) != 0);
-                let backend = state.pools[pool.index()].pick(hash, begins, held);
+                let backend = state.pools[pool.index()].pick(track, hash, begins, held);
                 self.write(to, backend.into());
             }
             Step::Backend { to, pool, backend, part } => {

@@ -70,8 +70,10 @@ impl Program {
             writeln!(f, "table{index} {:?}", decl.table.words())?;
             decl.table.entries().try_for_each(|entry| row(f, decl, entry))?;
         }
-        for (index, PoolDecl { name, slots, max, flows }) in self.pools.iter().enumerate() {
-            writeln!(f, "pool{index} {name:?} slots {slots} max {max} flows {flows}")?;
+        for (index, PoolDecl { name, slots, max, flows, silence }) in self.pools.iter().enumerate() {
+            write!(f, "pool{index} {name:?} slots {slots} max {max} flows {flows}")?;
+            silence.iter().try_for_each(|silence| write!(f, " all silence {silence}"))?;
+            writeln!(f)?;
         }
         for (index, BalanceDecl { pool, via }) in self.balances.iter().enumerate() {
             writeln!(f, "balance{index} {pool} {via}")?;

@@ -11,6 +11,7 @@ use weir_compiler::nat::Bank;
 use weir_compiler::policy::{Action, Policy};
 use weir_compiler::state::Hop;
 use weir_pool::pool::{AllDown, Endpoint, Settings};
+use weir_pool::slots::Track;
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct PoolMeta {
@@ -22,6 +23,7 @@ pub(crate) struct PoolMeta {
     pub(crate) ring: u32,
     pub(crate) max: u16,
     pub(crate) flows: u32,
+    track: Remembered,
     /// Nanoseconds.
     settle: u64,
     slow: u64,
@@ -68,6 +70,12 @@ pub(crate) struct Declared {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+enum Remembered {
+    Changes,
+    All,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Down {
     All,
     Pass,
@@ -96,7 +104,15 @@ impl NatMeta {
 impl PoolMeta {
     pub(crate) fn layout(&self) -> Layout {
         let (name, slots, max, flows) = (self.name.clone(), self.ring, self.max, self.flows);
-        Layout::of(&PoolDecl { name, slots, max, flows })
+        Layout::of(&PoolDecl { name, slots, max, flows, silence: None })
+    }
+
+    /// Which flows its program remembers.
+    pub(crate) fn track(&self) -> Track {
+        match self.track {
+            Remembered::Changes => Track::Changes,
+            Remembered::All => Track::All,
+        }
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -144,6 +160,10 @@ pub(crate) fn describe(policy: &Policy, lowered: &Lowered) -> Vec<PoolMeta> {
         ring: pool.ring,
         max: pool.max,
         flows: pool.flows,
+        track: match pool.track {
+            Track::Changes => Remembered::Changes,
+            Track::All => Remembered::All,
+        },
         settle: pool.settle,
         slow: pool.slow,
         down: match pool.down {

@@ -53,6 +53,8 @@ pub struct PoolStatus {
     pub slots: u32,
     /// Slots of which some flows are remembered one by one, since the pool changed lately.
     pub unsettled: usize,
+    /// Which flows are remembered: `changes`, those of such slots, or `all`.
+    pub track: &'static str,
     /// Flows that are remembered.
     pub flows: usize,
     /// How many can be.
@@ -185,8 +187,10 @@ impl LivePool {
 pub struct FlowBackend {
     /// The slot of the ring.
     pub slot: u32,
-    /// Whether the slot alone decides.
+    /// Whether the slot did not change lately.
     pub settled: bool,
+    /// Whether flows are remembered in settled slots as well.
+    pub tracked: bool,
     /// Whether the flow itself is remembered.
     pub remembered: bool,
     /// Where it goes.
@@ -285,6 +289,7 @@ fn status(running: &Generation, meta: &PoolMeta) -> Result<PoolStatus, Error> {
         name: meta.name.clone(),
         slots: meta.ring,
         unsettled: words.iter().filter(|word| !word.is_settled()).count(),
+        track: meta.track().word(),
         flows: section.entries().len(),
         max_flows: meta.flows,
         nat: nat.iter().map(|flows| flows.status(now)).collect(),

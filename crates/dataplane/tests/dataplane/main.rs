@@ -16,4 +16,5 @@ mod reloads;
 mod sets;
 mod support;
 mod tables;
+mod tracking;
 mod vias;

@@ -28,6 +28,7 @@ const HOPS: [&str; 2] = ["gateway 02:00:00:00:00:99", ""];
 const KEYS: [&str; 3] = ["", "by ip.src", "by (ip.src, udp.srcport)"];
 const SERVICES: [&str; 3] = ["ip.dst == 203.0.113.10", "ip6 and udp.dstport < 100", "ip"];
 const DOWN: [&str; 3] = ["all", "pass", "drop"];
+const TRACK: [&str; 2] = ["changes", "all\n    settle 5s"];
 /// Frames of each combination.
 const FRAMES: usize = 100;
 /// Numbers that backends of a test can have.
@@ -37,7 +38,8 @@ const MOST: u16 = 6;
 fn policy(nth: usize) -> String {
     let (via, rest) = (VIAS[nth % VIAS.len()], nth / VIAS.len());
     let (hop, rest) = (HOPS[rest % HOPS.len()], rest / HOPS.len());
-    let (key, service) = (KEYS[rest % KEYS.len()], SERVICES[rest / KEYS.len() % SERVICES.len()]);
+    let (key, rest) = (KEYS[rest % KEYS.len()], rest / KEYS.len());
+    let (service, track) = (SERVICES[rest % SERVICES.len()], TRACK[rest / SERVICES.len() % TRACK.len()]);
     let four = "    10.0.1.1\n    10.0.1.2 weight 3\n";
     let six = "    2001:db8:1::1\n    2001:db8:1::2 weight 2\n";
     let backends = match via {
@@ -54,25 +56,29 @@ fn policy(nth: usize) -> String {
     };
     let down = DOWN[nth % DOWN.len()];
     format!(
-        "pool web {{\n{backends}    ring 251\n    max {MOST}\n    down {down}\n    {hop}\n}}\n\
+        "pool web {{\n{backends}    ring 251\n    max {MOST}\n    down {down}\n    track {track}\n    {hop}\n}}\n\
          balance web when {service} to web {key} via {via}\ncount rest\ndefault pass\n"
     )
+}
+
+fn combinations() -> usize {
+    VIAS.len() * HOPS.len() * KEYS.len() * SERVICES.len() * TRACK.len()
 }
 
 #[test]
 fn every_combination_agrees_on_frames_and_states_that_nobody_chose() {
     let kernel = crate::kernel();
     match &kernel {
-        None => combinations(None),
+        None => each_combination(None),
         Some(_) => {
             let routed = crate::routed::namespace().expect("a namespace with routes");
-            routed.run(|| combinations(kernel.as_ref())).expect("a thread in a namespace");
+            routed.run(|| each_combination(kernel.as_ref())).expect("a thread in a namespace");
         }
     }
 }
 
-fn combinations(kernel: Option<&Target>) {
-    let combinations = VIAS.len() * HOPS.len() * KEYS.len() * SERVICES.len();
+fn each_combination(kernel: Option<&Target>) {
+    let combinations = combinations();
     let mut sent = 0;
     for nth in 0..combinations {
         let text = policy(nth);
@@ -340,7 +346,7 @@ fn is_sound(frame: &[u8]) -> bool {
 
 #[test]
 fn the_combinations_are_all_different() {
-    let combinations = VIAS.len() * HOPS.len() * KEYS.len() * SERVICES.len();
+    let combinations = combinations();
     let mut all = BTreeMap::new();
     for nth in 0..combinations {
         all.entry(policy(nth)).or_insert_with(BTreeSet::new).insert(nth);

@@ -5,6 +5,7 @@ use crate::ir::{
     BackendPart, BalanceRef, BinaryOp, Block, Forward, Inst, LimitRef, NatCall, NatRef, Op, PoolRef, Program,
     Refuse, Relation, Send, SetRef, StatementId, TableRef, Target, Terminator, Value, Verdict,
 };
+use weir_pool::slots::Track;
 
 /// One step. Registers are the numbers of values; places are indices of steps. A step that may go
 /// elsewhere names where; else the next one follows.
@@ -76,6 +77,7 @@ pub(super) enum Step {
     Pick {
         to: u32,
         pool: PoolRef,
+        track: Track,
         hash: u32,
         begins: u32,
         held: Option<u32>,
@@ -320,8 +322,8 @@ impl Resolver<'_> {
                 Step::Take { to, limit: *limit, key: first, words }
             }
             Op::Pick { pool, hash, begins, held } => {
-                let held = held.map(|held| held.0);
-                Step::Pick { to, pool: *pool, hash: hash.0, begins: begins.0, held }
+                let (track, held) = (self.program.pools[pool.index()].track(), held.map(|held| held.0));
+                Step::Pick { to, pool: *pool, track, hash: hash.0, begins: begins.0, held }
             }
             Op::Backend { pool, backend, part } => {
                 Step::Backend { to, pool: *pool, backend: backend.0, part: *part }

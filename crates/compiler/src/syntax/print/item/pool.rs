@@ -36,6 +36,10 @@ impl<'a> Rows<'a> {
                 pieces.put(&down.what.text);
                 (Table::Clause, "down".to_owned())
             }
+            PoolEntry::Track(track) => {
+                pieces.put(&track.what.text);
+                (Table::Clause, "track".to_owned())
+            }
             PoolEntry::Setting(setting) => {
                 pieces.literal(&setting.value);
                 (Table::Clause, setting.kind.word().to_owned())
