@@ -197,5 +197,19 @@ pub struct Refuse {
     pub room: Value,
 }
 
+/// Answers an echo request: the frame goes back by the interface by which it came, with its MAC addresses and its IP addresses
+/// exchanged, as the reply with the same data (RFC 792, RFC 4443), which may go 64 hops. Checksums change by what else changes
+/// (RFC 1624), so that a wrong one stays wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Echo {
+    /// The statement.
+    pub by: StatementId,
+    /// Whether the packet is one of IPv6; else it is one of IPv4.
+    pub six: bool,
+    /// Where the packet begins in the frame, `u16`: behind a link header of 14 to 30 bytes. Behind its IP header, which is as short as can
+    /// be, stands the message.
+    pub packet: Value,
+}
+
 /// Bytes of a packet that an ICMP message quotes. A packet that is too long for anything has so many.
 pub const QUOTED: u16 = 120;

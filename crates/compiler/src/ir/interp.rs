@@ -6,6 +6,7 @@
 //! stops the run with a [`Fault`], which is always a bug of the lowering or of a pass.
 
 mod decap;
+mod echo;
 mod nat;
 mod resolve;
 mod send;
@@ -231,6 +232,10 @@ impl Interpreter {
                     let frame = Some(self.refuse(frame, six, packet, room)?);
                     return Ok(Outcome { verdict: Verdict::Send, by: Some(by), captured, frame });
                 }
+                Step::Echo { by, six, packet } => {
+                    let frame = Some(self.echo(frame, six, packet)?);
+                    return Ok(Outcome { verdict: Verdict::Send, by: Some(by), captured, frame });
+                }
                 Step::Capture { statement, verdict } => captured.push(Captured { statement, verdict }),
                 step => self.step(step, state, frame)?,
             }
@@ -321,7 +326,8 @@ impl Interpreter {
             | Step::Decap { .. }
             | Step::Send { .. }
             | Step::Forward { .. }
-            | Step::Refuse { .. } => {}
+            | Step::Refuse { .. }
+            | Step::Echo { .. } => {}
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The text form of a program. `parse` reads it back.
 
 use super::{
-    BackendPart, BalanceDecl, BinaryOp, Block, BlockData, EcnChange, Edit, Forward, Frequency, Inst, Line,
-    LineInfo, NatCall, NatDecl, NatPart, Op, PoolDecl, Program, Refuse, Relation, Rule, Send, SetKind,
+    BackendPart, BalanceDecl, BinaryOp, Block, BlockData, Echo, EcnChange, Edit, Forward, Frequency, Inst,
+    Line, LineInfo, NatCall, NatDecl, NatPart, Op, PoolDecl, Program, Refuse, Relation, Rule, Send, SetKind,
     TableDecl, Target, Terminator, Type, Value, Verdict, Via,
 };
 use crate::nat::Bank;
@@ -313,6 +313,9 @@ impl Display for Terminator {
             Terminator::Forward(forward) => forward.fmt(f),
             Terminator::Refuse(Refuse { by, six, packet, room }) => {
                 write!(f, "refuse {} {packet} room {room} by {by}", family(*six))
+            }
+            Terminator::Echo(Echo { by, six, packet }) => {
+                write!(f, "echo {} {packet} by {by}", family(*six))
             }
         }
     }

@@ -161,7 +161,7 @@ pub struct Said {
 }
 
 impl Said {
-    fn of(protocols: &Protocols, header: HeaderRef) -> Option<Said> {
+    pub(super) fn of(protocols: &Protocols, header: HeaderRef) -> Option<Said> {
         let protocol = &protocols[header.protocol];
         let six = protocol.name == "ip6";
         let field = |name: &str| {

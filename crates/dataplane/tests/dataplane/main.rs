@@ -3,6 +3,7 @@
 mod captures;
 mod damage;
 mod decap;
+mod echo;
 mod engines;
 mod filters;
 mod indexes;

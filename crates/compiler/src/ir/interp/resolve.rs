@@ -2,8 +2,8 @@
 
 use crate::ir::analysis::Graph;
 use crate::ir::{
-    BackendPart, BalanceRef, BinaryOp, Block, Forward, Inst, LimitRef, NatCall, NatRef, Op, PoolRef, Program,
-    Refuse, Relation, Send, SetRef, StatementId, TableRef, Target, Terminator, Value, Verdict,
+    BackendPart, BalanceRef, BinaryOp, Block, Echo, Forward, Inst, LimitRef, NatCall, NatRef, Op, PoolRef,
+    Program, Refuse, Relation, Send, SetRef, StatementId, TableRef, Target, Terminator, Value, Verdict,
 };
 use weir_pool::slots::Track;
 
@@ -170,6 +170,11 @@ pub(super) enum Step {
         packet: u32,
         room: u32,
     },
+    Echo {
+        by: StatementId,
+        six: bool,
+        packet: u32,
+    },
     /// Index into [`Resolved::forwards`]. What is too long for its next hop goes on right behind it.
     Forward {
         forward: u32,
@@ -278,6 +283,9 @@ impl Resolver<'_> {
             }
             Terminator::Refuse(Refuse { by, six, packet, room }) => {
                 self.push(Step::Refuse { by: *by, six: *six, packet: packet.0, room: room.0 });
+            }
+            Terminator::Echo(Echo { by, six, packet }) => {
+                self.push(Step::Echo { by: *by, six: *six, packet: packet.0 });
             }
             Terminator::Forward(forward) => {
                 let index = self.out.forwards.len() as u32;

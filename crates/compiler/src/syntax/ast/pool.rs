@@ -195,6 +195,8 @@ pub struct Balance {
     pub by: Vec<Key>,
     /// `via …`
     pub via: Option<Via>,
+    /// Where `echo` is said: the edge answers echo requests for the service.
+    pub echo: Option<Span>,
 }
 
 /// `via l2`, or `via MODE [id N] [port N] [from A | from (A, B)] [ports N..N]`

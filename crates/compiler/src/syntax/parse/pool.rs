@@ -232,7 +232,9 @@ impl Parser<'_> {
         self.no_late_when("a balance is written `balance [NAME] when CONDITION to POOL …`")?;
         let by = if self.take_word("by") { self.keys()? } else { Vec::new() };
         let via = if self.is_word("via") { Some(self.via()?) } else { None };
-        Ok(Balance { pool, by, via })
+        let echo = self.is_word("echo").then(|| self.here());
+        self.take_word("echo");
+        Ok(Balance { pool, by, via, echo })
     }
 
     fn via(&mut self) -> Parsed<Via> {
