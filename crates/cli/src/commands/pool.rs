@@ -49,6 +49,10 @@ fn show(args: &PoolShow, printer: &mut Printer) -> Outcome {
         return Ok(Exit::Fine);
     }
     printer.table(&backend_table(&pool))?;
+    let unreached = instance.unreached().map_err(|error| told(error, printer))?;
+    for unreached in unreached.iter().filter(|unreached| unreached.pool == pool.name) {
+        printer.warning(running::unreached(unreached));
+    }
     if pool.track == "all" {
         let (flows, most) = (grouped(pool.flows as u64), grouped(pool.max_flows.into()));
         printer.line(format!("\nall flows are remembered: {flows} now, of {most} at most"))?;
@@ -199,7 +203,9 @@ impl Drop for Kept {
 /// A pool in a line: `pool web: 3 of 4 up; 10.0.1.2 is down (status 503)`.
 pub(super) fn pool_line(pool: &PoolStatus) -> String {
     let up = pool.backends.iter().filter(|backend| backend.state == "up").count();
-    let others = pool.backends.iter().filter(|backend| backend.state != "up").map(|backend| {
+    // Of one that is up there is a reason to tell, too, if nobody asks it any longer.
+    let told = |backend: &&BackendStatus| backend.state != "up" || !backend.reason.is_empty();
+    let others = pool.backends.iter().filter(told).map(|backend| {
         let why = if backend.reason.is_empty() { String::new() } else { format!(" ({})", backend.reason) };
         format!("{} is {}{why}", backend.backend, backend.state)
     });

@@ -14,8 +14,10 @@ mod nat;
 pub(crate) mod neighbours;
 mod section;
 mod session;
+pub(crate) mod ways;
 
 pub use keeper::Keeper;
+pub use ways::{NoWay, Unreached};
 
 use crate::Error;
 use crate::counters::word;
@@ -209,6 +211,11 @@ impl Instance {
     /// The policy's pools.
     pub fn pools(&self) -> Result<Vec<PoolStatus>, Error> {
         self.look(all)
+    }
+
+    /// The policy's backends to which packets would not leave now. Nothing is known of an instance of another network namespace.
+    pub fn unreached(&self) -> Result<Vec<Unreached>, Error> {
+        self.look(|running| Ok(ways::unreached(&running.meta.pools, &running.meta.setting.interfaces)))
     }
 
     /// Does what time has brought to all pools; what happened, by pool.

@@ -39,6 +39,14 @@ fn ping_hears_of_a_service_and_of_nobody_else() {
     let (instance, _) = edge.run(load).expect("the namespace").unwrap_or_else(|error| panic!("{error}"));
     let client = lab.host("client").expect("there");
 
+    // An interface of a veth pair takes what the other one's program sends only if it has a program itself.
+    let peer = format!("{name}-peer");
+    let take = || {
+        let request = Request::new(Policy::new("peer.weir", "count all"), &["eth0"]);
+        Instance::load(&Request { instance: &peer, ..request })
+    };
+    client.run(take).expect("the namespace").unwrap_or_else(|error| panic!("{error}"));
+
     // Nobody has the service's addresses: who answers is the program.
     for to in ["203.0.113.10", "2001:db8:99::10"] {
         assert_eq!(pings(client, to, 5, &[]), Some(5), "{to}");
@@ -57,5 +65,6 @@ fn ping_hears_of_a_service_and_of_nobody_else() {
         assert_eq!(pings(client, to, 3, &[]), Some(expected), "{to}");
     }
     assert_eq!(packets(&instance, "web/echo"), 22);
+    let _ = weir_dataplane::unload(&peer);
     let _ = weir_dataplane::unload(&name);
 }

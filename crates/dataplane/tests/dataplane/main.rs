@@ -19,3 +19,4 @@ mod support;
 mod tables;
 mod tracking;
 mod vias;
+mod ways;
