@@ -188,7 +188,7 @@ impl Engine {
     fn give_up(&mut self, now: Duration) {
         while let Some(first) = self.waiting.first_entry().filter(|first| first.key().0 <= now) {
             let ((_, probe), waiting) = first.remove_entry();
-            let why = format!("{} other probes are under way", self.slots);
+            let why = format!("all {} slots for probes are taken", self.slots);
             self.result(waiting.check, probe, Outcome::NotMade(why), now);
         }
     }
