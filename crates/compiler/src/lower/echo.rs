@@ -22,12 +22,12 @@ impl Lower<'_> {
         for (ip, six) in echo::headers(&self.policy.protocols) {
             match self.presence_of(ip, found) {
                 Presence::No => {}
-                Presence::Yes => return self.answer(by, ip, six, env),
+                Presence::Yes => return self.turn_round(by, ip, six, env),
                 Presence::Unknown => {
                     let (here, next) = (self.fresh(), self.fresh());
                     self.branch_there(ip, env, here, next);
                     self.b.switch_to(here);
-                    self.answer(by, ip, six, env);
+                    self.turn_round(by, ip, six, env);
                     self.b.switch_to(next);
                 }
             }
@@ -36,7 +36,7 @@ impl Lower<'_> {
         self.b.ret(Verdict::Drop, Some(by));
     }
 
-    fn answer(&mut self, by: StatementId, ip: HeaderRef, six: bool, env: &Env) {
+    fn turn_round(&mut self, by: StatementId, ip: HeaderRef, six: bool, env: &Env) {
         let packet = self.value(&Term::Begin(ip), &Values::Env(env)).low;
         self.b.end(Terminator::Echo(Echo { by, six, packet }));
     }

@@ -54,7 +54,7 @@ fn request(protocols: &Protocols, ip: HeaderRef, six: bool) -> Option<Pred> {
     let header = if six { 40 } else { 20 };
     let whole = Term::Const(header + 8);
     asked.push(Pred::Compare(Compare { op: Relation::Ge, left: said.length.clone(), right: whole }));
-    asked.push(said.sound(protocols));
+    asked.push(said.sound(protocols, false));
     let no_hosts = if six { NO_HOSTS_6.to_vec() } else { NO_HOSTS_4.to_vec() };
     asked.push(Pred::Not(Box::new(Pred::In(field(protocols, ip, "src")?, no_hosts))));
     Some(Pred::And(asked))
