@@ -47,6 +47,8 @@ enum Way {
     Ring,
     /// The ring, then whether its flow is remembered: every slot has changed lately.
     Flows,
+    /// Whether its flow is remembered, as all are.
+    Tracked,
     /// The ring, and the kernel's routes.
     Routes,
 }
@@ -85,6 +87,10 @@ pub(crate) const BALANCES: &[(&str, Make)] = &[
     ("balance-nat-1M", || case(TCP, NAT, tcp(MILLION, ACK))),
     ("balance-flows-1k", || Balanced { way: Way::Flows, ..case(TCP, IPIP, tcp(1_000, ACK)) }),
     ("balance-flows-syn", || Balanced { way: Way::Flows, ..case(TCP, IPIP, tcp(MILLION, SYN)) }),
+    ("balance-tracked-one", || tracked(tcp(1, ACK), "")),
+    ("balance-tracked-1k", || tracked(tcp(1_000, ACK), "")),
+    ("balance-tracked-1M", || tracked(tcp(MILLION, ACK), "flows 4M")),
+    ("balance-tracked-syn", || tracked(tcp(MILLION, SYN), "")),
 ];
 
 const BACKENDS: u16 = 100;
@@ -154,7 +160,7 @@ fn measure_here(
     let measured = beside::measure_from(ingress, kernel.program(), &others, &case.frames, rounds)?;
     all_went(&mut kernel, case.way).map_err(|failure| format!("case `{name}`: {failure}"))?;
     let remembered = match case.way {
-        Way::Flows => Some(remembered(section(&kernel, &compilation), &layout(&compilation))?),
+        Way::Flows | Way::Tracked => Some(remembered(section(&kernel, &compilation), &layout(&compilation))?),
         _ => None,
     };
     Ok(BalanceRow {
@@ -216,6 +222,12 @@ fn many_services() -> String {
 fn case(when: &str, via: &str, frames: Frames) -> Balanced {
     let policy = policy(GATEWAY, when, via);
     Balanced { policy, frames, way: Way::Ring, in_c: None, katran: None, goal: None }
+}
+
+/// A pool that remembers all flows.
+fn tracked(frames: Frames, room: &str) -> Balanced {
+    let policy = policy(&format!("{GATEWAY}\n    track all\n    {room}"), TCP, IPIP);
+    Balanced { policy, way: Way::Tracked, ..case(TCP, IPIP, frames) }
 }
 
 impl Balanced {

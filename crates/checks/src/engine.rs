@@ -188,7 +188,8 @@ impl Engine {
     fn give_up(&mut self, now: Duration) {
         while let Some(first) = self.waiting.first_entry().filter(|first| first.key().0 <= now) {
             let ((_, probe), waiting) = first.remove_entry();
-            self.result(waiting.check, probe, Outcome::NotMade, now);
+            let why = format!("all {} slots for probes are taken", self.slots);
+            self.result(waiting.check, probe, Outcome::NotMade(why), now);
         }
     }
 
@@ -207,7 +208,7 @@ impl Engine {
         let question = Arc::clone(&asked.question);
         let (cancel, cancelled) = oneshot::channel();
         let over = Over { deadline: self.clock.at(deadline), cancelled };
-        let report = Report { events: self.events.clone(), check, probe, outcome: Outcome::NotMade };
+        let report = Report { events: self.events.clone(), check, probe, outcome: unasked() };
         self.under_way.insert(probe, Some(cancel));
         tokio::spawn(report.ask(question, over));
     }
@@ -236,6 +237,11 @@ struct Report {
     outcome: Outcome,
 }
 
+/// What came of a probe whose task ended before it asked.
+fn unasked() -> Outcome {
+    Outcome::NotMade("the probe's task has ended".to_owned())
+}
+
 impl Report {
     async fn ask(mut self, question: Arc<Question>, over: Over) {
         self.outcome = question.ask(over).await;
@@ -244,7 +250,7 @@ impl Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let outcome = mem::replace(&mut self.outcome, Outcome::NotMade);
+        let outcome = mem::replace(&mut self.outcome, unasked());
         let Report { check, probe, .. } = *self;
         // The loop is gone if the checker was.
         let _ = self.events.send(Event::Ended { check, probe, outcome });
@@ -327,13 +333,16 @@ mod tests {
     #[test]
     fn a_probe_that_panics_was_not_made() {
         let Parts { events, mut arriving, .. } = parts();
-        let report = Report { events, check: 1, probe: 7, outcome: Outcome::NotMade };
+        let report = Report { events, check: 1, probe: 7, outcome: unasked() };
         let panicking = thread::spawn(move || {
             let _report = report;
             panic!("as it should");
         });
         panicking.join().expect_err("a panic");
         let told = arriving.try_recv().expect("an event");
-        assert!(matches!(told, Event::Ended { check: 1, probe: 7, outcome: Outcome::NotMade }), "{told:?}");
+        assert!(
+            matches!(told, Event::Ended { check: 1, probe: 7, outcome: Outcome::NotMade(_) }),
+            "{told:?}"
+        );
     }
 }

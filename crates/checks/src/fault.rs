@@ -11,7 +11,7 @@ pub(crate) enum Fault {
     /// The backend's, or that of the way there: traffic would fare no better.
     Theirs(String),
     /// This machine's, so that nothing is known.
-    Ours,
+    Ours(String),
 }
 
 impl Fault {
@@ -33,7 +33,10 @@ impl Fault {
             }
             // Only TLS says this; the kernel has no such error.
             ErrorKind::InvalidData => Fault::Theirs(format!("TLS: {error}")),
-            _ => error.raw_os_error().map_or(Fault::Ours, |number| Fault::numbered(Errno::from_raw(number))),
+            _ => match error.raw_os_error() {
+                Some(number) => Fault::numbered(Errno::from_raw(number)),
+                None => Fault::Ours(words(error)),
+            },
         }
     }
 
@@ -44,8 +47,16 @@ impl Fault {
             Errno::EACCES | Errno::EHOSTDOWN => Fault::theirs("no route"),
             // The host's ICMP message that it does not know the transport protocol.
             Errno::ENOPROTOOPT => Fault::theirs("protocol unreachable"),
-            _ => Fault::Ours,
+            error => Fault::Ours(error.desc().to_lowercase()),
         }
+    }
+}
+
+/// The system's words for an error, without its number.
+pub(crate) fn words(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_lowercase(),
+        None => error.to_string(),
     }
 }
 
@@ -60,7 +71,7 @@ pub(crate) fn outcome(answer: Result<(), Fault>) -> Outcome {
     match answer {
         Ok(()) => Outcome::Ok,
         Err(Fault::Theirs(reason)) => Outcome::Failed(reason),
-        Err(Fault::Ours) => Outcome::NotMade,
+        Err(Fault::Ours(why)) => Outcome::NotMade(why),
     }
 }
 
@@ -109,7 +120,7 @@ mod tests {
             EINVAL,
             ENOENT,
         ] {
-            assert_eq!(numbered(error), Outcome::NotMade, "{error}");
+            assert!(matches!(numbered(error), Outcome::NotMade(_)), "{error}");
         }
     }
 }

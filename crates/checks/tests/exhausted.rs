@@ -33,11 +33,21 @@ fn what_this_machine_lacks_is_no_failure() {
         let check = Check { probe, port: None, rhythm };
         checker.set(number, Target { endpoint, check, state: State::up(checker.now()) }).expect("a target");
     }
-    let silence = changes.recv_timeout(EVERY * 6);
+    let told: Vec<(u64, State)> =
+        probes.iter().map(|_| changes.recv_timeout(EVERY * 6).expect("why it is not asked")).collect();
+    let silence = changes.recv_timeout(EVERY * 3);
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("a limit");
-    assert_eq!(silence, Err(RecvTimeoutError::Timeout));
-    let mut down: Vec<(u64, State)> =
-        probes.iter().map(|_| changes.recv_timeout(EVERY * 15).expect("a change")).collect();
+    assert_eq!(silence, Err(RecvTimeoutError::Timeout), "that is told once");
+    for (_, State { health, reason, .. }) in told {
+        let reason = reason.expect("why");
+        assert!(health == Health::Up && reason.starts_with("not asked any longer: "), "{reason}");
+        assert!(reason.ends_with("too many open files"), "{reason}");
+    }
+    let mut down = Vec::new();
+    while down.len() < probes.len() {
+        let (number, state) = changes.recv_timeout(EVERY * 15).expect("a change");
+        down.extend((state.health == Health::Down).then_some((number, state)));
+    }
     down.sort_by_key(|(number, _)| *number);
     for (at, (number, state)) in (0..).zip(down) {
         assert_eq!((number, state.health), (at, Health::Down));

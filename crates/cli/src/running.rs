@@ -7,7 +7,8 @@ use crate::judge::StatementRow;
 use crate::printer::Printer;
 use std::path::Path;
 use weir_dataplane::{
-    Error, Files, Hook, Instance, Policy, Report, Request, StatementCounters, instance, list_instances,
+    Error, Files, Hook, Instance, Policy, Report, Request, StatementCounters, Unreached, instance,
+    list_instances,
 };
 use weir_kernel::netns::Namespace;
 
@@ -47,8 +48,21 @@ pub(crate) fn load(args: &Attach, name: &str, printer: &mut Printer) -> Result<(
     };
     drop(waiting);
     let (instance, report) = loaded.map_err(|error| told(error, printer))?;
-    printer.diagnostics(&report.warnings, &report.sources);
+    warn(&report, printer);
     Ok((instance, report))
+}
+
+/// What does not keep a policy from running, and yet is most likely not meant.
+fn warn(report: &Report, printer: &mut Printer) {
+    printer.diagnostics(&report.warnings, &report.sources);
+    for unreached in &report.unreached {
+        printer.warning(self::unreached(unreached));
+    }
+}
+
+/// A backend to which packets would not leave, and what mends it.
+pub(crate) fn unreached(unreached: &Unreached) -> String {
+    format!("{unreached}\n  help: {}", unreached.help())
 }
 
 /// Replaces a running policy.
@@ -66,7 +80,7 @@ pub(crate) fn reload(
     };
     drop(waiting);
     let report = reloaded.map_err(|error| told(error, printer))?;
-    printer.diagnostics(&report.warnings, &report.sources);
+    warn(&report, printer);
     Ok(report)
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use weir_pool::flow;
 use weir_pool::ring::{Member, NOBODY, Ring};
-use weir_pool::slots::{Flow, Word};
+use weir_pool::slots::{Flow, Track, Word};
 
 /// Packets and bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -131,7 +131,7 @@ impl PoolState {
     }
 
     /// The number of the backend that a flow gets, or [`NOBODY`]; where it is known to be `held` by one that is alive, it stays there.
-    pub fn pick(&mut self, hash: u64, begins: bool, held: u16) -> u16 {
+    pub fn pick(&mut self, track: Track, hash: u64, begins: bool, held: u16) -> u16 {
         if self.backends.get(&held).is_some_and(|backend| backend.alive) {
             return held;
         }
@@ -142,7 +142,7 @@ impl PoolState {
             None => Flow::Unknown,
         };
         let alive = |number: u16| self.backends.get(&number).is_some_and(|backend| backend.alive);
-        let choice = self.slots[slot as usize].judge(known, alive);
+        let choice = self.slots[slot as usize].judge(track, known, alive);
         if choice.remember {
             self.flows.insert(hash, choice.backend);
         }

@@ -10,6 +10,7 @@ use weir_compiler::{NoFiles, analyse};
 use weir_pool::health::Rhythm;
 use weir_pool::pool::AllDown;
 use weir_pool::probe::{Check, Probe};
+use weir_pool::slots::Track;
 
 const WEB: &str = r#"
 pool web {
@@ -168,6 +169,17 @@ fn a_pool_is_what_its_lines_say() {
     let rest = (resolvers.max, resolvers.ring, resolvers.mtu, resolvers.gateway, &resolvers.check);
     assert_eq!(rest, (64, 65_537, 1500, None, &None));
     assert_eq!((resolvers.settle, resolvers.slow, resolvers.down), (60_000_000_000, 0, AllDown::All));
+}
+
+#[test]
+fn a_pool_that_remembers_all_flows_means_something_else() {
+    let tracked = |line: &str| pool(&format!("10.0.0.1\n{line}"));
+    assert_eq!(
+        [tracked(""), tracked("track changes"), tracked("track all")].map(|pool| pool.track),
+        [Track::Changes, Track::Changes, Track::All]
+    );
+    assert_eq!(tracked("").meaning(), tracked("track changes").meaning());
+    assert_ne!(tracked("").meaning(), tracked("track all").meaning());
 }
 
 fn rhythm(every: u64, timeout: u64, fall: u32, rise: u32) -> Rhythm {

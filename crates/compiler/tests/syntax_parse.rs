@@ -79,11 +79,11 @@ drop z when a && b
 
 #[test]
 fn lines_of_a_pool_stand_in_any_order() {
-    let text = "pool web {\n check tcp port 80\n [::1]:80 drained weight 2\n max 5\n down pass\n 10.0.0.1\n}";
+    let text = "pool web {\n check tcp port 80\n [::1]:80 drained weight 2\n max 5\n down pass\n track all\n 10.0.0.1\n}";
     let file: File = right(text, parse);
     let Item::Pool(pool) = &file.items[0] else { panic!("{file:?}") };
     let words: Vec<_> = pool.entries.iter().map(|entry| entry.word()).collect();
-    assert_eq!(words, [Some("check"), None, Some("max"), Some("down"), None]);
+    assert_eq!(words, [Some("check"), None, Some("max"), Some("down"), Some("track"), None]);
     for kind in ["gateway", "mtu", "ring", "settle", "slow", "max", "flows"] {
         assert_eq!(SettingKind::named(kind).map(SettingKind::word), Some(kind));
     }

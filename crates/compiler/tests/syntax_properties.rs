@@ -341,6 +341,7 @@ fn pool() -> impl Strategy<Value = String> {
         Just("settle 60s".to_owned()),
         Just("slow 30s".to_owned()),
         Just("down   drop".to_owned()),
+        Just("track  all".to_owned()),
         Just("max 1k".to_owned()),
     ];
     let lines = prop::collection::vec((entry, comment(), 0..3usize), 0..10);

@@ -32,7 +32,7 @@ pub use instance::{
     Attached, Change, DEFAULT_INSTANCE, Frequent, Instance, Policy, Profiled, Report, Request, Status,
     list_instances, unload,
 };
-pub use pools::{BackendStatus, FlowBackend, Keeper, LivePool, NatStatus, PoolStatus};
+pub use pools::{BackendStatus, FlowBackend, Keeper, LivePool, NatStatus, NoWay, PoolStatus, Unreached};
 pub use sets::{Filling, Lifetime, LiveElement, LiveSet, SetStatus};
 pub use weir_kernel::attach::TcDoor;
 pub use weir_pool::pool::{Endpoint, Event};

@@ -167,7 +167,7 @@ fn case(file: &Path, kernel: Option<&Target>) -> Vec<String> {
     };
     let mut failures = messages(file, &xdp.analysis);
     let changes = |statement: &Statement| {
-        matches!(statement.action, Action::Decap | Action::Balance(_) | Action::Answer(_))
+        matches!(statement.action, Action::Decap | Action::Balance(_) | Action::Answer(_) | Action::Echo)
             && !statement.shadow
     };
     let tc = match (compiled(Hook::TcIngress), xdp.analysis.policy.statements.iter().any(changes)) {
@@ -410,7 +410,7 @@ impl<'a> Bench<'a> {
             None => after.packets > before.packets,
             Some(Statement { shadow: true, .. }) => false,
             Some(Statement {
-                action: Action::Verdict(_) | Action::Decap | Action::Balance(_) | Action::Answer(_),
+                action: Action::Verdict(_) | Action::Decap | Action::Balance(_) | Action::Answer(_) | Action::Echo,
                 ..
             }) => after.packets > before.packets,
             Some(Statement { action: Action::Limit(_), .. }) => after.over_packets > before.over_packets,

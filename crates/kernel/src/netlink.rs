@@ -11,7 +11,7 @@ pub(crate) mod tc;
 use crate::KernelError;
 use crate::netns::Namespace;
 
-pub use address::Route;
+pub use address::{Route, Way};
 pub use socket::Netlink;
 
 /// A network interface of some namespace.

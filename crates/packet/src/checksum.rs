@@ -175,8 +175,10 @@ impl Field {
         if sum.folded() == 0xffff && !(self.zero_means_none && found == 0) {
             return State::Good;
         }
-        // The field starts at an even offset of what it covers: taking its value out is one word.
-        let expected = sum.word(!found).checksum();
+        // The field starts at an even offset of what it covers. Its value is left out and not taken away: of nothing but zeros
+        // the sum is zero, which ones' complement cannot tell from what is left of a sum.
+        let before = self.pseudo.bytes(&frame[self.covered.start..self.at]);
+        let expected = before.bytes(&frame[self.at + 2..self.covered.end]).checksum();
         State::Bad { expected: if self.zero_means_none && expected == 0 { 0xffff } else { expected } }
     }
 }
@@ -240,6 +242,17 @@ mod tests {
     #[test]
     fn the_example_of_rfc_1624() {
         assert_eq!(update(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    /// RFC 792: the sum of nothing but zeros is no zero.
+    #[test]
+    fn a_message_of_zeros_has_a_sum() {
+        let mut frame = [0; 42];
+        frame[12..14].copy_from_slice(&[0x08, 0x00]);
+        frame[14..24].copy_from_slice(&[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1]);
+        fix_checksums(&mut frame);
+        assert_eq!(frame[36..38], [0xff, 0xff]);
+        assert_eq!(verify(&frame).transport, State::Good);
     }
 
     #[test]

@@ -88,8 +88,8 @@ pub enum Outcome {
     Failed(String),
     /// There was no answer in time.
     TimedOut,
-    /// The probe could not be made: that is not the backend's fault.
-    NotMade,
+    /// The probe could not be made, and why: that is not the backend's fault.
+    NotMade(String),
 }
 
 /// What is known of a backend.
@@ -108,7 +108,7 @@ pub struct State {
     pub health: Health,
     /// Since when.
     pub since: Duration,
-    /// Why: the failure that took it down, or nothing.
+    /// Why: the failure that took it down, or nothing. Where it is not asked any longer that is said as well.
     pub reason: Option<String>,
 }
 
@@ -162,7 +162,15 @@ impl Checks {
         self.remove(check);
         let next = now.saturating_add(rhythm.phase(check));
         self.queue.insert((next, check));
-        let fresh = Check { rhythm, state, next, probe: None, row: Row::default(), falls: Falls::default() };
+        let fresh = Check {
+            rhythm,
+            state,
+            next,
+            probe: None,
+            row: Row::default(),
+            falls: Falls::default(),
+            unmade: Unmade::default(),
+        };
         self.checks.insert(check, fresh);
     }
 
@@ -233,6 +241,15 @@ struct Check {
     probe: Option<Probe>,
     row: Row,
     falls: Falls,
+    unmade: Unmade,
+}
+
+/// Probes one after the other that could not be made.
+#[derive(Clone, Default, Debug)]
+struct Unmade {
+    length: u32,
+    /// What was told of it.
+    told: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -264,18 +281,33 @@ impl Check {
         deadline
     }
 
+    /// Nothing is known of the backend by that. If it happens as often as failures would take it down, that is told, as is the
+    /// end of it: what holds of the backend may be old.
+    fn not_made(&mut self, why: String) -> Option<State> {
+        self.unmade.length = self.unmade.length.saturating_add(1);
+        if self.unmade.length < self.rhythm.fall || self.unmade.told.as_ref() == Some(&why) {
+            return None;
+        }
+        let state = &self.state;
+        let before = state.reason.as_ref().map(|reason| format!("{reason}; ")).unwrap_or_default();
+        let told = State { reason: Some(format!("{before}not asked any longer: {why}")), ..state.clone() };
+        self.unmade.told = Some(why);
+        Some(told)
+    }
+
     /// Ends the probe; the state, if it is another one now.
     fn end(&mut self, outcome: Outcome, damping: &Damping, now: Duration) -> Option<State> {
         self.probe = None;
         let (says, reason) = match outcome {
-            Outcome::NotMade => return None,
+            Outcome::NotMade(why) => return self.not_made(why),
             Outcome::Ok => (Health::Up, None),
             Outcome::Failed(reason) => (Health::Down, Some(reason)),
             Outcome::TimedOut => (Health::Down, Some(format!("no answer within {:?}", self.rhythm.timeout))),
         };
+        let asked_again = std::mem::take(&mut self.unmade).told.is_some();
         if says == self.state.health {
             self.row = Row::default();
-            return None;
+            return asked_again.then(|| self.state.clone());
         }
         if self.row.length == 0 {
             self.row.since = now;
@@ -287,7 +319,7 @@ impl Check {
             Health::Up => self.row.length >= self.rhythm.rise && lasted >= self.falls.hold(damping),
         };
         if !decided {
-            return None;
+            return asked_again.then(|| self.state.clone());
         }
         if says == Health::Down {
             self.falls.fall(damping, now);

@@ -15,12 +15,16 @@
 //! flows belong to stays the same over any number of changes, until that backend is dead or the slot settles.
 //! [`Word::judge`] is the rule for packets that keeps the law.
 //!
+//! Where *all* flows are remembered ([`Track::All`]), an entry counts in settled slots too, and the slot's word decides only for
+//! flows without one: those that are new, and those for which there was no room. The law holds as well, and entries
+//! need not go when their slot settles.
+//!
 //! [`SAME`] is not the same as settled: when a slot goes from A to B and back to A, the flows that began in between are B's, so
 //! packets have to look whether they are remembered.
 //!
 //! # What the caller owes
 //! * A backend is written where packets find it before a slot names it, and is marked dead there before slots change for it.
-//! * An entry counts only for an unsettled slot. When a slot settles, its entries must be gone before it next changes: a flow
+//! * Where not all flows are remembered, an entry counts only for an unsettled slot. When a slot settles, its entries must be gone before it next changes: a flow
 //!   that went on as one of `now` would be taken back by them. That is: store the slots, wait until no packet
 //!   that saw the old ones is under way, remove the entries of settled slots.
 //! * If there is no room for an entry, none makes room for it: the flow will be taken for one of `before`. So a flood of new
@@ -49,6 +53,26 @@ pub enum Flow {
     Beginning,
     /// There is none, and the packet is not known to be a flow's first one.
     Unknown,
+}
+
+/// Which flows are remembered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Track {
+    /// Those that would change their backend because the pool changed lately.
+    #[default]
+    Changes,
+    /// All for which there is room.
+    All,
+}
+
+impl Track {
+    /// The word for it in policies.
+    pub fn word(self) -> &'static str {
+        match self {
+            Track::Changes => "changes",
+            Track::All => "all",
+        }
+    }
 }
 
 /// What a packet's flow gets.
@@ -92,18 +116,28 @@ impl Word {
         }
     }
 
-    /// The rule for a packet. If the slot is settled, what is known of the flow does not matter and need not be looked up. An
-    /// entry that names a dead backend is none, but must be written again: its flow is lost, and goes on where new ones go.
-    pub fn judge(self, flow: Flow, alive: impl Fn(u16) -> bool) -> Choice {
+    /// Whether the slot alone decides, whatever is known of a flow: that need not be looked up.
+    pub fn decides(self, track: Track) -> bool {
+        track == Track::Changes && self.is_settled()
+    }
+
+    /// The rule for a packet. An entry that names a dead backend is none, but must be written again: its flow is lost, and
+    /// goes on where new ones go.
+    pub fn judge(self, track: Track, flow: Flow, alive: impl Fn(u16) -> bool) -> Choice {
         let choice = |backend, remember| Choice { backend, remember: remember && backend != NOBODY };
-        let differs = self.unknown() != self.now();
+        let news = track == Track::All || self.unknown() != self.now();
         match flow {
-            _ if self.is_settled() => choice(self.now(), false),
+            _ if self.decides(track) => choice(self.now(), false),
             Flow::Remembered(backend) if alive(backend) => choice(backend, true),
             Flow::Remembered(_) => choice(self.now(), true),
-            Flow::Beginning => choice(self.now(), differs),
-            Flow::Unknown => choice(self.unknown(), differs),
+            Flow::Beginning => choice(self.now(), news),
+            Flow::Unknown => choice(self.unknown(), news),
         }
+    }
+
+    /// The slot where flows were remembered that may be others', and only those of unsettled slots will count from now on.
+    pub fn reopened(self) -> Word {
+        if self.is_settled() { Word::of(self.now(), SAME) } else { self }
     }
 
     /// The slot when it gets another `now`, or when another backend is dead.

@@ -103,10 +103,34 @@ fn old_results_change_nothing() {
 #[test]
 fn a_checker_that_cannot_check_says_nothing() {
     let mut one = One::new(rhythm(2, 1), UNDAMPED);
-    assert!((0..20).all(|_| one.check(Outcome::NotMade).is_none()));
+    assert_eq!(one.check(unmade()), None);
     assert_eq!(one.check(failed()), None);
-    assert_eq!(one.check(Outcome::NotMade), None, "nor does it end a row");
+    assert_eq!(one.check(unmade()), None, "nor does it end a row");
     assert_eq!(one.check(failed()), Some(Health::Down));
+}
+
+/// What is known of the backend stays; that it may be old is told once, and when it is not any longer.
+#[test]
+fn a_checker_that_cannot_check_for_long_says_why() {
+    let mut one = One::new(rhythm(2, 1), UNDAMPED);
+    let mut tell = |outcome| {
+        let probe = one.probe();
+        let told = one.tell(probe, outcome)?;
+        Some((told.health, told.reason.unwrap_or_default()))
+    };
+    assert_eq!(tell(unmade()), None);
+    assert_eq!(tell(unmade()), Some((Health::Up, "not asked any longer: no memory".to_owned())));
+    assert_eq!(tell(unmade()), None, "once");
+    assert_eq!(tell(failed()), Some((Health::Up, String::new())), "asked again");
+    assert_eq!(tell(failed()).map(|told| told.0), Some(Health::Down));
+    assert_eq!(tell(unmade()), None);
+    let (health, reason) = tell(unmade()).expect("news");
+    assert!(reason.ends_with("; not asked any longer: no memory"), "{reason}");
+    assert_eq!(health, Health::Down);
+}
+
+fn unmade() -> Outcome {
+    Outcome::NotMade("no memory".to_owned())
 }
 
 /// The caller stood still for longer than the timeout: an answer that is there counts, and no probe is made up for.
@@ -220,7 +244,7 @@ proptest! {
             let changed = match outcome {
                 0 => one.tell(probe, Outcome::Ok),
                 1 => one.tell(probe, failed()),
-                2 => one.tell(probe, Outcome::NotMade),
+                2 => one.tell(probe, unmade()),
                 _ => match one.checks.next(one.now + TIMEOUT) {
                     Some(Due::Changed { state, .. }) => Some(state),
                     _ => None,
@@ -229,7 +253,8 @@ proptest! {
             said.extend((outcome != 2).then_some(outcome == 0));
             let health = one.checks.state(7).unwrap().health;
             prop_assert_eq!(health, from_history(&said, fall, rise));
-            prop_assert_eq!(changed.map(|state| state.health), (health != before).then_some(health));
+            let news = changed.filter(|state| state.health != before);
+            prop_assert_eq!(news.map(|state| state.health), (health != before).then_some(health));
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use weir_pool::health::Outcome;
 
 use crate::error::Error;
+use crate::fault::words;
 use crate::over::Over;
 
 /// A command with its arguments.
@@ -33,16 +34,23 @@ impl Program {
     /// Runs the command until it ends or is over; then it is killed, and waited for, so that it keeps its slot as
     /// long as it is there.
     pub(super) async fn run(&self, over: Over) -> Outcome {
-        let Ok(mut child) = self.command().spawn() else { return Outcome::NotMade };
+        let mut child = match self.command().spawn() {
+            Ok(child) => child,
+            Err(error) => return self.not_made(&error),
+        };
         tokio::select! {
             biased;
-            status = child.wait() => status.map_or(Outcome::NotMade, judge),
+            status = child.wait() => status.map_or_else(|error| self.not_made(&error), judge),
             () = over.wait() => {
                 kill(&mut child);
                 let _ = child.wait().await;
                 Outcome::TimedOut
             }
         }
+    }
+
+    fn not_made(&self, error: &std::io::Error) -> Outcome {
+        Outcome::NotMade(format!("`{}`: {}", self.path, words(error)))
     }
 
     fn command(&self) -> Command {

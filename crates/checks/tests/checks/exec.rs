@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use weir_checks::Checker;
+use weir_pool::health::Health;
 use weir_pool::probe::Probe;
 
-use crate::support::{EVERY, failed, judge, late, rhythm, soon, target, undamped};
+use crate::support::{EVERY, UNMADE, failed, judge, late, rhythm, soon, target, undamped};
 
 fn address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 7))
@@ -46,9 +47,14 @@ fn nothing_goes_in_and_nothing_comes_out() {
 }
 
 #[test]
-fn a_command_that_is_not_there_says_nothing() {
+fn a_command_that_is_not_there_says_nothing_of_the_backend() {
     let missing = Probe::Exec { command: vec!["/nonexistent/weir-check".to_owned()] };
-    assert_eq!(judge(address(), missing), None);
+    assert_eq!(judge(address(), missing.clone()), None);
+    let (checker, changes) = Checker::start(undamped()).expect("a checker");
+    checker.set(1, target(address(), missing, rhythm(EVERY, 1, 1))).expect("a target");
+    let (_, told) = changes.recv_timeout(EVERY * 5).expect("why it is not asked");
+    let why = format!("{UNMADE}`/nonexistent/weir-check`: no such file or directory");
+    assert_eq!((told.health, told.reason), (Health::Up, Some(why)));
 }
 
 /// A script that never ends, and a directory with a file for each time that it runs: its own number and that of a

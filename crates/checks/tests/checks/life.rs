@@ -128,8 +128,17 @@ fn who_finds_no_slot_is_not_blamed() {
     let end = Instant::now() + LONG * 2;
     let mut found = 0;
     while let Ok((number, state)) = changes.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        let reason = state.reason.as_deref().unwrap_or_default();
+        if state.health == Health::Up {
+            // Whoever waits for a slot is told of, and when it has one.
+            assert!(
+                ["", "not asked any longer: all 1 slots for probes are taken"].contains(&reason),
+                "{reason}"
+            );
+            continue;
+        }
         assert!(number < 8, "{number}: {state:?}");
-        assert_eq!((state.health, state.reason.as_deref()), (Health::Down, Some("no answer within 400ms")));
+        assert!(reason.starts_with("no answer within 400ms"), "{reason}");
         found += 1;
     }
     assert!(found > 0);

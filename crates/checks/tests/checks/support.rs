@@ -41,6 +41,9 @@ pub(crate) fn target(address: SocketAddr, probe: Probe, rhythm: Rhythm) -> Targe
     Target { endpoint, check: Check { probe, port: None, rhythm }, state: up() }
 }
 
+/// How it is told that probes are not made.
+pub(crate) const UNMADE: &str = "not asked any longer: ";
+
 /// What a probe finds: that all is well, why not, or nothing if it could not be made.
 ///
 /// Only changes are told, so one check begins well and another one does not.
@@ -52,6 +55,7 @@ pub(crate) fn judge(address: SocketAddr, probe: Probe) -> Option<Result<(), Stri
     match changes.recv_timeout(EVERY * 5).ok()? {
         (1, State { health: Health::Down, reason, .. }) => Some(Err(reason.expect("a reason"))),
         (2, State { health: Health::Up, .. }) => Some(Ok(())),
+        (_, State { reason: Some(reason), .. }) if reason.starts_with(UNMADE) => None,
         other => panic!("{other:?} is no change"),
     }
 }

@@ -49,7 +49,18 @@ fn show(args: &PoolShow, printer: &mut Printer) -> Outcome {
         return Ok(Exit::Fine);
     }
     printer.table(&backend_table(&pool))?;
-    if pool.unsettled > 0 {
+    let unreached = instance.unreached().map_err(|error| told(error, printer))?;
+    for unreached in unreached.iter().filter(|unreached| unreached.pool == pool.name) {
+        printer.warning(running::unreached(unreached));
+    }
+    if pool.track == "all" {
+        let (flows, most) = (grouped(pool.flows as u64), grouped(pool.max_flows.into()));
+        printer.line(format!("\nall flows are remembered: {flows} now, of {most} at most"))?;
+    }
+    if pool.unsettled > 0 && pool.track == "all" {
+        let (changed, slots) = (grouped(pool.unsettled as u64), grouped(pool.slots.into()));
+        printer.line(format!("{changed} of {slots} slots changed lately"))?;
+    } else if pool.unsettled > 0 {
         printer.line(format!(
             "\n{} of {} slots changed lately: {} flows there are remembered one by one, of {} at most",
             grouped(pool.unsettled as u64),
@@ -192,13 +203,17 @@ impl Drop for Kept {
 /// A pool in a line: `pool web: 3 of 4 up; 10.0.1.2 is down (status 503)`.
 pub(super) fn pool_line(pool: &PoolStatus) -> String {
     let up = pool.backends.iter().filter(|backend| backend.state == "up").count();
-    let others = pool.backends.iter().filter(|backend| backend.state != "up").map(|backend| {
+    // Of one that is up there is a reason to tell, too, if nobody asks it any longer.
+    let told = |backend: &&BackendStatus| backend.state != "up" || !backend.reason.is_empty();
+    let others = pool.backends.iter().filter(told).map(|backend| {
         let why = if backend.reason.is_empty() { String::new() } else { format!(" ({})", backend.reason) };
         format!("{} is {}{why}", backend.backend, backend.state)
     });
     let mut parts = vec![format!("{up} of {} up", pool.backends.len())];
     parts.extend(others);
-    if pool.unsettled > 0 {
+    if pool.track == "all" {
+        parts.push(format!("all flows are remembered, {} now", grouped(pool.flows as u64)));
+    } else if pool.unsettled > 0 {
         let (slots, flows) = (grouped(pool.unsettled as u64), grouped(pool.flows as u64));
         parts.push(format!("{slots} slots changed lately, {flows} flows remembered"));
     }
@@ -206,7 +221,8 @@ pub(super) fn pool_line(pool: &PoolStatus) -> String {
 }
 
 pub(super) fn pool_table(pools: &[PoolStatus]) -> Table {
-    let mut table = Table::new(&["pool", ">backends", ">up", ">slots", ">changing", ">flows", ">most"]);
+    let mut table =
+        Table::new(&["pool", ">backends", ">up", ">slots", ">changing", "remembers", ">flows", ">most"]);
     for pool in pools {
         let up = pool.backends.iter().filter(|backend| backend.state == "up" && backend.weight > 0).count();
         table.row(vec![
@@ -215,6 +231,7 @@ pub(super) fn pool_table(pools: &[PoolStatus]) -> Table {
             Cell::right(up.to_string()),
             Cell::right(grouped(pool.slots.into())),
             Cell::right(grouped(pool.unsettled as u64)),
+            pool.track.into(),
             Cell::right(grouped(pool.flows as u64)),
             Cell::right(grouped(pool.max_flows.into())),
         ]);

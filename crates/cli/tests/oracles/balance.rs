@@ -8,7 +8,7 @@ use weir_compiler::NoFiles;
 use weir_compiler::eval::Evaluator;
 use weir_compiler::ir::Verdict;
 use weir_packet::Mac;
-use weir_packet::build::{Ethernet, Ipv4, Ipv6, Packet, Tcp, Udp};
+use weir_packet::build::{Ethernet, Icmp, Icmpv6, Ipv4, Ipv6, Packet, Tcp, Udp};
 
 const FROM: &str = "from (192.0.2.0/24, 2001:db8:ff::/64)";
 const BACKENDS: [&str; 2] = ["10.0.1.10", "2001:db8:1::10"];
@@ -191,5 +191,56 @@ fn senders_of_long_packets_get_sound_answers() {
                 assert_eq!(macs, ("02:00:00:00:00:07", "02:00:00:00:00:01"), "{told}");
             }
         }
+    }
+}
+
+/// Requests of both families with data of many lengths, some of them all zeros.
+fn requests() -> Vec<Vec<u8>> {
+    let link = || Packet::new().push(Ethernet::new(Mac([2, 0, 0, 0, 0, 7]), Mac([2, 0, 0, 0, 0, 1])));
+    let mut requests = Vec::new();
+    for length in [0, 1, 2, 56, 57, 1400] {
+        for (id, byte) in [(0, 0), (1, 0xff), (0x1234, 0x5a), (0xffff, 0xff), (0xf7ff, 0)] {
+            let four = Ipv4::new([198, 51, 100, 7], [203, 0, 113, 10]).ttl(length as u8 + 1);
+            let six = Ipv6::new([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7], [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10]);
+            let data = vec![byte; length];
+            requests.push(link().push(four).push(Icmp::echo_request(id, 0)).payload(data.clone()).build());
+            requests.push(link().push(six).push(Icmpv6::echo_request(id, 0)).payload(data).build());
+        }
+    }
+    requests
+}
+
+#[test]
+fn answers_to_echo_requests_are_sound() {
+    let test = "answers_to_echo_requests_are_sound";
+    if !has("tshark", test) {
+        return;
+    }
+    let policy = "pool p {\n    10.0.1.10\n    gateway 02:00:00:00:00:99\n}\n\
+                  balance all when ip.dst in { 203.0.113.10, 2001:db8::10 } and tcp to p echo";
+    let analysis = weir_compiler::analyse("echo.weir", policy, &NoFiles);
+    let mut evaluator = Evaluator::new(&analysis.policy);
+    let (corpus, requests) = (Corpus::built(), requests());
+    let answers = requests.iter().map(|frame| evaluator.judge(frame).frame.expect("an answer"));
+    let path = corpus.path().with_file_name("echo.pcapng");
+    write(&path, requests.iter().cloned().zip(answers).flat_map(|(request, answer)| [request, answer]));
+    let fields =
+        ["icmp.type", "icmp.resp_to", "icmpv6.type", "icmpv6.echo.response_to", "ip.ttl", "ipv6.hlim"];
+    let told = tshark_fields(&path, &OPTIONS, None, &fields);
+    for (nth, (seen, told)) in seen(&path).iter().zip(&told).enumerate().filter(|(nth, _)| nth % 2 == 1) {
+        let six = seen.protocols().contains("icmpv6");
+        assert!(!seen.is_bad(), "frame {}: {told:?}", nth + 1);
+        let sum = if six { "icmpv6.checksum.status" } else { "icmp.checksum.status" };
+        assert_eq!(seen.first(sum), "1", "frame {}", nth + 1);
+        let request = nth.to_string();
+        let expected = match six {
+            true => ["", "", "129", &request, "", "64"],
+            false => ["0", &request, "", "", "64", ""],
+        };
+        assert_eq!(*told, expected, "frame {}", nth + 1);
+        assert_eq!(
+            (seen.first("eth.dst"), seen.first("eth.src")),
+            ("02:00:00:00:00:07", "02:00:00:00:00:01")
+        );
     }
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use weir_pool::pool::{AllDown, Endpoint, Settings};
 use weir_pool::ring::{LAST_NUMBER, SIZE, check_size};
+use weir_pool::slots::Track;
 
 /// The largest ring: as a prime number, more slots than any pool has use for, and 4 MB of them.
 const LARGEST_RING: u128 = 1_000_003;
@@ -64,6 +65,7 @@ impl Checker<'_> {
             settle: self.time(value(SettingKind::Settle)).unwrap_or(defaults.settle.as_nanos() as u64),
             slow: self.time(value(SettingKind::Slow)).unwrap_or(defaults.slow.as_nanos() as u64),
             down: all_down(ast),
+            track: track(ast),
             gateway: value(SettingKind::Gateway).and_then(|literal| self.next_hop(literal)),
             mtu: self.mtu(value(SettingKind::Mtu), &backends),
             framed: false,
@@ -264,7 +266,7 @@ impl Checker<'_> {
         match literal.value {
             LiteralValue::Int(flows @ 1..=MOST_FLOWS) => flows as u32,
             _ => {
-                let message = format!("a pool remembers 1 to {MOST_FLOWS} flows while it changes");
+                let message = format!("a pool remembers 1 to {MOST_FLOWS} flows");
                 self.bad_pool(literal.span, message, "such as `flows 1M`").unwrap_or(FLOWS)
             }
         }
@@ -348,4 +350,12 @@ fn all_down(ast: &ast::Pool) -> AllDown {
         Some("drop") => AllDown::Drop,
         _ => AllDown::All,
     }
+}
+
+fn track(ast: &ast::Pool) -> Track {
+    let said = entry(ast, |entry| match entry {
+        PoolEntry::Track(track) => Some(track.what.text.as_str()),
+        _ => None,
+    });
+    if said == Some(Track::All.word()) { Track::All } else { Track::Changes }
 }

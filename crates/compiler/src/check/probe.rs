@@ -11,6 +11,10 @@ use weir_pool::probe::{Check, Probe};
 
 const EVERY: Duration = Duration::from_secs(2);
 
+/// The shortest period: whoever keeps pools reads results every 50 ms, so that more probes than some of each time only load
+/// backends, and a backend is down after three of them at once.
+const LEAST: Duration = Duration::from_millis(10);
+
 /// The longest timeout that is not asked for.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -40,6 +44,14 @@ impl Checker<'_> {
 
     fn rhythm(&mut self, ast: &ast::Check) -> Option<Rhythm> {
         let every = self.period(&ast.every, EVERY);
+        if let (Some(said), Some(_)) = (&ast.every, every.filter(|every| *every < LEAST)) {
+            let message = format!("a check is made every {LEAST:?} at most");
+            return self.bad_pool(
+                said.span,
+                message,
+                "would ask each backend more often than results are read",
+            );
+        }
         let timeout = match every {
             Some(every) => self.period(&ast.timeout, (every / 2).min(TIMEOUT)),
             None => None,

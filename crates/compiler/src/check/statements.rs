@@ -4,7 +4,7 @@ use super::Checker;
 use super::quoted::or_errors;
 use crate::diagnostic::Code;
 use crate::ir::Verdict;
-use crate::policy::{Action, Balance, Decap, Pred, Statement};
+use crate::policy::{Action, Balance, Decap, Pred, Statement, echo};
 use crate::source::Span;
 use crate::syntax::ast;
 use std::collections::HashMap;
@@ -55,6 +55,9 @@ impl Checker<'_> {
             ast::Action::Decap => Some(Action::Decap),
             ast::Action::Balance(balance) => self.balance(balance).map(Action::Balance),
         };
+        if let (ast::Action::Balance(balance), Some(when)) = (&ast.action, &when) {
+            self.echo(ast, balance, &name, when);
+        }
         let when = match &action {
             Some(Action::Balance(_)) => when.map(|when| or_errors(&self.policy.protocols, when)),
             _ => when,
@@ -98,6 +101,29 @@ impl Checker<'_> {
             action: Action::Answer(back),
             when,
         }
+    }
+
+    /// What answers echo requests for a service is a statement of its own, before the one that sends.
+    fn echo(&mut self, ast: &ast::Statement, balance: &ast::Balance, name: &str, when: &Pred) {
+        let Some(span) = balance.echo else { return };
+        let Some(when) = echo::requests(&self.policy.protocols, when) else {
+            let message =
+                "`echo` answers for the addresses that the condition asks for, and it asks for none";
+            let found = self.diagnostics.report(Code::BadEcho, span, message);
+            if let Some(when) = &ast.when {
+                found.also(when.span, "holds for any destination");
+            }
+            found.help("say them before all else: `when ip.dst == 203.0.113.10 and …`, or `ip.dst in { … }`");
+            return;
+        };
+        self.policy.statements.push(Statement {
+            name: format!("{name}/echo"),
+            span: ast.span,
+            likelihood: None,
+            shadow: ast.shadow,
+            action: Action::Echo,
+            when,
+        });
     }
 
     /// To which packets a statement that changes frames applies, whatever its condition says besides.

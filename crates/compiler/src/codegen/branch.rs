@@ -128,6 +128,7 @@ impl Isel<'_> {
             Terminator::Send(send) => self.send(block, send),
             Terminator::Forward(forward) => self.forward(block, forward),
             Terminator::Refuse(refuse) => self.refuse(refuse),
+            Terminator::Echo(echo) => self.echo(echo),
         }
     }
 

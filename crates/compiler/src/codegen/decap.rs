@@ -47,6 +47,7 @@ impl Isel<'_> {
                     | Terminator::Send(_)
                     | Terminator::Forward(_)
                     | Terminator::Refuse(_)
+                    | Terminator::Echo(_)
             )
         };
         match self.program.blocks.iter().find(|block| changes(&block.end)) {

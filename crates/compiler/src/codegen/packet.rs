@@ -71,6 +71,7 @@ impl Isel<'_> {
                     | Terminator::Send(_)
                     | Terminator::Forward(_)
                     | Terminator::Refuse(_)
+                    | Terminator::Echo(_)
             );
             changes || block.insts.iter().any(|inst| may_call(&inst.op))
         };

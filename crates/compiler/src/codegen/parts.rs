@@ -225,7 +225,11 @@ fn entries(program: &Program, graph: &Graph, dominators: &Dominators, branches: 
         data.end.operands(|value| looks |= is_cursor(value));
         looks |= matches!(
             data.end,
-            Terminator::Decap { .. } | Terminator::Send(_) | Terminator::Forward(_) | Terminator::Refuse(_)
+            Terminator::Decap { .. }
+                | Terminator::Send(_)
+                | Terminator::Forward(_)
+                | Terminator::Refuse(_)
+                | Terminator::Echo(_)
         );
         stays[block.index()] |= looks;
         left[block.index()] += match &data.end {

@@ -35,8 +35,11 @@
 //! If there is no room, a flow that begins goes to the backend of those that no one remembers, where its next packets will
 //! be sent, too.
 //!
-//! The function `flow`, one for each pool, is called only where a slot is not settled. It follows
-//! [`Word::judge`](weir_pool::slots::Word::judge).
+//! Where all flows are remembered ([`PoolDecl::silence`]), a flow also gives way that was silent for longer than that: most have
+//! ended, and nobody sees the end of all. Only the second packet of any flow says that it is more than a flood's.
+//!
+//! The function `flow`, one for each pool, is called only where a slot is not settled, or for each packet where all flows are
+//! remembered. It follows [`Word::judge`](weir_pool::slots::Word::judge).
 
 mod flows;
 

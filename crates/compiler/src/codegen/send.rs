@@ -14,6 +14,7 @@
 //! All words of headers are made in the machine's order as they stand in memory. A sum of ones' complement does not care for
 //! the order of bytes (RFC 1071, section 2).
 
+mod echo;
 mod forward;
 mod headers;
 mod hops;

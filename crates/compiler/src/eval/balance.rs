@@ -3,7 +3,7 @@
 use super::Scope;
 use super::walk::Header;
 use crate::ir::QUOTED;
-use crate::policy::{Balance, KeyPart, Policy, Said, Unsent, Via};
+use crate::policy::{self, Balance, KeyPart, Policy, Said, Unsent, Via};
 use crate::state::{Backend, Hop, PoolState, ROUTED};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -47,7 +47,7 @@ impl Balancing<'_> {
         let (protocols, scope) = (&self.policy.protocols, self.scope);
         let packets = self.balance.said(protocols);
         let (said, header) = self.sound(&packets)?;
-        let name = &self.policy.pools[self.balance.pool as usize].name;
+        let policy::Pool { name, track, .. } = &self.policy.pools[self.balance.pool as usize];
         let own = || self.own_hash(name);
         let hash = known.or_else(own).ok_or(Unsent::Nobody)?;
         let fragments =
@@ -59,7 +59,7 @@ impl Balancing<'_> {
             notes.insert(key, hash);
         }
         let begins = known.is_none() && scope.holds(&Balance::begins(protocols));
-        let number = pool.pick(hash, begins, NOBODY);
+        let number = pool.pick(*track, hash, begins, NOBODY);
         let backend = pool.backends.get(&number).filter(|_| number != NOBODY).ok_or(Unsent::Nobody)?;
         let packet = self.packet(said, header, hash);
         packet.to(backend, &self.balance.via).map_err(|why| match why {

@@ -5,6 +5,7 @@
 
 mod balance;
 mod decap;
+mod echo;
 mod nat;
 mod value;
 mod walk;
@@ -135,6 +136,10 @@ impl<'a> Evaluator<'a> {
                             answered.or(Some(self.unsent_verdict(balance, why)))
                         }
                     }
+                }
+                Action::Echo => {
+                    changed = echo::answered(policy, frame, &headers);
+                    Some(Verdict::Send)
                 }
                 Action::Decap => {
                     changed = decap::unwrapped(&policy.protocols, frame, &headers);

@@ -85,7 +85,8 @@ impl Balancing<'_> {
                     self.note(said, kept.notes, tag);
                     let mark = self.mark(kind);
                     let begins = self.scope.holds(&Balance::begins(protocols));
-                    let number = kept.pool.pick(hash, begins, known);
+                    let track = self.policy.pools[self.balance.pool as usize].track;
+                    let number = kept.pool.pick(track, hash, begins, known);
                     let backend = kept.pool.backends.get(&number).filter(|_| number != NOBODY);
                     let backend = backend.ok_or(Unsent::Nobody)?;
                     if !backend.alive || backend.address.is_ipv6() != said.six {

@@ -2,6 +2,7 @@
 
 use super::{BalanceRef, PoolRef, StatementId, Target, Value};
 use crate::nat::Bank;
+use weir_pool::slots::Track;
 
 /// A pool of backends. Which these are, and which slots they have, is data and no part of a program.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,6 +15,15 @@ pub struct PoolDecl {
     pub max: u16,
     /// How many flows it can remember.
     pub flows: u32,
+    /// If all flows are remembered: those that were silent for longer than so many nanoseconds give way to others.
+    pub silence: Option<u64>,
+}
+
+impl PoolDecl {
+    /// Which flows it remembers.
+    pub fn track(&self) -> Track {
+        if self.silence.is_some() { Track::All } else { Track::Changes }
+    }
 }
 
 /// A statement's way to the backends of a pool.
@@ -185,6 +195,20 @@ pub struct Refuse {
     pub packet: Value,
     /// How long it may be, `u16`.
     pub room: Value,
+}
+
+/// Answers an echo request: the frame goes back by the interface by which it came, with its MAC addresses and its IP addresses
+/// exchanged, as the reply with the same data (RFC 792, RFC 4443), which may go 64 hops. Checksums change by what else changes
+/// (RFC 1624), so that a wrong one stays wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Echo {
+    /// The statement.
+    pub by: StatementId,
+    /// Whether the packet is one of IPv6; else it is one of IPv4.
+    pub six: bool,
+    /// Where the packet begins in the frame, `u16`: behind a link header of 14 to 30 bytes. Behind its IP header, which is as short as can
+    /// be, stands the message.
+    pub packet: Value,
 }
 
 /// Bytes of a packet that an ICMP message quotes. A packet that is too long for anything has so many.

@@ -278,9 +278,10 @@ impl<'a> Walk<'a> {
     fn edges(&self, block: Block) -> (Vec<Edge<'a>>, Option<Key>) {
         let way = |target| Edge { target, learned: None };
         match &self.program[block].end {
-            Terminator::Return { .. } | Terminator::Decap { .. } | Terminator::Refuse(_) => {
-                (Vec::new(), None)
-            }
+            Terminator::Return { .. }
+            | Terminator::Decap { .. }
+            | Terminator::Refuse(_)
+            | Terminator::Echo(_) => (Vec::new(), None),
             Terminator::Jump(target) | Terminator::Match { otherwise: target, .. } => {
                 (vec![way(target)], None)
             }

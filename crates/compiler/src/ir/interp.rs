@@ -6,6 +6,7 @@
 //! stops the run with a [`Fault`], which is always a bug of the lowering or of a pass.
 
 mod decap;
+mod echo;
 mod nat;
 mod resolve;
 mod send;
@@ -231,6 +232,10 @@ impl Interpreter {
                     let frame = Some(self.refuse(frame, six, packet, room)?);
                     return Ok(Outcome { verdict: Verdict::Send, by: Some(by), captured, frame });
                 }
+                Step::Echo { by, six, packet } => {
+                    let frame = Some(self.echo(frame, six, packet)?);
+                    return Ok(Outcome { verdict: Verdict::Send, by: Some(by), captured, frame });
+                }
                 Step::Capture { statement, verdict } => captured.push(Captured { statement, verdict }),
                 step => self.step(step, state, frame)?,
             }
@@ -284,10 +289,10 @@ impl Interpreter {
                 let within = state.take(limit.index(), &self.limits[limit.index()], &self.key, cost);
                 self.write(to, u64::from(within));
             }
-            Step::Pick { to, pool, hash, begins, held } => {
+            Step::Pick { to, pool, track, hash, begins, held } => {
                 let held = held.map_or(0, |held| self.read(held) as u16);
                 let (hash, begins) = (self.read(hash), self.read(begins) != 0);
-                let backend = state.pools[pool.index()].pick(hash, begins, held);
+                let backend = state.pools[pool.index()].pick(track, hash, begins, held);
                 self.write(to, backend.into());
             }
             Step::Backend { to, pool, backend, part } => {
@@ -321,7 +326,8 @@ impl Interpreter {
             | Step::Decap { .. }
             | Step::Send { .. }
             | Step::Forward { .. }
-            | Step::Refuse { .. } => {}
+            | Step::Refuse { .. }
+            | Step::Echo { .. } => {}
         }
         Ok(())
     }

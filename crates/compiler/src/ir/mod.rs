@@ -21,7 +21,7 @@ pub mod print;
 pub mod verify;
 pub mod visit;
 
-pub use balance::{BalanceDecl, Origin, PoolDecl, QUOTED, Refuse, Send, VXLAN_FLAGS, Via};
+pub use balance::{BalanceDecl, Echo, Origin, PoolDecl, QUOTED, Refuse, Send, VXLAN_FLAGS, Via};
 pub use nat::{BackendPart, Edit, Forward, Half, NOT_NOTED, NatCall, NatDecl, NatPart};
 
 use crate::source::Span;
@@ -265,6 +265,8 @@ pub enum Terminator {
     Forward(Box<Forward>),
     /// The packet's way ends by [`Verdict::Send`].
     Refuse(Refuse),
+    /// The packet's way ends by [`Verdict::Send`].
+    Echo(Echo),
 }
 
 /// A change of the two bits of congestion notification of an IPv4 or IPv6 header; the version in its first four bits says

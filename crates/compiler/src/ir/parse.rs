@@ -463,6 +463,8 @@ fn end(scan: &mut Scan<'_>) -> Expected<Option<Terminator>> {
         nat::forward(scan)?
     } else if scan.eat_word("refuse") {
         balance::refuse(scan)?
+    } else if scan.eat_word("echo") {
+        balance::echo(scan)?
     } else {
         return Ok(None);
     };

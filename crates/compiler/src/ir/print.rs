@@ -1,8 +1,8 @@
 //! The text form of a program. `parse` reads it back.
 
 use super::{
-    BackendPart, BalanceDecl, BinaryOp, Block, BlockData, EcnChange, Edit, Forward, Frequency, Inst, Line,
-    LineInfo, NatCall, NatDecl, NatPart, Op, PoolDecl, Program, Refuse, Relation, Rule, Send, SetKind,
+    BackendPart, BalanceDecl, BinaryOp, Block, BlockData, Echo, EcnChange, Edit, Forward, Frequency, Inst,
+    Line, LineInfo, NatCall, NatDecl, NatPart, Op, PoolDecl, Program, Refuse, Relation, Rule, Send, SetKind,
     TableDecl, Target, Terminator, Type, Value, Verdict, Via,
 };
 use crate::nat::Bank;
@@ -70,8 +70,10 @@ impl Program {
             writeln!(f, "table{index} {:?}", decl.table.words())?;
             decl.table.entries().try_for_each(|entry| row(f, decl, entry))?;
         }
-        for (index, PoolDecl { name, slots, max, flows }) in self.pools.iter().enumerate() {
-            writeln!(f, "pool{index} {name:?} slots {slots} max {max} flows {flows}")?;
+        for (index, PoolDecl { name, slots, max, flows, silence }) in self.pools.iter().enumerate() {
+            write!(f, "pool{index} {name:?} slots {slots} max {max} flows {flows}")?;
+            silence.iter().try_for_each(|silence| write!(f, " all silence {silence}"))?;
+            writeln!(f)?;
         }
         for (index, BalanceDecl { pool, via }) in self.balances.iter().enumerate() {
             writeln!(f, "balance{index} {pool} {via}")?;
@@ -311,6 +313,9 @@ impl Display for Terminator {
             Terminator::Forward(forward) => forward.fmt(f),
             Terminator::Refuse(Refuse { by, six, packet, room }) => {
                 write!(f, "refuse {} {packet} room {room} by {by}", family(*six))
+            }
+            Terminator::Echo(Echo { by, six, packet }) => {
+                write!(f, "echo {} {packet} by {by}", family(*six))
             }
         }
     }

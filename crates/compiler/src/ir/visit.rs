@@ -168,6 +168,7 @@ impl Terminator {
             }
             Terminator::Forward(forward) => forward.operands_mut(&mut f),
             Terminator::Refuse(refuse) => [&mut refuse.packet, &mut refuse.room].into_iter().for_each(&mut f),
+            Terminator::Echo(echo) => f(&mut echo.packet),
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         self.targets_mut(|target| target.args.iter_mut().for_each(&mut f));
@@ -190,6 +191,7 @@ impl Terminator {
             }
             Terminator::Forward(forward) => forward.operands(f),
             Terminator::Refuse(refuse) => [refuse.packet, refuse.room].into_iter().for_each(f),
+            Terminator::Echo(echo) => f(echo.packet),
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
     }
@@ -214,7 +216,10 @@ impl Terminator {
                 f(&send.long);
                 f(&send.unreachable);
             }
-            Terminator::Return { .. } | Terminator::Decap { .. } | Terminator::Refuse(_) => {}
+            Terminator::Return { .. }
+            | Terminator::Decap { .. }
+            | Terminator::Refuse(_)
+            | Terminator::Echo(_) => {}
         }
     }
 
@@ -238,7 +243,10 @@ impl Terminator {
                 f(&mut send.long);
                 f(&mut send.unreachable);
             }
-            Terminator::Return { .. } | Terminator::Decap { .. } | Terminator::Refuse(_) => {}
+            Terminator::Return { .. }
+            | Terminator::Decap { .. }
+            | Terminator::Refuse(_)
+            | Terminator::Echo(_) => {}
         }
     }
 }

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use weir_pool::flow;
 use weir_pool::pool::AllDown;
 use weir_pool::ring::NOBODY;
+use weir_pool::slots::Track;
 
 /// The longest packet: 65,535 bytes behind a header of IPv6.
 const LENGTH: Type = Type::Int(17);
@@ -25,7 +26,8 @@ impl Lower<'_> {
     pub(super) fn declare_pools(&mut self) {
         for pool in &self.policy.pools {
             let (slots, max, flows) = (pool.ring, pool.max, pool.flows);
-            self.b.pool(PoolDecl { name: pool.name.clone(), slots, max, flows });
+            let silence = (pool.track == Track::All).then_some(pool.settle);
+            self.b.pool(PoolDecl { name: pool.name.clone(), slots, max, flows, silence });
         }
         for (index, statement) in self.policy.statements.iter().enumerate() {
             if let Action::Balance(balance) = &statement.action {

@@ -158,6 +158,13 @@ impl Lower<'_> {
                 self.capture(index, statement, None);
                 self.b.jump(next);
             }
+            Action::Echo => {
+                self.count(&statement.name);
+                match statement.shadow {
+                    true => self.decide(index, statement, Verdict::Send, next),
+                    false => self.echo(index, statement, headers, env),
+                }
+            }
             Action::Decap => {
                 self.count(&statement.name);
                 match statement.shadow {

@@ -30,7 +30,11 @@ impl Lower<'_> {
             let Some(met) = self.known(statement) else { continue };
             let all = self.counted(name, met, left);
             match statement.action {
-                Action::Verdict(_) | Action::Decap | Action::Balance(_) if !statement.shadow => left -= all,
+                Action::Verdict(_) | Action::Decap | Action::Balance(_) | Action::Echo
+                    if !statement.shadow =>
+                {
+                    left -= all
+                }
                 Action::Limit(_) => {
                     let over = format!("{name}/over");
                     let Some(met) = self.options.frequencies.get(&over).copied() else { continue };

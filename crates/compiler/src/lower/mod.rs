@@ -7,6 +7,7 @@
 mod balance;
 mod class;
 mod decap;
+mod echo;
 mod field;
 mod frequency;
 mod nat;

@@ -167,6 +167,7 @@ impl Threader {
                     | Terminator::Send(_)
                     | Terminator::Forward(_)
                     | Terminator::Refuse(_)
+                    | Terminator::Echo(_)
             )
             && data.insts.iter().all(|inst| inst.op.is_pure())
             && data.params.iter().copied().chain(results).all(|value| !self.used_elsewhere(value))
@@ -235,7 +236,8 @@ impl Threader {
             | Terminator::Decap { .. }
             | Terminator::Send(_)
             | Terminator::Forward(_)
-            | Terminator::Refuse(_) => None,
+            | Terminator::Refuse(_)
+            | Terminator::Echo(_) => None,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::source::Span;
 use crate::syntax::ast::ArithmeticOp;
 use weir_pool::pool::{AllDown, Endpoint};
 use weir_pool::probe::Check;
+use weir_pool::slots::Track;
 
 /// The port of generic UDP encapsulation (draft-ietf-intarea-gue).
 pub const GUE_PORT: u16 = 6080;
@@ -35,9 +36,11 @@ pub struct Pool {
     pub max: u16,
     /// Slots of its ring, a prime number.
     pub ring: u32,
-    /// How many flows it can remember while it changes.
+    /// Which flows it remembers.
+    pub track: Track,
+    /// How many.
     pub flows: u32,
-    /// For how long a flow may be silent and keep its backend when the pool changes, in nanoseconds.
+    /// For how long a flow may be silent and certainly keep its backend when the pool changes, in nanoseconds.
     pub settle: u64,
     /// How long a backend that comes takes until all of its weight counts, in nanoseconds.
     pub slow: u64,
@@ -63,10 +66,10 @@ impl Pool {
 
     /// What packets meet, as text: pools with the same one do the same to them.
     pub fn meaning(&self) -> String {
-        let Pool { name, backends, ring, down, gateway, mtu, .. } = self;
+        let Pool { name, backends, ring, track, down, gateway, mtu, .. } = self;
         let backend = |b: &Backend| format!("{} {} {} {:?}", b.endpoint, b.weight, b.drained, b.mac);
         let backends: Vec<String> = backends.iter().map(backend).collect();
-        format!("{name} {backends:?} {ring} {down:?} {gateway:?} {mtu}")
+        format!("{name} {backends:?} {ring} {track:?} {down:?} {gateway:?} {mtu}")
     }
 }
 
@@ -158,7 +161,7 @@ pub struct Said {
 }
 
 impl Said {
-    fn of(protocols: &Protocols, header: HeaderRef) -> Option<Said> {
+    pub(super) fn of(protocols: &Protocols, header: HeaderRef) -> Option<Said> {
         let protocol = &protocols[header.protocol];
         let six = protocol.name == "ip6";
         let field = |name: &str| {

@@ -6,6 +6,7 @@
 
 mod balance;
 mod decap;
+pub(crate) mod echo;
 mod nat;
 mod print;
 mod protocol;
@@ -243,6 +244,8 @@ pub enum Action {
     Balance(Balance),
     /// Sends on to clients what backends answer, where the next statement translates.
     Answer(Balance),
+    /// Answers an echo request of ICMP. The condition says that it is one, and that it can be answered.
+    Echo,
 }
 
 impl Action {
@@ -255,6 +258,7 @@ impl Action {
             }
             Action::Balance(balance) | Action::Answer(balance) => balance.terms(protocols),
             Action::Decap => Decap::of(protocols).iter().flat_map(Decap::terms).collect(),
+            Action::Echo => echo::headers(protocols).into_iter().map(|(ip, _)| Term::Begin(ip)).collect(),
         }
     }
 }
@@ -365,6 +369,7 @@ impl Statement {
             Action::Decap => "decap",
             Action::Balance(_) => "balance",
             Action::Answer(_) => "answer",
+            Action::Echo => "echo",
         }
     }
 
@@ -396,7 +401,7 @@ impl Statement {
 
     /// Whether it ends the way of every packet that it applies to.
     pub fn ends(&self) -> bool {
-        let changes = matches!(self.action, Action::Decap | Action::Balance(_));
+        let changes = matches!(self.action, Action::Decap | Action::Balance(_) | Action::Echo);
         self.decides().is_some() || changes && !self.shadow
     }
 
@@ -412,7 +417,7 @@ impl Statement {
     pub fn only_counts(&self) -> bool {
         match self.action {
             Action::Count => true,
-            Action::Verdict(_) | Action::Decap | Action::Balance(_) => self.shadow,
+            Action::Verdict(_) | Action::Decap | Action::Balance(_) | Action::Echo => self.shadow,
             Action::Limit(_) | Action::Answer(_) => false,
         }
     }

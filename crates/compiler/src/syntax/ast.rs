@@ -239,7 +239,7 @@ pub enum Action {
     Decap,
     /// `limit … to RATE [burst N] [per KEYS] [max N]`
     Limit(Limit),
-    /// `balance … to POOL [by KEYS] [via MODE …]`
+    /// `balance … to POOL [by KEYS] [via MODE …] [echo]`
     Balance(Box<Balance>),
 }
 

@@ -21,7 +21,7 @@ use weir_kernel::maps::{Map, MapKind, MapSpec, Update};
 const CHUNK: usize = 4096;
 
 /// Changes with the meaning of the fields: an instance of another version can only be unloaded.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Meta {

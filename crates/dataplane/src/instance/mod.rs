@@ -40,7 +40,7 @@ pub(crate) use place::{Lock, Place};
 
 use crate::capture::Capture;
 use crate::counters::{StatementCounters, Statistics};
-use crate::pools::{self, PoolStatus};
+use crate::pools::{self, PoolStatus, Unreached};
 use crate::sets::carry::Grown;
 use crate::sets::{Filling, LiveSet, SetStatus};
 use crate::{Error, Hook};
@@ -162,6 +162,9 @@ pub struct Report {
     pub load_us: u64,
     /// The swap itself.
     pub swap_us: u64,
+    /// Backends to which packets would not leave, as the kernel's routes are now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreached: Vec<Unreached>,
     /// Warnings of the compiler, to be rendered over [`Report::sources`].
     #[serde(skip)]
     pub warnings: Diagnostics,
@@ -356,7 +359,8 @@ fn replace(
         // The new policy runs already. What cannot be removed now, the next command removes.
         let _ = place::remove_dir(&place.generation(number));
     }
-    Ok(report(place.name(), built, made, load_us, swap_us))
+    let unreached = pools::ways::unreached(&built.pools, &setting.interfaces);
+    Ok(Report { unreached, ..report(place.name(), built, made, load_us, swap_us) })
 }
 
 /// Swaps in another generation of the policy that runs, in which a set has room for what it holds from now on. Under
@@ -471,7 +475,8 @@ fn start(
     slots.set_program(root::POLICY, &made.program)?;
     std::fs::rename(&new, place.links()).map_err(|error| Error::io("rename", new, error))?;
     pools::carry::ask_for_neighbours(&built.pools);
-    Ok(report(place.name(), built, made, load_us, microseconds(begin)))
+    let unreached = pools::ways::unreached(&built.pools, &setting.interfaces);
+    Ok(Report { unreached, ..report(place.name(), built, made, load_us, microseconds(begin)) })
 }
 
 fn report(instance: &str, built: Built, made: make::Made, load_us: u64, swap_us: u64) -> Report {
@@ -487,6 +492,7 @@ fn report(instance: &str, built: Built, made: make::Made, load_us: u64, swap_us:
         compile_us: built.microseconds,
         load_us,
         swap_us,
+        unreached: Vec::new(),
         warnings: built.analysis.diagnostics,
         sources: built.analysis.sources,
     }

@@ -12,6 +12,7 @@ use crate::Error;
 use crate::instance::Generation;
 use std::collections::{BTreeMap, BTreeSet};
 use weir_kernel::load::{Loaded, Reuse};
+use weir_pool::slots::Track;
 
 /// The running pool of the same name and shape.
 fn same<'a>(pool: &PoolMeta, running: Option<&'a Generation>) -> Option<&'a PoolMeta> {
@@ -53,8 +54,11 @@ pub(crate) fn report(
 ) {
     let before: Vec<&PoolMeta> = running.iter().flat_map(|running| &running.meta.pools).collect();
     for pool in pools {
+        let all = |pool: &PoolMeta| pool.track() == Track::All;
         match before.iter().find(|old| old.name == pool.name) {
-            Some(old) if old.ring == pool.ring => kept.push(format!("pool {}", pool.name)),
+            Some(old) if old.ring == pool.ring || all(old) && all(pool) => {
+                kept.push(format!("pool {}", pool.name))
+            }
             Some(_) => fresh.push(format!("pool {} (another ring)", pool.name)),
             None => fresh.push(format!("pool {}", pool.name)),
         }
@@ -84,14 +88,22 @@ pub(crate) fn try_follow(pools: &[PoolMeta], running: &Generation) -> Result<(),
     Ok(())
 }
 
-/// Fills new sections of pools that were there before.
+/// Fills new sections of pools that were there before, and prepares those that go on for a program that remembers fewer flows.
 pub(crate) fn fill(pools: &[PoolMeta], running: Option<&Generation>, loaded: &Loaded) -> Result<(), Error> {
     let Some(generation) = running else { return Ok(()) };
-    for pool in pools.iter().filter(|pool| same(pool, running).is_none()) {
+    for pool in pools {
         let Some(old) = generation.meta.pools.iter().find(|old| old.name == pool.name) else { continue };
-        let Some(map) = loaded.map(&pool.map) else { continue };
-        let known = Session::open(generation, old)?;
-        known.hand_over(&Section::open(map, pool.layout())?, pool.ring);
+        let known = || Session::open(generation, old);
+        match same(pool, running) {
+            Some(_) if [old.track(), pool.track()] == [Track::All, Track::Changes] => {
+                known()?.stop_tracking_all();
+            }
+            Some(_) => {}
+            None => {
+                let Some(map) = loaded.map(&pool.map) else { continue };
+                known()?.hand_over(&Section::open(map, pool.layout())?, pool);
+            }
+        }
     }
     Ok(())
 }

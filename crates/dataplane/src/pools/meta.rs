@@ -8,9 +8,10 @@ use weir_compiler::codegen::{nat_map_name, pool_counters_name, pool_map_name};
 use weir_compiler::ir::{NatDecl, NatRef, PoolDecl, PoolRef};
 use weir_compiler::lower::Lowered;
 use weir_compiler::nat::Bank;
-use weir_compiler::policy::{Action, Policy};
+use weir_compiler::policy::{Action, Balance, Policy, Via};
 use weir_compiler::state::Hop;
 use weir_pool::pool::{AllDown, Endpoint, Settings};
+use weir_pool::slots::Track;
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct PoolMeta {
@@ -22,6 +23,7 @@ pub(crate) struct PoolMeta {
     pub(crate) ring: u32,
     pub(crate) max: u16,
     pub(crate) flows: u32,
+    track: Remembered,
     /// Nanoseconds.
     settle: u64,
     slow: u64,
@@ -30,6 +32,8 @@ pub(crate) struct PoolMeta {
     mtu: u16,
     /// Whether a backend's own MAC address is where frames in a tunnel go; else it is its next hop.
     framed: bool,
+    /// Whether some statement sends packets to its backends as they are, which must then be on a link.
+    plain: bool,
     /// Whether statements that name it can send to backends of IPv4, and of IPv6.
     families: [bool; 2],
     /// Whose flows are translated on their way to it.
@@ -68,6 +72,12 @@ pub(crate) struct Declared {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+enum Remembered {
+    Changes,
+    All,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Down {
     All,
     Pass,
@@ -96,7 +106,15 @@ impl NatMeta {
 impl PoolMeta {
     pub(crate) fn layout(&self) -> Layout {
         let (name, slots, max, flows) = (self.name.clone(), self.ring, self.max, self.flows);
-        Layout::of(&PoolDecl { name, slots, max, flows })
+        Layout::of(&PoolDecl { name, slots, max, flows, silence: None })
+    }
+
+    /// Which flows its program remembers.
+    pub(crate) fn track(&self) -> Track {
+        match self.track {
+            Remembered::Changes => Track::Changes,
+            Remembered::All => Track::All,
+        }
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -129,6 +147,11 @@ impl PoolMeta {
         self.framed
     }
 
+    /// Whether backends without a fixed next hop must be on a link.
+    pub(crate) fn needs_link(&self) -> bool {
+        self.plain
+    }
+
     /// Whether statements can send to an address of its family.
     pub(crate) fn reaches(&self, address: IpAddr) -> bool {
         self.families[usize::from(address.is_ipv6())]
@@ -144,6 +167,10 @@ pub(crate) fn describe(policy: &Policy, lowered: &Lowered) -> Vec<PoolMeta> {
         ring: pool.ring,
         max: pool.max,
         flows: pool.flows,
+        track: match pool.track {
+            Track::Changes => Remembered::Changes,
+            Track::All => Remembered::All,
+        },
         settle: pool.settle,
         slow: pool.slow,
         down: match pool.down {
@@ -154,6 +181,7 @@ pub(crate) fn describe(policy: &Policy, lowered: &Lowered) -> Vec<PoolMeta> {
         gateway: pool.gateway,
         mtu: pool.mtu,
         framed: pool.framed,
+        plain: balances(policy, index).any(|balance| balance.via == Via::L2),
         families: families(policy, index),
         nats: nats(lowered, index),
         declared: pool.backends.iter().map(declared).collect(),
@@ -188,12 +216,20 @@ fn declared(backend: &weir_compiler::policy::Backend) -> Declared {
     Declared { address, port, weight: backend.part() as u16, mac: backend.mac }
 }
 
+/// What sends to a pool.
+fn balances(policy: &Policy, pool: u32) -> impl Iterator<Item = &Balance> {
+    let balances = policy.statements.iter().filter_map(|statement| match &statement.action {
+        Action::Balance(balance) => Some(balance),
+        _ => None,
+    });
+    balances.filter(move |balance| balance.pool == pool)
+}
+
 /// The families that all statements can send to which name a pool.
 fn families(policy: &Policy, pool: u32) -> [bool; 2] {
     let mut families = [true, true];
-    for statement in &policy.statements {
-        let Action::Balance(balance) = &statement.action else { continue };
-        if let Some(origin) = balance.via.origin().filter(|_| balance.pool == pool) {
+    for balance in balances(policy, pool) {
+        if let Some(origin) = balance.via.origin() {
             families[0] &= origin.v4.is_some();
             families[1] &= origin.v6.is_some();
         }

@@ -14,8 +14,10 @@ mod nat;
 pub(crate) mod neighbours;
 mod section;
 mod session;
+pub(crate) mod ways;
 
 pub use keeper::Keeper;
+pub use ways::{NoWay, Unreached};
 
 use crate::Error;
 use crate::counters::word;
@@ -53,6 +55,8 @@ pub struct PoolStatus {
     pub slots: u32,
     /// Slots of which some flows are remembered one by one, since the pool changed lately.
     pub unsettled: usize,
+    /// Which flows are remembered: `changes`, those of such slots, or `all`.
+    pub track: &'static str,
     /// Flows that are remembered.
     pub flows: usize,
     /// How many can be.
@@ -185,8 +189,10 @@ impl LivePool {
 pub struct FlowBackend {
     /// The slot of the ring.
     pub slot: u32,
-    /// Whether the slot alone decides.
+    /// Whether the slot did not change lately.
     pub settled: bool,
+    /// Whether flows are remembered in settled slots as well.
+    pub tracked: bool,
     /// Whether the flow itself is remembered.
     pub remembered: bool,
     /// Where it goes.
@@ -205,6 +211,11 @@ impl Instance {
     /// The policy's pools.
     pub fn pools(&self) -> Result<Vec<PoolStatus>, Error> {
         self.look(all)
+    }
+
+    /// The policy's backends to which packets would not leave now. Nothing is known of an instance of another network namespace.
+    pub fn unreached(&self) -> Result<Vec<Unreached>, Error> {
+        self.look(|running| Ok(ways::unreached(&running.meta.pools, &running.meta.setting.interfaces)))
     }
 
     /// Does what time has brought to all pools; what happened, by pool.
@@ -285,6 +296,7 @@ fn status(running: &Generation, meta: &PoolMeta) -> Result<PoolStatus, Error> {
         name: meta.name.clone(),
         slots: meta.ring,
         unsettled: words.iter().filter(|word| !word.is_settled()).count(),
+        track: meta.track().word(),
         flows: section.entries().len(),
         max_flows: meta.flows,
         nat: nat.iter().map(|flows| flows.status(now)).collect(),

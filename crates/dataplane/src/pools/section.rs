@@ -149,6 +149,12 @@ impl Section {
         self.clear()
     }
 
+    /// Stores slots, and a mark that flows of settled ones may be there.
+    pub(crate) fn leave_over(&self, updates: &[Update]) {
+        self.store(updates);
+        self.memory.store(LEFT_OVER, 1);
+    }
+
     /// Forgets the flows of settled slots, if any may be there.
     pub(crate) fn mend(&self) -> Result<(), KernelError> {
         if self.memory.load(LEFT_OVER) == 0 { Ok(()) } else { self.clear() }

@@ -16,7 +16,7 @@ use weir_pool::flow;
 use weir_pool::health::{Health, State};
 use weir_pool::pool::{Admin, Backend, Change, Endpoint, Event, Pool, PoolError, STEPS, Warming};
 use weir_pool::ring::NOBODY;
-use weir_pool::slots::{Flow, Update};
+use weir_pool::slots::{Flow, Track, Update};
 
 /// The clock that programs see.
 pub(super) fn now() -> Duration {
@@ -171,6 +171,12 @@ impl Session {
             return Ok(());
         }
         let (now, silence) = (now(), self.pool.settings().settle);
+        if self.meta.track() == Track::All {
+            // Flows that are remembered stay so, and hold no slot: they count in settled ones as well.
+            let updates = self.pool.settle(now, |_, _| false);
+            self.section.store(&updates);
+            return Ok(());
+        }
         let (silent, heard): (Vec<Entry>, Vec<Entry>) =
             self.section.entries().into_iter().partition(|entry| entry.silent(now) > silence);
         self.section.forget(&silent)?;
@@ -188,6 +194,9 @@ impl Session {
         if gone.is_empty() {
             return Ok(());
         }
+        if self.meta.track() == Track::All {
+            self.forget_silent_flows_of(&gone)?;
+        }
         // A packet that saw an older slot may be about to write a flow down.
         wait_for_programs()?;
         let mut named: BTreeSet<u16> = self.section.entries().iter().map(|entry| entry.backend).collect();
@@ -204,6 +213,36 @@ impl Session {
             self.section.write(number, None);
         }
         Ok(())
+    }
+
+    /// Forgets flows of backends that are gone, which would hold their numbers: the next packet of one names another backend.
+    fn forget_silent_flows_of(&self, gone: &[u16]) -> Result<(), Error> {
+        let (now, silence) = (now(), self.pool.settings().settle);
+        let over = |entry: &Entry| gone.contains(&entry.backend) && entry.silent(now) > silence;
+        let over: Vec<Entry> = self.section.entries().into_iter().filter(over).collect();
+        Ok(self.section.forget(&over)?)
+    }
+
+    /// Prepares for a program that looks for flows in unsettled slots only: those are unsettled from now on that have flows
+    /// elsewhere. The others' flows are forgotten by whoever comes next, when that program runs.
+    pub(super) fn stop_tracking_all(&self) {
+        let updates = self.reopened(&self.section.entries());
+        if !updates.is_empty() {
+            self.section.set_changed(now());
+        }
+        self.section.leave_over(&updates);
+    }
+
+    /// The slots of living backends' flows that new flows of their slot would not be sent to.
+    fn reopened(&self, entries: &[Entry]) -> Vec<Update> {
+        let words = self.pool.slots().words();
+        let slots = entries.iter().filter_map(|entry| {
+            let slot = self.section.slot(entry);
+            let elsewhere = words[slot as usize].now() != entry.backend && self.pool.is_alive(entry.backend);
+            elsewhere.then_some(slot)
+        });
+        let slots: BTreeSet<u32> = slots.collect();
+        slots.into_iter().map(|slot| Update { slot, word: words[slot as usize].reopened() }).collect()
     }
 
     /// Makes the pool what the policy declares now.
@@ -234,18 +273,27 @@ impl Session {
     }
 
     /// The section of a pool that was declared otherwise gets what this one knows.
-    pub(super) fn hand_over(&self, to: &Section, ring: u32) {
+    pub(super) fn hand_over(&self, to: &Section, new: &PoolMeta) {
         for (number, record) in self.section.records() {
             to.write(number, Some(&record));
         }
-        if ring != self.pool.settings().size {
+        let mut entries = self.section.entries();
+        if new.ring == self.pool.settings().size {
+            let mut words = self.pool.slots().words().to_vec();
+            let mut changed = self.section.changed();
+            if new.track() == Track::Changes {
+                let reopened = self.reopened(&entries);
+                changed = if reopened.is_empty() { changed } else { now() };
+                reopened.iter().for_each(|update| words[update.slot as usize] = update.word);
+                entries.retain(|entry| !words[self.section.slot(entry) as usize].is_settled());
+            }
+            let updates: Vec<Update> = (0..).zip(words).map(|(slot, word)| Update { slot, word }).collect();
+            to.set_changed(changed);
+            to.store(&updates);
+        } else if new.track() == Track::Changes {
             return;
         }
-        let words = (0..).zip(self.pool.slots().words());
-        let updates: Vec<Update> = words.map(|(slot, word)| Update { slot, word: *word }).collect();
-        to.set_changed(self.section.changed());
-        to.store(&updates);
-        self.section.entries().iter().for_each(|entry| to.adopt(entry, &self.section));
+        entries.iter().for_each(|entry| to.adopt(entry, &self.section));
     }
 }
 
@@ -318,12 +366,13 @@ pub(super) fn backend_of(section: &Section, meta: &PoolMeta, hash: u64, begins: 
         None => Flow::Unknown,
     };
     let alive = |number: u16| records.get(&number).is_some_and(|record| record.backend.alive);
-    let choice = word.judge(known, alive);
+    let choice = word.judge(meta.track(), known, alive);
     let name = |number: u16| records.get(&number).map(|record| endpoint(record).to_string());
     Some(FlowBackend {
         slot,
         settled: word.is_settled(),
-        remembered: remembered.is_some() && !word.is_settled(),
+        tracked: meta.track() == Track::All,
+        remembered: remembered.is_some() && !word.decides(meta.track()),
         backend: name(choice.backend).filter(|_| choice.backend != NOBODY)?,
         new_flows: name(word.now()).filter(|_| word.now() != choice.backend),
     })

@@ -3,6 +3,7 @@
 mod captures;
 mod damage;
 mod decap;
+mod echo;
 mod engines;
 mod filters;
 mod indexes;
@@ -16,4 +17,6 @@ mod reloads;
 mod sets;
 mod support;
 mod tables;
+mod tracking;
 mod vias;
+mod ways;

@@ -13,7 +13,7 @@ use weir_lab::ready::{SERVICE, edge_lab};
 use weir_lab::service::{HttpLoad, HttpServer};
 use weir_lab::{Host, Lab};
 
-const SERVERS: u8 = 4;
+pub(crate) const SERVERS: u8 = 4;
 const PORT: u16 = 80;
 /// Of servers whose connections last.
 const LASTING: u16 = 7000;
@@ -22,13 +22,13 @@ const CONNECTIONS: usize = 600;
 const WAIT: Duration = Duration::from_secs(10);
 
 /// A client, an edge and servers, each with the service's address on its loopback.
-struct Balanced {
+pub(crate) struct Balanced {
     lab: Lab,
     instance: String,
 }
 
 impl Balanced {
-    fn new() -> Balanced {
+    pub(crate) fn new() -> Balanced {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let lab = edge_lab(SERVERS).expect("a lab");
         for number in 1..=SERVERS {
@@ -39,11 +39,11 @@ impl Balanced {
         Balanced { lab, instance: format!("pools-{}-{number}", std::process::id()) }
     }
 
-    fn host(&self, name: &str) -> &Host {
+    pub(crate) fn host(&self, name: &str) -> &Host {
         self.lab.host(name).expect("there")
     }
 
-    fn load(&self, text: &str) -> Instance {
+    pub(crate) fn load(&self, text: &str) -> Instance {
         let load = || {
             let request = Request::new(Policy::new("pools.weir", text), &["clients"]);
             Instance::load(&Request { instance: &self.instance, ..request })
@@ -64,16 +64,16 @@ impl Drop for Balanced {
     }
 }
 
-fn server(number: u8) -> String {
+pub(crate) fn server(number: u8) -> String {
     format!("server{number}")
 }
 
-fn backend(number: u8) -> Endpoint {
+pub(crate) fn backend(number: u8) -> Endpoint {
     Endpoint { address: IpAddr::V4(Ipv4Addr::new(10, 2, number, 2)), port: 0 }
 }
 
 /// A policy with some of the servers in its pool.
-fn policy(numbers: impl IntoIterator<Item = u8>, more: &str) -> String {
+pub(crate) fn policy(numbers: impl IntoIterator<Item = u8>, more: &str) -> String {
     let backends: Vec<String> =
         numbers.into_iter().map(|number| format!("    {}\n", backend(number))).collect();
     format!(
@@ -84,13 +84,13 @@ fn policy(numbers: impl IntoIterator<Item = u8>, more: &str) -> String {
 }
 
 /// Answers on lasting connections: its number first, then whatever it reads.
-struct Lasting {
+pub(crate) struct Lasting {
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Lasting {
-    fn start(host: &Host, number: u8) -> Lasting {
+    pub(crate) fn start(host: &Host, number: u8) -> Lasting {
         let listener = host.run(|| TcpListener::bind((SERVICE, LASTING))).expect("the namespace");
         let listener = listener.expect("a listener");
         listener.set_nonblocking(true).expect("a listener that does not wait");
@@ -131,10 +131,10 @@ fn answer(stream: &mut TcpStream) -> bool {
 }
 
 /// Connections from the client, with the number of the server that each has.
-struct Clients(Vec<(TcpStream, u8)>);
+pub(crate) struct Clients(pub(crate) Vec<(TcpStream, u8)>);
 
 impl Clients {
-    fn connect(host: &Host, count: usize) -> Clients {
+    pub(crate) fn connect(host: &Host, count: usize) -> Clients {
         let connect = || {
             let open = |_| {
                 let mut stream = TcpStream::connect_timeout(&SocketAddr::from((SERVICE, LASTING)), WAIT)?;
@@ -149,7 +149,7 @@ impl Clients {
     }
 
     /// The connections that answer no longer, by their servers.
-    fn broken(&mut self) -> BTreeMap<u8, usize> {
+    pub(crate) fn broken(&mut self) -> BTreeMap<u8, usize> {
         let mut broken = BTreeMap::new();
         for (stream, _) in &mut self.0 {
             let _ = stream.write_all(b"x");
@@ -163,14 +163,14 @@ impl Clients {
         broken
     }
 
-    fn servers(&self) -> BTreeMap<u8, usize> {
+    pub(crate) fn servers(&self) -> BTreeMap<u8, usize> {
         let mut servers = BTreeMap::new();
         self.0.iter().for_each(|(_, server)| *servers.entry(*server).or_insert(0) += 1);
         servers
     }
 }
 
-fn connections() -> usize {
+pub(crate) fn connections() -> usize {
     let wanted = std::env::var("WEIR_CONNECTIONS").ok().and_then(|number| number.parse().ok());
     wanted.unwrap_or(CONNECTIONS)
 }

@@ -26,8 +26,15 @@ const VIAS: [&str; 11] = [
 ];
 const HOPS: [&str; 2] = ["gateway 02:00:00:00:00:99", ""];
 const KEYS: [&str; 3] = ["", "by ip.src", "by (ip.src, udp.srcport)"];
-const SERVICES: [&str; 3] = ["ip.dst == 203.0.113.10", "ip6 and udp.dstport < 100", "ip"];
+/// And whether its echo requests are answered.
+const SERVICES: [(&str, &str); 4] = [
+    ("ip.dst == 203.0.113.10", ""),
+    ("ip6 and udp.dstport < 100", ""),
+    ("ip", ""),
+    ("ip.dst in { 203.0.113.10, 2001:db8::10 } and not udp.dstport == 53", "echo"),
+];
 const DOWN: [&str; 3] = ["all", "pass", "drop"];
+const TRACK: [&str; 2] = ["changes", "all\n    settle 5s"];
 /// Frames of each combination.
 const FRAMES: usize = 100;
 /// Numbers that backends of a test can have.
@@ -37,7 +44,9 @@ const MOST: u16 = 6;
 fn policy(nth: usize) -> String {
     let (via, rest) = (VIAS[nth % VIAS.len()], nth / VIAS.len());
     let (hop, rest) = (HOPS[rest % HOPS.len()], rest / HOPS.len());
-    let (key, service) = (KEYS[rest % KEYS.len()], SERVICES[rest / KEYS.len() % SERVICES.len()]);
+    let (key, rest) = (KEYS[rest % KEYS.len()], rest / KEYS.len());
+    let ((service, echo), track) =
+        (SERVICES[rest % SERVICES.len()], TRACK[rest / SERVICES.len() % TRACK.len()]);
     let four = "    10.0.1.1\n    10.0.1.2 weight 3\n";
     let six = "    2001:db8:1::1\n    2001:db8:1::2 weight 2\n";
     let backends = match via {
@@ -54,25 +63,29 @@ fn policy(nth: usize) -> String {
     };
     let down = DOWN[nth % DOWN.len()];
     format!(
-        "pool web {{\n{backends}    ring 251\n    max {MOST}\n    down {down}\n    {hop}\n}}\n\
-         balance web when {service} to web {key} via {via}\ncount rest\ndefault pass\n"
+        "pool web {{\n{backends}    ring 251\n    max {MOST}\n    down {down}\n    track {track}\n    {hop}\n}}\n\
+         balance web when {service} to web {key} via {via} {echo}\ncount rest\ndefault pass\n"
     )
+}
+
+fn combinations() -> usize {
+    VIAS.len() * HOPS.len() * KEYS.len() * SERVICES.len() * TRACK.len()
 }
 
 #[test]
 fn every_combination_agrees_on_frames_and_states_that_nobody_chose() {
     let kernel = crate::kernel();
     match &kernel {
-        None => combinations(None),
+        None => each_combination(None),
         Some(_) => {
             let routed = crate::routed::namespace().expect("a namespace with routes");
-            routed.run(|| combinations(kernel.as_ref())).expect("a thread in a namespace");
+            routed.run(|| each_combination(kernel.as_ref())).expect("a thread in a namespace");
         }
     }
 }
 
-fn combinations(kernel: Option<&Target>) {
-    let combinations = VIAS.len() * HOPS.len() * KEYS.len() * SERVICES.len();
+fn each_combination(kernel: Option<&Target>) {
+    let combinations = combinations();
     let mut sent = 0;
     for nth in 0..combinations {
         let text = policy(nth);
@@ -139,7 +152,7 @@ fn combination(compilation: &Compilation, text: &str, seed: u64, kernel: bool) -
             sent += 1;
             let leaves = judged[0].frame.as_deref().unwrap_or_default();
             // What leaves as it came, or nearly so, is as sound as it came.
-            let same = text.contains("via l2") || text.contains("via nat");
+            let same = ["via l2", "via nat", " echo\n"].iter().any(|word| text.contains(word));
             assert!(same || is_sound(leaves), "{text}{frame:02x?} leaves as {leaves:02x?}");
             left.extend(text.contains("via nat").then(|| leaves.to_vec()));
         }
@@ -206,7 +219,12 @@ fn any_transport(dice: &mut Dice, six: bool) -> (u8, Vec<u8>) {
             let header = [0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 16, 0, 0, 0, 0, 0];
             (6, [&ports[..], &header, &data].concat())
         }
-        1 => (if six { 58 } else { 1 }, [&[128, 0, 0, 0, 0, 1, 0, 1], &data[..]].concat()),
+        1 => {
+            let kind = [128, 8, if six { 128 } else { 8 }][dice.below(3)];
+            let sum = [dice.below(256) as u8, [0, 0xff, 0xf8, dice.below(256) as u8][dice.below(4)]];
+            let message = [kind, u8::from(dice.below(20) == 0), sum[1], sum[0], 0, 1, 0, 1];
+            (if six { 58 } else { 1 }, [&message, &data[..]].concat())
+        }
         _ => {
             let [high, low] = (8 + length as u16).to_be_bytes();
             (17, [&ports[..], &[high, low, 0, 0], &data].concat())
@@ -340,7 +358,7 @@ fn is_sound(frame: &[u8]) -> bool {
 
 #[test]
 fn the_combinations_are_all_different() {
-    let combinations = VIAS.len() * HOPS.len() * KEYS.len() * SERVICES.len();
+    let combinations = combinations();
     let mut all = BTreeMap::new();
     for nth in 0..combinations {
         all.entry(policy(nth)).or_insert_with(BTreeSet::new).insert(nth);

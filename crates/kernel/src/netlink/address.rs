@@ -27,6 +27,25 @@ pub struct Route<'a> {
     pub interface: Option<&'a str>,
 }
 
+/// How the host would send to an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// It is on a link.
+    Link,
+    /// By a router.
+    Router,
+    /// It is one of the host's own.
+    Here,
+    /// There is none, or one that says so: unreachable, prohibited, a black hole.
+    None,
+}
+
+/// What routes that lead nowhere say, and those that are not there.
+fn is_no_route(error: &KernelError) -> bool {
+    let number = error.source.raw_os_error();
+    matches!(number, Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL))
+}
+
 impl Netlink {
     /// Adds an address; IPv6 ones without duplicate detection, so that they work at once.
     pub fn add_address(&mut self, name: &str, address: IpAddr, prefix_len: u8) -> Result<(), KernelError> {
@@ -92,6 +111,35 @@ impl Netlink {
         let about = format!("to {}/{}", route.to, route.prefix_len);
         let message = RouteNetlinkMessage::NewRoute(message);
         self.request("add route", &about, message, NLM_F_CREATE | NLM_F_EXCL).map(drop)
+    }
+
+    /// How the host itself would send a packet to an address.
+    pub fn way_to(&mut self, to: IpAddr) -> Result<Way, KernelError> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(to);
+        message.header.destination_prefix_length = if to.is_ipv6() { 128 } else { 32 };
+        message.attributes.push(RouteAttribute::Destination(RouteAddress::from(to)));
+        let message = RouteNetlinkMessage::GetRoute(message);
+        let answers = match self.request("find the route to", &to.to_string(), message, 0) {
+            Err(error) if is_no_route(&error) => return Ok(Way::None),
+            answers => answers?,
+        };
+        let route = answers.iter().find_map(|answer| match answer {
+            RouteNetlinkMessage::NewRoute(route) => Some(route),
+            _ => None,
+        });
+        let router = |route: &RouteMessage| {
+            route
+                .attributes
+                .iter()
+                .any(|attribute| matches!(attribute, RouteAttribute::Gateway(_) | RouteAttribute::Via(_)))
+        };
+        Ok(match route.map(|route| (route.header.kind, router(route))) {
+            Some((RouteType::Unicast, true)) => Way::Router,
+            Some((RouteType::Unicast, false)) => Way::Link,
+            Some((RouteType::Local, _)) => Way::Here,
+            _ => Way::None,
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use weir_pool::health::State;
 use weir_pool::pool::{AllDown, Change, Endpoint, Pool, Settings};
 use weir_pool::ring::NOBODY;
+use weir_pool::slots::Track;
 
 use super::pool::{START, at, down, pool};
 use super::traffic::{Traffic, View};
@@ -182,10 +183,12 @@ proptest! {
     /// The whole of it: weights, drains, health, slow starts and nobody left, with packets in between.
     #[test]
     fn no_flow_moves_off_a_living_backend(
-        settings in any_settings(), history in prop::collection::vec(doing(), 0..100),
+        settings in any_settings(),
+        track in prop::sample::select(vec![Track::Changes, Track::All]),
+        history in prop::collection::vec(doing(), 0..100),
     ) {
         let mut edge = Edge::new(settings);
-        let mut traffic = Traffic::default();
+        let mut traffic = Traffic::tracked(track);
         for doing in history {
             let alive = |number| edge.pool.is_alive(number);
             let view = View { words: edge.pool.slots().words(), alive: &alive, now: edge.now };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use weir_pool::ring::{Member, NOBODY, Ring};
-use weir_pool::slots::{Flow, Slots, Word};
+use weir_pool::slots::{Flow, Slots, Track, Word};
 
 use super::traffic::{Traffic, View};
 
@@ -66,14 +66,14 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Model {
+    fn new(track: Track) -> Model {
         let weights = BTreeMap::from([(1, 1), (2, 1), (3, 2)]);
         Model {
             slots: Slots::new(&ring(&weights)),
             now: Duration::ZERO,
             alive: weights.keys().copied().collect(),
             weights,
-            traffic: Traffic::default(),
+            traffic: Traffic::tracked(track),
         }
     }
 
@@ -139,7 +139,14 @@ proptest! {
 
     #[test]
     fn no_flow_moves_while_its_backend_lives(steps in prop::collection::vec(step(), 1..80)) {
-        let mut model = Model::new();
+        let mut model = Model::new(Track::Changes);
+        steps.iter().for_each(|step| model.step(step));
+    }
+
+    /// Nor if it is silent for longer than slots take to settle.
+    #[test]
+    fn no_flow_moves_that_is_remembered(steps in prop::collection::vec(step(), 1..80)) {
+        let mut model = Model::new(Track::All);
         steps.iter().for_each(|step| model.step(step));
     }
 }
@@ -151,11 +158,11 @@ fn what_a_slot_remembers_of() {
     let alive = |backend| backend == a || backend == b || backend == c;
     let mut slots = Slots::new(&one_of(a));
     let word = slots.words()[0];
-    assert!(!word.judge(Flow::Beginning, alive).remember);
+    assert!(!word.judge(Track::Changes, Flow::Beginning, alive).remember);
 
     let changed = |slots: &mut Slots, backend| slots.change(&one_of(backend), Duration::ZERO, alive)[0].word;
     let word = changed(&mut slots, b);
-    let chosen = |word: Word, flow| word.judge(flow, alive).backend;
+    let chosen = |word: Word, flow| word.judge(Track::Changes, flow, alive).backend;
     assert_eq!((word.now(), word.unknown()), (b, a));
     assert_eq!([Flow::Beginning, Flow::Unknown].map(|flow| chosen(word, flow)), [b, a]);
     let word = changed(&mut slots, c);
@@ -163,7 +170,7 @@ fn what_a_slot_remembers_of() {
         [Flow::Remembered(b), Flow::Beginning, Flow::Unknown].map(|flow| chosen(word, flow)),
         [b, c, a]
     );
-    assert!(word.judge(Flow::Unknown, alive).remember);
+    assert!(word.judge(Track::Changes, Flow::Unknown, alive).remember);
 }
 
 fn one_of(backend: u16) -> Ring {
@@ -179,8 +186,11 @@ fn there_and_back_is_not_settled() {
     slots.change(&one_of(1), Duration::ZERO, alive);
     let word = slots.words()[0];
     assert_eq!((word.now(), word.unknown(), word.is_settled()), (1, 1, false));
-    assert_eq!(word.judge(Flow::Remembered(2), alive).backend, 2);
-    assert!(!word.judge(Flow::Beginning, alive).remember, "all who are not remembered are A's");
+    assert_eq!(word.judge(Track::Changes, Flow::Remembered(2), alive).backend, 2);
+    assert!(
+        !word.judge(Track::Changes, Flow::Beginning, alive).remember,
+        "all who are not remembered are A's"
+    );
     slots.change(&one_of(3), Duration::ZERO, alive);
     assert_eq!(slots.words()[0].unknown(), 1);
 }
@@ -207,9 +217,9 @@ fn the_dead_have_no_unknown_flows() {
     let alive = |backend| backend != 1;
     slots.change(&one_of(3), Duration::ZERO, alive);
     let word = slots.words()[0];
-    assert_eq!(word.judge(Flow::Unknown, alive).backend, 3);
-    assert_eq!(word.judge(Flow::Remembered(2), alive).backend, 2);
-    let lost = word.judge(Flow::Remembered(1), alive);
+    assert_eq!(word.judge(Track::Changes, Flow::Unknown, alive).backend, 3);
+    assert_eq!(word.judge(Track::Changes, Flow::Remembered(2), alive).backend, 2);
+    let lost = word.judge(Track::Changes, Flow::Remembered(1), alive);
     assert_eq!((lost.backend, lost.remember), (3, true));
 }
 
@@ -221,8 +231,8 @@ fn nobody_gets_new_flows() {
     let nobody = ring(&BTreeMap::new());
     slots.change(&nobody, Duration::ZERO, alive);
     let word = slots.words()[0];
-    assert_eq!(word.judge(Flow::Unknown, alive).backend, 1);
-    let new = word.judge(Flow::Beginning, alive);
+    assert_eq!(word.judge(Track::Changes, Flow::Unknown, alive).backend, 1);
+    let new = word.judge(Track::Changes, Flow::Beginning, alive);
     assert_eq!((new.backend, new.remember), (NOBODY, false));
     slots.change(&nobody, Duration::ZERO, |_| false);
     slots.settle(Duration::ZERO, Duration::ZERO, |_, _| false);
@@ -245,4 +255,22 @@ fn slots_settle_in_time() {
     assert_eq!(again.settle(SILENCE, seconds(179), |_, _| false), []);
     assert_eq!(again.settle(SILENCE, seconds(180), |_, _| false).len() as u32, SIZE - 1);
     assert!(again.words().iter().all(|word| *word == Word::settled(3)));
+}
+
+/// Where all flows are remembered, they are in settled slots too, and what is remembered decides there.
+#[test]
+fn all_flows_are_remembered_in_settled_slots() {
+    let alive = |backend| backend != 3;
+    let word = Word::settled(1);
+    let judged = |word: Word, flow| {
+        let choice = word.judge(Track::All, flow, alive);
+        (choice.backend, choice.remember)
+    };
+    assert_eq!([Flow::Beginning, Flow::Unknown].map(|flow| judged(word, flow)), [(1, true); 2]);
+    assert_eq!(judged(word, Flow::Remembered(2)), (2, true));
+    assert_eq!(judged(word, Flow::Remembered(3)), (1, true), "the dead have no flows");
+    assert_eq!(judged(Word::settled(NOBODY), Flow::Beginning), (NOBODY, false));
+    assert_eq!((word.decides(Track::All), word.decides(Track::Changes)), (false, true));
+    let reopened = word.reopened();
+    assert_eq!((reopened.now(), reopened.unknown(), reopened.is_settled()), (1, 1, false));
 }

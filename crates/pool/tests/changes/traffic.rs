@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weir_pool::ring::NOBODY;
-use weir_pool::slots::{Flow, Update, Word};
+use weir_pool::slots::{Flow, Track, Update, Word};
 
 /// What packets see.
 #[derive(Clone, Copy)]
@@ -17,6 +17,7 @@ pub(crate) struct View<'a> {
 /// Flows, none of which may move unless its backend was dead at some time since its last packet.
 #[derive(Default)]
 pub(crate) struct Traffic {
+    track: Track,
     flows: Vec<Connection>,
     /// Flow → backend.
     entries: BTreeMap<usize, u16>,
@@ -33,6 +34,10 @@ struct Connection {
 }
 
 impl Traffic {
+    pub(crate) fn tracked(track: Track) -> Traffic {
+        Traffic { track, ..Traffic::default() }
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.flows.len()
     }
@@ -62,8 +67,11 @@ impl Traffic {
         (from..self.flows.len()).step_by(each).for_each(|nth| self.packet(view, nth));
     }
 
-    /// Who would be silent for too long at a time sends a packet.
+    /// Who would be silent for too long at a time sends a packet; where all flows are remembered, they may be silent.
     pub(crate) fn talk_before(&mut self, view: View<'_>, time: Duration, silence: Duration) {
+        if self.track == Track::All {
+            return;
+        }
         for nth in 0..self.flows.len() {
             if time - self.flows[nth].last >= silence {
                 self.packet(view, nth);
@@ -83,7 +91,7 @@ impl Traffic {
         let flow = &mut self.flows[nth];
         let word = view.words[flow.slot as usize];
         let known = self.entries.get(&nth).map_or(otherwise, |backend| Flow::Remembered(*backend));
-        let choice = word.judge(known, view.alive);
+        let choice = word.judge(self.track, known, view.alive);
         if choice.remember {
             self.entries.insert(nth, choice.backend);
         }
@@ -101,8 +109,11 @@ impl Traffic {
         self.flows.iter_mut().for_each(|flow| flow.kept &= alive(flow.backend));
     }
 
-    /// Whether a slot has an entry of a living flow that names another backend than new flows get.
+    /// Whether a slot has an entry of a living flow that names another backend than new flows get, and would lose it.
     pub(crate) fn holds(&self, slot: u32, word: Word) -> bool {
+        if self.track == Track::All {
+            return false;
+        }
         let elsewhere = |(nth, backend): (&usize, &u16)| {
             let flow = &self.flows[*nth];
             !flow.ended && flow.slot == slot && *backend != word.now()
@@ -110,8 +121,11 @@ impl Traffic {
         self.entries.iter().any(elsewhere)
     }
 
-    /// Removes the entries of slots that have settled.
+    /// Removes the entries of slots that have settled, where they count no longer.
     pub(crate) fn forget(&mut self, settled: &[Update]) {
+        if self.track == Track::All {
+            return;
+        }
         let settled: BTreeSet<u32> = settled.iter().map(|update| update.slot).collect();
         self.entries.retain(|nth, _| !settled.contains(&self.flows[*nth].slot));
     }

@@ -1,6 +1,7 @@
 //! What `explain` tells, in the shape of its JSON.
 
 use super::choices::{self, ChoiceFact, Estimates, GroupFact};
+use super::pools::{self, PoolFact};
 use serde::Serialize;
 use weir_bpf::map::{MapDef, MapKind};
 use weir_compiler::ir::effort::Effort;
@@ -22,6 +23,7 @@ pub(super) struct Facts {
     pub(super) groups: Vec<GroupFact>,
     pub(super) sets: Vec<SetFact>,
     pub(super) limits: Vec<LimitFact>,
+    pub(super) pools: Vec<PoolFact>,
     pub(super) maps: Vec<MapFact>,
     pub(super) program: ProgramFact,
     pub(super) target: String,
@@ -141,6 +143,7 @@ impl Facts {
             groups: choices::groups(policy, plan),
             sets: sets(policy, plan),
             limits: limits(policy),
+            pools: pools::facts(policy),
             maps: compilation.object.maps.iter().map(|map| map_fact(map, options.target.cpus)).collect(),
             program,
             target: options.target.to_string(),

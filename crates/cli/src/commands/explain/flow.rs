@@ -14,7 +14,7 @@ use weir_compiler::notation;
 use weir_compiler::state::PoolState;
 use weir_compiler::syntax::parse_packet;
 use weir_dataplane::{FlowBackend, Instance};
-use weir_pool::slots::Word;
+use weir_pool::slots::{Track, Word};
 
 /// The word for the policy that runs.
 const RUNNING: &str = "flow";
@@ -99,7 +99,8 @@ fn declared(analysis: &Analysis, flow: &Flow) -> Option<FlowBackend> {
     let number: Word = state.slots[slot as usize];
     let backend = pool.backends.get(usize::from(number.now()).checked_sub(1)?)?;
     let backend = backend.endpoint.to_string();
-    Some(FlowBackend { slot, settled: true, remembered: false, backend, new_flows: None })
+    let tracked = pool.track == Track::All;
+    Some(FlowBackend { slot, settled: true, tracked, remembered: false, backend, new_flows: None })
 }
 
 fn show(answer: &Answer<'_>, ring: u32, flow: &Flow, printer: &mut Printer) -> Result<(), Failure> {
@@ -112,6 +113,10 @@ fn show(answer: &Answer<'_>, ring: u32, flow: &Flow, printer: &mut Printer) -> R
     printer.line(format!("hash      {hash}: slot {} of {ring}", backend.slot))?;
     let begins = if flow.begins { "it begins now" } else { "it began before" };
     let why = match (backend.settled, backend.remembered) {
+        (_, true) if backend.tracked => "the pool remembers all flows, and this one among them".to_owned(),
+        (true, _) if backend.tracked => {
+            format!("the slot is that backend's, the flow is not remembered, and {begins}")
+        }
         (true, _) => "the slot has been that backend's since before all flows that could be open".to_owned(),
         (false, true) => "the flow is remembered, since the pool changed lately".to_owned(),
         (false, false) => format!("the pool changed lately, the flow is not remembered, and {begins}"),

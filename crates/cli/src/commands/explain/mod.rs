@@ -3,6 +3,7 @@
 mod choices;
 mod facts;
 mod flow;
+mod pools;
 
 use crate::args::Explain;
 use crate::failure::{Exit, Failure, Outcome};
@@ -61,6 +62,9 @@ fn show(facts: &Facts, printer: &mut Printer) -> Result<(), Failure> {
     }
     if !facts.limits.is_empty() {
         section(printer, "limits", &limits(facts))?;
+    }
+    if !facts.pools.is_empty() {
+        section(printer, "pools", &pools::table(&facts.pools))?;
     }
     if !facts.maps.is_empty() {
         section(printer, "maps", &maps(facts))?;

@@ -15,12 +15,28 @@ use weir_pool::slots::SAME;
 /// Seconds (of 2^30 ns) for which a flow is kept of which only the first packet came.
 const HALF: i32 = 4;
 
+/// Ways that a flow can be written to, as they are tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Free ones.
+    Free,
+    /// Those of flows that give way.
+    Taken,
+}
+
 /// What `flow` must know of its pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::codegen) struct FlowSite {
     pub(in crate::codegen) pool: PoolRef,
     pub(in crate::codegen) map: MapId,
     pub(in crate::codegen) layout: Layout,
+    /// For how many seconds (of 2^30 ns) flows may be silent and keep their place, if all are remembered.
+    pub(in crate::codegen) silence: Option<i32>,
+}
+
+/// A time in seconds of 2^30 ns, as the difference of two that were rounded down must be at least.
+fn seconds(nanoseconds: u64) -> i32 {
+    i32::try_from(nanoseconds.div_ceil(1 << SECOND) + 1).unwrap_or(i32::MAX)
 }
 
 impl Isel<'_> {
@@ -31,8 +47,9 @@ impl Isel<'_> {
         (hash, begins): (Value, Value),
         held: Option<Value>,
     ) {
-        let layout = Layout::of(&self.program.pools[pool.index()]);
-        let map = self.maps.pools[pool.index()];
+        let decl = &self.program.pools[pool.index()];
+        let (layout, map) = (Layout::of(decl), self.maps.pools[pool.index()]);
+        let site = FlowSite { pool, map, layout, silence: decl.silence.map(seconds) };
         let [hash, begins] = [hash, begins].map(|value| self.value(value));
         let met = self.builder.block(false);
         held.into_iter().for_each(|held| self.stay(pool, layout, held, met));
@@ -43,24 +60,30 @@ impl Isel<'_> {
         let slots = self.section(map, layout.slots());
         let place = self.alu(Width::W64, AluOp::Add, slots, offset);
         let word = self.load(Size::W, place, 0);
-        let now = self.alu_imm(Width::W64, AluOp::And, word, 0xffff);
-        let before = self.alu_imm(Width::W64, AluOp::Rsh, word, 16);
-
-        let [settled, open] = [false, true].map(|cold| self.builder.block(cold));
         let result = match inst.result {
             Some(result) => self.define(result),
             None => self.builder.vreg(),
         };
         self.builder.blocks[met.index()].params.push(result);
+        if site.silence.is_none() {
+            self.slot_alone(word, met);
+        }
+        let found = self.call_flow(site, hash, word, begins);
+        self.jump_with(met, &[found]);
+        self.open(met);
+        self.count_backend(self.maps.backends[pool.index()], result, begins);
+    }
+
+    /// Takes the slot's backend where that decides alone; else goes on.
+    fn slot_alone(&mut self, word: VReg, met: Block) {
+        let now = self.alu_imm(Width::W64, AluOp::And, word, 0xffff);
+        let before = self.alu_imm(Width::W64, AluOp::Rsh, word, 16);
+        let [settled, open] = [false, true].map(|cold| self.builder.block(cold));
         let operands = [Operand::reg_use(now), Operand::reg_use(before)];
         self.branch(Kind::Branch(Cond::Eq, Width::W64, None), &operands, settled, open);
         self.open(settled);
         self.jump_with(met, &[now]);
         self.open(open);
-        let found = self.call_flow(FlowSite { pool, map, layout }, hash, word, begins);
-        self.jump_with(met, &[found]);
-        self.open(met);
-        self.count_backend(self.maps.backends[pool.index()], result, begins);
     }
 
     /// A flow that is held by a backend that is alive stays there.
@@ -207,26 +230,34 @@ impl Emitter<'_> {
         self.asm.bind(dead);
         self.now(Reg::R0);
         self.asm.bind(fine);
-        // What was seen of the flow stays; what is seen now is added.
-        let begins = self.asm.label();
+        // What was seen of the flow stays; what is seen now is added. Most packets of a second add nothing, and need not
+        // take the line from other processors.
+        let (begins, same) = (self.asm.label(), self.asm.label());
+        self.asm.emit(Insn::mov(Reg::R3, Reg::R4));
         self.asm.emit(Insn::alu(AluOp::And, Reg::R4, CONFIRMED as i32));
         self.asm.branch(Cond::Ne, Width::W64, Reg::R8, 0, begins);
         self.asm.emit(Insn::alu(AluOp::Or, Reg::R4, CONFIRMED as i32));
         self.asm.bind(begins);
         self.asm.emit(Insn::alu(AluOp::Or, Reg::R4, Reg::R9));
         self.asm.emit(Insn::alu(AluOp::Or, Reg::R4, Reg::R0));
+        self.asm.branch(Cond::Eq, Width::W64, Reg::R3, Reg::R4, same);
         self.asm.emit(Insn::store(Size::DW, Reg::R5, WORD, Reg::R4));
+        self.asm.bind(same);
         self.asm.emit(Insn::Exit);
     }
 
     /// Writes down a flow that is not there, and returns its backend; goes to `unknown` if nothing is to be remembered of it, and to
-    /// `full` if there is no room.
+    /// `full` if there is no room. One that began before is known to be no flood's if only those are remembered that a change
+    /// would move; else it must show by a second packet.
     fn remember(&mut self, site: &FlowSite, unknown: Label, full: Label) {
         let begins = self.asm.label();
         self.unknown();
         self.now(Reg::R3);
-        self.asm.branch(Cond::Eq, Width::W64, Reg::R0, Reg::R3, unknown);
-        self.asm.emit(Insn::mov(Reg::R4, CONFIRMED as i32));
+        if site.silence.is_none() {
+            self.asm.branch(Cond::Eq, Width::W64, Reg::R0, Reg::R3, unknown);
+        }
+        let seen = if site.silence.is_none() { CONFIRMED } else { 0 };
+        self.asm.emit(Insn::mov(Reg::R4, seen as i32));
         self.asm.branch(Cond::Eq, Width::W64, Reg::R8, 0, begins);
         self.asm.emit(Insn::mov(Reg::R4, 0));
         self.asm.emit(Insn::mov(Reg::R0, Reg::R3));
@@ -236,10 +267,10 @@ impl Emitter<'_> {
         self.asm.branch(Cond::Eq, Width::W64, Reg::R0, 0, nobody);
         self.asm.emit(Insn::alu(AluOp::Or, Reg::R4, Reg::R0));
         self.asm.emit(Insn::alu(AluOp::Or, Reg::R4, Reg::R9));
-        for half in [false, true] {
+        for room in [Room::Free, Room::Taken] {
             for nth in 0..2 {
                 self.flow_line(site, nth);
-                self.ways(|emitter, offset| emitter.claim_way(offset, half));
+                self.ways(|emitter, offset| emitter.claim_way(site, offset, room));
             }
         }
         self.asm.jump(full);
@@ -247,22 +278,15 @@ impl Emitter<'_> {
         self.asm.emit(Insn::Exit);
     }
 
-    /// Puts the word in `r4` into a way of the line in `r1` that is free, or half open for long enough, and returns its
-    /// backend. Loses `r0`, `r2`, `r3`, `r5`.
-    fn claim_way(&mut self, offset: i16, half: bool) {
+    /// Puts the word in `r4` into a way of the line in `r1`, and returns its backend. Loses `r0`, `r2`, `r3`, `r5`.
+    fn claim_way(&mut self, site: &FlowSite, offset: i16, room: Room) {
         let next = self.asm.label();
         self.asm.emit(Insn::load(Size::DW, Reg::R0, Reg::R1, offset));
-        match half {
-            false => self.asm.branch(Cond::Ne, Width::W64, Reg::R0, 0, next),
-            true => {
+        match room {
+            Room::Free => self.asm.branch(Cond::Ne, Width::W64, Reg::R0, 0, next),
+            Room::Taken => {
                 self.asm.branch(Cond::Le, Width::W64, Reg::R0, BUSY as i32, next);
-                self.asm.emit(Insn::load(Size::DW, Reg::R2, Reg::R1, offset + WORD));
-                self.asm.branch(Cond::Set, Width::W64, Reg::R2, CONFIRMED as i32, next);
-                self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R2, 32));
-                self.asm.emit(Insn::mov(Reg::R3, Reg::R9));
-                self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R3, 32));
-                self.asm.emit(Insn::alu(AluOp::Sub, Reg::R3, Reg::R2));
-                self.asm.branch(Cond::Lt, Width::W64, Reg::R3, HALF, next);
+                self.gives_way(site, offset, next);
             }
         }
         if self.target.has(Feature::Atomics) {
@@ -278,5 +302,27 @@ impl Emitter<'_> {
         self.asm.emit(Insn::alu(AluOp::And, Reg::R0, 0xffff));
         self.asm.emit(Insn::Exit);
         self.asm.bind(next);
+    }
+
+    /// Goes to `next` if the flow of a way keeps its place: it is half open for too short a time; or it is more than that, and was
+    /// not silent for long enough, or only flows are remembered that would move. Loses `r2`, `r3`, `r5`.
+    fn gives_way(&mut self, site: &FlowSite, offset: i16, next: Label) {
+        self.asm.emit(Insn::load(Size::DW, Reg::R2, Reg::R1, offset + WORD));
+        if site.silence.is_none() {
+            self.asm.branch(Cond::Set, Width::W64, Reg::R2, CONFIRMED as i32, next);
+        }
+        self.asm.emit(Insn::mov(Reg::R5, Reg::R2));
+        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R5, 32));
+        self.asm.emit(Insn::mov(Reg::R3, Reg::R9));
+        self.asm.emit(Insn::alu(AluOp::Rsh, Reg::R3, 32));
+        self.asm.emit(Insn::alu(AluOp::Sub, Reg::R3, Reg::R5));
+        self.asm.branch(Cond::Lt, Width::W64, Reg::R3, HALF, next);
+        if let Some(silence) = site.silence {
+            let half_open = self.asm.label();
+            self.asm.emit(Insn::alu(AluOp::And, Reg::R2, CONFIRMED as i32));
+            self.asm.branch(Cond::Eq, Width::W64, Reg::R2, 0, half_open);
+            self.asm.branch(Cond::Lt, Width::W64, Reg::R3, silence, next);
+            self.asm.bind(half_open);
+        }
     }
 }

@@ -172,7 +172,7 @@ impl Isel<'_> {
     }
 
     /// Writes both addresses at the frame's new start, the one in the place of the other.
-    fn exchange_macs(&mut self, frame: &Ends, by: i16) {
+    pub(super) fn exchange_macs(&mut self, frame: &Ends, by: i16) {
         self.require(frame, frame.data, SHORTEST_LINK + by);
         let parts = [(0, 6), (4, 10)];
         let high =

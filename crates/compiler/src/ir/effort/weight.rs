@@ -55,6 +55,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Terminator::Send(_) => 400,
         Terminator::Forward(_) => 200,
         Terminator::Refuse(_) => 200,
+        Terminator::Echo(_) => 70,
     };
     let insts: u64 = data.insts.iter().map(|inst| of_op(&inst.op)).sum();
     insts + of_end

@@ -2,9 +2,10 @@
 
 use crate::ir::analysis::Graph;
 use crate::ir::{
-    BackendPart, BalanceRef, BinaryOp, Block, Forward, Inst, LimitRef, NatCall, NatRef, Op, PoolRef, Program,
-    Refuse, Relation, Send, SetRef, StatementId, TableRef, Target, Terminator, Value, Verdict,
+    BackendPart, BalanceRef, BinaryOp, Block, Echo, Forward, Inst, LimitRef, NatCall, NatRef, Op, PoolRef,
+    Program, Refuse, Relation, Send, SetRef, StatementId, TableRef, Target, Terminator, Value, Verdict,
 };
+use weir_pool::slots::Track;
 
 /// One step. Registers are the numbers of values; places are indices of steps. A step that may go
 /// elsewhere names where; else the next one follows.
@@ -76,6 +77,7 @@ pub(super) enum Step {
     Pick {
         to: u32,
         pool: PoolRef,
+        track: Track,
         hash: u32,
         begins: u32,
         held: Option<u32>,
@@ -167,6 +169,11 @@ pub(super) enum Step {
         six: bool,
         packet: u32,
         room: u32,
+    },
+    Echo {
+        by: StatementId,
+        six: bool,
+        packet: u32,
     },
     /// Index into [`Resolved::forwards`]. What is too long for its next hop goes on right behind it.
     Forward {
@@ -277,6 +284,9 @@ impl Resolver<'_> {
             Terminator::Refuse(Refuse { by, six, packet, room }) => {
                 self.push(Step::Refuse { by: *by, six: *six, packet: packet.0, room: room.0 });
             }
+            Terminator::Echo(Echo { by, six, packet }) => {
+                self.push(Step::Echo { by: *by, six: *six, packet: packet.0 });
+            }
             Terminator::Forward(forward) => {
                 let index = self.out.forwards.len() as u32;
                 self.out.forwards.push((**forward).clone());
@@ -320,8 +330,8 @@ impl Resolver<'_> {
                 Step::Take { to, limit: *limit, key: first, words }
             }
             Op::Pick { pool, hash, begins, held } => {
-                let held = held.map(|held| held.0);
-                Step::Pick { to, pool: *pool, hash: hash.0, begins: begins.0, held }
+                let (track, held) = (self.program.pools[pool.index()].track(), held.map(|held| held.0));
+                Step::Pick { to, pool: *pool, track, hash: hash.0, begins: begins.0, held }
             }
             Op::Backend { pool, backend, part } => {
                 Step::Backend { to, pool: *pool, backend: backend.0, part: *part }

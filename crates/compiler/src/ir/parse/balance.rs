@@ -1,9 +1,11 @@
 //! Pools, and what is sent to them.
 
 use super::{Expected, Scan, statement, target, value};
-use crate::ir::{BalanceDecl, BalanceRef, Op, Origin, PoolDecl, PoolRef, Refuse, Send, Terminator, Via};
+use crate::ir::{
+    BalanceDecl, BalanceRef, Echo, Op, Origin, PoolDecl, PoolRef, Refuse, Send, Terminator, Via,
+};
 
-/// `"web" slots 65537 max 64 flows 32768`, behind the pool's number.
+/// `"web" slots 65537 max 64 flows 32768 [all silence 60000000000]`, behind the pool's number.
 pub(super) fn pool(scan: &mut Scan<'_>) -> Expected<PoolDecl> {
     let name = scan.string()?;
     scan.expect("slots")?;
@@ -11,7 +13,15 @@ pub(super) fn pool(scan: &mut Scan<'_>) -> Expected<PoolDecl> {
     scan.expect("max")?;
     let max = scan.number()?;
     scan.expect("flows")?;
-    Ok(PoolDecl { name, slots, max, flows: scan.number()? })
+    let flows = scan.number()?;
+    let all = scan.eat_word("all");
+    let silence = if all {
+        scan.expect("silence")?;
+        Some(scan.number()?)
+    } else {
+        None
+    };
+    Ok(PoolDecl { name, slots, max, flows, silence })
 }
 
 /// `pool0 gue port 6080 from4 3221225985/32 from6 0 1/128`, behind the number.
@@ -114,6 +124,14 @@ pub(super) fn refuse(scan: &mut Scan<'_>) -> Expected<Terminator> {
     let room = value(scan)?;
     scan.expect("by")?;
     Ok(Terminator::Refuse(Refuse { by: statement(scan)?, six, packet, room }))
+}
+
+/// `ip4 v1 by s0`, behind `echo`.
+pub(super) fn echo(scan: &mut Scan<'_>) -> Expected<Terminator> {
+    let six = family(scan)?;
+    let packet = value(scan)?;
+    scan.expect("by")?;
+    Ok(Terminator::Echo(Echo { by: statement(scan)?, six, packet }))
 }
 
 /// `balance0 v1`, behind `room`.

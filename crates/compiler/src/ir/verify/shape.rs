@@ -4,8 +4,8 @@ use super::{Errors, Location};
 use crate::ir::analysis::constants;
 use crate::ir::build::upper_bound;
 use crate::ir::{
-    BOOL, BinaryOp, Block, Forward, Frequency, Inst, MILLION, Op, Program, Refuse, Rule, TableDecl, TableRef,
-    Target, Terminator, Type, Value,
+    BOOL, BinaryOp, Block, Echo, Forward, Frequency, Inst, MILLION, Op, Program, Refuse, Rule, TableDecl,
+    TableRef, Target, Terminator, Type, Value,
 };
 use crate::table::{Entry, MOST_WORDS};
 
@@ -42,7 +42,7 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
                     check_index(pool, pool.0, program.pools.len(), at, errors);
                 }
             }
-            Terminator::Refuse(Refuse { by, .. }) => {
+            Terminator::Refuse(Refuse { by, .. }) | Terminator::Echo(Echo { by, .. }) => {
                 check_index(by, by.0, program.statements.len(), at, errors);
             }
             Terminator::Send(ref send) => {
@@ -274,6 +274,7 @@ impl Types<'_> {
             Terminator::Refuse(Refuse { packet, room, .. }) => {
                 [*packet, *room].into_iter().for_each(|value| self.require_width(value, 16, at, errors));
             }
+            Terminator::Echo(Echo { packet, .. }) => self.require_width(*packet, 16, at, errors),
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         end.targets(|target| self.check_target(target, at, errors));

@@ -23,6 +23,8 @@ pub enum PoolEntry {
     Check(Check),
     /// `down all`
     Down(Down),
+    /// `track all`
+    Track(Track),
     /// `mtu 9000` and its kin: a word and its value.
     Setting(Setting),
 }
@@ -99,6 +101,15 @@ pub struct Down {
     pub span: Span,
 }
 
+/// `track all` or `track changes`
+#[derive(Clone, Debug)]
+pub struct Track {
+    /// Which flows are remembered: `all`, or those of slots that changed lately.
+    pub what: Name,
+    /// The whole line.
+    pub span: Span,
+}
+
 /// A word and its value.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -158,6 +169,7 @@ impl PoolEntry {
             Self::Backend(backend) => backend.span,
             Self::Check(check) => check.span,
             Self::Down(down) => down.span,
+            Self::Track(track) => track.span,
             Self::Setting(setting) => setting.span,
         }
     }
@@ -168,6 +180,7 @@ impl PoolEntry {
             Self::Backend(_) => None,
             Self::Check(_) => Some("check"),
             Self::Down(_) => Some("down"),
+            Self::Track(_) => Some("track"),
             Self::Setting(setting) => Some(setting.kind.word()),
         }
     }
@@ -182,6 +195,8 @@ pub struct Balance {
     pub by: Vec<Key>,
     /// `via …`
     pub via: Option<Via>,
+    /// Where `echo` is said: the edge answers echo requests for the service.
+    pub echo: Option<Span>,
 }
 
 /// `via l2`, or `via MODE [id N] [port N] [from A | from (A, B)] [ports N..N]`

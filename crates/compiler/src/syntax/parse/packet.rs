@@ -20,16 +20,17 @@ impl Parser<'_> {
         Ok(TestCase { packet, verdict, by, leaves, times, span: self.since(first) })
     }
 
-    /// The name of a statement, or of its way back: `web/back`.
+    /// The name of a statement, or of what the checker puts before it: `web/back`, `web/echo`.
     fn deciding(&mut self) -> Parsed<Name> {
         let mut name = self.name("the deciding statement's name")?;
         if self.take(Kind::Slash) {
-            if !self.is_word("back") {
-                return Err(self.unexpected("`back`: a statement's way back is `NAME/back`"));
-            }
+            let Some(part @ ("back" | "echo")) = self.word() else {
+                return Err(self.unexpected("`back` or `echo`: a statement's way back is `NAME/back`"));
+            };
+            name.text.push('/');
+            name.text.push_str(part);
             name.span = name.span.to(self.here());
             self.bump();
-            name.text.push_str("/back");
         }
         Ok(name)
     }

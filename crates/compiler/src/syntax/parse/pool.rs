@@ -3,13 +3,14 @@
 use super::{Parsed, Parser, Reported, words};
 use crate::diagnostic::{Code, nearest};
 use crate::syntax::ast::{
-    Backend, Balance, Check, Down, Literal, LiteralValue, Pool, PoolEntry, Probe, Setting, SettingKind, Str,
-    Via, ViaMode,
+    Backend, Balance, Check, Down, Literal, LiteralValue, Name, Pool, PoolEntry, Probe, Setting, SettingKind,
+    Str, Track, Via, ViaMode,
 };
 use crate::syntax::token::Kind;
 
 /// What begins a line of a pool besides an address.
-const CLAUSES: &[&str] = &["check", "gateway", "mtu", "ring", "settle", "slow", "down", "max", "flows"];
+const CLAUSES: &[&str] =
+    &["check", "gateway", "mtu", "ring", "settle", "slow", "down", "max", "flows", "track"];
 
 const PROBES: &str = "`tcp`, `http`, `https`, `dns`, `udp` or `exec`";
 
@@ -48,6 +49,7 @@ impl Parser<'_> {
         match word {
             "check" => self.check().map(PoolEntry::Check),
             "down" => self.down().map(PoolEntry::Down),
+            "track" => self.track().map(PoolEntry::Track),
             _ => Err(self.foreign_clause(word)),
         }
     }
@@ -55,7 +57,7 @@ impl Parser<'_> {
     fn foreign_clause(&mut self, word: &str) -> Reported {
         let meant = || nearest(word, CLAUSES.iter().copied()).map(|meant| format!("perhaps `{meant}`"));
         let help = misplaced(word).or_else(meant).unwrap_or_else(|| {
-            "there are `check`, `gateway`, `mtu`, `ring`, `settle`, `slow`, `down`, `max` and `flows`"
+            "there are `check`, `gateway`, `mtu`, `ring`, `settle`, `slow`, `down`, `max`, `flows` and `track`"
                 .to_owned()
         });
         self.expected("a backend's address, or a clause of the pool").help(help).done()
@@ -77,16 +79,23 @@ impl Parser<'_> {
 
     fn down(&mut self) -> Parsed<Down> {
         let first = self.at;
+        let which = "`all`, `pass` or `drop`";
+        let what = self.one_of(&["all", "pass", "drop"], which, "what happens while no backend is well")?;
+        Ok(Down { what, span: self.since(first) })
+    }
+
+    fn track(&mut self) -> Parsed<Track> {
+        let first = self.at;
+        let what = self.one_of(&["changes", "all"], "`changes` or `all`", "which flows are remembered")?;
+        Ok(Track { what, span: self.since(first) })
+    }
+
+    /// One of some words, behind the one that asks for it.
+    fn one_of(&mut self, words: &[&str], which: &str, asked: &str) -> Parsed<Name> {
         self.bump();
         match self.word() {
-            Some("all" | "pass" | "drop") => {
-                let what = self.name("`all`, `pass` or `drop`")?;
-                Ok(Down { what, span: self.since(first) })
-            }
-            _ => Err(self
-                .expected("`all`, `pass` or `drop`")
-                .label("what happens while no backend is well")
-                .done()),
+            Some(word) if words.contains(&word) => self.name(which),
+            _ => Err(self.expected(which).label(asked).done()),
         }
     }
 
@@ -223,7 +232,9 @@ impl Parser<'_> {
         self.no_late_when("a balance is written `balance [NAME] when CONDITION to POOL …`")?;
         let by = if self.take_word("by") { self.keys()? } else { Vec::new() };
         let via = if self.is_word("via") { Some(self.via()?) } else { None };
-        Ok(Balance { pool, by, via })
+        let echo = self.is_word("echo").then(|| self.here());
+        self.take_word("echo");
+        Ok(Balance { pool, by, via, echo })
     }
 
     fn via(&mut self) -> Parsed<Via> {

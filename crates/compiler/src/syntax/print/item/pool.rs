@@ -36,6 +36,10 @@ impl<'a> Rows<'a> {
                 pieces.put(&down.what.text);
                 (Table::Clause, "down".to_owned())
             }
+            PoolEntry::Track(track) => {
+                pieces.put(&track.what.text);
+                (Table::Clause, "track".to_owned())
+            }
             PoolEntry::Setting(setting) => {
                 pieces.literal(&setting.value);
                 (Table::Clause, setting.kind.word().to_owned())
@@ -95,7 +99,7 @@ fn said(pieces: &mut Pieces<'_>, word: &str, value: &Option<Literal>) {
     }
 }
 
-/// `to POOL [by KEYS] [via …]`
+/// `to POOL [by KEYS] [via …] [echo]`
 pub(super) fn balance(pieces: &mut Pieces<'_>, balance: &Balance) {
     pieces.soft();
     pieces.put(&format!("to {}", balance.pool.text));
@@ -107,6 +111,10 @@ pub(super) fn balance(pieces: &mut Pieces<'_>, balance: &Balance) {
     if let Some(via) = &balance.via {
         pieces.soft();
         self::via(pieces, via);
+    }
+    if balance.echo.is_some() {
+        pieces.soft();
+        pieces.put("echo");
     }
 }
 
