@@ -142,6 +142,7 @@ codes! {
     BadLimit       "E0112" Error "a limit that cannot be kept as written"
     BadTest        "E0113" Error "a test packet that cannot be built"
     BadPool        "E0114" Error "a pool, or a way to its backends, that cannot be as written"
+    BadSample      "E0115" Error "a sample that cannot be taken as written"
     TooComplex     "E0201" Error "more than one program can hold"
     Unsupported    "E0202" Error "the target cannot do this"
     NeverMatches   "W0301" Warning "a statement that no packet reaches"

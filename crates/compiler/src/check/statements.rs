@@ -54,6 +54,7 @@ impl Checker<'_> {
             ast::Action::Limit(limit) => self.limit(limit).map(Action::Limit),
             ast::Action::Decap => Some(Action::Decap),
             ast::Action::Balance(balance) => self.balance(balance).map(Action::Balance),
+            ast::Action::Sample(sample) => self.sample(sample).map(Action::Sample),
         };
         let when = match &action {
             Some(Action::Balance(_)) => when.map(|when| or_errors(&self.policy.protocols, when)),

@@ -186,7 +186,7 @@ impl<'j> Lists<'j> {
 impl Statement {
     /// Whether it can change what happens to a packet.
     pub(super) fn has_a_say(&self) -> bool {
-        !self.shadow && self.action != Action::Count
+        !self.shadow && !matches!(self.action, Action::Count | Action::Sample(_))
     }
 }
 

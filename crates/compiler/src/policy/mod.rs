@@ -9,6 +9,7 @@ mod decap;
 mod nat;
 mod print;
 mod protocol;
+mod sample;
 mod simplify;
 
 pub use crate::ir::{Origin, Via};
@@ -19,6 +20,7 @@ pub use decap::{Decap, IpHeader};
 pub use nat::{Kind, Outer, Quoted, ending};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
+pub use sample::{BUDGET, BYTES, MOST_BYTES, MOST_SAMPLES, Sample};
 pub use simplify::{Presence, simplify};
 
 use crate::ir::Verdict;
@@ -243,13 +245,15 @@ pub enum Action {
     Balance(Balance),
     /// Sends on to clients what backends answer, where the next statement translates.
     Answer(Balance),
+    /// Hands some of the packets on, with what becomes of them.
+    Sample(Sample),
 }
 
 impl Action {
     /// The values that it needs of a packet, beside those that the condition asks for.
     pub fn terms(&self, protocols: &Protocols) -> Vec<Term> {
         match self {
-            Action::Verdict(_) | Action::Count => Vec::new(),
+            Action::Verdict(_) | Action::Count | Action::Sample(_) => Vec::new(),
             Action::Limit(Limit { keys, .. }) => {
                 keys.iter().flatten().map(|part| part.term.clone()).collect()
             }
@@ -365,6 +369,7 @@ impl Statement {
             Action::Decap => "decap",
             Action::Balance(_) => "balance",
             Action::Answer(_) => "answer",
+            Action::Sample(_) => "sample",
         }
     }
 
@@ -373,6 +378,7 @@ impl Statement {
         let parts: &[&str] = match self.action {
             Action::Limit(_) => &["over"],
             Action::Balance(_) | Action::Answer(_) if !self.shadow => return self.balance_counters(),
+            Action::Sample(_) => &["lost"],
             _ => &[],
         };
         let own = parts.iter().map(|part| format!("{}/{part}", self.name));
@@ -413,7 +419,7 @@ impl Statement {
         match self.action {
             Action::Count => true,
             Action::Verdict(_) | Action::Decap | Action::Balance(_) => self.shadow,
-            Action::Limit(_) | Action::Answer(_) => false,
+            Action::Limit(_) | Action::Answer(_) | Action::Sample(_) => false,
         }
     }
 }
@@ -439,5 +445,13 @@ impl Policy {
     /// What happens to packets that no statement decides: they pass unless said otherwise.
     pub fn default_verdict(&self) -> Verdict {
         self.default.unwrap_or(Verdict::Pass)
+    }
+
+    /// The statements that sample, with their indices.
+    pub fn samples(&self) -> impl Iterator<Item = (usize, &Sample)> {
+        self.statements.iter().enumerate().filter_map(|(index, statement)| match &statement.action {
+            Action::Sample(sample) => Some((index, sample)),
+            _ => None,
+        })
     }
 }

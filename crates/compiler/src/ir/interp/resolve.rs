@@ -3,7 +3,7 @@
 use crate::ir::analysis::Graph;
 use crate::ir::{
     BackendPart, BalanceRef, BinaryOp, Block, Forward, Inst, LimitRef, NatCall, NatRef, Op, PoolRef, Program,
-    Refuse, Relation, Send, SetRef, StatementId, TableRef, Target, Terminator, Value, Verdict,
+    Refuse, Relation, SampleRef, Send, SetRef, StatementId, TableRef, Target, Terminator, Value, Verdict,
 };
 
 /// One step. Registers are the numbers of values; places are indices of steps. A step that may go
@@ -112,6 +112,9 @@ pub(super) enum Step {
     },
     Count {
         counter: u32,
+    },
+    Draw {
+        sample: SampleRef,
     },
     Capture {
         statement: StatementId,
@@ -334,6 +337,7 @@ impl Resolver<'_> {
             Op::Room { balance, backend } => Step::Room { to, balance: *balance, backend: backend.0 },
             Op::Recall { key } => Step::Recall { to, key: key.0 },
             Op::Count { counter } => Step::Count { counter: *counter },
+            Op::Draw { sample } => Step::Draw { sample: *sample },
             Op::Capture { statement, verdict } => Step::Capture { statement: *statement, verdict: *verdict },
             Op::Stash { slot, value } => Step::Stash { slot: *slot, value: value.0 },
             Op::Unstash { slot } => Step::Unstash { to, slot: *slot },
