@@ -35,6 +35,7 @@ pub use instance::{
     list_instances, unload,
 };
 pub use pools::{BackendStatus, FlowBackend, Keeper, LivePool, NatStatus, PoolStatus};
+pub use samples::{Adapted, Record, Sample, SampleKeeper, SampleStatus, Samples};
 pub use sets::{Filling, Lifetime, LiveElement, LiveSet, SetStatus};
 pub use weir_kernel::attach::TcDoor;
 pub use weir_pool::pool::{Endpoint, Event};
