@@ -57,7 +57,7 @@ pub(super) fn run(args: &Samples, printer: &mut Printer) -> Outcome {
             break;
         }
         for adapted in keeper.turn().map_err(|error| told(error, printer))? {
-            printer.say(adapted);
+            printer.say(adapted.to_string());
         }
     }
     trouble.map_or(Ok(()), Err)?;
