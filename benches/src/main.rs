@@ -22,6 +22,7 @@ mod report;
 mod rivals;
 mod rule;
 mod rules;
+mod sample;
 mod sflow;
 mod spread;
 mod threads;
@@ -40,6 +41,7 @@ use parts::PARTS;
 use profile::PROFILES;
 use report::{BesideRow, Report};
 use rules::RULES;
+use sample::SAMPLES;
 
 /// Why nothing more is measured.
 type Failure = Box<dyn std::error::Error>;
@@ -108,7 +110,8 @@ fn names() -> impl Iterator<Item = &'static str> {
     let parts = PARTS.iter().map(|(name, _)| *name);
     let balances = BALANCES.iter().map(|(name, _)| *name);
     let cases = CASES.iter().map(|(name, _)| *name).chain(rules).chain(mixed).chain(profiles).chain(parts);
-    cases.chain(balances).chain([POOL, VETH, LAB, TIMES, LIVE, SFLOW, PASSES, COST, DETECT])
+    let samples = SAMPLES.iter().map(|(name, ..)| *name);
+    cases.chain(balances).chain(samples).chain([POOL, VETH, LAB, TIMES, LIVE, SFLOW, PASSES, COST, DETECT])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -168,6 +171,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             report.clang.is_some(),
             arguments.rounds,
         )?);
+    }
+    for case in SAMPLES.iter().filter(|(name, ..)| wanted(name)) {
+        report::progress(case.0);
+        report.samples.push(sample::measure(case, &options, arguments.rounds)?);
     }
     if wanted(POOL) {
         report::progress(POOL);

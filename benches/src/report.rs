@@ -29,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) parts: Vec<PartsRow>,
     /// Packets sent to backends.
     pub(crate) balances: Vec<BalanceRow>,
+    /// With a statement that samples, and without it.
+    pub(crate) samples: Vec<SampleRow>,
     /// What a pool takes of the kernel's memory.
     pub(crate) memory: Vec<MemoryRow>,
     /// Balancers in labs, with more packets than they can carry.
@@ -211,6 +213,21 @@ pub(crate) struct MemoryRow {
     pub(crate) goal: u32,
 }
 
+/// A policy with a statement that samples and without it, in nanoseconds net of an empty program.
+#[derive(Serialize)]
+pub(crate) struct SampleRow {
+    pub(crate) name: &'static str,
+    pub(crate) frames: usize,
+    pub(crate) with: Spread,
+    pub(crate) without: Spread,
+    /// What the statement costs, and the standard error of that.
+    pub(crate) more: f64,
+    pub(crate) error: f64,
+    pub(crate) goal: Option<f64>,
+    pub(crate) instructions: u32,
+    pub(crate) instructions_without: u32,
+}
+
 /// A constant of the cost model.
 #[derive(Serialize)]
 pub(crate) struct CostRow {
@@ -282,6 +299,11 @@ pub(crate) fn table(report: &Report) {
         println!("\n| case | parts | cut, ns | whole, ns | cut / whole | instructions |");
         println!("|---|---:|---:|---:|---:|---:|");
         report.parts.iter().for_each(parts);
+    }
+    if !report.samples.is_empty() {
+        println!("\n| case | frames | with, ns | without, ns | costs, ns | goal, ns | instructions |");
+        println!("|---|---:|---:|---:|---:|---:|---:|");
+        report.samples.iter().for_each(sample);
     }
     if !report.balances.is_empty() {
         println!(
@@ -443,6 +465,21 @@ fn profile(row: &ProfileRow) {
         shown(row.with, 1),
         optional(row.without.map(|without| shown(without.spread, 1))),
         optional(row.without.map(|without| ratio(without.ratio))),
+        row.instructions,
+        row.instructions_without,
+    );
+}
+
+fn sample(row: &SampleRow) {
+    println!(
+        "| {} | {} | {} | {} | {:.2} ± {:.2} | {} | {} / {} |",
+        row.name,
+        row.frames,
+        shown(row.with, 1),
+        shown(row.without, 1),
+        row.more,
+        row.error,
+        optional(row.goal.map(|goal| format!("{goal:.0}"))),
         row.instructions,
         row.instructions_without,
     );

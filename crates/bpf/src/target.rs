@@ -55,7 +55,7 @@ pub struct FeatureRow {
 // Versions: the kernel's own history (`git describe --contains` of the adding commit), as also
 // listed in iovisor/bcc docs/kernel-versions.md and docs.ebpf.io.
 features! {
-    PerfEventOutput "perf event output" 4 . 4 "none: samples are off"
+    PerfEventOutput "perf event output" 4 . 4 "ring buffers"
     Xdp "XDP" 4 . 8 "tc"
     LruHash "LRU hash maps" 4 . 10 "hash maps that can fill up"
     AdjustHead "xdp_adjust_head" 4 . 10 "none: no encapsulation"
@@ -76,7 +76,7 @@ features! {
     BatchOps "batched map operations" 5 . 6 "one call for each entry"
     GlobalFunctions "functions verified by themselves" 5 . 6 "one function"
     BootClock "ktime_get_boot_ns" 5 . 8 "ktime_get_ns"
-    RingBuf "ring buffers" 5 . 8 "perf event arrays"
+    RingBuf "ring buffers" 5 . 8 "none: no captures and no samples"
     XdpLink "XDP links" 5 . 9 "attachment by netlink"
     TailCallsInSubprograms "tail calls in subprograms" 5 . 10 "tail calls in the main function only"
     CoarseClock "ktime_get_coarse_ns" 5 . 11 "ktime_get_ns, about 20 ns dearer"

@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Unblock(Unblock),
     /// Record the packets that a statement applied to
     Capture(Capture),
+    /// Show what statements sample, as it comes
+    Samples(Samples),
     /// Say what this machine can do, and what is in the way
     Doctor(Doctor),
     /// Build a small network, attack it, and show what the policy does
@@ -579,6 +581,28 @@ pub(crate) struct Capture {
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,
     /// Stop after this many packets
+    #[arg(long, value_name = "N")]
+    pub(crate) packets: Option<u64>,
+}
+
+/// `weir samples`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Samples {
+    /// Only what this statement samples; may be given several times
+    #[arg(long = "statement", value_name = "NAME")]
+    pub(crate) statements: Vec<String>,
+    /// Write them to this file as pcapng, instead of printing them; `-` is standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Print each as a line of JSON, with its first bytes
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Stop after this time
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Stop after this many samples
     #[arg(long, value_name = "N")]
     pub(crate) packets: Option<u64>,
 }

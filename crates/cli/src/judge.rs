@@ -37,6 +37,8 @@ pub(crate) struct StatementRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) over: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lost: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unsent: Option<UnsentCounters>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) shadow: bool,
@@ -100,6 +102,7 @@ pub(crate) fn rows(policy: &Policy, counter: impl Fn(&str) -> Counter) -> Vec<St
             packets,
             bytes,
             over: matches!(statement.action, Action::Limit(_)).then(over),
+            lost: matches!(statement.action, Action::Sample(_)).then_some(0),
             unsent: matches!(statement.action, Action::Balance(_) | Action::Answer(_))
                 .then(|| UnsentCounters::of(|why| counter(&format!("{}/{why}", statement.name)).packets)),
             shadow: statement.shadow,
@@ -113,6 +116,7 @@ pub(crate) fn rows(policy: &Policy, counter: impl Fn(&str) -> Counter) -> Vec<St
         packets,
         bytes,
         over: None,
+        lost: None,
         unsent: None,
         shadow: false,
     });

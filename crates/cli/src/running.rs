@@ -137,6 +137,7 @@ fn hook(mode: Mode) -> Hook {
 pub(crate) fn rows(counters: Vec<StatementCounters>) -> Vec<StatementRow> {
     let row = |counter: StatementCounters| StatementRow {
         over: (counter.action == "limit").then_some(counter.over_packets),
+        lost: counter.lost,
         unsent: counter.unsent,
         name: counter.name,
         action: counter.action,

@@ -143,6 +143,7 @@ codes! {
     BadTest        "E0113" Error "a test packet that cannot be built"
     BadPool        "E0114" Error "a pool, or a way to its backends, that cannot be as written"
     BadEcho        "E0115" Error "an `echo` that does not know for whom it answers"
+    BadSample      "E0116" Error "a sample that cannot be taken as written"
     TooComplex     "E0201" Error "more than one program can hold"
     Unsupported    "E0202" Error "the target cannot do this"
     NeverMatches   "W0301" Warning "a statement that no packet reaches"

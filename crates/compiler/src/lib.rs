@@ -21,6 +21,7 @@ pub mod notation;
 pub mod passes;
 pub mod plan;
 pub mod policy;
+pub mod sampling;
 pub mod source;
 pub mod state;
 pub mod symbolic;

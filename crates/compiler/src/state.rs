@@ -7,6 +7,7 @@
 use crate::ir::{LimitDecl, Program, SetDecl};
 use crate::nat::Table;
 use crate::policy;
+use crate::sampling::{Dice, Odds, Sampler};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use weir_pool::flow;
@@ -163,6 +164,12 @@ pub struct State {
     pub nats: Vec<[Option<Table>; 2]>,
     /// Words that were noted.
     pub notes: HashMap<u64, u64>,
+    /// By [`SampleRef`](crate::ir::SampleRef): how likely a packet is to be drawn.
+    pub odds: Vec<Odds>,
+    /// By [`SampleRef`](crate::ir::SampleRef).
+    pub samplers: Vec<Sampler>,
+    /// Chance.
+    pub dice: Dice,
     /// By counter slot.
     pub counters: Vec<Counter>,
     /// Monotonic time of the packet in nanoseconds.
@@ -178,6 +185,9 @@ impl State {
             pools: vec![PoolState::default(); program.pools.len()],
             nats: program.nats.iter().map(|nat| nat.banks.map(|bank| bank.map(Table::new))).collect(),
             notes: HashMap::new(),
+            odds: program.samples.iter().map(|sample| Odds::of(sample.one_in)).collect(),
+            samplers: vec![Sampler::default(); program.samples.len()],
+            dice: Dice::default(),
             counters: vec![Counter::default(); program.counters as usize],
             now: 0,
         }
@@ -188,6 +198,11 @@ impl State {
         let slot = &mut self.counters[counter as usize];
         slot.packets += 1;
         slot.bytes += bytes;
+    }
+
+    /// The N with which a sample takes a packet, if it does.
+    pub fn draw(&mut self, sample: usize) -> Option<u32> {
+        self.samplers[sample].draw(&self.odds[sample], &mut self.dice)
     }
 
     /// Takes `cost` units from a bucket; false if the packet is over the limit.

@@ -264,6 +264,8 @@ fn statement() -> impl Strategy<Value = String> {
     prop_oneof![
         (verb, name(), condition()).prop_map(|(v, n, c)| format!("{v}  {n} when {c}")),
         (name(), condition(), keys).prop_map(|(n, c, k)| format!("limit {n} when {c}\n to 500/s{k}")),
+        (name(), condition()).prop_map(|(n, c)| format!("sample {n} 1  in 1k when {c} bytes 64 budget 5/s")),
+        name().prop_map(|n| format!("shadow sample {n}   1 in 10 budget 10k/s")),
         Just("default   pass".to_owned()),
     ]
 }

@@ -24,6 +24,9 @@ pub struct StatementCounters {
     pub over_packets: u64,
     /// Their bytes.
     pub over_bytes: u64,
+    /// Of these, packets that were lost because the ring of samples was full, where it samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
     /// Of these, packets that were not sent, where it sends them to backends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsent: Option<UnsentCounters>,
@@ -119,6 +122,7 @@ pub(crate) fn by_statement(statements: &[Counted], of: impl Fn(&str) -> Counter)
             over_bytes: over.bytes,
             unsent: (matches!(statement.action.as_str(), "balance" | "answer") && !statement.shadow)
                 .then(|| UnsentCounters::of(|word| of(&format!("{}/{word}", statement.name)).packets)),
+            lost: (statement.action == "sample").then(|| of(&lost(&statement.name)).packets),
         }
     };
     statements.iter().map(one).collect()
@@ -135,6 +139,11 @@ impl UnsentCounters {
 /// The name of a limit's second slot.
 pub(crate) fn over(name: &str) -> String {
     format!("{name}/over")
+}
+
+/// The name of the second slot of what samples.
+pub(crate) fn lost(name: &str) -> String {
+    format!("{name}/lost")
 }
 
 /// Adds the slots of one CPU's chunk (a value of the map `counters`) to the totals.

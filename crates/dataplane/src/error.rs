@@ -178,6 +178,18 @@ pub enum Error {
         /// The instance.
         name: String,
     },
+    /// A ring has one reader.
+    #[error("another process reads the samples of instance `{name}`: one reader at a time")]
+    ReadingSamples {
+        /// The instance.
+        name: String,
+    },
+    /// Nothing in the policy samples.
+    #[error("the policy of instance `{name}` has no `sample`")]
+    NoSamples {
+        /// The instance.
+        name: String,
+    },
     /// A statement or the running policy changed under a capture.
     #[error("the policy was reloaded while it was captured from: start the capture again")]
     CaptureEnded,

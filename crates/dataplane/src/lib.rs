@@ -7,6 +7,7 @@
 //! | [`sets`] | sets that change while running, with a lifetime for each element |
 //! | [`pools`] | pools of backends that change while packets are balanced |
 //! | [`capture`] | frames of chosen statements, by a variant of the running policy |
+//! | [`samples`] | what statements sample: read from the program's ring, and kept to a budget |
 //! | [`engines`] | one way to run a policy: evaluator, IR, bytecode, kernel |
 //! | [`files`] | the loader that opens files |
 //!
@@ -21,6 +22,7 @@ pub mod files;
 mod hook;
 pub mod instance;
 pub mod pools;
+pub mod samples;
 pub mod sets;
 
 pub use capture::{Capture, CapturedFrame};
@@ -33,6 +35,7 @@ pub use instance::{
     list_instances, unload,
 };
 pub use pools::{BackendStatus, FlowBackend, Keeper, LivePool, NatStatus, NoWay, PoolStatus, Unreached};
+pub use samples::{Adapted, Record, Sample, SampleKeeper, SampleStatus, Samples};
 pub use sets::{Filling, Lifetime, LiveElement, LiveSet, SetStatus};
 pub use weir_kernel::attach::TcDoor;
 pub use weir_pool::pool::{Endpoint, Event};

@@ -23,8 +23,9 @@ use weir_compiler::diagnostic::Code;
 use weir_compiler::lower::{self, Lowered};
 use weir_compiler::notation;
 use weir_compiler::policy::{Action, Policy, Statement};
+use weir_compiler::sampling::Odds;
 use weir_compiler::{Analysis, Compilation, Hook, Options, compile};
-use weir_dataplane::engines::{By, Bytecode, Engine, EngineError, Ir, Kernel, Plain};
+use weir_dataplane::engines::{By, Bytecode, Engine, EngineError, Ir, Kernel, Plain, Sampled};
 use weir_dataplane::{Files, StatementCounters};
 
 /// From where cargo runs the tests of this crate.
@@ -63,7 +64,7 @@ macro_rules! topics {
 }
 
 topics! {
-    arithmetic balance decap ethernet found frames headers ip4 ip6 lists logic notation options protocols refused relations slices
+    arithmetic balance decap ethernet found frames headers ip4 ip6 lists logic notation options protocols refused relations samples slices
     statements transport tunnels
 }
 
@@ -96,6 +97,12 @@ fn every_code_is_expected_somewhere() {
     }
 }
 
+fn stay_on_one_cpu() {
+    let mut cpus = rustix::thread::CpuSet::new();
+    cpus.set(rustix::thread::sched_getcpu());
+    rustix::thread::sched_setaffinity(None, &cpus).unwrap();
+}
+
 fn files(topic: &str) -> Vec<PathBuf> {
     let entries =
         std::fs::read_dir(Path::new(ROOT).join(topic)).unwrap_or_else(|error| panic!("{topic}: {error}"));
@@ -111,6 +118,7 @@ fn run(topic: &str) {
     // Only what leaves asks for routes.
     let routed =
         kernel.filter(|_| topic == "balance").map(|_| routed::namespace().expect("a namespace with routes"));
+    stay_on_one_cpu();
     let mut failures = Vec::new();
     for file in files(topic) {
         let name = format!("{topic}/{}", file.file_name().unwrap().to_string_lossy());
@@ -290,6 +298,8 @@ struct Running<'a> {
     name: &'static str,
     engine: Box<dyn Engine + 'a>,
     start: Vec<StatementCounters>,
+    /// What it has sampled since then.
+    samples: Vec<Sampled>,
     /// It could not take every frame of this test.
     partial: bool,
 }
@@ -321,7 +331,19 @@ impl<'a> Bench<'a> {
                 }
             }
         }
-        let running = |(name, engine)| Running { name, engine, start: Vec::new(), partial: false };
+        // Every Nth packet is a sample, the first time the Nth: samplers are each CPU's own.
+        let odds: Vec<Odds> = self
+            .policy()
+            .samples()
+            .map(|(_, sample)| Odds::fixed(sample.one_in, ((sample.one_in - 1) % 1024) as u16))
+            .collect();
+        for (name, engine) in engines.iter_mut().filter(|_| !odds.is_empty()) {
+            if let Err(error) = engine.set_odds(&odds) {
+                failures.push(format!("{name}: {error}"));
+            }
+        }
+        let running =
+            |(name, engine)| Running { name, engine, start: Vec::new(), samples: Vec::new(), partial: false };
         engines.into_iter().map(running).collect()
     }
 
@@ -370,7 +392,10 @@ impl<'a> Bench<'a> {
                 };
             }
             match running.engine.judge(&case.frame, NOW) {
-                Ok(judgement) => last = Some(judgement),
+                Ok(mut judgement) => {
+                    running.samples.append(&mut judgement.samples);
+                    last = Some(judgement);
+                }
                 // The test run's own limit; the other engines judge these frames.
                 Err(EngineError::Length { .. }) => {
                     running.partial = true;
@@ -424,10 +449,11 @@ impl<'a> Bench<'a> {
         let analysis = &self.xdp.analysis;
         let name = &analysis.sources[analysis.main].name;
         let mut failures = Vec::new();
-        let mut first: Option<Vec<Total>> = None;
+        let mut first: Option<(Vec<Total>, Vec<Sampled>)> = None;
         for running in engines {
             let end = running.engine.counters().unwrap_or_default();
             let totals: Vec<Total> = running.start.iter().zip(&end).map(Total::between).collect();
+            let samples = std::mem::take(&mut running.samples);
             if std::mem::take(&mut running.partial) {
                 continue;
             }
@@ -438,7 +464,11 @@ impl<'a> Bench<'a> {
                     failures.push(format!("{name}:{line}: {}: {what}", running.name));
                 }
             }
-            let first = first.get_or_insert_with(|| totals.clone());
+            let (first, sampled) = first.get_or_insert_with(|| (totals.clone(), samples.clone()));
+            if *sampled != samples {
+                let what = format!("samples {samples:02x?}, the evaluator {sampled:02x?}");
+                failures.push(format!("{name}:{}: {}: {what}", lines.start, running.name));
+            }
             for (a, b) in first.iter().zip(&totals).filter(|(a, b)| a != b) {
                 let what = format!("counts {b:?}, the evaluator {a:?}");
                 failures.push(format!("{name}:{}: {}: {what}", lines.start, running.name));

@@ -19,6 +19,7 @@ mod pool;
 mod reload;
 mod replay;
 mod run;
+mod samples;
 mod set;
 mod status;
 mod test;
@@ -51,6 +52,7 @@ pub(crate) fn run(command: &Command, printer: &mut Printer) -> Outcome {
         Command::Block(args) => block::block(args, printer),
         Command::Unblock(args) => block::unblock(args, printer),
         Command::Capture(args) => capture::run(args, printer),
+        Command::Samples(args) => samples::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),
         Command::Completions(args) => completions::run(args, printer),

@@ -9,7 +9,7 @@ use crate::printer::{Printer, statement_table};
 use crate::running::{self, rows, told};
 use crate::stop::Stop;
 use std::time::Duration;
-use weir_dataplane::{Instance, instance};
+use weir_dataplane::{Instance, SampleKeeper, instance};
 
 /// Detaches, whatever happens.
 struct Detach<'a>(&'a str);
@@ -24,8 +24,11 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     printer.say(format!("attached to {} as `{name}`; Ctrl-C detaches", args.attach.interfaces.join(", ")));
     let how = Watch { every: Duration::from_secs(1), duration: args.duration, json: args.json };
     let kept = Kept::start(&instance, args.attach.netns.as_deref(), printer)?;
+    let mut samples = SampleKeeper::new(instance.clone());
     let mut look = |printer: &mut Printer| {
-        let events = kept.as_ref().map(Kept::events).unwrap_or_default();
+        let mut events = kept.as_ref().map(Kept::events).unwrap_or_default();
+        let adapted = samples.turn().map_err(|error| told(error, printer))?;
+        events.extend(adapted.iter().map(ToString::to_string));
         Ok(Snapshot { events, ..snapshot(&instance, printer)? })
     };
     let watched = watch(&mut look, how, &stop, printer);

@@ -9,7 +9,9 @@ use crate::running::{rows, told};
 use crate::units::{counted, duration, grouped};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use weir_dataplane::{Attached, Error, Instance, PoolStatus, SetStatus, Statistics, list_instances};
+use weir_dataplane::{
+    Attached, Error, Instance, PoolStatus, SampleStatus, SetStatus, Statistics, list_instances,
+};
 
 #[derive(Serialize)]
 struct Answer {
@@ -29,6 +31,8 @@ struct Running {
     sets: Vec<SetStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pools: Vec<PoolStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    samples: Vec<SampleStatus>,
     statistics: Statistics,
 }
 
@@ -85,6 +89,7 @@ fn running(name: &str) -> Result<Running, Error> {
         statements: rows(status.counters),
         sets: status.sets,
         pools: status.pools,
+        samples: status.samples,
         statistics: status.statistics,
     })
 }
@@ -111,11 +116,34 @@ fn show(running: &Running, printer: &mut Printer) -> Result<(), Failure> {
         printer.line("")?;
         printer.table(&pool_table(&running.pools))?;
     }
+    if !running.samples.is_empty() {
+        printer.line("")?;
+        printer.table(&sample_table(&running.samples))?;
+    }
     if running.statistics.evictions > 0 {
         let buckets = counted(running.statistics.evictions, "bucket");
         printer.warning(format!("limits gave up {buckets} that were still in use: raise their `max`"));
     }
     Ok(())
+}
+
+/// What statements sample, and how rarely.
+fn sample_table(samples: &[SampleStatus]) -> Table {
+    let mut table =
+        Table::new(&["sample", ">1 in", ">declared", ">budget", ">bytes", ">of packets", ">taken", ">lost"]);
+    for sample in samples {
+        table.row(vec![
+            sample.name.as_str().into(),
+            Cell::right(grouped(sample.one_in.into())),
+            Cell::right(grouped(sample.declared.into())),
+            Cell::right(format!("{}/s", grouped(sample.budget))),
+            Cell::right(sample.bytes.to_string()),
+            Cell::right(grouped(sample.pool)),
+            Cell::right(grouped(sample.taken)),
+            Cell::right(grouped(sample.lost)),
+        ]);
+    }
+    table
 }
 
 /// Sets that live in maps.

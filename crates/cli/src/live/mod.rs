@@ -98,7 +98,8 @@ pub(crate) fn watch(
 /// `12 s  48.1k/s  amplification 40.2k/s, default 7.9k/s`: all that moves.
 fn line(elapsed: Duration, rates: &[Rate]) -> String {
     // Counts and what is below a limit go on, and are counted again further down.
-    let decided = |rate: &&Rate| !matches!(rate.action.as_str(), "count" | "limit") && !rate.shadow;
+    let decided =
+        |rate: &&Rate| !matches!(rate.action.as_str(), "count" | "limit" | "sample") && !rate.shadow;
     let all: f64 = rates.iter().filter(decided).map(|rate| rate.packets_per_s).sum();
     let over: f64 = rates.iter().filter_map(|rate| rate.over_per_s).sum();
     let moving = rates.iter().filter(|rate| rate.packets_per_s > 0.0).map(|rate| {

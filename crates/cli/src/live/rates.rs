@@ -158,6 +158,7 @@ mod tests {
             packets,
             bytes: packets * 100,
             over: None,
+            lost: None,
             unsent: None,
             shadow: false,
         }

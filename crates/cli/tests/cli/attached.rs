@@ -214,6 +214,35 @@ fn a_rule_shows_what_it_dropped() {
 }
 
 #[test]
+fn samples_are_shown_and_recorded() {
+    let Some(scene) = Scene::new("cli-samples") else { return };
+    scene.load().exits(0);
+    scene.weir(&["samples"]).exits(2).says("has no `sample`");
+    let policy = scene.place.read("p.weir");
+    scene.place.file("p.weir", format!("sample all 1 in 1\n{policy}").as_bytes());
+    scene.weir(&["reload", "p.weir"]).exits(0);
+    scene.send();
+    let answer = scene.weir(&["samples", "--packets", "2", "--json"]).exits(0);
+    let first: Value = serde_json::from_str(answer.out.lines().next().unwrap()).unwrap();
+    let said = [&first["statement"], &first["one_in"], &first["lost"]].map(ToString::to_string);
+    assert_eq!(said, ["\"all\"", "1", "0"]);
+    scene.send();
+    let args = ["samples", "--pcap", "some.pcapng", "--for", "1s", "--statement", "all"];
+    scene.weir(&args).exits(0).says("samples were lost");
+    let found: Vec<_> =
+        Capture::open(scene.place.path("some.pcapng")).unwrap().map(|frame| frame.unwrap()).collect();
+    let big = found.iter().find(|frame| frame.comment.as_deref() == Some("drop by big, 1 in 1")).unwrap();
+    let whole = &crate::common::frames()[1];
+    assert_eq!((&big.data[..], big.original_len as usize), (&whole[..128], whole.len()));
+    assert_eq!(big.interface.as_deref(), Some("all"));
+    scene.weir(&["samples", "--packets", "1", "--for", "100ms"]).exits(0);
+    let status = scene.weir(&["status", "--json"]).exits(0).json();
+    let sample = &status["instances"][0]["samples"][0];
+    assert_eq!((sample["one_in"].as_u64(), sample["taken"].as_u64()), (Some(1), sample["pool"].as_u64()));
+    scene.weir(&["status"]).exits(0).answers("10,000/s");
+}
+
+#[test]
 fn top_is_lines_on_a_pipe() {
     let Some(scene) = Scene::new("cli-top") else { return };
     scene.load().exits(0);

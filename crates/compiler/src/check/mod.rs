@@ -10,6 +10,7 @@ mod pool;
 mod probe;
 mod protocols;
 mod quoted;
+mod sample;
 mod sets;
 mod statements;
 

@@ -54,6 +54,7 @@ impl Checker<'_> {
             ast::Action::Limit(limit) => self.limit(limit).map(Action::Limit),
             ast::Action::Decap => Some(Action::Decap),
             ast::Action::Balance(balance) => self.balance(balance).map(Action::Balance),
+            ast::Action::Sample(sample) => self.sample(sample).map(Action::Sample),
         };
         if let (ast::Action::Balance(balance), Some(when)) = (&ast.action, &when) {
             self.echo(ast, balance, &name, when);

@@ -1,5 +1,6 @@
 //! Facts about a program that instruction selection asks for, each gathered in one pass.
 
+use super::samples::drawn_before;
 use crate::ir::analysis::{Def, Dominators, Graph, definitions, use_counts};
 use crate::ir::{BinaryOp, Block, Inst, Op, Program, Relation, Terminator, Type, Value};
 
@@ -17,6 +18,8 @@ pub(super) struct Analysis<'a> {
     pub(super) counts: usize,
     /// How many instructions read scratch memory.
     pub(super) recalled: usize,
+    /// By block, whether some packet that comes there may have been drawn.
+    drawn: Vec<bool>,
     pub(super) graph: Graph,
     pub(super) dominators: Dominators,
 }
@@ -35,11 +38,17 @@ impl<'a> Analysis<'a> {
             raw: vec![0; program.values.len()],
             counts: number(|op| matches!(op, Op::Count { .. })),
             recalled: number(|op| matches!(op, Op::Unstash { .. })),
+            drawn: drawn_before(program, &graph),
             dominators: Dominators::new(&graph),
             graph,
         };
         analysis.find_raw();
         analysis
+    }
+
+    /// Whether some packet that comes to a block's end may have been drawn.
+    pub(super) fn may_be_drawn(&self, block: Block) -> bool {
+        self.drawn[block.index()]
     }
 
     /// The instruction that defines a value.

@@ -120,15 +120,25 @@ impl Isel<'_> {
                 self.switch(block, *value, cases, default);
             }
             Terminator::Match { table, key, otherwise } => self.match_table(block, *table, key, otherwise),
-            Terminator::Return { verdict, .. } => {
+            Terminator::Return { verdict, by } => {
+                self.tell(block, *verdict, *by);
                 let code = return_code(self.options.hook, *verdict);
                 self.emit(Kind::Return(code), &[]);
             }
-            Terminator::Decap { inner, link, ecn, .. } => self.decap(*inner, *link, *ecn),
+            Terminator::Decap { by, inner, link, ecn } => {
+                self.tell(block, Verdict::Pass, Some(*by));
+                self.decap(*inner, *link, *ecn);
+            }
             Terminator::Send(send) => self.send(block, send),
             Terminator::Forward(forward) => self.forward(block, forward),
-            Terminator::Refuse(refuse) => self.refuse(refuse),
-            Terminator::Echo(echo) => self.echo(echo),
+            Terminator::Refuse(refuse) => {
+                self.tell(block, Verdict::Send, Some(refuse.by));
+                self.refuse(refuse);
+            }
+            Terminator::Echo(echo) => {
+                self.tell(block, Verdict::Send, Some(echo.by));
+                self.echo(echo);
+            }
         }
     }
 

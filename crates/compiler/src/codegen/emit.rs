@@ -44,6 +44,9 @@ pub(super) struct Emitter<'a> {
     nats: Vec<(NatSite, Label)>,
     note: Option<Label>,
     recall: Option<Label>,
+    draw: Option<Label>,
+    tell: Option<Label>,
+    samples: &'a [ir::SampleDecl],
     /// Of the functions, by number.
     functions: &'a [Label],
     source: &'a [ir::LineInfo],
@@ -70,6 +73,7 @@ pub(super) fn emit(
     let starts: Vec<Label> = functions.iter().map(|_| asm.label()).collect();
     let (mut take, mut count, mut count_rows, mut flows) = (None, None, BTreeMap::new(), BTreeMap::new());
     let (mut nats, mut note, mut recall, mut lines) = (Vec::new(), None, None, HashMap::new());
+    let (mut draw, mut tell) = (None, None);
     for (nth, Allocated { function, output, .. }) in functions.iter().enumerate() {
         if nth > 0 {
             asm.global_function(&format!("part_{nth}"), 1, starts[nth]);
@@ -93,6 +97,9 @@ pub(super) fn emit(
             nats,
             note,
             recall,
+            draw,
+            tell,
+            samples: &program.samples,
             functions: &starts,
             source: &program.lines,
             lines,
@@ -102,7 +109,7 @@ pub(super) fn emit(
         if nth + 1 == functions.len() {
             emitter.end_program();
         }
-        Emitter { asm, take, count, count_rows, flows, nats, note, recall, lines, .. } = emitter;
+        Emitter { asm, take, count, count_rows, flows, nats, note, recall, draw, tell, lines, .. } = emitter;
     }
     asm.finish(&options.target).map_err(CodegenError::Assembler)
 }
@@ -249,6 +256,14 @@ impl Emitter<'_> {
             Kind::LoadStack(size, offset) => Insn::load(*size, reg(0), Reg::R10, *offset),
             Kind::StackAddress(offset) => return self.stack_address(reg(0), *offset),
             Kind::Capture(site) => return self.capture(*site, reg(0)),
+            Kind::Draw => {
+                let draw = *self.draw.get_or_insert_with(|| self.asm.label());
+                return self.asm.call(draw);
+            }
+            Kind::Tell => {
+                let tell = *self.tell.get_or_insert_with(|| self.asm.label());
+                return self.asm.call(tell);
+            }
             Kind::CallCount => {
                 let count = self.count_label();
                 return self.asm.call(count);
@@ -362,6 +377,12 @@ impl Emitter<'_> {
         }
         if let (Some(map), Some(recall)) = (self.maps.notes, self.recall) {
             self.recall_function(map, recall);
+        }
+        if let (Some(maps), Some(draw)) = (self.maps.samples, self.draw) {
+            self.draw_function(&maps, self.samples.len(), draw);
+        }
+        if let (Some(maps), Some(tell)) = (self.maps.samples, self.tell) {
+            self.tell_function(&maps, self.samples, tell);
         }
         if let Some(count) = self.count {
             self.count_function(count);

@@ -39,9 +39,11 @@ pub(super) enum Shared {
     Now,
     /// The frame's length, where it takes more than a load.
     FrameLen,
+    /// What statements that sample keep on this CPU.
+    Sampling,
 }
 
-const SHARED: usize = counters::SHARED_CHUNKS + 2;
+const SHARED: usize = counters::SHARED_CHUNKS + 3;
 
 /// The state of selection.
 pub(super) struct Isel<'a> {
@@ -96,6 +98,7 @@ pub(super) fn select(
 ) -> Result<Selected, CodegenError> {
     let mut isel = Isel::new(program, options, analysis, maps, parts, function);
     isel.check_capture()?;
+    isel.check_samples()?;
     isel.check_changes()?;
     isel.prologue();
     for &block in parts.blocks(function) {
@@ -218,6 +221,7 @@ impl<'a> Isel<'a> {
         match (&inst.op, inst.result) {
             (Op::Count { counter }, _) => self.count(*counter),
             (Op::Capture { statement, verdict }, _) => self.capture(*statement, *verdict),
+            (Op::Draw { sample }, _) => self.draw(*sample),
             (Op::Stash { slot, value }, _) => self.stash(*slot, *value),
             (Op::InTable { table, key }, Some(result)) => self.in_table(*table, key, result),
             (Op::InSet { set, key }, _) => self.in_set(inst, *set, key),
@@ -346,6 +350,7 @@ impl<'a> Isel<'a> {
         let slot = match what {
             Shared::Now => counters::SHARED_CHUNKS,
             Shared::FrameLen => counters::SHARED_CHUNKS + 1,
+            Shared::Sampling => counters::SHARED_CHUNKS + 2,
             Shared::Chunk(chunk) if chunks <= counters::SHARED_CHUNKS => chunk as usize,
             Shared::Chunk(chunk) => {
                 if let Some((_, vreg)) = self.chunk.filter(|(at_hand, _)| *at_hand == chunk) {

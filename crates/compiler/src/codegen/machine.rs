@@ -88,6 +88,10 @@ pub(super) enum Kind {
     Branch(Cond, Width, Option<i32>),
     /// A comparison tree, see [`super::switch`]. `value`, and a temporary where constants are wide.
     Switch(Box<super::switch::Tree>),
+    /// Asks chance whether a sample takes the packet. `context in r1, number in r2`
+    Draw,
+    /// Hands on a packet that was drawn. `context in r1, who decided in r2, verdict in r3`
+    Tell,
     /// Counts by `count`. `context in r1, slot in r2`
     CallCount,
     /// Counts for the rows of a table that count. `def r0, context in r1, what was found in r2`, and the space in r3
@@ -116,6 +120,8 @@ impl Kind {
                 | Kind::Nat(_)
                 | Kind::Note
                 | Kind::Recall
+                | Kind::Draw
+                | Kind::Tell
                 | Kind::Capture(_)
                 | Kind::CallPart(_)
                 | Kind::CallCount

@@ -12,12 +12,14 @@
 //! | `l_…` | array | one for each limit, see [`super::limits`] |
 //! | `counters` | per-CPU array | see [`super::counters`] |
 //! | `capture` | ring buffer | see [`super::capture`] |
+//! | `samples`, `sampling`, `.data.sampling` | ring buffer, per-CPU array, data section | see [`super::samples`] |
 //! | `statistics` | per-CPU array of `u64` | [`Statistic`] |
 //! | `scratch` | per-CPU array | see [`super::scratch`] |
 
 use super::tables::{self, Section};
 use super::{
-    CodegenError, Options, capture, counters, counting, indexes, limits, nat, notes, pools, scratch, sets,
+    CodegenError, Options, capture, counters, counting, indexes, limits, nat, notes, pools, samples, scratch,
+    sets,
 };
 use crate::ir::{LimitRef, NatRef, Op, PoolRef, Program, SetKind, SetRef};
 use weir_bpf::insn::MapId;
@@ -47,6 +49,7 @@ pub(super) struct Maps {
     pub(super) tables: Option<Section>,
     pub(super) counters: Option<MapId>,
     pub(super) capture: Option<MapId>,
+    pub(super) samples: Option<samples::SampleMaps>,
     pub(super) statistics: Option<MapId>,
     pub(super) scratch: Option<MapId>,
     /// The first slot of scratch memory in which rows that count find the key.
@@ -93,6 +96,7 @@ impl Maps {
         if captures {
             maps.capture = Some(maps.add(capture::map())?);
         }
+        maps.samples = samples::SampleMaps::of(program, &mut |def| maps.add(def))?;
         if captures || !program.limits.is_empty() {
             let kind = MapKind::PerCpuArray;
             let def = MapDef::new("statistics", kind, MapType::U32, MapType::U64, 2);
@@ -130,8 +134,8 @@ fn set_map(program: &Program, set: SetRef, options: &Options) -> Result<MapDef, 
 
 /// The name of a set's map.
 pub fn set_map_name(program: &Program, set: SetRef) -> String {
-    // A set's section is neither that of tables nor that of notes.
-    let names = program.sets.iter().map(|set| set.name.as_str()).chain(["tables", "notes"]);
+    // A set's section is none of those that programs have for other ends.
+    let names = program.sets.iter().map(|set| set.name.as_str()).chain(["tables", "notes", "sampling"]);
     let prefix = if program.sets[set.index()].kind == SetKind::Index { indexes::SECTION } else { "s_" };
     map_name(prefix, names, set.index())
 }

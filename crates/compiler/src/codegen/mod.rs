@@ -18,7 +18,7 @@
 //! # Stages
 //!
 //! Each operation that has a map is one file, with the layout of its map at the top: [`counters`],
-//! [`sets`], [`indexes`], [`limits`], [`pools`], `notes`, [`capture`], and `scratch`. Its first half selects instructions, its second
+//! [`sets`], [`indexes`], [`limits`], [`pools`], `notes`, [`capture`], [`samples`], and `scratch`. Its first half selects instructions, its second
 //! half emits those that call.
 
 mod analysis;
@@ -42,6 +42,7 @@ mod packet;
 mod parts;
 pub mod pools;
 pub mod rooms;
+pub mod samples;
 mod scratch;
 mod send;
 pub mod sets;

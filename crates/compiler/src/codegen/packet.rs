@@ -310,6 +310,7 @@ fn may_call(op: &Op) -> bool {
             | Op::InTable { .. }
             | Op::Take { .. }
             | Op::Capture { .. }
+            | Op::Draw { .. }
             | Op::FrameLen
     )
 }

@@ -27,7 +27,7 @@ use super::isel::Isel;
 use super::link::{ADDRESSES, ETHERTYPE, ETHERTYPE_4, ETHERTYPE_6, LONGEST_LINK, SHORTEST_LINK, TAG, TAGS};
 use super::machine::{Kind, physical};
 use super::pools::{BACKENDS, FLAGS, Layout, NAMED, RECORD_SHIFT, SIX};
-use crate::ir::{self, PoolRef, Send, Target, Value, Via};
+use crate::ir::{self, PoolRef, Send, Target, Value, Verdict, Via};
 use regalloc2::{Block, Operand, VReg};
 use weir_bpf::helpers;
 use weir_bpf::insn::{AluOp, Cond, Reg, Size, Width};
@@ -125,6 +125,7 @@ impl Isel<'_> {
     fn send_as_it_is(&mut self, leaving: &Leaving<'_>) {
         let length = self.value(leaving.send.length);
         let link = self.next_hop(leaving, length, None);
+        self.tell(leaving.from, Verdict::Send, Some(leaving.send.by));
         let frame = self.ends();
         self.write_macs(&frame, &link);
         self.leave(&link);
@@ -140,6 +141,7 @@ impl Isel<'_> {
         if network.is_some() {
             self.go_unless_named(leaving);
         }
+        self.tell(leaving.from, Verdict::Send, Some(leaving.send.by));
         self.begin_further_out(overhead);
         let frame = self.ends();
         let packet = self.value(leaving.send.packet);

@@ -213,7 +213,7 @@ impl Isel<'_> {
         // What is computed for the hit alone is not at hand behind it.
         let here = self.here;
         self.open(hit);
-        self.rule(found);
+        self.rule(block, found);
         self.here = here;
         self.open(miss);
         let args = self.arguments(block, otherwise);
@@ -253,12 +253,17 @@ impl Isel<'_> {
     }
 
     /// Counts and returns as a result says.
-    fn rule(&mut self, found: VReg) {
+    fn rule(&mut self, block: ir::Block, found: VReg) {
         let told = self.alu_imm(Width::W64, AluOp::Sub, found, 1);
         if let Some(map) = self.maps.counters {
             let counter = self.alu_imm(Width::W64, AluOp::Rsh, told, 1);
             self.count_at(map, counter);
         }
+        self.tell_by(block, |isel| {
+            // `number_of` a verdict is what rows say.
+            let drop = isel.alu_imm(Width::W64, AluOp::And, told, 1);
+            [isel.alu_imm(Width::W64, AluOp::Rsh, told, 1), drop]
+        });
         // No processor foresees whether the row drops.
         let drop = self.alu_imm(Width::W64, AluOp::And, told, 1);
         let [pass, drops] =

@@ -4,7 +4,7 @@ use super::Settings;
 use super::align::unmatched;
 use super::joint::Joint;
 use crate::ir::Verdict;
-use crate::policy::{Action, Balance, Limit, Policy, Statement};
+use crate::policy::{Action, Balance, Limit, Policy, Sample, Statement};
 use crate::symbolic::{Node, Outcome, Outcomes, Space, TooLarge};
 use std::collections::HashMap;
 
@@ -186,13 +186,18 @@ impl<'j> Lists<'j> {
 impl Statement {
     /// Whether it can change what happens to a packet.
     pub(super) fn has_a_say(&self) -> bool {
-        !self.shadow && self.action != Action::Count
+        !self.shadow && !matches!(self.action, Action::Count | Action::Sample(_))
     }
 }
 
 /// What a limit is known by: two are the same if they count the same packets in the same buckets.
 pub(super) fn same_limit(limit: &Limit) -> String {
     format!("{:?} {} {} {:?}", limit.unit, limit.interval, limit.tolerance, limit.keys)
+}
+
+/// What a sample is known by: two are the same if they take as many of the same packets.
+pub(super) fn same_sample(statement: &Statement, sample: &Sample) -> String {
+    format!("{} sample {} {}", statement.name, sample.one_in, statement.shadow)
 }
 
 /// What a `balance` is known by: two are the same if they send the same packets to the same backends.
@@ -211,6 +216,7 @@ fn called(joint: &Joint, settings: &Settings) -> Vec<u32> {
             Action::Decap if !settings.counts => statement.verb().to_owned(),
             Action::Balance(balance) if !settings.counts => same_balance(&joint.policy, balance),
             _ if !settings.counts => return DEFAULT,
+            Action::Sample(sample) => same_sample(statement, sample),
             _ => format!("{} {} {}", statement.name, statement.verb(), statement.shadow),
         };
         let next = numbers.len() as u32;

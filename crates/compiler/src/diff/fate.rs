@@ -1,7 +1,7 @@
 //! What becomes of one frame in one policy, by the evaluator.
 
 use super::Settings;
-use super::compare::same_limit;
+use super::compare::{same_limit, same_sample};
 use crate::eval::{Evaluator, LiveElement};
 use crate::ir::Verdict;
 use crate::policy::{Action, Policy, SetPart};
@@ -36,9 +36,12 @@ impl<'p> Judge<'p> {
     pub(super) fn new(policy: &'p Policy) -> Self {
         let mut open = policy.clone();
         for statement in &mut open.statements {
-            if let Action::Limit(limit) = &mut statement.action {
+            match &mut statement.action {
                 // Packets that cost nothing find every bucket full.
-                limit.interval = 0;
+                Action::Limit(limit) => limit.interval = 0,
+                // What it may take counts as taken.
+                Action::Sample(sample) => sample.one_in = 1,
+                _ => {}
             }
         }
         Self { policy, open }
@@ -75,6 +78,7 @@ impl<'p> Judge<'p> {
                 Action::Limit(limit) => {
                     format!("{} {} {}", statement.name, same_limit(limit), statement.shadow)
                 }
+                Action::Sample(sample) => same_sample(statement, sample),
                 _ => format!("{} {} {}", statement.name, statement.verb(), statement.shadow),
             }
         };

@@ -16,6 +16,7 @@ pub use walk::{Header, walk};
 use crate::ir::Verdict;
 use crate::nat::Table;
 use crate::policy::{Action, Balance, Limit, LimitUnit, Policy, SetPart, Statement, Unsent};
+use crate::sampling::{Dice, Odds, Sampler};
 use crate::state::{Counter, PoolState};
 use std::collections::{BTreeMap, HashMap};
 use weir_pool::pool::AllDown;
@@ -29,6 +30,8 @@ pub struct Outcome {
     pub by: Option<usize>,
     /// The frame that leaves, where the policy has changed it.
     pub frame: Option<Vec<u8>>,
+    /// The statements that took it as a sample, in order, each with the N that it was taken with.
+    pub samples: Vec<(usize, u32)>,
 }
 
 /// A flow as a balancer tells it from others.
@@ -72,6 +75,12 @@ pub struct Evaluator<'a> {
     pub pools: Vec<PoolState>,
     /// By statement that translates: its flows, of IPv4 and of IPv6.
     pub nats: BTreeMap<usize, [Option<Table>; 2]>,
+    /// By statement that samples: how likely it is to take a packet.
+    pub odds: BTreeMap<usize, Odds>,
+    /// By statement.
+    pub samplers: Vec<Sampler>,
+    /// Chance.
+    pub dice: Dice,
     /// Where first fragments went.
     notes: HashMap<u64, u64>,
     buckets: Vec<HashMap<Vec<u64>, u64>>,
@@ -90,6 +99,9 @@ impl<'a> Evaluator<'a> {
             unsent: HashMap::new(),
             pools: policy.pools.iter().map(PoolState::of).collect(),
             nats: nats(policy),
+            odds: policy.samples().map(|(index, sample)| (index, Odds::of(sample.one_in))).collect(),
+            samplers: vec![Sampler::default(); count],
+            dice: Dice::default(),
             notes: HashMap::new(),
             buckets: vec![HashMap::new(); count],
         }
@@ -99,6 +111,7 @@ impl<'a> Evaluator<'a> {
     pub fn judge(&mut self, frame: &[u8]) -> Outcome {
         let policy = self.policy;
         let headers = walk(&policy.protocols, frame);
+        let mut samples = Vec::new();
         for (index, statement) in policy.statements.iter().enumerate() {
             let holds = self.with_scope(frame, &headers, |scope| scope.holds(&statement.when));
             let followed = self.followed(index, frame, &headers);
@@ -112,6 +125,15 @@ impl<'a> Evaluator<'a> {
             let mut changed = None;
             let verdict = match &statement.action {
                 Action::Count => None,
+                Action::Sample(_) => match self.samplers[index].draw(&self.odds[&index], &mut self.dice) {
+                    None => continue,
+                    Some(one_in) => {
+                        if !statement.shadow {
+                            samples.push((index, one_in));
+                        }
+                        None
+                    }
+                },
                 Action::Verdict(verdict) => Some(*verdict),
                 Action::Limit(limit) => match self.over_limit(index, limit, frame, &headers) {
                     None => continue,
@@ -152,13 +174,13 @@ impl<'a> Evaluator<'a> {
             }
             match verdict {
                 Some(verdict) if !statement.shadow => {
-                    return Outcome { verdict, by: Some(index), frame: changed };
+                    return Outcome { verdict, by: Some(index), frame: changed, samples };
                 }
                 _ => {}
             }
         }
         add(&mut self.counters[policy.statements.len()], frame);
-        Outcome { verdict: policy.default_verdict(), by: None, frame: None }
+        Outcome { verdict: policy.default_verdict(), by: None, frame: None, samples }
     }
 
     /// The flow that a packet belongs to by the statement that sends it; for any other packet who decides.

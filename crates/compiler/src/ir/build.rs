@@ -5,8 +5,8 @@
 
 use super::{
     BackendPart, BalanceDecl, BalanceRef, BinaryOp, Block, BlockData, Frequency, Inst, LimitDecl, LimitRef,
-    Line, LineInfo, NatCall, NatDecl, NatRef, Op, PoolDecl, PoolRef, Program, Relation, SetDecl, SetRef,
-    StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
+    Line, LineInfo, NatCall, NatDecl, NatRef, Op, PoolDecl, PoolRef, Program, Relation, SampleDecl,
+    SampleRef, SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -80,6 +80,17 @@ impl Builder {
     pub fn flows(&mut self, decl: NatDecl) -> NatRef {
         self.program.nats.push(decl);
         NatRef(self.program.nats.len() as u32 - 1)
+    }
+
+    /// Declares a statement that samples.
+    pub fn sample(&mut self, decl: SampleDecl) -> SampleRef {
+        self.program.samples.push(decl);
+        SampleRef(self.program.samples.len() as u32 - 1)
+    }
+
+    /// Says what samples call those that decide.
+    pub fn tells(&mut self, counters: Vec<u32>) {
+        self.program.tells = counters;
     }
 
     /// Names the next statement.
@@ -323,6 +334,11 @@ impl Builder {
     /// Counts the packet.
     pub fn count(&mut self, counter: u32) {
         self.append_effect(Op::Count { counter });
+    }
+
+    /// Draws the packet, or lets it go by.
+    pub fn draw(&mut self, sample: SampleRef) {
+        self.append_effect(Op::Draw { sample });
     }
 
     /// Hands a copy of the frame to the capture ring.

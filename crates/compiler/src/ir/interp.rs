@@ -12,8 +12,8 @@ mod resolve;
 mod send;
 
 use super::{
-    BalanceDecl, BinaryOp, Forward, LimitDecl, NatDecl, Program, Relation, Send, SetDecl, StatementId,
-    TableDecl, Verdict,
+    BalanceDecl, BinaryOp, Forward, LimitDecl, NatDecl, Program, Relation, SampleDecl, Send, SetDecl,
+    StatementId, TableDecl, Verdict,
 };
 use crate::policy::Unsent;
 use crate::state::{ROUTED, State};
@@ -31,6 +31,9 @@ pub struct Outcome {
     pub captured: Vec<Captured>,
     /// The frame that leaves, where the program has changed it.
     pub frame: Option<Vec<u8>>,
+    /// The statements that took it as a sample, in order, each with the N that it was taken with: to the ring of samples
+    /// goes what became of it.
+    pub samples: Vec<(StatementId, u32)>,
 }
 
 /// A copy of the frame that went to the capture ring.
@@ -143,6 +146,7 @@ pub struct Interpreter {
     sends: Vec<Send>,
     forwards: Vec<Forward>,
     nats: Vec<NatDecl>,
+    samples: Vec<SampleDecl>,
     registers: Vec<u64>,
     scratch: Vec<u64>,
     turns: Vec<u32>,
@@ -164,6 +168,7 @@ impl Interpreter {
             sends: resolved.sends,
             forwards: resolved.forwards,
             nats: program.nats.clone(),
+            samples: program.samples.clone(),
             registers: vec![0; resolved.registers],
             scratch: vec![0; program.scratch as usize],
             turns: vec![0; resolved.loops],
@@ -176,7 +181,7 @@ impl Interpreter {
     /// # Errors
     /// If the program breaks a promise that only a run can show.
     pub fn run(&mut self, state: &mut State, frame: &[u8]) -> Result<Outcome, Fault> {
-        let mut captured = Vec::new();
+        let (mut captured, mut samples) = (Vec::new(), Vec::new());
         let mut at = 0;
         loop {
             let step = self.steps[at as usize];
@@ -201,21 +206,21 @@ impl Interpreter {
                     if let Some(outcome) = self.tables[table.index()].find(&self.key, count) {
                         state.count(outcome.counter, bytes);
                         let (verdict, by) = (outcome.verdict, Some(outcome.by));
-                        return Ok(Outcome { verdict, by, captured, frame: None });
+                        return Ok(Outcome { verdict, by, captured, frame: None, samples });
                     }
                 }
                 Step::Return { verdict, by } => {
-                    return Ok(Outcome { verdict, by, captured, frame: None });
+                    return Ok(Outcome { verdict, by, captured, frame: None, samples });
                 }
                 Step::Decap { by, inner, link, ecn } => {
                     let frame = self.decap(frame, inner, link, ecn)?;
                     let verdict = Verdict::Pass;
-                    return Ok(Outcome { verdict, by: Some(by), captured, frame: Some(frame) });
+                    return Ok(Outcome { verdict, by: Some(by), captured, frame: Some(frame), samples });
                 }
                 Step::Send { send, unreachable } => match self.send(send, &state.pools, frame)? {
                     Ok(frame) => {
                         let (verdict, by) = (Verdict::Send, Some(self.sends[send as usize].by));
-                        return Ok(Outcome { verdict, by, captured, frame: Some(frame) });
+                        return Ok(Outcome { verdict, by, captured, frame: Some(frame), samples });
                     }
                     Err(Unsent::Long) => {}
                     Err(_) => at = unreachable,
@@ -223,20 +228,29 @@ impl Interpreter {
                 Step::Forward { forward, unreachable } => match self.forward(forward, state, frame)? {
                     Ok(frame) => {
                         let (verdict, by) = (Verdict::Send, Some(self.forwards[forward as usize].by));
-                        return Ok(Outcome { verdict, by, captured, frame: Some(frame) });
+                        return Ok(Outcome { verdict, by, captured, frame: Some(frame), samples });
                     }
                     Err(Unsent::Long) => {}
                     Err(_) => at = unreachable,
                 },
                 Step::Refuse { by, six, packet, room } => {
                     let frame = Some(self.refuse(frame, six, packet, room)?);
-                    return Ok(Outcome { verdict: Verdict::Send, by: Some(by), captured, frame });
+                    let verdict = Verdict::Send;
+                    return Ok(Outcome { verdict, by: Some(by), captured, frame, samples });
                 }
                 Step::Echo { by, six, packet } => {
                     let frame = Some(self.echo(frame, six, packet)?);
-                    return Ok(Outcome { verdict: Verdict::Send, by: Some(by), captured, frame });
+                    let verdict = Verdict::Send;
+                    return Ok(Outcome { verdict, by: Some(by), captured, frame, samples });
                 }
                 Step::Capture { statement, verdict } => captured.push(Captured { statement, verdict }),
+                Step::Draw { sample } => {
+                    if let Some(one_in) = state.draw(sample.index()) {
+                        let SampleDecl { statement, counter, shadow, .. } = self.samples[sample.index()];
+                        state.count(counter, frame.len() as u64);
+                        samples.extend((!shadow).then_some((statement, one_in)));
+                    }
+                }
                 step => self.step(step, state, frame)?,
             }
         }
@@ -321,6 +335,7 @@ impl Interpreter {
             | Step::Switch { .. }
             | Step::Turn { .. }
             | Step::Capture { .. }
+            | Step::Draw { .. }
             | Step::Match { .. }
             | Step::Return { .. }
             | Step::Decap { .. }

@@ -71,6 +71,8 @@ entities! {
     BalanceRef "balance"
     /// The flows that a statement translates: index into [`Program::nats`].
     NatRef "nat"
+    /// A statement that samples: index into [`Program::samples`].
+    SampleRef "sample"
 }
 
 /// The type of a value.
@@ -186,6 +188,9 @@ pub enum Op {
     Count { counter: u32 },
     /// Hands a copy of the frame to the capture ring, with the statement and verdict. No result.
     Capture { statement: StatementId, verdict: Verdict },
+    /// Draws the packet, or lets it go by ([`Sampler`](crate::sampling::Sampler)). One that was drawn is counted, and goes to the
+    /// ring of samples when its way ends, with what became of it. No result.
+    Draw { sample: SampleRef },
     /// Keeps a scalar in the program's scratch memory (for policies with more live values than the
     /// stack holds). No result.
     Stash { slot: u32, value: Value },
@@ -342,6 +347,23 @@ pub struct LimitDecl {
     pub max: u32,
 }
 
+/// A statement that samples.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SampleDecl {
+    /// The statement.
+    pub statement: StatementId,
+    /// It draws one in so many packets.
+    pub one_in: u32,
+    /// How many bytes of a packet go to the ring at most.
+    pub bytes: u16,
+    /// Counts those that were drawn.
+    pub counter: u32,
+    /// Counts those of them that found the ring full.
+    pub lost: u32,
+    /// Nothing goes to the ring.
+    pub shadow: bool,
+}
+
 /// What a row of a table does with the packets that it holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
@@ -422,6 +444,11 @@ pub struct Program {
     pub balances: Vec<BalanceDecl>,
     /// Flows that are translated.
     pub nats: Vec<NatDecl>,
+    /// Statements that sample.
+    pub samples: Vec<SampleDecl>,
+    /// What samples call those that decide: by statement the counter that is its own, then the default's. Empty where
+    /// nothing samples.
+    pub tells: Vec<u32>,
     /// How many counter slots there are.
     pub counters: u32,
     /// How often counters count, where that is known: nothing but the layout depends on it.

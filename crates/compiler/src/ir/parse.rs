@@ -10,8 +10,8 @@ use super::print::{BINARY, RELATIONS, SET_KINDS, VERDICTS};
 use super::verify::Location;
 use super::{
     BinaryOp, Block, BlockData, EcnChange, Frequency, Inst, LimitDecl, LimitRef, Line, LineInfo, Op, Program,
-    Relation, Rule, SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value,
-    Verdict,
+    Relation, Rule, SampleDecl, SampleRef, SetDecl, SetRef, StatementId, TableDecl, TableRef, Target,
+    Terminator, Type, Value, Verdict,
 };
 use crate::source::{SourceId, Span};
 use crate::table::Table;
@@ -136,6 +136,13 @@ impl Parser {
             expect_next(index, self.program().balances.len(), "balance")?;
             let decl = balance::balance(scan)?;
             self.program().balances.push(decl);
+        } else if scan.eat_word("tells") {
+            scan.expect("[")?;
+            self.program().tells = scan.list("]", Scan::number)?;
+        } else if let Some(index) = scan.entity("sample") {
+            expect_next(index, self.program().samples.len(), "sample")?;
+            let decl = sample(scan)?;
+            self.program().samples.push(decl);
         } else if let Some(index) = scan.entity("table") {
             expect_next(index, self.program().tables.len(), "table")?;
             let table = Table::new(words(scan)?);
@@ -307,6 +314,19 @@ fn limit(scan: &mut Scan<'_>) -> Expected<LimitDecl> {
     Ok(LimitDecl { name, interval, tolerance, words, max: scan.number()? })
 }
 
+fn sample(scan: &mut Scan<'_>) -> Expected<SampleDecl> {
+    let statement = statement(scan)?;
+    scan.expect("one_in")?;
+    let one_in = scan.number()?;
+    scan.expect("bytes")?;
+    let bytes = scan.number()?;
+    scan.expect("count")?;
+    let counter = scan.number()?;
+    scan.expect("lost")?;
+    let lost = scan.number()?;
+    Ok(SampleDecl { statement, one_in, bytes, counter, lost, shadow: scan.eat_word("shadow") })
+}
+
 fn frequency(scan: &mut Scan<'_>) -> Expected<Frequency> {
     scan.expect("all")?;
     let all = scan.number()?;
@@ -377,6 +397,10 @@ fn op(scan: &mut Scan<'_>, ty: Option<Type>) -> Expected<Op> {
         "room" => balance::room(scan),
         "recall" => value(scan).map(|key| Op::Recall { key }),
         "capture" => Ok(Op::Capture { statement: statement(scan)?, verdict: verdict(scan)? }),
+        "draw" => {
+            let sample = scan.entity("sample").map(SampleRef).ok_or("expected a sample")?;
+            Ok(Op::Draw { sample })
+        }
         "stash" => {
             let slot = scan.number()?;
             scan.expect(",")?;

@@ -2,8 +2,8 @@
 
 use super::{
     BackendPart, BalanceDecl, BinaryOp, Block, BlockData, Echo, EcnChange, Edit, Forward, Frequency, Inst,
-    Line, LineInfo, NatCall, NatDecl, NatPart, Op, PoolDecl, Program, Refuse, Relation, Rule, Send, SetKind,
-    TableDecl, Target, Terminator, Type, Value, Verdict, Via,
+    Line, LineInfo, NatCall, NatDecl, NatPart, Op, PoolDecl, Program, Refuse, Relation, Rule, SampleDecl,
+    Send, SetKind, TableDecl, Target, Terminator, Type, Value, Verdict, Via,
 };
 use crate::nat::Bank;
 use crate::table::Entry;
@@ -86,6 +86,12 @@ impl Program {
             })?;
             writeln!(f)?;
         }
+        for (index, sample) in self.samples.iter().enumerate() {
+            writeln!(f, "sample{index} {sample}")?;
+        }
+        if !self.tells.is_empty() {
+            writeln!(f, "tells {:?}", self.tells)?;
+        }
         if self.counters > 0 {
             writeln!(f, "counters {}", self.counters)?;
         }
@@ -160,6 +166,14 @@ fn row(f: &mut Formatter<'_>, decl: &TableDecl, entry: Entry<'_>) -> fmt::Result
             writeln!(f, " {verdict} by {by} count {counter}")
         }
         (Entry::Decides(_), None) => writeln!(f),
+    }
+}
+
+impl Display for SampleDecl {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let SampleDecl { statement, one_in, bytes, counter, lost, shadow } = self;
+        write!(f, "{statement} one_in {one_in} bytes {bytes} count {counter} lost {lost}")?;
+        if *shadow { f.write_str(" shadow") } else { Ok(()) }
     }
 }
 
@@ -262,6 +276,7 @@ impl Display for Op {
             Op::Recall { key } => write!(f, "recall {key}"),
             Op::Count { counter } => write!(f, "count {counter}"),
             Op::Capture { statement, verdict } => write!(f, "capture {statement} {verdict}"),
+            Op::Draw { sample } => write!(f, "draw {sample}"),
             Op::Stash { slot, value } => write!(f, "stash {slot}, {value}"),
             Op::Unstash { slot } => write!(f, "unstash {slot}"),
         }

@@ -42,6 +42,7 @@ impl Op {
             | Op::FrameLen
             | Op::Count { .. }
             | Op::Capture { .. }
+            | Op::Draw { .. }
             | Op::Unstash { .. } => {}
             Op::Binary(_, a, b) | Op::Compare(_, a, b) => [*a, *b].into_iter().for_each(f),
             Op::Advance { cursor, by, .. } => [*cursor, *by].into_iter().for_each(f),
@@ -71,6 +72,7 @@ impl Op {
             | Op::FrameLen
             | Op::Count { .. }
             | Op::Capture { .. }
+            | Op::Draw { .. }
             | Op::Unstash { .. } => {}
             Op::Binary(_, a, b) | Op::Compare(_, a, b) => [a, b].into_iter().for_each(f),
             Op::Advance { cursor, by, .. } => [cursor, by].into_iter().for_each(f),
@@ -102,6 +104,7 @@ impl Op {
                 | Op::Note { .. }
                 | Op::Count { .. }
                 | Op::Capture { .. }
+                | Op::Draw { .. }
                 | Op::Stash { .. }
         )
     }
@@ -123,7 +126,10 @@ impl Op {
 
     /// Whether the operation has a result at all.
     pub fn has_result(&self) -> bool {
-        !matches!(self, Op::Note { .. } | Op::Count { .. } | Op::Capture { .. } | Op::Stash { .. })
+        !matches!(
+            self,
+            Op::Note { .. } | Op::Count { .. } | Op::Capture { .. } | Op::Draw { .. } | Op::Stash { .. }
+        )
     }
 
     /// The type that the result must have; `None` where the operation leaves it open

@@ -152,6 +152,11 @@ impl Lower<'_> {
                 self.count(&statement.name);
                 self.decide(index, statement, *verdict, next);
             }
+            Action::Sample(_) => {
+                self.b.draw(self.sample_refs[&index]);
+                self.capture(index, statement, None);
+                self.b.jump(next);
+            }
             // What a pool does depends on what it has done: a shadow only counts.
             Action::Balance(_) | Action::Answer(_) => {
                 self.count(&statement.name);

@@ -23,8 +23,8 @@ use crate::codegen::indexes::bytes_around;
 use crate::index::{self, Key};
 use crate::ir::build::Builder;
 use crate::ir::{
-    self, BalanceRef, LimitDecl, LimitRef, Line, LineInfo, NatRef, SetDecl, SetKind, SetRef, StatementId,
-    TableDecl, TableRef,
+    self, BalanceRef, LimitDecl, LimitRef, Line, LineInfo, NatRef, SampleDecl, SampleRef, SetDecl, SetKind,
+    SetRef, StatementId, TableDecl, TableRef,
 };
 use crate::plan::{ClassId, Plan, SetHome, StateId, Steps};
 use crate::policy::{Action, HeaderRef, Policy, SetPart, Statement, Unsent};
@@ -111,6 +111,7 @@ struct Lower<'a> {
     limit_refs: HashMap<usize, LimitRef>,
     limit_statements: Vec<usize>,
     balance_refs: HashMap<usize, BalanceRef>,
+    sample_refs: HashMap<usize, SampleRef>,
     /// By statement and whether it is for packets of IPv6: where all classes lead to.
     balance_tails: HashMap<(usize, bool), ir::Block>,
     nat_refs: HashMap<usize, NatRef>,
@@ -159,6 +160,7 @@ impl<'a> Lower<'a> {
             limit_refs: HashMap::new(),
             limit_statements: Vec::new(),
             balance_refs: HashMap::new(),
+            sample_refs: HashMap::new(),
             balance_tails: HashMap::new(),
             nat_refs: HashMap::new(),
             nat_tails: HashMap::new(),
@@ -218,6 +220,7 @@ impl<'a> Lower<'a> {
             self.table_refs.insert(*name, id);
         }
         self.assign_slots();
+        self.declare_samples();
         self.expect();
     }
 
@@ -249,6 +252,27 @@ impl<'a> Lower<'a> {
         let id = self.b.set(decl);
         self.set_refs.insert(name, id);
         self.set_parts.push(name);
+    }
+
+    fn declare_samples(&mut self) {
+        for (index, sample) in self.policy.samples() {
+            let statement = &self.policy.statements[index];
+            let slot = |name: &str| self.slots[name];
+            let decl = SampleDecl {
+                statement: self.statement_ids[index],
+                one_in: sample.one_in,
+                bytes: sample.bytes,
+                counter: slot(&statement.name),
+                lost: slot(&format!("{}/lost", statement.name)),
+                shadow: statement.shadow,
+            };
+            let id = self.b.sample(decl);
+            self.sample_refs.insert(index, id);
+        }
+        if !self.sample_refs.is_empty() {
+            let names = self.policy.statements.iter().map(|statement| statement.name.as_str());
+            self.b.tells(names.chain(["default"]).map(|name| self.slots[name]).collect());
+        }
     }
 
     /// Keeps the slots that names have, and gives new names the lowest free ones.

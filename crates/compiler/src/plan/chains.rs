@@ -183,7 +183,7 @@ impl Known<'_> {
     fn can_act(&self, statement: &Statement) -> bool {
         let needs = |there: Vec<Pred>| self.decides(&self.simplify(&Pred::And(there)));
         match &statement.action {
-            Action::Verdict(_) | Action::Count => true,
+            Action::Verdict(_) | Action::Count | Action::Sample(_) => true,
             Action::Limit(limit) => {
                 let there = |part: &KeyPart| Pred::There(part.term.clone());
                 limit.keys.iter().all(|key| needs(key.iter().map(there).collect()))

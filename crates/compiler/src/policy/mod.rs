@@ -10,6 +10,7 @@ pub(crate) mod echo;
 mod nat;
 mod print;
 mod protocol;
+mod sample;
 mod simplify;
 
 pub use crate::ir::{Origin, Via};
@@ -20,6 +21,7 @@ pub use decap::{Decap, IpHeader};
 pub use nat::{Kind, Outer, Quoted, ending};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
+pub use sample::{BUDGET, BYTES, MOST_BYTES, MOST_SAMPLES, Sample};
 pub use simplify::{Presence, simplify};
 
 use crate::ir::Verdict;
@@ -246,13 +248,15 @@ pub enum Action {
     Answer(Balance),
     /// Answers an echo request of ICMP. The condition says that it is one, and that it can be answered.
     Echo,
+    /// Hands some of the packets on, with what becomes of them.
+    Sample(Sample),
 }
 
 impl Action {
     /// The values that it needs of a packet, beside those that the condition asks for.
     pub fn terms(&self, protocols: &Protocols) -> Vec<Term> {
         match self {
-            Action::Verdict(_) | Action::Count => Vec::new(),
+            Action::Verdict(_) | Action::Count | Action::Sample(_) => Vec::new(),
             Action::Limit(Limit { keys, .. }) => {
                 keys.iter().flatten().map(|part| part.term.clone()).collect()
             }
@@ -370,6 +374,7 @@ impl Statement {
             Action::Balance(_) => "balance",
             Action::Answer(_) => "answer",
             Action::Echo => "echo",
+            Action::Sample(_) => "sample",
         }
     }
 
@@ -378,6 +383,7 @@ impl Statement {
         let parts: &[&str] = match self.action {
             Action::Limit(_) => &["over"],
             Action::Balance(_) | Action::Answer(_) if !self.shadow => return self.balance_counters(),
+            Action::Sample(_) => &["lost"],
             _ => &[],
         };
         let own = parts.iter().map(|part| format!("{}/{part}", self.name));
@@ -418,7 +424,7 @@ impl Statement {
         match self.action {
             Action::Count => true,
             Action::Verdict(_) | Action::Decap | Action::Balance(_) | Action::Echo => self.shadow,
-            Action::Limit(_) | Action::Answer(_) => false,
+            Action::Limit(_) | Action::Answer(_) | Action::Sample(_) => false,
         }
     }
 }
@@ -444,5 +450,13 @@ impl Policy {
     /// What happens to packets that no statement decides: they pass unless said otherwise.
     pub fn default_verdict(&self) -> Verdict {
         self.default.unwrap_or(Verdict::Pass)
+    }
+
+    /// The statements that sample, with their indices.
+    pub fn samples(&self) -> impl Iterator<Item = (usize, &Sample)> {
+        self.statements.iter().enumerate().filter_map(|(index, statement)| match &statement.action {
+            Action::Sample(sample) => Some((index, sample)),
+            _ => None,
+        })
     }
 }

@@ -241,6 +241,19 @@ pub enum Action {
     Limit(Limit),
     /// `balance … to POOL [by KEYS] [via MODE …] [echo]`
     Balance(Box<Balance>),
+    /// `sample [NAME] 1 in N [when …] [bytes B] [budget RATE]`
+    Sample(Sample),
+}
+
+/// The clauses of `sample`.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// `1 in 1000`: the second number.
+    pub one_in: Literal,
+    /// `bytes 256`: how many of a packet are handed on.
+    pub bytes: Option<Literal>,
+    /// `budget 10k/s`: how many samples there may be in a time.
+    pub budget: Option<Literal>,
 }
 
 /// The clauses of `limit`.

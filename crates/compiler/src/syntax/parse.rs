@@ -9,6 +9,7 @@ mod file;
 mod packet;
 mod pool;
 mod protocol;
+mod sample;
 mod statement;
 mod words;
 

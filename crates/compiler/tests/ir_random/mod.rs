@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use weir_compiler::ir::build::Builder;
 use weir_compiler::ir::{
-    BinaryOp, Block, EcnChange, Frequency, LimitDecl, LimitRef, LineInfo, Program, Relation, Rule, SetDecl,
-    SetKind, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
+    BinaryOp, Block, EcnChange, Frequency, LimitDecl, LimitRef, LineInfo, Program, Relation, Rule,
+    SampleDecl, SampleRef, SetDecl, SetKind, SetRef, StatementId, TableDecl, TableRef, Target, Terminator,
+    Type, Value, Verdict,
 };
 use weir_compiler::source::{SourceId, Span};
 use weir_compiler::state::State;
@@ -105,6 +106,11 @@ impl Generator<'_> {
             let name = "limit".into();
             self.builder.limit(LimitDecl { name, interval: 1 << 30, tolerance: 1 << 18, words, max: 4 });
         }
+        for (one_in, shadow) in [(1, false), (3, true)] {
+            let (statement, bytes) = (StatementId(0), 100);
+            self.builder.sample(SampleDecl { statement, one_in, bytes, counter: 0, lost: 1, shadow });
+        }
+        self.builder.tells(vec![0, 1, 2, 0]);
         for name in ["first", "second", "third\n"] {
             let counter = self.builder.counter();
             if self.tape.one_in(2) {
@@ -219,7 +225,7 @@ impl Generator<'_> {
     }
 
     fn inst(&mut self) {
-        match self.tape.below(14) {
+        match self.tape.below(15) {
             0 | 1 => self.load(),
             2 | 3 => {
                 let (a, b) = (self.int(), self.int());
@@ -263,6 +269,10 @@ impl Generator<'_> {
             }
             11 => self.builder.count(2),
             12 => self.builder.capture(StatementId(1), Verdict::Drop),
+            13 => {
+                let sample = SampleRef(self.tape.below(2) as u32);
+                self.builder.draw(sample);
+            }
             _ => self.scratch(),
         }
     }

@@ -1,10 +1,12 @@
-use super::{Engine, EngineError, Judgement, is_xdp, judgement_of, sections};
+use super::{Engine, EngineError, Judgement, is_xdp, judgement_of, sample_of, sections};
 use crate::StatementCounters;
 use crate::counters::{Counted, SLOT_BYTES, by_statement, counted, counter};
 use crate::sets::content;
 use weir_bpf::interp::{ProgramId, Vm};
 use weir_compiler::Compilation;
 use weir_compiler::codegen::counters::SLOTS;
+use weir_compiler::codegen::samples::{RING, SECTION, section_of};
+use weir_compiler::sampling::{Dice, Odds};
 use weir_compiler::state::{PoolState, ROUTED};
 
 /// `weir_bpf`'s interpreter on the emitted bytecode.
@@ -21,6 +23,9 @@ impl<'a> Bytecode<'a> {
     pub fn new(compilation: &'a Compilation) -> Self {
         let mut vm = Vm::for_object(&compilation.object);
         vm.fib = Some(Box::new(routed));
+        // As the engines that follow the same laws in Rust.
+        let mut dice = Dice::default();
+        vm.random = Box::new(move || dice.roll());
         for (map, key, mut value) in content::entries(&compilation.analysis.policy, &compilation.lowered) {
             if let Some(map) = vm.maps.by_name(&map) {
                 let bytes = vm.maps.def(map).map_or(0, |def| def.value.size() as usize);
@@ -57,7 +62,11 @@ impl Engine for Bytecode<'_> {
         };
         let code =
             code.map_err(|fault| EngineError::Fault { engine: "bytecode", what: fault.to_string() })?;
-        Ok(judgement_of(self.xdp, code, frame, packet))
+        let ring = self.vm.maps.by_name(RING);
+        let outputs = self.vm.take_outputs();
+        let records = outputs.iter().filter(|output| Some(output.map) == ring);
+        let samples = records.filter_map(|record| sample_of(self.compilation, &record.bytes)).collect();
+        Ok(Judgement { samples, ..judgement_of(self.xdp, code, frame, packet) })
     }
 
     fn set_pools(&mut self, pools: &[PoolState]) -> Result<(), EngineError> {
@@ -70,6 +79,13 @@ impl Engine for Bytecode<'_> {
             }
         }
         Ok(())
+    }
+
+    fn set_odds(&mut self, odds: &[Odds]) -> Result<(), EngineError> {
+        match self.vm.maps.by_name(SECTION).map(|map| self.vm.maps.update(map, &[0; 4], &section_of(odds))) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(fault)) => Err(EngineError::Fault { engine: "bytecode", what: format!("{fault:?}") }),
+        }
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {

@@ -1,15 +1,17 @@
-use super::{By, Engine, EngineError, Judgement};
+use super::{By, Engine, EngineError, Judgement, samples_of};
 use crate::StatementCounters;
 use crate::counters::{Counted, by_statement, counted};
 use weir_compiler::Compilation;
 use weir_compiler::ir::interp::{Captured, Interpreter};
 use weir_compiler::lower::Lowered;
 use weir_compiler::policy::Policy;
+use weir_compiler::sampling::Odds;
 use weir_compiler::state::{PoolState, State};
 
 /// The IR interpreter on a lowered program.
 pub struct Ir<'a> {
     statements: Vec<Counted>,
+    policy: &'a Policy,
     lowered: &'a Lowered,
     interpreter: Interpreter,
     /// What the program keeps; live sets may be filled here.
@@ -28,7 +30,8 @@ impl<'a> Ir<'a> {
     pub fn of(policy: &'a Policy, lowered: &'a Lowered) -> Self {
         let interpreter = Interpreter::new(&lowered.program);
         let statements = counted(policy);
-        Self { statements, lowered, interpreter, state: lowered.state(policy), captured: Vec::new() }
+        let (state, captured) = (lowered.state(policy), Vec::new());
+        Self { statements, policy, lowered, interpreter, state, captured }
     }
 }
 
@@ -43,15 +46,19 @@ impl Engine for Ir<'_> {
         let outcome =
             outcome.map_err(|fault| EngineError::Fault { engine: "ir", what: fault.to_string() })?;
         self.captured = outcome.captured;
-        Ok(Judgement {
-            verdict: outcome.verdict,
-            by: outcome.by.map_or(By::Default, |id| By::Statement(id.index())),
-            frame: outcome.frame,
-        })
+        let by = outcome.by.map_or(By::Default, |id| By::Statement(id.index()));
+        let taken = outcome.samples.into_iter().map(|(id, one_in)| (id.index(), one_in)).collect();
+        let samples = samples_of(self.policy, taken, (outcome.verdict, by), frame);
+        Ok(Judgement { verdict: outcome.verdict, by, frame: outcome.frame, samples })
     }
 
     fn set_pools(&mut self, pools: &[PoolState]) -> Result<(), EngineError> {
         self.state.pools = pools.to_vec();
+        Ok(())
+    }
+
+    fn set_odds(&mut self, odds: &[Odds]) -> Result<(), EngineError> {
+        self.state.odds = odds.to_vec();
         Ok(())
     }
 

@@ -1,14 +1,17 @@
-use super::{Engine, EngineError, Judgement, is_xdp, judgement_of, sections};
+use super::{Engine, EngineError, Judgement, is_xdp, judgement_of, sample_of, sections};
 use crate::counters::{Counted, add_chunk, by_statement, counted, word};
 use crate::error::refusal;
 use crate::sets::content;
 use crate::{Error, StatementCounters};
 use weir_compiler::Compilation;
 use weir_compiler::codegen::Statistic;
+use weir_compiler::codegen::samples::{RING, SECTION, section_of};
+use weir_compiler::sampling::Odds;
 use weir_compiler::state::{Counter, PoolState};
 use weir_kernel::load::{self, Loaded};
 use weir_kernel::maps::{Map, Update};
 use weir_kernel::program::Program;
+use weir_kernel::rings::RingReader;
 use weir_kernel::{KernelError, run};
 
 /// A page less the headroom and tail that test runs keep (`bpf_prog_test_run_xdp`: 256 and 320).
@@ -19,6 +22,7 @@ pub struct Kernel<'a> {
     compilation: &'a Compilation,
     statements: Vec<Counted>,
     loaded: Loaded,
+    samples: Option<RingReader>,
     xdp: bool,
 }
 
@@ -30,7 +34,8 @@ impl<'a> Kernel<'a> {
         let loaded = loaded.map_err(|error| refusal(error, &compilation.analysis))?;
         fill(&loaded, compilation)?;
         let statements = counted(&compilation.analysis.policy);
-        Ok(Self { compilation, statements, loaded, xdp: is_xdp(compilation) })
+        let samples = loaded.map(RING).map(RingReader::open).transpose()?;
+        Ok(Self { compilation, statements, loaded, samples, xdp: is_xdp(compilation) })
     }
 
     /// The program, for measurements.
@@ -63,7 +68,12 @@ impl Engine for Kernel<'_> {
             return Err(EngineError::Length { length: frame.len(), max: MAX_FRAME });
         }
         let outcome = run::once(self.program(), frame)?;
-        Ok(judgement_of(self.xdp, outcome.code, frame, outcome.frame))
+        let mut samples = Vec::new();
+        if let Some(ring) = &mut self.samples {
+            let compilation = self.compilation;
+            ring.drain(|record| samples.extend(sample_of(compilation, record)));
+        }
+        Ok(Judgement { samples, ..judgement_of(self.xdp, outcome.code, frame, outcome.frame) })
     }
 
     fn set_pools(&mut self, pools: &[PoolState]) -> Result<(), EngineError> {
@@ -71,6 +81,13 @@ impl Engine for Kernel<'_> {
             if let Some(map) = self.map(&name) {
                 map.update(&[0; 4], &section, Update::Any)?;
             }
+        }
+        Ok(())
+    }
+
+    fn set_odds(&mut self, odds: &[Odds]) -> Result<(), EngineError> {
+        if let Some(map) = self.map(SECTION) {
+            map.update(&[0; 4], &section_of(odds), Update::Any)?;
         }
         Ok(())
     }

@@ -18,11 +18,14 @@ pub use kernel::Kernel;
 pub(crate) use kernel::{statistic_of, totals_of};
 pub use plain::Plain;
 
+use crate::samples::Record;
 use crate::{Error, StatementCounters};
 use weir_compiler::Compilation;
 use weir_compiler::codegen::pool_map_name;
 use weir_compiler::codegen::pools::section_of;
 use weir_compiler::ir::{PoolRef, Verdict};
+use weir_compiler::policy::{Action, Policy};
+use weir_compiler::sampling::Odds;
 use weir_compiler::state::PoolState;
 
 /// Who decided.
@@ -45,6 +48,25 @@ pub struct Judgement {
     pub by: By,
     /// The frame that leaves, where the policy has changed it.
     pub frame: Option<Vec<u8>>,
+    /// What went to the ring of samples, in the order of the statements.
+    pub samples: Vec<Sampled>,
+}
+
+/// A frame that a statement took as a sample.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sampled {
+    /// The statement, by its index.
+    pub statement: usize,
+    /// It was one in so many.
+    pub one_in: u32,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Who decided.
+    pub by: By,
+    /// The frame's length in bytes.
+    pub length: u32,
+    /// Its first bytes.
+    pub bytes: Vec<u8>,
 }
 
 impl Judgement {
@@ -52,7 +74,8 @@ impl Judgement {
     pub fn agrees(&self, other: &Judgement) -> bool {
         let unknown = self.by == By::Unknown || other.by == By::Unknown;
         let by = unknown || self.by == other.by;
-        self.verdict == other.verdict && self.frame == other.frame && by
+        let same = self.verdict == other.verdict && self.samples == other.samples;
+        same && self.frame == other.frame && by
     }
 }
 
@@ -66,6 +89,9 @@ pub trait Engine {
 
     /// Puts all pools into a state, for tests.
     fn set_pools(&mut self, pools: &[PoolState]) -> Result<(), EngineError>;
+
+    /// Says how likely samples are, by statement that samples, for tests.
+    fn set_odds(&mut self, odds: &[Odds]) -> Result<(), EngineError>;
 
     /// By statement, `default` last.
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError>;
@@ -132,7 +158,34 @@ fn judgement_of(xdp: bool, code: u32, came: &[u8], left: Vec<u8>) -> Judgement {
     };
     let leaves = verdict == Verdict::Send || verdict == Verdict::Pass && left != came;
     let frame = leaves.then_some(left);
-    Judgement { verdict, by: By::Unknown, frame }
+    Judgement { verdict, by: By::Unknown, frame, samples: Vec::new() }
+}
+
+/// The samples of a policy's statements that took a frame, with the N of each, from what became of it.
+fn samples_of(
+    policy: &Policy,
+    taken: Vec<(usize, u32)>,
+    (verdict, by): (Verdict, By),
+    frame: &[u8],
+) -> Vec<Sampled> {
+    let one = |(statement, one_in): (usize, u32)| {
+        let most = match &policy.statements[statement].action {
+            Action::Sample(sample) => usize::from(sample.bytes).min(frame.len()),
+            _ => 0,
+        };
+        let (length, bytes) = (frame.len() as u32, frame[..most].to_vec());
+        Sampled { statement, one_in, verdict, by, length, bytes }
+    };
+    taken.into_iter().map(one).collect()
+}
+
+/// The same, from a record of the ring.
+fn sample_of(compilation: &Compilation, record: &[u8]) -> Option<Sampled> {
+    let Record { statement, decider, verdict, one_in, length, bytes, .. } = Record::read(record)?;
+    let (slots, statements) = (&compilation.lowered.slots, &compilation.analysis.policy.statements);
+    let named = |counter: u32| statements.iter().position(|s| slots.get(&s.name) == Some(&counter));
+    let by = named(decider).map_or(By::Default, By::Statement);
+    Some(Sampled { statement: named(statement)?, one_in, verdict, by, length, bytes: bytes.to_vec() })
 }
 
 /// Whether an object's program is for XDP.

@@ -1,20 +1,22 @@
-use super::{By, Engine, EngineError, Judgement};
+use super::{By, Engine, EngineError, Judgement, samples_of};
 use crate::StatementCounters;
 use crate::counters::{Counted, by_statement, counted};
 use weir_compiler::eval::Evaluator;
 use weir_compiler::policy::{Policy, Unsent};
+use weir_compiler::sampling::Odds;
 use weir_compiler::state::{Counter, PoolState};
 
 /// The naive evaluator over the checked policy: what it means, said as plainly as can be.
 pub struct Plain<'a> {
     statements: Vec<Counted>,
+    policy: &'a Policy,
     evaluator: Evaluator<'a>,
 }
 
 impl<'a> Plain<'a> {
     /// At the start: every bucket full, every counter zero.
     pub fn new(policy: &'a Policy) -> Self {
-        Self { statements: counted(policy), evaluator: Evaluator::new(policy) }
+        Self { statements: counted(policy), policy, evaluator: Evaluator::new(policy) }
     }
 
     /// The evaluator, to put elements into live sets.
@@ -32,11 +34,19 @@ impl Engine for Plain<'_> {
         self.evaluator.now = now;
         let outcome = self.evaluator.judge(frame);
         let by = outcome.by.map_or(By::Default, By::Statement);
-        Ok(Judgement { verdict: outcome.verdict, by, frame: outcome.frame })
+        let samples = samples_of(self.policy, outcome.samples, (outcome.verdict, by), frame);
+        Ok(Judgement { verdict: outcome.verdict, by, frame: outcome.frame, samples })
     }
 
     fn set_pools(&mut self, pools: &[PoolState]) -> Result<(), EngineError> {
         self.evaluator.pools = pools.to_vec();
+        Ok(())
+    }
+
+    fn set_odds(&mut self, odds: &[Odds]) -> Result<(), EngineError> {
+        for ((index, _), odds) in self.policy.samples().zip(odds) {
+            self.evaluator.odds.insert(index, *odds);
+        }
         Ok(())
     }
 
@@ -49,6 +59,8 @@ impl Engine for Plain<'_> {
             };
             match part {
                 None => self.evaluator.counters[index],
+                // Here nothing is ever lost.
+                Some("lost") => Counter::default(),
                 Some("over") => self.evaluator.over[index],
                 Some(part) => {
                     let why = Unsent::ALL.into_iter().find(|why| why.word() == part);

@@ -121,7 +121,7 @@ fn shape(analysis: &Analysis, lowered: &Lowered, object: &Object, sets: &[SetMet
         (&map.name, format!("{:?}", map.kind), &map.key, &map.value, entries, map.flags).hash(&mut hasher);
     }
     content::entries(&analysis.policy, lowered).hash(&mut hasher);
-    format!("{:?}", lowered.program.limits).hash(&mut hasher);
+    format!("{:?} {:?}", lowered.program.limits, lowered.program.samples).hash(&mut hasher);
     format!("{sets:?}").hash(&mut hasher);
     hasher.finish()
 }

@@ -13,6 +13,7 @@ use crate::counters::counted;
 use crate::engines::totals_of;
 use crate::error::refusal;
 use crate::pools;
+use crate::samples;
 use crate::sets::Filling;
 use crate::sets::carry;
 use std::collections::BTreeSet;
@@ -64,6 +65,7 @@ pub(crate) fn successor(
     let counting = counting(&mut plan, built, running)?;
     let limits = limits(&mut plan, built, running)?;
     statistics(&mut plan, built, running)?;
+    samples(&mut plan, built, running)?;
     carry::share(&sets, carries, &mut plan.options.reuse)?;
     let meta = meta(built, setting, running, None);
     pools::carry::share(&meta.pools, running, &mut plan.options.reuse)?;
@@ -223,6 +225,7 @@ fn meta(
         sets: Vec::new(),
         limits: Vec::new(),
         pools: built.pools.clone(),
+        samples: samples::meta::describe(&built.analysis.policy),
         profile: running.map_or_else(Profile::default, |running| running.meta.profile.clone()),
         capture,
     }
@@ -268,13 +271,13 @@ fn counting(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Res
     Ok(counting)
 }
 
-/// Says which statements count on. The slots of what is over a limit belong to the limit's name.
+/// Says which statements count on. The slots of what is over a limit, or lost, belong to the statement's name.
 fn report_statements(plan: &mut Plan, built: &Built, running: Option<&Generation>) {
     let (new, none) = (&built.lowered.slots, Slots::new());
     let Inheritance { counting, renamed, changed } = &built.inheritance;
     // What has another name now is told first: of ten thousand that are the same nobody reads.
     let mut same = Vec::new();
-    for name in new.keys().filter(|name| !name.ends_with("/over")) {
+    for name in new.keys().filter(|name| !is_part(name)) {
         match (counting.slots.contains_key(name), renamed.get(name)) {
             (true, Some(old)) => plan.kept.push(format!("statement {name} (was {old})")),
             (true, None) => same.push(format!("statement {name}")),
@@ -284,10 +287,15 @@ fn report_statements(plan: &mut Plan, built: &Built, running: Option<&Generation
     }
     plan.kept.append(&mut same);
     let old = running.map_or(&none, |running| &running.meta.counting.slots);
-    let gone = |name: &&String| !name.ends_with("/over") && !new.contains_key(*name);
+    let gone = |name: &&String| !is_part(name) && !new.contains_key(*name);
     let left: BTreeSet<&String> = renamed.values().collect();
     let gone = old.keys().filter(gone).filter(|name| !left.contains(name));
     plan.gone.extend(gone.map(|name| format!("statement {name}")));
+}
+
+/// Whether a slot is the second one of a statement.
+fn is_part(name: &str) -> bool {
+    name.ends_with("/over") || name.ends_with("/lost")
 }
 
 /// The slots of names that both have.
@@ -353,6 +361,13 @@ fn statistics(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> R
         }
     }
     Ok(())
+}
+
+fn samples(plan: &mut Plan, built: &Built, running: Option<&Generation>) -> Result<(), Error> {
+    let all = samples::meta::describe(&built.analysis.policy);
+    samples::meta::share(&all, running, |name, reuse| {
+        plan.options.reuse.insert(name.to_owned(), reuse);
+    })
 }
 
 fn wanted<'a>(built: &'a Built, name: &str) -> Option<&'a MapDef> {

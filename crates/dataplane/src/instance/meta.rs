@@ -6,6 +6,7 @@
 use super::profile::Profile;
 use crate::counters::Counted;
 use crate::pools::meta::PoolMeta;
+use crate::samples::meta::SampleMeta;
 use crate::sets::meta::SetMeta;
 use crate::{Error, Hook};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub(crate) struct Meta {
     pub(crate) sets: Vec<SetMeta>,
     pub(crate) limits: Vec<LimitMeta>,
     pub(crate) pools: Vec<PoolMeta>,
+    #[serde(default)]
+    pub(crate) samples: Vec<SampleMeta>,
     /// What its program was laid out for.
     #[serde(default)]
     pub(crate) profile: Profile,

@@ -36,11 +36,13 @@ mod status;
 
 pub(crate) use generation::{Generation, settle};
 pub(crate) use meta::CaptureMeta;
-pub(crate) use place::{Lock, Place};
+pub(crate) use place::{Lock, Place, try_lock_dir};
+pub(crate) use status::counters;
 
 use crate::capture::Capture;
 use crate::counters::{StatementCounters, Statistics};
 use crate::pools::{self, PoolStatus, Unreached};
+use crate::samples::{SampleStatus, Samples};
 use crate::sets::carry::Grown;
 use crate::sets::{Filling, LiveSet, SetStatus};
 use crate::{Error, Hook};
@@ -215,6 +217,8 @@ pub struct Status {
     pub sets: Vec<SetStatus>,
     /// The pools.
     pub pools: Vec<PoolStatus>,
+    /// The statements that sample.
+    pub samples: Vec<SampleStatus>,
     /// What else was counted.
     pub statistics: Statistics,
 }
@@ -309,6 +313,11 @@ impl Instance {
     pub fn capture<T: AsRef<str>>(&self, statements: &[T]) -> Result<Capture, Error> {
         let statements = statements.iter().map(|name| name.as_ref().to_owned()).collect();
         Capture::start(self.place.clone(), statements)
+    }
+
+    /// Reads what statements sample, from now on.
+    pub fn samples(&self) -> Result<Samples, Error> {
+        Samples::open(self.clone())
     }
 
     pub(crate) fn place(&self) -> &Place {

@@ -16,6 +16,7 @@ impl Instance {
         let attachments = self.attachments()?;
         self.look(|running| {
             let meta = &running.meta;
+            let counters = counters(running)?;
             Ok(Status {
                 instance: self.name().to_owned(),
                 generation: running.number,
@@ -27,7 +28,8 @@ impl Instance {
                 attachments: attachments.clone(),
                 program_id: running.program_id,
                 capturing: meta.capture.as_ref().map_or_else(Vec::new, |capture| capture.statements.clone()),
-                counters: counters(running)?,
+                samples: crate::samples::rates::all(running, &counters)?,
+                counters,
                 sets: sets(running)?,
                 pools: crate::pools::all(running)?,
                 statistics: statistics(running)?,
@@ -75,7 +77,7 @@ impl Instance {
     }
 }
 
-pub(super) fn counters(running: &Generation) -> Result<Vec<StatementCounters>, KernelError> {
+pub(crate) fn counters(running: &Generation) -> Result<Vec<StatementCounters>, KernelError> {
     let counting = &running.meta.counting;
     let mut maps = vec![(totals_of(&running.map("counters")?)?, &counting.slots)];
     for carried in &counting.carried {

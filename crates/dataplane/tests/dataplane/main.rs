@@ -14,6 +14,7 @@ mod pools;
 mod profiles;
 mod programs;
 mod reloads;
+mod samples;
 mod sets;
 mod support;
 mod tables;

@@ -4,6 +4,8 @@ use crate::case::Case;
 use crate::panics::caught;
 use weir_bpf::target::Target;
 use weir_compiler::diagnostic::{Code, Severity};
+use weir_compiler::policy::{Policy, Sample};
+use weir_compiler::sampling::Odds;
 use weir_compiler::{Analysis, Compilation, Hook, NoFiles, Options, analyse};
 use weir_dataplane::engines::{By, Bytecode, Engine, EngineError, Ir, Judgement, Kernel, Plain};
 use weir_dataplane::{Error, StatementCounters};
@@ -44,6 +46,8 @@ pub(crate) struct Seen {
     pub(crate) decided: usize,
     /// Packets that leave as other frames.
     pub(crate) changed: usize,
+    /// Samples that were taken.
+    pub(crate) sampled: usize,
     pub(crate) statements: usize,
     pub(crate) applied: usize,
     pub(crate) over: usize,
@@ -100,6 +104,11 @@ fn engines(case: &Case, target: &Target) -> Result<Seen, Failure> {
         ("IR after the passes", Box::new(Ir::new(&compilation))),
         ("bytecode", Box::new(Bytecode::new(&compilation))),
     ];
+    // What chance says is the same for all engines but the kernel.
+    let odds = odds(policy).filter(|_| case.kernel);
+    for engine in others.iter_mut().map(|(_, engine)| &mut **engine).chain([&mut oracle as &mut dyn Engine]) {
+        odds.iter().for_each(|odds| engine.set_odds(odds).unwrap_or_else(|error| panic!("{error}")));
+    }
     let mut seen = Seen { packets: packets.len(), statements: policy.statements.len(), ..Seen::default() };
     let mut expected = Vec::new();
     for (index, packet) in packets.iter().enumerate() {
@@ -110,6 +119,7 @@ fn engines(case: &Case, target: &Target) -> Result<Seen, Failure> {
         }
         seen.decided += usize::from(wanted.0.by != By::Default);
         seen.changed += usize::from(wanted.0.frame.is_some());
+        seen.sampled += wanted.0.samples.len();
         expected.push(wanted);
     }
     if let Some((_, counters)) = expected.last() {
@@ -147,6 +157,9 @@ fn agree(name: &str, index: usize, packet: &[u8], wanted: &Answer, got: &Answer)
         "  evaluator: {:?} by {:?}; {name}: {:?} by {:?}",
         wanted.0.verdict, wanted.0.by, got.0.verdict, got.0.by
     );
+    if wanted.0.samples != got.0.samples {
+        what += &format!("\n  samples: evaluator {:?}; {name} {:?}", wanted.0.samples, got.0.samples);
+    }
     for (engine, judgement) in [("evaluator", &wanted.0), (name, &got.0)] {
         what += &judgement
             .frame
@@ -177,11 +190,46 @@ fn in_kernel(compilation: &Compilation, packets: &[&[u8]], expected: &[Answer]) 
         }
         Err(error) => return failure(Kind::Verifier, error.to_string()),
     };
+    // Samplers are each CPU's own.
+    let mut _stay = None;
+    if let Some(odds) = odds(&compilation.analysis.policy) {
+        _stay = Some(OneCpu::stay());
+        kernel.set_odds(&odds).unwrap_or_else(|error| panic!("{error}"));
+    }
     for (index, (packet, wanted)) in packets.iter().zip(expected).enumerate() {
         let got = ask("kernel", &mut kernel, packet)?;
         agree("kernel", index, packet, wanted, &got)?;
     }
     Ok(packets.len())
+}
+
+/// Samples that are not at random, if there are any: of small N each is the Nth, of others all are.
+fn odds(policy: &Policy) -> Option<Vec<Odds>> {
+    let one = |(_, sample): (usize, &Sample)| {
+        let gap = u16::try_from(sample.one_in - 1).ok().filter(|gap| *gap < 10).unwrap_or(0);
+        Odds::fixed(sample.one_in, gap)
+    };
+    let odds: Vec<Odds> = policy.samples().map(one).collect();
+    (!odds.is_empty()).then_some(odds)
+}
+
+/// This thread stays on the CPU that it is on.
+struct OneCpu(rustix::thread::CpuSet);
+
+impl OneCpu {
+    fn stay() -> Self {
+        let before = rustix::thread::sched_getaffinity(None).unwrap();
+        let mut one = rustix::thread::CpuSet::new();
+        one.set(rustix::thread::sched_getcpu());
+        rustix::thread::sched_setaffinity(None, &one).unwrap();
+        Self(before)
+    }
+}
+
+impl Drop for OneCpu {
+    fn drop(&mut self) {
+        let _ = rustix::thread::sched_setaffinity(None, &self.0);
+    }
 }
 
 /// What the kernel's test runs take (`bpf_prog_test_run_xdp`, `bpf_prog_test_run_skb`).

@@ -121,10 +121,11 @@ fn engines_agree() {
         }
     });
     let total = total.into_inner().unwrap();
-    let Seen { packets, decided, changed, statements, applied, over, kernel: tested, counting, .. } =
-        total.seen;
+    let Seen {
+        packets, decided, changed, sampled, statements, applied, over, kernel: tested, counting, ..
+    } = total.seen;
     say(&format!(
-        "{} policies from seed {seed} in {:.1} s: {packets} packets, {decided} of them decided by a statement, {changed} left a tunnel; \
+        "{} policies from seed {seed} in {:.1} s: {packets} packets, {decided} of them decided by a statement, {changed} left a tunnel, {sampled} samples; \
          {applied} of {statements} statements applied to a packet, {over} packets were over a limit; \
          {} policies and {tested} packets in the kernel; {} of {} statements were refused; {} policies were too large for one program, \
          {} that are larger than most were left out; the largest program has {} instructions; {} have tables with {counting} rows that count",
@@ -218,6 +219,7 @@ fn one(
             sum.packets += seen.packets;
             sum.decided += seen.decided;
             sum.changed += seen.changed;
+            sum.sampled += seen.sampled;
             sum.statements += seen.statements;
             sum.applied += seen.applied;
             sum.over += seen.over;

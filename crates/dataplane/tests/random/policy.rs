@@ -20,9 +20,9 @@ pub(crate) struct Author<'a> {
 }
 
 /// What statements do at any hook, and at XDP.
-const VERBS: &[&str] = &["drop", "drop", "drop", "pass", "pass", "count", "count", "limit"];
+const VERBS: &[&str] = &["drop", "drop", "drop", "pass", "pass", "count", "count", "limit", "sample"];
 const VERBS_OF_XDP: &[&str] =
-    &["drop", "drop", "drop", "pass", "pass", "count", "count", "count", "limit", "decap"];
+    &["drop", "drop", "drop", "pass", "pass", "count", "count", "count", "limit", "decap", "sample"];
 
 /// Whose clock the limits meet.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,8 +62,16 @@ impl<'a> Author<'a> {
             _ => 12,
         };
         let when = (!dice.one_in(always)).then(|| self.condition(dice, focus, 3));
-        let tail = if verb == "limit" { self.limit(dice, focus) } else { String::new() };
-        Statement { head: format!("{expected}{shadow}{verb}{name}"), when, tail }
+        let mut head = format!("{expected}{shadow}{verb}{name}");
+        let tail = match verb {
+            "limit" => self.limit(dice, focus),
+            "sample" => {
+                head += &format!(" 1 in {}", dice.pick(&["1", "2", "3", "10", "1k"]));
+                (*dice.pick(&["", " bytes 14", " bytes 64B", " bytes 512 budget 1M/s"])).to_owned()
+            }
+            _ => String::new(),
+        };
+        Statement { head, when, tail }
     }
 
     fn condition(&mut self, dice: &mut Dice, focus: &Focus, depth: usize) -> Condition {

@@ -24,6 +24,8 @@ pub(super) struct Facts {
     pub(super) sets: Vec<SetFact>,
     pub(super) limits: Vec<LimitFact>,
     pub(super) pools: Vec<PoolFact>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) samples: Vec<SampleFact>,
     pub(super) maps: Vec<MapFact>,
     pub(super) program: ProgramFact,
     pub(super) target: String,
@@ -86,6 +88,14 @@ pub(super) struct LimitFact {
 }
 
 #[derive(Serialize)]
+pub(super) struct SampleFact {
+    pub(super) name: String,
+    pub(super) one_in: u32,
+    pub(super) bytes: u16,
+    pub(super) budget: u64,
+}
+
+#[derive(Serialize)]
 pub(super) struct MapFact {
     pub(super) name: String,
     pub(super) kind: &'static str,
@@ -144,6 +154,7 @@ impl Facts {
             sets: sets(policy, plan),
             limits: limits(policy),
             pools: pools::facts(policy),
+            samples: samples(policy),
             maps: compilation.object.maps.iter().map(|map| map_fact(map, options.target.cpus)).collect(),
             program,
             target: options.target.to_string(),
@@ -286,6 +297,16 @@ fn limits(policy: &Policy) -> Vec<LimitFact> {
         _ => None,
     };
     policy.statements.iter().filter_map(limit).collect()
+}
+
+fn samples(policy: &Policy) -> Vec<SampleFact> {
+    let fact = |(index, sample): (usize, &weir_compiler::policy::Sample)| SampleFact {
+        name: policy.statements[index].name.clone(),
+        one_in: sample.one_in,
+        bytes: sample.bytes,
+        budget: sample.budget,
+    };
+    policy.samples().map(fact).collect()
 }
 
 /// What a map takes of the kernel's memory, about: keys and values, rounded up as the kernel does.

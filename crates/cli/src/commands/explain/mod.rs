@@ -66,6 +66,9 @@ fn show(facts: &Facts, printer: &mut Printer) -> Result<(), Failure> {
     if !facts.pools.is_empty() {
         section(printer, "pools", &pools::table(&facts.pools))?;
     }
+    if !facts.samples.is_empty() {
+        section(printer, "samples", &samples(facts))?;
+    }
     if !facts.maps.is_empty() {
         section(printer, "maps", &maps(facts))?;
     }
@@ -188,6 +191,19 @@ fn limits(facts: &Facts) -> Table {
             format!("  {}", limit.name).into(),
             limit.rate.as_str().into(),
             Cell::right(grouped(u64::from(limit.keys))),
+        ]);
+    }
+    table
+}
+
+fn samples(facts: &Facts) -> Table {
+    let mut table = Table::new(&["  sample", ">1 in", ">bytes", ">budget"]);
+    for sample in &facts.samples {
+        table.row(vec![
+            format!("  {}", sample.name).into(),
+            Cell::right(grouped(sample.one_in.into())),
+            Cell::right(sample.bytes.to_string()),
+            Cell::right(format!("{}/s", grouped(sample.budget))),
         ]);
     }
     table

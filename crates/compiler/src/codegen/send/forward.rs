@@ -5,7 +5,7 @@ use super::hops::fib;
 use crate::codegen::isel::Isel;
 use crate::codegen::machine::Kind;
 use crate::codegen::pools::{FIXED, Layout};
-use crate::ir::{self, Forward, Value};
+use crate::ir::{self, Forward, Value, Verdict};
 use regalloc2::VReg;
 use std::collections::BTreeMap;
 use weir_bpf::insn::Size;
@@ -17,6 +17,7 @@ impl Isel<'_> {
     pub(in crate::codegen) fn forward(&mut self, from: ir::Block, forward: &Forward) {
         let length = self.value(forward.length);
         let link = self.next_hop_of(from, forward, length);
+        self.tell(from, Verdict::Send, Some(forward.by));
         let frame = self.ends();
         self.write_macs(&frame, &link);
         let mut headers: BTreeMap<Value, Vec<&ir::Edit>> = BTreeMap::new();

@@ -37,6 +37,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Op::Advance { .. } | Op::Detour { .. } | Op::Offset(_) => 8,
         Op::InSet { set, .. } => in_set(&program.sets[set.index()]),
         Op::Capture { .. } => 40,
+        Op::Draw { .. } => 12,
         Op::Take { .. } => 1_500,
         Op::Pick { .. } => 400,
         Op::Nat { call: NatCall::Part(_), .. } | Op::Backend { .. } => 8,

@@ -3,7 +3,8 @@
 use crate::ir::analysis::Graph;
 use crate::ir::{
     BackendPart, BalanceRef, BinaryOp, Block, Echo, Forward, Inst, LimitRef, NatCall, NatRef, Op, PoolRef,
-    Program, Refuse, Relation, Send, SetRef, StatementId, TableRef, Target, Terminator, Value, Verdict,
+    Program, Refuse, Relation, SampleRef, Send, SetRef, StatementId, TableRef, Target, Terminator, Value,
+    Verdict,
 };
 use weir_pool::slots::Track;
 
@@ -114,6 +115,9 @@ pub(super) enum Step {
     },
     Count {
         counter: u32,
+    },
+    Draw {
+        sample: SampleRef,
     },
     Capture {
         statement: StatementId,
@@ -344,6 +348,7 @@ impl Resolver<'_> {
             Op::Room { balance, backend } => Step::Room { to, balance: *balance, backend: backend.0 },
             Op::Recall { key } => Step::Recall { to, key: key.0 },
             Op::Count { counter } => Step::Count { counter: *counter },
+            Op::Draw { sample } => Step::Draw { sample: *sample },
             Op::Capture { statement, verdict } => Step::Capture { statement: *statement, verdict: *verdict },
             Op::Stash { slot, value } => Step::Stash { slot: *slot, value: value.0 },
             Op::Unstash { slot } => Step::Unstash { to, slot: *slot },

@@ -4,9 +4,10 @@ use super::{Errors, Location};
 use crate::ir::analysis::constants;
 use crate::ir::build::upper_bound;
 use crate::ir::{
-    BOOL, BinaryOp, Block, Echo, Forward, Frequency, Inst, MILLION, Op, Program, Refuse, Rule, TableDecl,
-    TableRef, Target, Terminator, Type, Value,
+    BOOL, BinaryOp, Block, Echo, Forward, Frequency, Inst, MILLION, Op, Program, Refuse, Rule, SampleDecl,
+    TableDecl, TableRef, Target, Terminator, Type, Value,
 };
+use crate::policy::{MOST_BYTES, MOST_SAMPLES};
 use crate::table::{Entry, MOST_WORDS};
 
 /// Holds every index to its table.
@@ -60,10 +61,29 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
     for bank in program.nats.iter().flat_map(|decl| decl.banks).flatten() {
         errors.require(bank.is_sound(), Location::Program, || format!("a table of flows{bank}"));
     }
+    check_samples(program, errors);
     for (counter, Frequency { all, met }) in &program.frequencies {
         let (at, met) = (Location::Program, met.unwrap_or(MILLION));
         check_index(format!("counter {counter}"), *counter, program.counters as usize, at, errors);
         errors.require(*all <= met && met <= MILLION, at, || format!("counter {counter} counts too often"));
+    }
+}
+
+fn check_samples(program: &Program, errors: &mut Errors) {
+    let (at, counters) = (Location::Program, program.counters as usize);
+    for SampleDecl { statement, one_in, bytes, counter, lost, .. } in &program.samples {
+        check_index(statement, statement.0, program.statements.len(), at, errors);
+        let fine = *one_in > 0 && (1..=MOST_BYTES).contains(bytes);
+        errors.require(fine, at, || format!("a sample of one in {one_in}, {bytes} bytes of it"));
+        for counter in [counter, lost] {
+            check_index(format!("counter {counter}"), *counter, counters, at, errors);
+        }
+    }
+    errors.require(program.samples.len() <= MOST_SAMPLES, at, || "too many samples".into());
+    let all = program.samples.is_empty() || program.tells.len() == program.statements.len() + 1;
+    errors.require(all, at, || "samples have no name for each statement and the default".into());
+    for counter in &program.tells {
+        check_index(format!("counter {counter}"), *counter, counters, at, errors);
     }
 }
 
@@ -115,6 +135,7 @@ fn check_inst_indices(program: &Program, inst: &Inst, at: Location, errors: &mut
         Op::Capture { statement, .. } => {
             check_index(statement, statement.0, program.statements.len(), at, errors)
         }
+        Op::Draw { sample } => check_index(sample, sample.0, program.samples.len(), at, errors),
         Op::Count { counter } => {
             check_index(format_args!("counter {counter}"), *counter, program.counters as usize, at, errors);
         }

@@ -7,7 +7,7 @@ use crate::syntax::ast::{Action, Default_, Expr, ExprKind, Key, Likelihood, Limi
 use crate::syntax::token::Kind;
 
 /// What begins a statement, for messages.
-const VERBS: &str = "`pass`, `drop`, `count`, `limit`, `decap` or `balance`";
+const VERBS: &str = "`pass`, `drop`, `count`, `limit`, `decap`, `balance` or `sample`";
 
 impl Parser<'_> {
     pub(super) fn statement(&mut self) -> Parsed<Statement> {
@@ -15,16 +15,18 @@ impl Parser<'_> {
         let likelihood = self.likelihood()?;
         let shadow = self.take_word("shadow");
         let (verb, action_span) = self.verb()?;
-        let name = self.statement_name()?;
-        let when = self.when()?;
-        let action = match verb {
-            "pass" => Action::Pass,
-            "drop" => Action::Drop,
-            "count" => Action::Count,
-            "decap" => Action::Decap,
+        let name = self.statement_name(verb)?;
+        let one_in = if verb == "sample" { Some(self.one_in()?) } else { None };
+        let when = if one_in.is_some() && self.is_sample_clause() { None } else { self.when()? };
+        let action = match (verb, one_in) {
+            ("pass", _) => Action::Pass,
+            ("drop", _) => Action::Drop,
+            ("count", _) => Action::Count,
+            ("decap", _) => Action::Decap,
             // After a condition that could not be read, the clauses were skipped with it.
             _ if is_error(&when) => return Err(Reported),
-            "balance" => Action::Balance(Box::new(self.balance(when.is_some())?)),
+            ("balance", _) => Action::Balance(Box::new(self.balance(when.is_some())?)),
+            (_, Some(one_in)) => Action::Sample(self.sample(one_in)?),
             _ => Action::Limit(self.limit(when.is_some())?),
         };
         Ok(Statement { likelihood, shadow, action, action_span, name, when, span: self.since(first) })
@@ -50,6 +52,7 @@ impl Parser<'_> {
             Some("limit") => "limit",
             Some("decap") => "decap",
             Some("balance") => "balance",
+            Some("sample") => "sample",
             Some(word) if words::is_planned(word) => return Err(self.planned(word)),
             Some(word @ ("likely" | "unlikely")) => {
                 let help = format!("write `{word}` before `shadow`");
@@ -61,9 +64,9 @@ impl Parser<'_> {
         Ok((verb, span))
     }
 
-    fn statement_name(&mut self) -> Parsed<Option<Name>> {
+    fn statement_name(&mut self, verb: &str) -> Parsed<Option<Name>> {
         match self.word() {
-            Some(word) if !words::is_reserved(word) && !self.condition_at(self.at) => {
+            Some(word) if !words::is_reserved(word) && (verb == "sample" || !self.condition_at(self.at)) => {
                 self.name("a name").map(Some)
             }
             _ => Ok(None),

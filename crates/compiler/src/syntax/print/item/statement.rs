@@ -15,11 +15,17 @@ impl<'a> Rows<'a> {
             Action::Decap => "decap",
             Action::Limit(_) => "limit",
             Action::Balance(_) => "balance",
+            Action::Sample(_) => "sample",
         };
         let shadow = statement.shadow.then_some("shadow");
         let words = statement.likelihood.map(Likelihood::word).into_iter().chain(shadow).chain([verb]);
         let name = statement.name.as_ref().map(|n| n.text.clone());
         let mut pieces = self.pieces();
+        if let Action::Sample(sample) = &statement.action {
+            pieces.put("1 in ");
+            pieces.literal(&sample.one_in);
+            pieces.put(if statement.when.is_some() { " " } else { "" });
+        }
         if let Some(when) = &statement.when {
             pieces.put("when ");
             pieces.expr(when);
@@ -27,6 +33,16 @@ impl<'a> Rows<'a> {
         match &statement.action {
             Action::Limit(limit) => clauses(&mut pieces, limit),
             Action::Balance(balance) => pool::balance(&mut pieces, balance),
+            // No line begins with these words: names of statements and fields may be the same.
+            Action::Sample(sample) => {
+                let clauses = [(" bytes ", &sample.bytes), (" budget ", &sample.budget)];
+                for (word, literal) in clauses {
+                    if let Some(literal) = literal {
+                        pieces.put(word);
+                        pieces.literal(literal);
+                    }
+                }
+            }
             Action::Pass | Action::Drop | Action::Count | Action::Decap => {}
         }
         let cells = vec![words.collect::<Vec<_>>().join(" "), name.unwrap_or_default()];
