@@ -135,3 +135,14 @@ fn a_tunnel_that_comes_off_is_no_plain_pass() {
     let lost = "drop lost when ip4.ecn == 3 and inner.ip4.ecn == 0 and ip4.proto == 4 and not vlan and not mpls\ndecap";
     assert_ne!(answer(lost, "decap"), Answer::Different);
 }
+
+#[test]
+fn an_answer_to_echo_requests_is_no_plain_pass() {
+    let answer = |old: &str, new: &str| compare(old, new).2.answer();
+    let pool = "pool p {\n10.0.0.1\ngateway 02:00:00:00:00:01\n}\n";
+    let plain = format!("{pool}balance web when ip.dst == 203.0.113.10 and tcp.dstport == 443 to p");
+    let echo = format!("{plain} echo");
+    assert_eq!(answer(&echo, &echo), Answer::Equal);
+    assert_eq!(answer(&plain, &echo), Answer::Different);
+    assert_eq!(answer(&echo, &plain), Answer::Different);
+}
