@@ -527,3 +527,16 @@ fn programs_print_and_read_back() {
         assert_eq!(read.to_string(), text);
     }
 }
+
+/// Blocks that are alike become one, whose parameter then has one value: that nobody is told.
+#[test]
+fn branches_that_alike_blocks_decide_are_gone_before_registers_are_given() {
+    let text = "pool web {\n10.0.1.10\ngateway 02:00:00:00:00:99\n}\n\
+        pass mine when ip.dst == 203.0.113.0/24 and tcp\n\
+        balance web when ip.dst == 203.0.113.10 and tcp.dstport == 443 and not icmp to web\n\
+        balance any when ip.dst == 198.51.100.10 to web\n\
+        balance https when ip.dst == 198.51.100.10 and tcp.dstport == 443 to web by ip.src\n";
+    let options = weir_compiler::Options::new(weir_bpf::target::Target::newest(), weir_compiler::Hook::Xdp);
+    let compiled = weir_compiler::compile("edge.weir", text, &NoFiles, &options);
+    assert!(compiled.is_ok(), "{:?}", compiled.err().map(|analysis| analysis.diagnostics));
+}

@@ -213,8 +213,11 @@ fn called(joint: &Joint, settings: &Settings) -> Vec<u32> {
     let number = |statement: &Statement| {
         let what = match &statement.action {
             Action::Limit(limit) => format!("{} limit {}", statement.name, same_limit(limit)),
-            Action::Decap if !settings.counts => statement.verb().to_owned(),
+            Action::Decap | Action::Echo if !settings.counts => statement.verb().to_owned(),
             Action::Balance(balance) if !settings.counts => same_balance(&joint.policy, balance),
+            Action::Answer(balance) if !settings.counts => {
+                format!("answer {}", same_balance(&joint.policy, balance))
+            }
             _ if !settings.counts => return DEFAULT,
             Action::Sample(sample) => same_sample(statement, sample),
             _ => format!("{} {} {}", statement.name, statement.verb(), statement.shadow),

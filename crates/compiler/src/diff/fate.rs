@@ -66,7 +66,7 @@ impl<'p> Judge<'p> {
             matches!(statement.action, Action::Limit(_)) && !statement.shadow
         };
         let limits = applied.iter().copied().filter(limit).collect();
-        let decapsulated = outcome.frame.is_some();
+        let decapsulated = outcome.frame.is_some() && outcome.verdict == Verdict::Pass;
         Fate { verdict: outcome.verdict, by: outcome.by, decapsulated, limits, counted: applied }
     }
 

@@ -48,14 +48,15 @@ impl Joint {
 fn said(names: &Names, pools: &[u32], statement: &Statement) -> Statement {
     let key = |part: &KeyPart| KeyPart { term: names.term(&part.term), ..part.clone() };
     let keys = |keys: &[Vec<KeyPart>]| keys.iter().map(|parts| parts.iter().map(key).collect()).collect();
+    let of_joint = |balance: &Balance| Balance {
+        keys: keys(&balance.keys),
+        pool: pools[balance.pool as usize],
+        ..balance.clone()
+    };
     let action = match &statement.action {
         Action::Limit(limit) => Action::Limit(Limit { keys: keys(&limit.keys), ..limit.clone() }),
-        Action::Balance(balance) => Action::Balance(Balance {
-            keys: keys(&balance.keys),
-            pool: pools[balance.pool as usize],
-            via: balance.via,
-            families: balance.families,
-        }),
+        Action::Balance(balance) => Action::Balance(of_joint(balance)),
+        Action::Answer(balance) => Action::Answer(of_joint(balance)),
         other => other.clone(),
     };
     Statement { when: names.pred(&statement.when), action, ..statement.clone() }

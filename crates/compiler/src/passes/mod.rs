@@ -50,22 +50,28 @@ pub const PASSES: [Pass; 12] =
     [FOLD, THREAD, MERGE, DEAD, CSE, ALIKE, DUPLICATE, SWITCHES, SINK, EXPECT, FORGET, LAYOUT];
 
 /// The passes in the order in which they run, with the reasons where it matters.
-pub const PIPELINE: [Pass; 30] = [
+#[rustfmt::skip]
+pub const PIPELINE: [Pass; 32] = [
     // What the lowering left over goes first, so that the rest has less to look at.
     DEAD, FOLD, MERGE,
     // One value for equal compares is what lets a branch know what an earlier one has decided.
     CSE, FOLD, THREAD, MERGE,
     // Ways that threading has parted are dominated by more, so there is more to find for the same.
-    CSE, FOLD, THREAD, MERGE, DEAD, // Blocks are as large as they get before some are copied.
+    CSE, FOLD, THREAD, MERGE, DEAD,
+    // Blocks are as large as they get before some are copied.
     ALIKE,
     // Copies make parameters known on their edge, which threading and folding then use up. Folding
     // comes behind it: threading leaves branches that are now known, or whose ways are one.
     DUPLICATE, THREAD, FOLD, CSE, THREAD, FOLD, MERGE, DEAD, ALIKE, FOLD, MERGE,
     // Chains are complete now, and their links hold nothing but the compare once the rest has sunk.
     SINK, SWITCHES,
-    DEAD,   // Takes hot values out of switches again, and marks what only the layout looks at.
-    EXPECT, // Looks at what the verifier will see, so it comes behind all that changes that.
-    FORGET, // Numbers blocks and values anew, so nothing may come behind it.
+    // Constants that have sunk are one for parameters, and then may decide branches.
+    DEAD, FOLD, DEAD,
+    // Takes hot values out of switches again, and marks what only the layout looks at.
+    EXPECT,
+    // Looks at what the verifier will see, so it comes behind all that changes that.
+    FORGET,
+    // Numbers blocks and values anew, so nothing may come behind it.
     LAYOUT,
 ];
 
