@@ -79,6 +79,8 @@ pub(super) struct Isel<'a> {
     /// A chunk that was looked up in this block, where there are too many to share.
     chunk: Option<(u32, VReg)>,
     pub(super) error: Option<CodegenError>,
+    /// By backends that were picked here: where is counted for them.
+    pub(super) picked: BTreeMap<Value, VReg>,
 }
 
 /// A function in machine IR.
@@ -153,6 +155,7 @@ impl<'a> Isel<'a> {
             here: [None; SHARED],
             chunk: None,
             error: None,
+            picked: BTreeMap::new(),
         }
     }
 

@@ -23,7 +23,7 @@
 //! | [`REASON`] | why it is down: a byte of length, then UTF-8 |
 //!
 //! What each backend is picked for is counted in a per-CPU array `b_…`, by number: packets, their bytes, and the packets
-//! that begin a flow, in a `u64` each.
+//! that begin a flow, in a `u64` each; behind them stands the next hop that the kernel has said lately (`send/known.rs`).
 //!
 //! A flow is its `tag` (the hash, made larger than [`BUSY`]) and a word: the backend's number (bits 0 to 15), whether more than
 //! its first packet was seen (bit 16), and when the latest one was (bits 32 to 63, in 2^30 ns). A flow has two lines to be in.
@@ -377,8 +377,12 @@ pub(super) fn map(name: &str, pool: &PoolDecl, image: Option<&Vec<u8>>) -> MapDe
 /// The start of the name of a map that counts for backends.
 pub(super) const COUNTERS: &str = "b_";
 
+/// Bytes of what is counted for a backend, and of its next hop.
+const PICKED: u32 = 56;
+
 pub(super) fn counters(name: &str, pool: &PoolDecl) -> MapDef {
-    let names = ["packets", "bytes", "flows"];
-    let value = MapType::structure("picked", names.map(|name| (name, MapType::U64)));
+    let counted = ["packets", "bytes", "flows"].map(|name| (name, MapType::U64));
+    let hop = MapType::array(MapType::U64, PICKED / 8 - counted.len() as u32);
+    let value = MapType::structure("picked", counted.into_iter().chain([("hop", hop)]));
     MapDef::new(name, MapKind::PerCpuArray, MapType::U32, value, u32::from(pool.max) + 1)
 }

@@ -18,6 +18,7 @@ mod echo;
 mod forward;
 mod headers;
 mod hops;
+mod known;
 mod refuse;
 
 pub(super) use forward::size_of;

@@ -71,7 +71,8 @@ impl Isel<'_> {
         let found = self.call_flow(site, hash, word, begins);
         self.jump_with(met, &[found]);
         self.open(met);
-        self.count_backend(self.maps.backends[pool.index()], result, begins);
+        let counted = self.count_backend(self.maps.backends[pool.index()], result, begins);
+        self.picked.extend(inst.result.map(|backend| (backend, counted)));
     }
 
     /// Takes the slot's backend where that decides alone; else goes on.
@@ -98,7 +99,8 @@ impl Isel<'_> {
         self.open(other);
     }
 
-    fn count_backend(&mut self, map: MapId, number: VReg, begins: VReg) {
+    /// Counts for a backend; where that stands.
+    fn count_backend(&mut self, map: MapId, number: VReg, begins: VReg) -> VReg {
         self.builder.reserve(8);
         self.store_vreg(Size::W, INDEX, number);
         let counted = self.builder.vreg();
@@ -107,6 +109,7 @@ impl Isel<'_> {
         let flows = self.load(Size::DW, counted, 16);
         let more = self.alu(Width::W64, AluOp::Add, flows, begins);
         self.store(Size::DW, counted, 16, more);
+        counted
     }
 
     fn call_flow(&mut self, site: FlowSite, hash: VReg, word: VReg, begins: VReg) -> VReg {

@@ -49,6 +49,9 @@ impl Isel<'_> {
             self.open(routed);
         }
         self.go_if_longest(length, from, &forward.long);
+        // Where an answer goes there is no backend beside which a next hop could stand.
+        let place = forward.backend.and_then(|(_, backend)| self.place_of_hop(backend, "nat"));
+        place.into_iter().for_each(|place| self.known_hop(place, forward.service, length, forward.six, met));
         let at = self.route_params(forward.six);
         self.store_vreg(Size::H, at + fib::LENGTH, length);
         if !forward.six {
@@ -58,7 +61,9 @@ impl Isel<'_> {
         self.store_address(at + fib::FROM, &forward.source);
         self.store_address(at + fib::TO, &forward.dest);
         self.go_unless_routed(at, from, (&forward.long, &forward.unreachable));
-        self.routed_hop(at, met);
+        let hop = self.routed_hop(at);
+        place.into_iter().for_each(|place| self.keep_hop(place, at, hop));
+        self.jump_with(met, &hop);
         self.open(met);
         Link { first, second, interface }
     }

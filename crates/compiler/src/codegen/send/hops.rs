@@ -80,6 +80,8 @@ impl Isel<'_> {
     fn route(&mut self, leaving: &Leaving<'_>, total: VReg, six: bool, met: Block) {
         let Leaving { from, send, record, .. } = *leaving;
         self.go_if_longest(total, from, &send.long);
+        let place = self.place_of_hop(send.backend, &leaving.via.to_string());
+        place.into_iter().for_each(|place| self.known_hop(place, send.service, total, six, met));
         let at = self.route_params(six);
         self.store_backend(record, at, six);
         self.store_vreg(Size::H, at + fib::LENGTH, total);
@@ -92,7 +94,9 @@ impl Isel<'_> {
         if leaving.via == Via::L2 {
             self.go_unless_on_link(leaving, at, six);
         }
-        self.routed_hop(at, met);
+        let hop = self.routed_hop(at);
+        place.into_iter().for_each(|place| self.keep_hop(place, at, hop));
+        self.jump_with(met, &hop);
     }
 
     /// Nothing longer goes by any route.
@@ -115,8 +119,8 @@ impl Isel<'_> {
         self.go_if(Kind::Branch(Cond::Ne, Width::W64, Some(0)), &operands, from, unreachable);
     }
 
-    /// What the kernel has answered.
-    pub(super) fn routed_hop(&mut self, at: i16, met: Block) {
+    /// What the kernel has answered: both MAC addresses, and the interface if it is another one.
+    pub(super) fn routed_hop(&mut self, at: i16) -> [VReg; 3] {
         let mut part = |size, offset| self.load_stack(size, at + offset);
         let ours = [0, 2, 4].map(|nth| part(Size::H, fib::OUR_MAC + nth));
         let (low, high) = (part(Size::H, fib::MAC), part(Size::W, fib::MAC + 2));
@@ -125,14 +129,18 @@ impl Isel<'_> {
         let first = self.above(first, ours[0], 48);
         let second = self.above(ours[1], ours[2], 16);
         let (here, there) = (self.builder.block(false), self.builder.block(false));
+        let (met, leaves_by) = (self.builder.block(false), self.builder.vreg());
+        self.builder.blocks[met.index()].params.push(leaves_by);
         let ingress = self.load(Size::W, self.context, INGRESS);
         let operands = [Operand::reg_use(interface), Operand::reg_use(ingress)];
         self.branch(Kind::Branch(Cond::Eq, Width::W64, None), &operands, here, there);
         self.open(here);
         let zero = self.constant(0);
-        self.jump_with(met, &[first, second, zero]);
+        self.jump_with(met, &[zero]);
         self.open(there);
-        self.jump_with(met, &[first, second, interface]);
+        self.jump_with(met, &[interface]);
+        self.open(met);
+        [first, second, leaves_by]
     }
 
     /// A frame to the service's own address must reach the backend by its link: a router on the way would bring it back. The
