@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-/// Flows of a line.
-pub const WAYS: u32 = 4;
+/// Flows of a line: with eight, three of four ports are used before the first flow finds none.
+pub const WAYS: u32 = 8;
 
 /// The most flows of a table.
 pub const MOST_FLOWS: u64 = 1 << 22;
@@ -205,8 +205,10 @@ impl Table {
         Table { bank, flows: BTreeMap::new() }
     }
 
+    /// Both lines by turns: they fill from their beginnings, so the first way that is free is in the emptier one.
     fn ways(&self, tag: u64) -> impl Iterator<Item = u32> + use<> {
-        self.bank.lines_of(tag).into_iter().flat_map(|line| line * WAYS..line * WAYS + WAYS)
+        let lines = self.bank.lines_of(tag);
+        (0..WAYS).flat_map(move |way| lines.map(|line| line * WAYS + way))
     }
 
     /// The way of a flow; `whole` compares more than addresses.
@@ -251,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_way_is_an_address_and_a_port() {
-        assert_eq!((BANK.lines(), BANK.ways()), (5, 20));
+        assert_eq!((BANK.lines(), BANK.ways()), (2, 16));
         assert_eq!(BANK.place(0), (0x0a00_0001, 1000));
         assert_eq!(BANK.place(9), (0x0a00_0001, 1009));
         assert_eq!(BANK.place(10), (0x0a00_0002, 1000));
@@ -282,13 +284,26 @@ mod tests {
     fn all_ports_of_both_lines_are_used_before_one_is_missing() {
         let mut table = Table::new(BANK);
         let flow = |port| Flow { client: 1, service: 2, ports: [port, 80], protocol: 17 };
-        let bound: Vec<_> = (0..9).map(|port| table.bind(None, 0, &flow(port), 1, Mark::Goes, 0)).collect();
+        let bound: Vec<_> = (0..17).map(|port| table.bind(None, 0, &flow(port), 1, Mark::Goes, 0)).collect();
         let lines = BANK.lines_of(tag(0));
-        let room = if lines[0] == lines[1] { 4 } else { 8 };
+        let room = if lines[0] == lines[1] { 8 } else { 16 };
         assert_eq!(bound.iter().flatten().count(), room);
         assert_eq!(table.find(0, &flow(3), true), bound[3]);
         let later = (u64::from(NEW) + 1) << SECOND;
         assert!(table.bind(None, 0, &flow(100), 1, Mark::Goes, later).is_some());
         assert_eq!(table.find(0, &flow(0), true), None, "the first one gave way");
+    }
+
+    #[test]
+    fn three_of_four_ports_are_used_before_flows_find_none() {
+        let mut table = Table::new(Bank { ports: 10_000, ..BANK });
+        let ways = u64::from(table.bank.ways());
+        let mut random = weir_packet::random::SplitMix::new(7);
+        for nth in 0..ways * 3 / 4 {
+            let flow = Flow { client: nth.into(), service: 2, ports: [1, 80], protocol: 17 };
+            let hash = random.bits();
+            let bound = table.bind(None, hash, &flow, 1, Mark::Goes, 0);
+            assert!(bound.is_some(), "{nth} of {ways}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | at | |
 //! |---|---|
-//! | [`Layout::ways`] | of IPv4, then behind its flows of IPv6: lines of four ways, of [`WAY`] bytes each |
+//! | [`Layout::ways`] | of IPv4, then behind its flows of IPv6: lines of eight ways, of [`WAY`] bytes each |
 //! | [`Layout::flows`] | by way: a flow of [`FLOW`] bytes |
 //!
 //! A way is a `tag` (the flow's hash, made larger than [`BUSY`]) and a [`Word`](crate::nat::Word). A free one has the tag 0; it is claimed
@@ -27,7 +27,7 @@ use super::machine::{Kind, physical};
 use super::pools::{self, ADDRESS};
 use super::send::size_of;
 use crate::ir::{BackendPart, Half, Inst, NatCall, NatDecl, NatPart, NatRef, PoolRef, Value};
-use crate::nat::{Bank, WAYS};
+use crate::nat::Bank;
 use regalloc2::{Operand, VReg};
 use weir_bpf::insn::{AluOp, MapId, Reg, Size, Width};
 use weir_bpf::map::{MapDef, MapType};
@@ -242,5 +242,3 @@ fn half_of(six: bool, at: i16, half: Half) -> (u8, i16) {
         (true, Half::Low) => (8, at + 8),
     }
 }
-
-const _: () = assert!(WAYS * WAY == 64);

@@ -148,10 +148,11 @@ impl Emitter<'_> {
         self.note_sent(site);
         self.asm.bind(new);
         let won = self.asm.label();
+        // Both lines by turns: they fill from their beginnings, so the first way that is free is in the emptier one.
         for over in [false, true] {
-            for nth in 0..2 {
-                self.nat_line(site, nth);
-                for way in 0..WAYS as i32 {
+            for way in 0..WAYS as i32 {
+                for nth in 0..2 {
+                    self.nat_line(site, nth);
                     self.claim_flow(way, over, won);
                 }
             }
