@@ -1,12 +1,14 @@
 //! Everything that can be asked on the command line; the man pages are made from it too.
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::units::{parse_duration, parse_kernel};
 use weir_dataplane::Endpoint;
 use weir_dataplane::pools::{parse_endpoint, parse_mac};
+use weir_detect::sflow::PORT;
 
 /// Compiles one policy file into one XDP or tc program, runs it, and proves what it does
 #[derive(Debug, Parser)]
@@ -284,11 +286,53 @@ pub(crate) struct Which {
     pub(crate) name: Option<String>,
 }
 
+/// Where samples are sent.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Sflow {
+    /// Send what is sampled, and counters, to this collector as sFlow; may be given several times. The port is 6343 if left out
+    #[arg(long = "sflow", value_name = "HOST[:PORT]", value_parser = collector)]
+    pub(crate) collectors: Vec<String>,
+    /// The address by which collectors know this agent, instead of the one that packets to the first collector leave from
+    #[arg(long = "sflow-agent", value_name = "ADDR", requires = "collectors")]
+    pub(crate) agent: Option<IpAddr>,
+    /// How often counters of interfaces and statements are sent
+    #[arg(
+        long = "sflow-counters",
+        value_name = "DURATION",
+        default_value = "20s",
+        value_parser = parse_duration,
+        requires = "collectors"
+    )]
+    pub(crate) counters: Duration,
+    /// Tell of dropped packets as discarded packets, which drop monitors read and nobody can scale, instead of flow samples
+    #[arg(long = "sflow-discarded", requires = "collectors")]
+    pub(crate) discarded: bool,
+}
+
+/// With sFlow's own port where none is named.
+fn collector(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err(NO_COLLECTOR.to_owned());
+    }
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Ok(format!("[{address}]:{PORT}"));
+    }
+    match text.rsplit_once(':').filter(|_| !text.ends_with(']')) {
+        None => Ok(format!("{text}:{PORT}")),
+        Some((_, port)) if port.parse::<u16>().is_ok_and(|port| port != 0) => Ok(text.to_owned()),
+        Some(_) => Err(NO_COLLECTOR.to_owned()),
+    }
+}
+
+const NO_COLLECTOR: &str = "a collector such as `192.0.2.9`, `192.0.2.9:6343`, `[2001:db8::9]:6343` or `collector.example` is expected";
+
 /// `weir run`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) attach: Attach,
+    #[command(flatten)]
+    pub(crate) sflow: Sflow,
     /// Stop after this time
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,
@@ -592,11 +636,13 @@ pub(crate) struct Samples {
     #[arg(long = "statement", value_name = "NAME")]
     pub(crate) statements: Vec<String>,
     /// Write them to this file as pcapng, instead of printing them; `-` is standard output
-    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "collectors"])]
     pub(crate) pcap: Option<PathBuf>,
     /// Print each as a line of JSON, with its first bytes
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) sflow: Sflow,
     #[command(flatten)]
     pub(crate) which: Which,
     /// Stop after this time

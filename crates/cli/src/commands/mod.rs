@@ -11,6 +11,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod explain;
+mod export;
 mod fmt;
 mod import;
 mod load;

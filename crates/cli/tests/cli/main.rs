@@ -10,4 +10,5 @@ mod diff;
 mod examples;
 mod import;
 mod replay;
+mod sflow;
 mod terminal;
