@@ -1,11 +1,11 @@
 //! Everything that can be asked on the command line; the man pages are made from it too.
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::units::{parse_duration, parse_kernel};
+use crate::units::{parse_count, parse_duration, parse_kernel};
 use weir_dataplane::Endpoint;
 use weir_dataplane::pools::{parse_endpoint, parse_mac};
 use weir_detect::sflow::PORT;
@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Capture(Capture),
     /// Show what statements sample, as it comes
     Samples(Samples),
+    /// Find attacks in captures, or in what sFlow agents send, and the statements against them
+    Analyze(Analyze),
     /// Say what this machine can do, and what is in the way
     Doctor(Doctor),
     /// Build a small network, attack it, and show what the policy does
@@ -651,6 +653,44 @@ pub(crate) struct Samples {
     /// Stop after this many samples
     #[arg(long, value_name = "N")]
     pub(crate) packets: Option<u64>,
+}
+
+/// `weir analyze`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Analyze {
+    /// Captures, pcap or pcapng; `-` is standard input
+    #[arg(value_name = "CAPTURE", required_unless_present = "sflow_listen", conflicts_with = "sflow_listen")]
+    pub(crate) captures: Vec<PathBuf>,
+    /// Listen for sFlow datagrams here, instead of reading captures; the port is 6343 as a rule
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) sflow_listen: Option<SocketAddr>,
+    /// Read only datagrams that come from this address; may be given several times
+    #[arg(long, value_name = "AGENT", requires = "sflow_listen")]
+    pub(crate) from: Vec<IpAddr>,
+    /// Frames of captures were sampled, one in so many; those that `weir samples` recorded say it themselves
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) one_in: u32,
+    /// A capture of good traffic, which statements are to spare; may be given several times
+    #[arg(long, value_name = "CAPTURE")]
+    pub(crate) good: Vec<PathBuf>,
+    /// Below so many packets a second nothing is an attack on a host; twice as many for its prefix [default: 20k]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(crate) floor_packets: Option<f64>,
+    /// And below so many bits a second [default: 200M]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(crate) floor_bits: Option<f64>,
+    /// How many destinations the summary shows
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) top: usize,
+    /// Write all statements that were found to this file, as a policy; `-` is standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Stop listening after this time
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration, requires = "sflow_listen")]
+    pub(crate) duration: Option<Duration>,
+    /// Print lines of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `weir doctor`.

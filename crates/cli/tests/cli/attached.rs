@@ -62,7 +62,10 @@ impl Scene {
 
     /// All frames so many times.
     pub(crate) fn send_times(&self, times: usize) {
-        let all = vec![frames(); times].concat();
+        self.send_all(vec![frames(); times].concat());
+    }
+
+    pub(crate) fn send_all(&self, all: Vec<Vec<u8>>) {
         let mut once = Once(all.into_iter());
         let options = SendOptions::new(Pace::Fastest, Duration::from_secs(5));
         send(self.lab.host("a").unwrap(), "eth0", &mut once, &options).expect("sent");

@@ -2,6 +2,7 @@
 
 mod common;
 
+mod analyze;
 mod attached;
 mod bad_input;
 mod compile;

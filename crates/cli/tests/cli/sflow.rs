@@ -58,7 +58,7 @@ impl Sfcapd {
     }
 }
 
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
@@ -168,11 +168,11 @@ fn one_in_one_is_the_truth_to_the_byte() {
         _ => None,
     });
     let all: Vec<Counter<'_>> = counters.by_ref().flatten().collect();
-    let interfaces = all.iter().filter_map(|counter| match counter {
+    let mut interfaces = all.iter().filter_map(|counter| match counter {
         Counter::Interface(interface) => Some(interface),
         _ => None,
     });
-    let last = interfaces.last().unwrap();
+    let last = interfaces.next_back().unwrap();
     assert_eq!((last.kind, last.status), (6, 3));
     let statement = all.iter().rev().find_map(|counter| match counter {
         Counter::Statement(statement) if statement.name == "big" => Some(*statement),
