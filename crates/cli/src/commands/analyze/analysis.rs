@@ -1,6 +1,6 @@
 //! Samples and time in, news out: alerts, and the statements that their samples give. No I/O, no clock.
 
-use super::memory::{Kept, Memory};
+use super::memory::{Kept, Known, Memory};
 use super::totals::Totals;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -98,7 +98,7 @@ impl Analysis {
     /// A sample of traffic that is known to be good: only statements are measured by it.
     pub(super) fn good(&mut self, sample: &Sample<'_>) {
         if let Some(to) = destination(sample) {
-            self.memory.calmly(Kept::of(sample, to, false));
+            self.memory.calmly(Kept::of(sample, to, Known::Good));
         }
     }
 
@@ -114,7 +114,8 @@ impl Analysis {
         self.totals.add(to, weight, weight.saturating_mul(sample.frame_len.into()));
         let around = self.prefixes.iter().filter(|(prefix, _)| prefix.contains(to)).map(|(_, id)| *id);
         let alerts: Vec<u64> = self.hosts.get(&to).copied().into_iter().chain(around).collect();
-        let kept = Kept::of(sample, to, !alerts.is_empty());
+        let known = if alerts.is_empty() { Known::Quiet } else { Known::Suspect };
+        let kept = Kept::of(sample, to, known);
         for id in alerts {
             if let Some((evidence, _)) = self.open.get_mut(&id).and_then(|open| open.evidence.as_mut())
                 && evidence.len() < ENOUGH

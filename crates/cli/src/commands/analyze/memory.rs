@@ -23,16 +23,26 @@ pub(super) struct Kept {
     one_in: u32,
     fate: Fate,
     to: IpAddr,
-    /// It went to whom there was an alert about.
-    suspect: bool,
+    known: Known,
+}
+
+/// What is known of a sample that is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Known {
+    /// That there was no alert about whom it went to.
+    Quiet,
+    /// That there was one.
+    Suspect,
+    /// That it is good, whenever it was taken.
+    Good,
 }
 
 impl Kept {
-    /// Of a sample to this destination.
-    pub(super) fn of(sample: &Sample<'_>, to: IpAddr, suspect: bool) -> Kept {
+    /// Of a sample to a destination.
+    pub(super) fn of(sample: &Sample<'_>, to: IpAddr, known: Known) -> Kept {
         let header = sample.header[..sample.header.len().min(HEADER)].to_vec();
         let Sample { time, frame_len, one_in, fate, .. } = *sample;
-        Kept { time, header, frame_len, one_in, fate, to, suspect }
+        Kept { time, header, frame_len, one_in, fate, to, known }
     }
 
     /// As the miner takes it.
@@ -61,7 +71,7 @@ impl Memory {
     pub(super) fn keep(&mut self, kept: Kept) {
         if self.recent.len() == RECENT
             && let Some(old) = self.recent.pop_front()
-            && !old.suspect
+            && old.known != Known::Suspect
         {
             self.calmly(old);
         }
@@ -82,7 +92,7 @@ impl Memory {
     pub(super) fn suspect(&mut self, victim: &Prefix, since: Duration) -> Vec<Kept> {
         let ours = self.recent.iter_mut().filter(|kept| kept.time >= since && victim.contains(kept.to));
         let marked = ours.map(|kept| {
-            kept.suspect = true;
+            kept.known = Known::Suspect;
             kept.clone()
         });
         marked.collect()
@@ -95,12 +105,12 @@ impl Memory {
         until: Duration,
         most: usize,
     ) -> (Vec<Sample<'_>>, Vec<Sample<'_>>) {
-        let all = self.recent.iter().rev().chain(&self.calm).filter(|kept| !kept.suspect);
+        let all = self.recent.iter().rev().chain(&self.calm).filter(|kept| kept.known != Known::Suspect);
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for kept in all {
             let is_own = victim.contains(kept.to);
             let side = if is_own { &mut own } else { &mut others };
-            if side.len() < most && (!is_own || kept.time <= until) {
+            if side.len() < most && (!is_own || kept.known == Known::Good || kept.time <= until) {
                 side.push(kept.sample());
             }
         }
@@ -122,7 +132,7 @@ mod tests {
             fate: Fate::Passed,
             statement: None,
         };
-        Kept::of(&sample, IpAddr::from([192, 0, 2, to]), false)
+        Kept::of(&sample, IpAddr::from([192, 0, 2, to]), Known::Quiet)
     }
 
     fn host(last: u8) -> Prefix {
@@ -140,6 +150,8 @@ mod tests {
         assert_eq!((own.len(), others.len()), (7, 1));
         assert_eq!(memory.good(&host(1), Duration::MAX, 3).0.len(), 3);
         assert_eq!(memory.good(&host(1), Duration::from_secs(2), 100).0.len(), 3);
+        memory.calmly(Kept { known: Known::Good, ..kept(99, 1) });
+        assert_eq!(memory.good(&host(1), Duration::from_secs(2), 100).0.len(), 4, "whenever it was taken");
     }
 
     #[test]
@@ -148,7 +160,7 @@ mod tests {
         (0..1000).for_each(|second| memory.keep(kept(second, 1)));
         memory.keep(kept(1000, 2));
         memory.suspect(&host(2), Duration::ZERO);
-        let flood = Kept { suspect: true, ..kept(1001, 2) };
+        let flood = Kept { known: Known::Suspect, ..kept(1001, 2) };
         (0..10 * RECENT).for_each(|_| memory.keep(flood.clone()));
         assert_eq!((memory.recent.len(), memory.good(&host(1), Duration::MAX, 5000).0.len()), (RECENT, 1000));
         assert!(memory.good(&host(2), Duration::MAX, 5000).0.is_empty());

@@ -108,7 +108,7 @@ fn listened(
     let (epoch, start) = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now());
     let now = || epoch + start.elapsed();
     while !stop.asked() && args.duration.is_none_or(|time| start.elapsed() < time) {
-        let read = listener.read(now, |sample| analysis.observe(sample));
+        let read = listener.read(now, |sample| analysis.observe(&sample));
         match read.map_err(refused)? {
             None => {}
             Some(told) => report.printer.warning(told),

@@ -119,6 +119,7 @@ struct AlertRow {
 struct SflowRow {
     datagrams: u64,
     malformed: u64,
+    lost: u64,
     others: u64,
     flows: u64,
     discarded: u64,
@@ -260,6 +261,7 @@ impl SflowRow {
         SflowRow {
             datagrams: tally.datagrams,
             malformed: tally.malformed,
+            lost: listener.lost,
             others: listener.strange,
             flows: tally.flows,
             discarded: tally.discarded,

@@ -145,7 +145,8 @@ pub(super) fn summary(
 fn told(listener: Option<&Listener>, printer: &mut Printer) -> Result<(), Failure> {
     let Some(listener) = listener else { return Ok(()) };
     let tally = &listener.tally;
-    let counts = [(tally.malformed, "malformed"), (listener.strange, "of others")];
+    let counts =
+        [(tally.malformed, "malformed"), (listener.lost, "lost on the way"), (listener.strange, "of others")];
     let told = counts.iter().filter(|(count, _)| *count > 0);
     let told: Vec<String> = told.map(|(count, what)| format!(", {} {what}", grouped(*count))).collect();
     printer.line(format!("{}{}", counted(tally.datagrams, "datagram"), told.concat()))
