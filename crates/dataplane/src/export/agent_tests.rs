@@ -134,3 +134,20 @@ fn full_datagrams_go_at_once_and_none_is_too_long() {
     assert_eq!((counts.sum::<u32>(), agent.refused()), (100, 0));
     assert!(sent.iter().all(|datagram| datagram.len() <= 1400) && sent.len() > 10);
 }
+
+#[test]
+fn what_goes_out_has_an_output_and_no_input() {
+    let address = IpAddr::from([192, 0, 2, 1]);
+    let (dropped, counters) = (Dropped::Flows, Duration::from_secs(20));
+    let mut agent = Agent::new(Settings { address, dropped, counters, direction: Direction::Egress });
+    agent.sample(ms(0), &sample("all", Verdict::Pass, 100), &mut |_| ());
+    agent.sample(ms(0), &sample("all", Verdict::Drop, 200), &mut |_| ());
+    let sent = flushed(&mut agent, ms(500));
+    let sides = Datagram::decode(&sent[0]).unwrap().records().map(|record| match record.unwrap() {
+        sflow::Record::Flow(flow) => (flow.source, flow.input, flow.output, flow.told.acl.unwrap().direction),
+        other => panic!("{other:?}"),
+    });
+    let egress = |output| (Source::interface(3), Interface::UNKNOWN, output, Direction::Egress);
+    let wanted = [egress(Interface::index(3)), egress(Interface::discarded(Reason::ACL))];
+    assert_eq!(sides.collect::<Vec<_>>(), wanted);
+}
