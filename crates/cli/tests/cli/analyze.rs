@@ -2,7 +2,7 @@
 
 use crate::attached::{Scene, signal};
 use crate::common::{Place, capture, skip};
-use crate::sflow::until;
+use crate::sflow::{until, waiting};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -250,15 +250,6 @@ fn agents_that_are_not_listed_and_broken_datagrams_are_counted() {
     let sflow = &summary["sflow"];
     assert_eq!((sflow["malformed"].as_u64(), sflow["lost"].as_u64()), (Some(4), Some(1)), "{sflow}");
     assert!(summary["samples"].as_u64() > Some(2200));
-}
-
-/// Bytes that wait at a UDP port, by the kernel's table.
-fn waiting(port: u16) -> u64 {
-    let table = std::fs::read_to_string("/proc/net/udp").unwrap();
-    let local = format!(":{port:04X}");
-    let mut rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
-    let row = rows.find(|row| row.get(1).is_some_and(|at| at.ends_with(&local))).expect("the port");
-    u64::from_str_radix(row[4].split_once(':').unwrap().1, 16).unwrap()
 }
 
 /// What `weir run --sflow` sends finds a flood: the edge and the analyser are two processes, the traffic is real.

@@ -43,6 +43,7 @@ impl Sfcapd {
 
     /// What all flows add up to: packets and bytes, scaled by their rates.
     fn sums(mut self) -> (u64, u64) {
+        until("sfcapd has read all", || waiting(self.port) == 0);
         // It looks at what it has read.
         sleep(Duration::from_millis(500));
         signal(&self.child, "INT");
@@ -64,6 +65,15 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(begin.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
         sleep(Duration::from_millis(20));
     }
+}
+
+/// Bytes that wait at a UDP port, by the kernel's table.
+pub(crate) fn waiting(port: u16) -> u64 {
+    let table = std::fs::read_to_string("/proc/net/udp").unwrap();
+    let local = format!(":{port:04X}");
+    let mut rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let row = rows.find(|row| row.get(1).is_some_and(|at| at.ends_with(&local))).expect("the port");
+    u64::from_str_radix(row[4].split_once(':').unwrap().1, 16).unwrap()
 }
 
 /// A collector of our own, which keeps all datagrams.

@@ -102,9 +102,14 @@ impl Agent {
         self.waits(now, refused);
     }
 
-    /// Whether counters are due; then [`Agent::counted`] is to be called.
+    /// Whether counters are due; then [`Agent::counted`] or [`Agent::not_counted`] is to be called.
     pub fn wants_counters(&self, now: Duration) -> bool {
         now >= self.counters
+    }
+
+    /// There are none now: they are due again after their time.
+    pub fn not_counted(&mut self, now: Duration) {
+        self.counters = now + self.settings.counters;
     }
 
     /// Counters, as they are now.

@@ -105,6 +105,8 @@ fn counters_come_at_once_and_then_every_so_often() {
     assert!(agent.wants_counters(ms(0)));
     agent.counted(ms(10), &counted, &mut |_| ());
     assert!(!agent.wants_counters(ms(20_009)) && agent.wants_counters(ms(20_010)));
+    agent.not_counted(ms(20_010));
+    assert!(!agent.wants_counters(ms(40_009)) && agent.wants_counters(ms(40_010)));
     let sent = flushed(&mut agent, ms(510));
     let records: Vec<_> = Datagram::decode(&sent[0])
         .unwrap()

@@ -45,15 +45,19 @@ impl Exporter {
         self.agent.sample(now, sample, &mut |datagram| self.collectors.send(datagram));
     }
 
-    /// Does what is due. To be called some times a second.
+    /// Does what is due. To be called some times a second; counters that cannot be read keep nothing else from being sent.
     pub fn turn(&mut self) -> Result<(), Error> {
         let now = self.began.elapsed();
-        if self.agent.wants_counters(now) {
-            let counted = self.counted()?;
-            self.agent.counted(now, &counted, &mut |datagram| self.collectors.send(datagram));
+        let counted = self.agent.wants_counters(now).then(|| self.counted()).transpose();
+        let Exporter { agent, collectors, .. } = self;
+        let send: &mut dyn FnMut(&[u8]) = &mut |datagram| collectors.send(datagram);
+        match &counted {
+            Ok(Some(counted)) => agent.counted(now, counted, send),
+            Ok(None) => {}
+            Err(_) => agent.not_counted(now),
         }
-        self.agent.turn(now, &mut |datagram| self.collectors.send(datagram));
-        Ok(())
+        agent.turn(now, send);
+        counted.map(drop)
     }
 
     /// Sends what waits, and says what became of all.
