@@ -799,3 +799,23 @@ pub(crate) enum Stage {
     /// The program
     Bpf,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::collector;
+
+    #[test]
+    fn collectors_have_a_port() {
+        for (text, name) in [
+            ("192.0.2.9", "192.0.2.9:6343"),
+            ("192.0.2.9:9995", "192.0.2.9:9995"),
+            ("collector.example", "collector.example:6343"),
+            ("2001:db8::9", "[2001:db8::9]:6343"),
+            ("[2001:db8::9]", "[2001:db8::9]:6343"),
+            ("[2001:db8::9]:9995", "[2001:db8::9]:9995"),
+        ] {
+            assert_eq!(collector(text).as_deref(), Ok(name));
+        }
+        assert!(["", "192.0.2.9:", "192.0.2.9:0", "host:65536"].iter().all(|text| collector(text).is_err()));
+    }
+}
