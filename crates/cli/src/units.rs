@@ -24,6 +24,18 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `20k`, `1.5M`: a number above zero, by thousands as the policy language writes rates.
+pub(crate) fn parse_count(text: &str) -> Result<f64, String> {
+    const UNITS: [(char, f64); 3] = [('k', 1e3), ('M', 1e6), ('G', 1e9)];
+    let unit = UNITS.iter().find(|(letter, _)| text.ends_with(*letter));
+    let (digits, scale) =
+        unit.map_or((text, 1.0), |(letter, scale)| (text.strip_suffix(*letter).unwrap_or(text), *scale));
+    let number = digits.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    number
+        .map(|number| number * scale)
+        .ok_or_else(|| "a number such as `500`, `20k` or `1.5M` is expected".to_owned())
+}
+
 /// `5.15` → (5, 15).
 pub(crate) fn parse_kernel(text: &str) -> Result<(u16, u16), String> {
     let wrong = || "a kernel version such as `5.15` is expected".to_owned();
@@ -118,6 +130,15 @@ mod tests {
         assert_eq!(counted(2000, "packet"), "2,000 packets");
         assert_eq!(memory(5 << 20), "5.0 MiB");
         assert_eq!(duration(Duration::from_micros(850)), "850 µs");
+    }
+
+    #[test]
+    fn counts() {
+        assert_eq!(
+            [parse_count("50"), parse_count("20k"), parse_count("1.5M")],
+            [Ok(50.0), Ok(20e3), Ok(1.5e6)]
+        );
+        assert!(["", "k", "-1", "0", "inf", "5kk"].iter().all(|text| parse_count(text).is_err()));
     }
 
     #[test]

@@ -190,6 +190,14 @@ pub enum Error {
         /// The instance.
         name: String,
     },
+    /// A collector of samples has no address, or packets to it would not leave.
+    #[error("cannot send to collector `{name}`: {source}")]
+    Collector {
+        /// As it was given.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A statement or the running policy changed under a capture.
     #[error("the policy was reloaded while it was captured from: start the capture again")]
     CaptureEnded,

@@ -8,6 +8,7 @@
 //! | [`pools`] | pools of backends that change while packets are balanced |
 //! | [`capture`] | frames of chosen statements, by a variant of the running policy |
 //! | [`samples`] | what statements sample: read from the program's ring, and kept to a budget |
+//! | [`export`] | samples and counters to collectors, as sFlow |
 //! | [`engines`] | one way to run a policy: evaluator, IR, bytecode, kernel |
 //! | [`files`] | the loader that opens files |
 //!
@@ -18,6 +19,7 @@ pub mod capture;
 pub mod counters;
 pub mod engines;
 mod error;
+pub mod export;
 pub mod files;
 mod hook;
 pub mod instance;

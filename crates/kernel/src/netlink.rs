@@ -4,6 +4,7 @@
 //! project; its `rtnetlink` on top of them is for tokio, and here every request waits for its answer.
 
 mod address;
+mod counters;
 mod link;
 mod socket;
 pub(crate) mod tc;
@@ -12,6 +13,7 @@ use crate::KernelError;
 use crate::netns::Namespace;
 
 pub use address::{Route, Way};
+pub use counters::{Direction, LinkCounters};
 pub use socket::Netlink;
 
 /// A network interface of some namespace.

@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+mod analyze;
 mod bench;
 mod block;
 mod build;
@@ -11,6 +12,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod explain;
+mod export;
 mod fmt;
 mod import;
 mod load;
@@ -53,6 +55,7 @@ pub(crate) fn run(command: &Command, printer: &mut Printer) -> Outcome {
         Command::Unblock(args) => block::unblock(args, printer),
         Command::Capture(args) => capture::run(args, printer),
         Command::Samples(args) => samples::run(args, printer),
+        Command::Analyze(args) => analyze::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),
         Command::Completions(args) => completions::run(args, printer),

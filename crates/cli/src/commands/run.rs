@@ -1,5 +1,6 @@
 //! `weir run`: a policy for as long as somebody watches it.
 
+use super::export::Exported;
 use super::pool::Kept;
 use super::top::snapshot;
 use crate::args::Run;
@@ -24,15 +25,20 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     printer.say(format!("attached to {} as `{name}`; Ctrl-C detaches", args.attach.interfaces.join(", ")));
     let how = Watch { every: Duration::from_secs(1), duration: args.duration, json: args.json };
     let kept = Kept::start(&instance, args.attach.netns.as_deref(), printer)?;
+    let exported = Exported::start(&args.sflow, &instance, args.attach.netns.as_deref(), printer)?;
     let mut samples = SampleKeeper::new(instance.clone());
     let mut look = |printer: &mut Printer| {
         let mut events = kept.as_ref().map(Kept::events).unwrap_or_default();
+        events.extend(exported.iter().flat_map(Exported::events));
         let adapted = samples.turn().map_err(|error| told(error, printer))?;
         events.extend(adapted.iter().map(ToString::to_string));
         Ok(Snapshot { events, ..snapshot(&instance, printer)? })
     };
     let watched = watch(&mut look, how, &stop, printer);
     drop(kept);
+    for told in exported.map(Exported::finish).unwrap_or_default() {
+        printer.say(told);
+    }
     let summed = watched.and_then(|()| if args.json { Ok(()) } else { summary(&instance, printer) });
     detach.now().map_err(|error| told(error, printer))?;
     summed?;

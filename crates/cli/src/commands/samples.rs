@@ -1,5 +1,6 @@
 //! `weir samples`: what statements sample, as it comes.
 
+use super::export;
 use crate::args::Samples;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::judge::word;
@@ -37,6 +38,7 @@ pub(super) fn run(args: &Samples, printer: &mut Printer) -> Outcome {
     let instance = running::open(&args.which, printer)?;
     let mut samples = instance.samples().map_err(|error| told(error, printer))?;
     let mut recording = args.pcap.as_deref().map(Recording::create).transpose()?;
+    let mut exporter = export::exporter(&args.sflow, &instance, None, printer)?;
     let mut keeper = SampleKeeper::new(instance.clone());
     let (start, most) = (Instant::now(), args.packets.unwrap_or(u64::MAX));
     printer.say(format!("samples of `{}`; Ctrl-C ends it", instance.name()));
@@ -46,15 +48,22 @@ pub(super) fn run(args: &Samples, printer: &mut Printer) -> Outcome {
         let mut take = |sample: &Sample<'_>| {
             if trouble.is_none() && count < most && wanted(args, sample) {
                 count += 1;
-                trouble = match &mut recording {
-                    Some(recording) => recording.packet(packet(sample)).err(),
-                    None => show(args, sample, printer).err(),
+                trouble = match (&mut recording, &mut exporter) {
+                    (_, Some(exporter)) => {
+                        exporter.sample(sample);
+                        args.json.then(|| show(args, sample, printer).err()).flatten()
+                    }
+                    (Some(recording), None) => recording.packet(packet(sample)).err(),
+                    (None, None) => show(args, sample, printer).err(),
                 };
             }
         };
         samples.read(WAIT, &mut take).map_err(|error| told(error, printer))?;
         if trouble.is_some() {
             break;
+        }
+        if let Some(exporter) = &mut exporter {
+            export::turn(exporter).iter().for_each(|told| printer.warning(told));
         }
         for adapted in keeper.turn().map_err(|error| told(error, printer))? {
             printer.say(adapted.to_string());
@@ -63,6 +72,9 @@ pub(super) fn run(args: &Samples, printer: &mut Printer) -> Outcome {
     trouble.map_or(Ok(()), Err)?;
     if let Some(recording) = recording {
         recording.finish()?;
+    }
+    if let Some(exporter) = &mut exporter {
+        export::finish(exporter).iter().for_each(|told| printer.say(told));
     }
     let status = instance.status().map_err(|error| told(error, printer))?;
     let lost: u64 = status.samples.iter().map(|sample| sample.lost).sum();

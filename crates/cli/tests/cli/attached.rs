@@ -11,8 +11,8 @@ use weir_lab::{End, HostSpec, Lab, Link, Topology};
 use weir_packet::capture::Capture;
 
 /// Two hosts, a policy on one of them.
-struct Scene {
-    place: Place,
+pub(crate) struct Scene {
+    pub(crate) place: Place,
     lab: Lab,
     name: &'static str,
 }
@@ -28,7 +28,7 @@ impl Traffic for Once {
 }
 
 impl Scene {
-    fn new(name: &'static str) -> Option<Scene> {
+    pub(crate) fn new(name: &'static str) -> Option<Scene> {
         if !privileged(name) {
             return None;
         }
@@ -37,21 +37,21 @@ impl Scene {
         Some(Scene { place: Place::new(), lab, name })
     }
 
-    fn netns(&self) -> String {
+    pub(crate) fn netns(&self) -> String {
         self.lab.host("b").unwrap().namespace().label().to_owned()
     }
 
-    fn load(&self) -> Answer {
+    pub(crate) fn load(&self) -> Answer {
         let netns = self.netns();
         self.place.weir(&["load", "p.weir", "-i", "eth0", "--netns", &netns, "-n", self.name])
     }
 
     /// The command on this scene's instance.
-    fn weir(&self, args: &[&str]) -> Answer {
+    pub(crate) fn weir(&self, args: &[&str]) -> Answer {
         self.place.weir(&[args, &["-n", self.name]].concat())
     }
 
-    fn start(&self, args: &[&str]) -> Child {
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
         let mut command = self.place.command(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
@@ -61,8 +61,11 @@ impl Scene {
     }
 
     /// All frames so many times.
-    fn send_times(&self, times: usize) {
-        let all = vec![frames(); times].concat();
+    pub(crate) fn send_times(&self, times: usize) {
+        self.send_all(vec![frames(); times].concat());
+    }
+
+    pub(crate) fn send_all(&self, all: Vec<Vec<u8>>) {
         let mut once = Once(all.into_iter());
         let options = SendOptions::new(Pace::Fastest, Duration::from_secs(5));
         send(self.lab.host("a").unwrap(), "eth0", &mut once, &options).expect("sent");
@@ -82,7 +85,7 @@ impl Drop for Scene {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
 }
 

@@ -2,6 +2,7 @@
 
 mod common;
 
+mod analyze;
 mod attached;
 mod bad_input;
 mod compile;
@@ -10,4 +11,5 @@ mod diff;
 mod examples;
 mod import;
 mod replay;
+mod sflow;
 mod terminal;

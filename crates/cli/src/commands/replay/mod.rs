@@ -113,7 +113,7 @@ fn check_standard_input(args: &Replay) -> Result<(), Failure> {
     }
 }
 
-fn told(path: &Path, error: &CaptureError) -> String {
+pub(super) fn told(path: &Path, error: &CaptureError) -> String {
     match error {
         CaptureError::Open { source, .. } => {
             format!("cannot open capture `{}`: {}", shown(path), crate::failure::words(source))
@@ -126,7 +126,7 @@ fn told(path: &Path, error: &CaptureError) -> String {
     }
 }
 
-fn open(path: &Path) -> Result<Reader, CaptureError> {
+pub(super) fn open(path: &Path) -> Result<Reader, CaptureError> {
     if is_standard(path) { Capture::read(std::io::stdin()) } else { Capture::open(path) }
 }
 
