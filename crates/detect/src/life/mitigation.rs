@@ -132,6 +132,8 @@ pub enum Reason {
     Fell,
     /// A person does not want it.
     Forbidden,
+    /// What it matches is protected now.
+    Protected,
     /// The edge did not take it.
     Refused,
 }
@@ -145,6 +147,7 @@ impl Reason {
             Reason::Harm => "it matches traffic that looks good",
             Reason::Fell => "the victim's good traffic fell",
             Reason::Forbidden => "it was forbidden",
+            Reason::Protected => "what it is about is protected now",
             Reason::Refused => "the edge refused it",
         }
     }

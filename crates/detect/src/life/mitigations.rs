@@ -1,6 +1,7 @@
 //! All mitigations of an edge.
 
 use super::{Command, Config, Mitigation, Proposal, Reason, Refusal, Stage};
+use crate::mine::Protected;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -147,6 +148,18 @@ impl Mitigations {
         self.forbidden.insert(one.proposal.rest.clone());
         self.commands.push(Command::Remove(one, Reason::Forbidden));
         true
+    }
+
+    /// Something else is protected from now on. What does not spare it ends, also if people want it to stay.
+    pub fn protect(&mut self, protected: Protected) {
+        let meets =
+            |one: &Mitigation| protected.victims.iter().any(|prefix| prefix.meets(&one.proposal.victim));
+        let ended = self.lives.values().filter(|one| one.proposal.spares != protected || meets(one));
+        let ended: Vec<u64> = ended.map(|one| one.id).collect();
+        self.config.protected = protected;
+        for id in ended {
+            self.end(id, Reason::Protected);
+        }
     }
 
     /// The edge did not take it.

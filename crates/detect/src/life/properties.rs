@@ -23,6 +23,8 @@ enum Step {
     Pin(u64, bool),
     Forbid(u64),
     Refused(u64),
+    /// So many addresses are protected as victims.
+    Protect(u8),
     /// Milliseconds, also backwards.
     Time(i64),
 }
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (id.clone(), any::<bool>()).prop_map(|(id, pinned)| Step::Pin(id, pinned)),
         1 => id.clone().prop_map(Step::Forbid),
         1 => id.prop_map(Step::Refused),
+        1 => (2..6u8).prop_map(Step::Protect),
         6 => prop_oneof![1..2000i64, -5000..0i64, Just(86_400_000)].prop_map(Step::Time),
     ]
 }
@@ -53,7 +56,7 @@ fn config() -> Config {
 proptest! {
     #[test]
     fn nothing_outlives_its_reason_and_nothing_protected_is_touched(steps in prop::collection::vec(step(), 1..120)) {
-        let config = config();
+        let mut config = config();
         let mut lives = Mitigations::new(config.clone());
         // The policy, as commands make it: whether each is in shadow.
         let mut policy: BTreeMap<u64, bool> = BTreeMap::new();
@@ -76,6 +79,10 @@ proptest! {
                 Step::Pin(id, pinned) => drop(lives.pin(id, pinned)),
                 Step::Forbid(id) => drop(lives.forbid(id)),
                 Step::Refused(id) => lives.refused(id),
+                Step::Protect(last) => {
+                    config.protected.victims[0] = Prefix::new([192, 0, 2, last].into(), 32);
+                    lives.protect(config.protected.clone());
+                }
                 Step::Time(by) => time = (time + by).max(0),
             }
             for command in lives.tick(Duration::from_millis(time as u64)) {
