@@ -12,8 +12,13 @@ use weir_detect::traffic::{Alert, Victim};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// But not longer.
 const LAST_PAUSE: Duration = Duration::from_secs(2);
-/// What is left of an attack is worth a look from this part of the alert's limit on.
+/// What is left of an attack is worth a look from this part of the alert's limit on, beside twice what came before.
 const WORTH: f64 = 0.25;
+/// So long before the attack is what came before.
+const BEFORE: Duration = Duration::from_secs(1);
+/// A rule is for so many samples at least, and for such a part of them: fewer may be a good client's.
+const COVERED: f64 = 12.0;
+const SHARE: f64 = 0.05;
 /// And from so many samples on.
 const LEAST: usize = 20;
 
@@ -26,6 +31,8 @@ pub(super) struct Attack {
     next: Duration,
     pause: Duration,
     looked: bool,
+    /// Packets and bits a second before it.
+    before: (f64, f64),
     /// What came before says nothing of the mitigations that stand now.
     settled: Duration,
 }
@@ -40,10 +47,21 @@ pub(super) fn prefix(victim: &Victim) -> Option<Prefix> {
 }
 
 impl Attack {
-    pub(super) fn of(alert: &Alert) -> Option<Attack> {
+    pub(super) fn of(alert: &Alert, recent: &Recent) -> Option<Attack> {
         let victim = prefix(&alert.victim)?;
+        let before = recent.before(&victim, alert.first);
+        let from = alert.first.saturating_sub(BEFORE);
+        let before = rates(before.into_iter().filter(|kept| kept.time() >= from), BEFORE);
         let (next, settled) = (Duration::ZERO, alert.first);
-        Some(Attack { alert: alert.clone(), victim, next, pause: FIRST_PAUSE, looked: false, settled })
+        Some(Attack {
+            alert: alert.clone(),
+            victim,
+            next,
+            pause: FIRST_PAUSE,
+            looked: false,
+            before,
+            settled,
+        })
     }
 
     /// Those who sent to the victim before.
@@ -84,21 +102,31 @@ impl Attack {
             |kept: &[&'a Kept]| -> Vec<Sample<'a>> { kept.iter().map(|kept| kept.sample()).collect() };
         let (attack, good) = (samples(&left), samples(&recent.before(&self.victim, self.alert.first)));
         let network = samples(&recent.others(attacked));
-        let (good, network, budget) = (good.as_slice(), network.as_slice(), Budget::default());
+        let min_share = (COVERED / attack.len() as f64).clamp(SHARE, 1.0);
+        let budget = Budget { min_share, ..Budget::default() };
+        let (good, network) = (good.as_slice(), network.as_slice());
         Some(mine::mine(&Request { victim: self.victim, attack: &attack, good, network, protected, budget }))
     }
 
     /// Whether enough comes through since the mitigations stand.
     fn is_much(&self, left: &[&Kept], now: Duration) -> bool {
-        let seconds = now.saturating_sub(self.settled).as_secs_f64();
-        let lately: Vec<Sample<'_>> =
-            left.iter().filter(|kept| kept.time() >= self.settled).map(|kept| kept.sample()).collect();
-        if seconds <= 0.0 || lately.len() < LEAST {
+        let lately: Vec<&Kept> = left.iter().filter(|kept| kept.time() >= self.settled).copied().collect();
+        let time = now.saturating_sub(self.settled);
+        if time.is_zero() || lately.len() < LEAST {
             return false;
         }
-        let packets: f64 = lately.iter().map(|one| f64::from(one.one_in)).sum();
-        let bits: f64 = lately.iter().map(|one| 8.0 * f64::from(one.one_in) * f64::from(one.frame_len)).sum();
-        let limit = &self.alert.limit;
-        packets / seconds >= WORTH * limit.packets || bits / seconds >= WORTH * limit.bits
+        let ((packets, bits), limit) = (rates(lately.into_iter(), time), &self.alert.limit);
+        packets >= WORTH * limit.packets + 2.0 * self.before.0
+            || bits >= WORTH * limit.bits + 2.0 * self.before.1
     }
+}
+
+/// Packets and bits a second.
+fn rates<'a>(samples: impl Iterator<Item = &'a Kept>, time: Duration) -> (f64, f64) {
+    let (mut packets, mut bits) = (0.0, 0.0);
+    for sample in samples.map(Kept::sample) {
+        packets += f64::from(sample.one_in);
+        bits += 8.0 * f64::from(sample.one_in) * f64::from(sample.frame_len);
+    }
+    (packets / time.as_secs_f64(), bits / time.as_secs_f64())
 }

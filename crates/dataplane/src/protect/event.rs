@@ -80,6 +80,8 @@ pub enum What {
     Tried(Named),
     /// It does it.
     Enforced(Named),
+    /// The first sample of a packet that it dropped.
+    Drops(Named),
     /// It is gone.
     Ended {
         /// Which.
@@ -133,6 +135,7 @@ impl fmt::Display for What {
             }
             What::Tried(named) => write!(f, "`{}` is tried in shadow", named.name),
             What::Enforced(named) => write!(f, "`{}` is enforced", named.name),
+            What::Drops(named) => write!(f, "`{}` drops", named.name),
             What::Ended { named, why, hits } => {
                 write!(f, "`{}` ended after {hits} packets: {why}", named.name)
             }

@@ -19,11 +19,27 @@ pub struct Options {
     pub traffic: traffic::Config,
     /// How mitigations live; what is protected there comes from the set.
     pub life: life::Config,
+    /// From how many packets a second to a host on there is an attack, if not from what `traffic` says.
+    pub from: Option<u64>,
     /// After how long without hits a mitigation goes, if not after what `life` says.
     pub idle: Option<Duration>,
 }
 
 impl Options {
+    /// What is an attack, with `from`.
+    pub(super) fn traffic(&self) -> traffic::Config {
+        let mut config = self.traffic.clone();
+        if let Some(from) = self.from {
+            // Bits and prefixes keep their relation to it.
+            let times = from as f64 / config.floor.packets;
+            let floors = config.levels.iter_mut().map(|level| &mut level.floor).chain([&mut config.floor]);
+            for floor in floors {
+                *floor = traffic::Rate { packets: floor.packets * times, bits: floor.bits * times };
+            }
+        }
+        config
+    }
+
     /// What the policy's set protects.
     pub(super) fn protected(&self, policy: &Policy) -> Result<Protected, Error> {
         let name = self.never.as_deref().unwrap_or(PROTECTED);

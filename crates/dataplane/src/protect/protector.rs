@@ -66,6 +66,9 @@ struct Watched {
     enforced: Option<Duration>,
     passed_in_shadow: u64,
     passed_since: u64,
+    name: String,
+    /// A sample has shown that it drops.
+    drops: bool,
 }
 
 impl Protector {
@@ -79,7 +82,7 @@ impl Protector {
         life.protected = protected.clone();
         life.idle = options.idle.unwrap_or(life.idle);
         let mut protector = Protector {
-            detector: Detector::new(options.traffic.clone()),
+            detector: Detector::new(options.traffic()),
             lives: Mitigations::new(life),
             options,
             put,
@@ -144,7 +147,7 @@ impl Protector {
     }
 
     fn read(&mut self, timeout: Duration) -> Result<(), Error> {
-        let Self { samples, sampler, detector, recent, lives, watched, witnesses, .. } = self;
+        let Self { samples, sampler, detector, recent, lives, watched, witnesses, events, .. } = self;
         samples.read(timeout, &mut |sample| {
             if sample.statement != sampler {
                 return;
@@ -153,6 +156,13 @@ impl Protector {
             detector.observe(&seen);
             let Some((source, destination)) = ends(seen.header) else { return };
             recent.add(&seen, (source, destination));
+            if seen.fate == Fate::Dropped
+                && let Some((id, one)) = watched.iter_mut().find(|(_, one)| one.is_first_drop(sample.decider))
+            {
+                one.drops = true;
+                let named = Named { id: *id, name: one.name.clone() };
+                events.push(Event { time_ns: sample.record.time, what: What::Drops(named) });
+            }
             for (victim, witnesses) in witnesses.iter_mut().filter(|(victim, _)| victim.contains(destination))
             {
                 if !witnesses.vouch(source, seen.time) {
@@ -175,7 +185,7 @@ impl Protector {
             let alert = event.alert();
             match &event {
                 traffic::Event::Began(_) => {
-                    if let Some(attack) = Attack::of(alert) {
+                    if let Some(attack) = Attack::of(alert, &self.recent) {
                         let witnesses = attack.witnesses(&self.recent);
                         self.witnesses.entry(attack.victim).or_insert(witnesses);
                         self.attacks.insert(alert.id, attack);
@@ -230,7 +240,7 @@ impl Protector {
                     let what = What::Found {
                         alert,
                         id,
-                        name,
+                        name: name.clone(),
                         cause: statement.cause.to_owned(),
                         covered: statement.covered,
                         collateral_at_most: statement.collateral.high,
@@ -238,7 +248,7 @@ impl Protector {
                         text,
                     };
                     self.tell(now, what);
-                    self.watched.insert(id, Watched::new(statement));
+                    self.watched.insert(id, Watched::new(statement, name));
                 }
                 Err(Refusal::Known) => {}
                 Err(why) if self.told.insert(rule.clone()) => {
@@ -359,8 +369,20 @@ impl Protector {
 }
 
 impl Watched {
-    fn new(statement: Statement) -> Watched {
-        Watched { statement, tried: None, enforced: None, passed_in_shadow: 0, passed_since: 0 }
+    fn new(statement: Statement, name: String) -> Watched {
+        Watched {
+            statement,
+            tried: None,
+            enforced: None,
+            passed_in_shadow: 0,
+            passed_since: 0,
+            name,
+            drops: false,
+        }
+    }
+
+    fn is_first_drop(&self, decider: &str) -> bool {
+        !self.drops && self.name == decider
     }
 
     fn see(&mut self, fate: Fate) {
