@@ -745,9 +745,18 @@ pub(crate) struct Doctor {
     pub(crate) json: bool,
 }
 
+/// What `weir demo` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scene {
+    /// Four attacks on an edge that knows of none
+    Ddos,
+}
+
 /// `weir demo`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Demo {
+    /// `ddos`: a policy without a rule, which finds its own; else one that was written for the attacks
+    pub(crate) scene: Option<Scene>,
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,

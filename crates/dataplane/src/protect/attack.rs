@@ -8,12 +8,14 @@ use weir_detect::mine::{self, Budget, Findings, Prefix, Protected, Request, Stat
 use weir_detect::sample::{Fate, Sample};
 use weir_detect::traffic::{Alert, Victim};
 
-/// The pause after the first look; each later one is twice as long.
+/// The pause between two looks; twice as long after each that found nothing, while there was something to find.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// But not longer.
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 /// What is left of an attack is worth a look from this part of the alert's limit on, beside twice what came before.
 const WORTH: f64 = 0.25;
+/// Over so long is looked what comes through: more would hide an attack that changes.
+const LATELY: Duration = Duration::from_millis(500);
 /// So long before the attack is what came before.
 const BEFORE: Duration = Duration::from_secs(1);
 /// A rule is for so many samples at least, and for such a part of them: fewer may be a good client's.
@@ -86,7 +88,7 @@ impl Attack {
         if now < self.next {
             return None;
         }
-        (self.next, self.pause) = (now + self.pause, (self.pause * 2).min(LAST_PAUSE));
+        self.next = now + self.pause;
         let standing: Vec<&Statement> = standing.filter(|one| one.victim().meets(&self.victim)).collect();
         let left = |kept: &&&Kept| {
             let sample = kept.sample();
@@ -96,8 +98,10 @@ impl Attack {
         let left: Vec<&Kept> = all.iter().filter(left).copied().collect();
         let again = std::mem::replace(&mut self.looked, true);
         if left.len() < LEAST || (again && !self.is_much(&left, now)) {
+            self.pause = FIRST_PAUSE;
             return None;
         }
+        self.pause = (self.pause * 2).min(LAST_PAUSE);
         let samples =
             |kept: &[&'a Kept]| -> Vec<Sample<'a>> { kept.iter().map(|kept| kept.sample()).collect() };
         let (attack, good) = (samples(&left), samples(&recent.before(&self.victim, self.alert.first)));
@@ -110,8 +114,9 @@ impl Attack {
 
     /// Whether enough comes through since the mitigations stand.
     fn is_much(&self, left: &[&Kept], now: Duration) -> bool {
-        let lately: Vec<&Kept> = left.iter().filter(|kept| kept.time() >= self.settled).copied().collect();
-        let time = now.saturating_sub(self.settled);
+        let from = self.settled.max(now.saturating_sub(LATELY));
+        let lately: Vec<&Kept> = left.iter().filter(|kept| kept.time() >= from).copied().collect();
+        let time = now.saturating_sub(from);
         if time.is_zero() || lately.len() < LEAST {
             return false;
         }
