@@ -33,6 +33,10 @@ pub(super) struct Attack {
     next: Duration,
     pause: Duration,
     looked: bool,
+    /// Since when something comes through that no mitigation meets, if so.
+    hot: Option<Duration>,
+    /// When nothing did last.
+    calm: Duration,
     /// Packets and bits a second before it.
     before: (f64, f64),
     /// What came before says nothing of the mitigations that stand now.
@@ -61,6 +65,8 @@ impl Attack {
             next,
             pause: FIRST_PAUSE,
             looked: false,
+            hot: Some(settled),
+            calm: settled,
             before,
             settled,
         })
@@ -76,12 +82,17 @@ impl Attack {
         self.settled = now;
     }
 
+    /// It is over: what came of it is no history of good traffic.
+    pub(super) fn end(&self, now: Duration, recent: &mut Recent) {
+        recent.release(self.victim, self.hot.unwrap_or(now), now);
+    }
+
     /// Looks for rules against what still comes through, if it is time to.
     pub(super) fn look<'a>(
         &mut self,
         now: Duration,
-        recent: &'a Recent,
-        standing: impl Iterator<Item = &'a Statement>,
+        recent: &mut Recent,
+        standing: impl Iterator<Item = (&'a Statement, bool)>,
         protected: &Protected,
         attacked: impl Fn(IpAddr) -> bool,
     ) -> Option<Findings> {
@@ -89,33 +100,55 @@ impl Attack {
             return None;
         }
         self.next = now + self.pause;
-        let standing: Vec<&Statement> = standing.filter(|one| one.victim().meets(&self.victim)).collect();
-        let left = |kept: &&&Kept| {
+        let standing: Vec<(&Statement, bool)> =
+            standing.filter(|(one, _)| one.victim().meets(&self.victim)).collect();
+        let is_left = |kept: &&Kept| {
             let sample = kept.sample();
-            sample.fate == Fate::Passed && !standing.iter().any(|one| one.matches(&sample) == Some(true))
+            sample.fate == Fate::Passed && !standing.iter().any(|(one, _)| one.matches(&sample) == Some(true))
         };
-        let all = recent.since(&self.victim, self.alert.first);
-        let left: Vec<&Kept> = all.iter().filter(left).copied().collect();
-        let again = std::mem::replace(&mut self.looked, true);
-        if left.len() < LEAST || (again && !self.is_much(&left, now)) {
+        let first = !std::mem::replace(&mut self.looked, true);
+        if !first && !self.is_much(now, recent, is_left) {
             self.pause = FIRST_PAUSE;
+            if standing.iter().all(|(_, in_shadow)| !in_shadow) {
+                self.cool(now, recent);
+            }
+            return None;
+        }
+        // Between the last look that saw nothing and this one it began.
+        let hot = *self.hot.get_or_insert(self.settled.max(self.calm.saturating_sub(LATELY)));
+        recent.hold(self.victim);
+        let samples =
+            |kept: Vec<&'_ Kept>| -> Vec<Kept> { kept.into_iter().filter(is_left).cloned().collect() };
+        let attack = samples(recent.since(&self.victim, hot));
+        if attack.len() < LEAST {
             return None;
         }
         self.pause = (self.pause * 2).min(LAST_PAUSE);
-        let samples =
-            |kept: &[&'a Kept]| -> Vec<Sample<'a>> { kept.iter().map(|kept| kept.sample()).collect() };
-        let (attack, good) = (samples(&left), samples(&recent.before(&self.victim, self.alert.first)));
-        let network = samples(&recent.others(attacked));
+        let good = samples(recent.before(&self.victim, hot));
+        let network = samples(recent.others(attacked));
         let min_share = (COVERED / attack.len() as f64).clamp(SHARE, 1.0);
         let budget = Budget { min_share, ..Budget::default() };
-        let (good, network) = (good.as_slice(), network.as_slice());
-        Some(mine::mine(&Request { victim: self.victim, attack: &attack, good, network, protected, budget }))
+        let [attack, good, network] =
+            [&attack, &good, &network].map(|kept| kept.iter().map(Kept::sample).collect::<Vec<Sample<'_>>>());
+        let (victim, attack, good, network) = (self.victim, &attack[..], &good[..], &network[..]);
+        Some(mine::mine(&Request { victim, attack, good, network, protected, budget }))
+    }
+
+    /// Nothing comes through. What did, until the last mitigation stood, is no history of good traffic.
+    fn cool(&mut self, now: Duration, recent: &mut Recent) {
+        if now.saturating_sub(self.settled) < LATELY {
+            return;
+        }
+        self.calm = now;
+        if let Some(hot) = self.hot.take() {
+            recent.release(self.victim, hot, self.settled.max(now.saturating_sub(LATELY)));
+        }
     }
 
     /// Whether enough comes through since the mitigations stand.
-    fn is_much(&self, left: &[&Kept], now: Duration) -> bool {
+    fn is_much(&self, now: Duration, recent: &Recent, is_left: impl Fn(&&Kept) -> bool) -> bool {
         let from = self.settled.max(now.saturating_sub(LATELY));
-        let lately: Vec<&Kept> = left.iter().filter(|kept| kept.time() >= from).copied().collect();
+        let lately: Vec<&Kept> = recent.since(&self.victim, from).into_iter().filter(is_left).collect();
         let time = now.saturating_sub(from);
         if time.is_zero() || lately.len() < LEAST {
             return false;

@@ -193,7 +193,9 @@ impl Protector {
                 }
                 traffic::Event::Grew(_) => {}
                 traffic::Event::Ended(_) => {
-                    self.attacks.remove(&alert.id);
+                    if let Some(attack) = self.attacks.remove(&alert.id) {
+                        attack.end(now, &mut self.recent);
+                    }
                     self.told.clear();
                     let victim = alert.victim.to_string();
                     self.tell(now, What::AttackEnded { alert: alert.id, victim });
@@ -218,9 +220,10 @@ impl Protector {
         let victims: Vec<Prefix> = self.attacks.values().map(|attack| attack.victim).collect();
         let attacked = |address: IpAddr| victims.iter().any(|victim| victim.contains(address));
         let mut found = Vec::new();
-        for attack in self.attacks.values_mut() {
-            let standing = self.watched.values().map(|one| &one.statement);
-            let findings = attack.look(now, &self.recent, standing, &self.protected, attacked);
+        let Self { attacks, watched, recent, protected, .. } = self;
+        for attack in attacks.values_mut() {
+            let standing = watched.values().map(|one| (&one.statement, one.enforced.is_none()));
+            let findings = attack.look(now, recent, standing, protected, attacked);
             found.extend(findings.map(|findings| (attack.alert.id, findings)));
         }
         for (alert, findings) in found {

@@ -1,7 +1,8 @@
 //! Recent samples by destination, in bounded memory: what an attack is made of, and what came before it.
 //!
 //! Each destination has its newest samples, and behind these a thin history of older ones: at most [`A_SECOND`] of each
-//! second, so that no flood pushes out what was there before. All together are at most [`ALL`], some 15 MiB; then the
+//! second, only what passed, and nothing while an attack comes through ([`Recent::hold`]): so no flood pushes out what was
+//! there before, and none is taken for good later. All together are at most [`ALL`], some 15 MiB; then the
 //! destination that was quiet for the longest makes room.
 
 use std::collections::{HashMap, VecDeque};
@@ -73,6 +74,8 @@ struct Host {
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     hosts: HashMap<IpAddr, Host>,
+    /// To whom an attack comes through.
+    held: Vec<Prefix>,
     count: usize,
 }
 
@@ -87,10 +90,29 @@ impl Recent {
         let Sample { time, frame_len, one_in, fate, .. } = *sample;
         let host = self.hosts.entry(destination).or_default();
         let before = host.len();
-        host.add(Kept { time, frame_len, one_in, fate, source, bytes });
+        let held = self.held.iter().any(|victim| victim.contains(destination));
+        host.add(Kept { time, frame_len, one_in, fate, source, bytes }, held);
         self.count = self.count + host.len() - before;
         if self.count > ALL || self.hosts.len() > HOSTS {
             self.make_room(destination);
+        }
+    }
+
+    /// An attack on the victim comes through: nothing of it is history.
+    pub(super) fn hold(&mut self, victim: Prefix) {
+        if !self.held.contains(&victim) {
+            self.held.push(victim);
+        }
+    }
+
+    /// It does not any more: what came between the two times is no history either.
+    pub(super) fn release(&mut self, victim: Prefix, from: Duration, to: Duration) {
+        self.held.retain(|held| *held != victim);
+        for (_, host) in self.hosts.iter_mut().filter(|(address, _)| victim.contains(**address)) {
+            let before = host.len();
+            host.newest.retain(|kept| kept.time < from || kept.time >= to);
+            host.older.retain(|kept| kept.time < from || kept.time >= to);
+            self.count = self.count + host.len() - before;
         }
     }
 
@@ -141,7 +163,7 @@ impl Host {
         self.newest.len() + self.older.len()
     }
 
-    fn add(&mut self, kept: Kept) {
+    fn add(&mut self, kept: Kept, held: bool) {
         let now = kept.time;
         self.last = self.last.max(now);
         self.newest.push_back(kept);
@@ -151,7 +173,7 @@ impl Host {
                 break;
             }
             let Some(first) = self.newest.pop_front() else { break };
-            if old {
+            if old && !held && first.fate == Fate::Passed {
                 self.age(first);
             }
         }
@@ -203,6 +225,23 @@ mod tests {
         assert_eq!(recent.count, recent.hosts.values().map(Host::len).sum::<usize>());
         assert!(recent.count <= NEWEST + OLDER);
         assert!(recent.since(&victim, Duration::from_secs(12)).len() >= NEWEST);
+    }
+
+    #[test]
+    fn what_was_an_attack_is_no_history() {
+        let mut recent = Recent::default();
+        let victim = Prefix::host(Ipv4Addr::from(9).into());
+        (0..100).for_each(|n| add(&mut recent, 9, 100 * n));
+        recent.hold(victim);
+        (0..100).for_each(|n| add(&mut recent, 9, 10_000 + 100 * n));
+        recent.release(victim, Duration::from_secs(10), Duration::from_secs(19));
+        let all = recent.since(&victim, Duration::ZERO);
+        assert!(
+            all.iter()
+                .all(|kept| kept.time < Duration::from_secs(10) || kept.time >= Duration::from_secs(19))
+        );
+        assert!(all.len() >= 80, "{}", all.len());
+        assert_eq!(recent.count, all.len());
     }
 
     #[test]

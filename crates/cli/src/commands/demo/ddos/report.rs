@@ -90,7 +90,7 @@ impl Report {
             ">lost",
             "rule",
         ]);
-        let time = |ms: Option<f64>| Cell::right(ms.map_or("never".to_owned(), |ms| format!("{ms:.0} ms")));
+        let time = |ms: Option<f64>| Cell::right(ms.map_or("–".to_owned(), |ms| format!("{ms:.0} ms")));
         for attack in &self.attacks {
             table.row(vec![
                 attack.name.into(),
