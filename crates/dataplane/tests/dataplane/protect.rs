@@ -1,5 +1,6 @@
 use crate::reloads::reload;
 use crate::support::{Edge, packets, require_kernel, say};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use weir_dataplane::protect::{Event, Options, Protector, What};
 use weir_detect::{life, traffic};
 use weir_lab::traffic::{Amplifier, Everyday, Reflection, SynFlood, Traffic};
 use weir_lab::wire::{Flow, Pace, SendOptions, send};
+use weir_packet::build::{Layer, Packet, Udp};
 
 const POLICY: &str =
     "sample all 1 in 50\ncount everyday when tcp.dstport == 443\ndrop telnet when tcp.dstport == 23\n";
@@ -81,6 +83,62 @@ fn ended(what: &What) -> Option<String> {
         What::Ended { named, why, .. } => Some(format!("{}: {why}", named.name)),
         _ => None,
     }
+}
+
+/// Frames over and over.
+struct Cycle(Vec<Vec<u8>>, usize);
+
+impl Cycle {
+    /// From that many sources, of which the first is numbered so.
+    fn of(edge: &Edge, first: u32, sources: u32, layer: impl Fn() -> Layer) -> Cycle {
+        let route = edge.route();
+        let frame = |n| {
+            let packet = Packet::between(Ipv4Addr::from(first + n * 7).into(), route.dst);
+            packet.macs(route.src_mac, route.dst_mac).push(layer()).padded_to(90).build()
+        };
+        Cycle((0..sources).map(frame).collect(), 0)
+    }
+}
+
+impl Traffic for Cycle {
+    fn next(&mut self, frame: &mut Vec<u8>) -> Option<Flow> {
+        frame.clear();
+        frame.extend_from_slice(&self.0[self.1]);
+        self.1 = (self.1 + 1) % self.0.len();
+        Some(Flow(9))
+    }
+}
+
+#[test]
+fn a_rule_goes_at_once_when_good_clients_meet_it() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (instance, _) = edge.load(POLICY);
+    let clients = 0xc633_6401;
+    let (quic, game) = (|| Udp::new(5000, 443).into(), || Udp::new(6000, 7777).into());
+    let send_for = |traffic: &mut Cycle, rate: u64, ms: u64| {
+        let options = SendOptions::new(Pace::PerSecond(rate), Duration::from_millis(ms));
+        send(edge.lab.host("client").unwrap(), "eth0", traffic, &options).unwrap();
+    };
+    let mut protector = Protector::start(instance.clone(), options()).unwrap();
+    let mut events = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| send_for(&mut Cycle::of(&edge, clients, 100, quic), 4000, 8000));
+        turn(&mut protector, Duration::from_secs(3), &mut events);
+        scope.spawn(|| send_for(&mut Cycle::of(&edge, 0x0102_0304, 5000, game), 50_000, 4000));
+        turn(&mut protector, Duration::from_secs(2), &mut events);
+        assert_eq!(names(&events, found).len(), 1);
+        assert_eq!(names(&events, ended), [""; 0], "clients are spared so far");
+        // Now the clients play the game, too.
+        scope.spawn(|| send_for(&mut Cycle::of(&edge, clients, 100, game), 1500, 2000));
+        turn(&mut protector, Duration::from_millis(1500), &mut events);
+        let ended = names(&events, ended);
+        assert!(
+            ended.first().is_some_and(|line| line.ends_with("it matches traffic that looks good")),
+            "{ended:?}"
+        );
+        assert_eq!(instance.policy_text().unwrap(), POLICY);
+    });
 }
 
 #[test]
