@@ -6,13 +6,14 @@ use super::options::Options;
 use super::put::Put;
 use super::recent::{Recent, ends};
 use super::sources::Witnesses;
+use super::watched::Watched;
 use crate::{Error, Instance, Samples};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 use weir_compiler::Analysis;
-use weir_detect::life::{Command, Mitigation, Mitigations, Proposal, Refusal};
-use weir_detect::mine::{Answer, Findings, Prefix, Protected, Statement};
+use weir_detect::life::{Mitigation, Mitigations, Proposal, Refusal};
+use weir_detect::mine::{Answer, Findings, Prefix, Protected};
 use weir_detect::sample::Fate;
 use weir_detect::traffic::{self, Detector};
 use weir_kernel::clock::monotonic_ns;
@@ -21,54 +22,34 @@ use weir_kernel::clock::monotonic_ns;
 const COUNT: Duration = Duration::from_millis(250);
 /// How often is looked whether somebody else reloaded.
 const FOLLOW: Duration = Duration::from_secs(2);
-/// What was refused is tried again after this.
-const AGAIN: Duration = Duration::from_secs(1);
+/// So many attacks are met at a time; others are told of.
+const ATTACKS: usize = 64;
 /// A part of an attack that nothing fits is told of from this share on: good traffic is always among it.
 const WORTH_TELLING: f64 = 0.25;
-/// Good traffic before and after enforcing is compared over so long, at least,
-const COMPARED: Duration = Duration::from_secs(1);
-/// if so many samples of it are to be expected,
-const EXPECTED: f64 = 20.0;
-/// and has fallen if less than this part came.
-const FALLEN: f64 = 0.5;
-
 /// Protects what is behind a running policy, as long as somebody turns it.
 #[derive(Debug)]
 pub struct Protector {
     options: Options,
-    put: Put,
+    pub(super) put: Put,
     samples: Samples,
     /// The statement whose samples are taken: one packet must not be counted twice.
     sampler: String,
     protected: Protected,
     detector: Detector,
     recent: Recent,
-    attacks: BTreeMap<u64, Attack>,
-    lives: Mitigations,
-    watched: BTreeMap<u64, Watched>,
-    witnesses: BTreeMap<Prefix, Witnesses>,
+    pub(super) attacks: BTreeMap<u64, Attack>,
+    pub(super) lives: Mitigations,
+    pub(super) watched: BTreeMap<u64, Watched>,
+    pub(super) witnesses: BTreeMap<Prefix, Witnesses>,
     /// Refusals that were told: each look finds them again.
     told: BTreeSet<String>,
     counted: Duration,
     followed: Duration,
     /// The last reload was refused; the policy does not have what it should.
-    owing: bool,
+    pub(super) owing: bool,
     /// When to try it again.
-    again: Duration,
+    pub(super) again: Duration,
     events: Vec<Event>,
-}
-
-/// A mitigation that stands, and the good samples that passed beside it.
-#[derive(Debug)]
-struct Watched {
-    statement: Statement,
-    tried: Option<Duration>,
-    enforced: Option<Duration>,
-    passed_in_shadow: u64,
-    passed_since: u64,
-    name: String,
-    /// A sample has shown that it drops.
-    drops: bool,
 }
 
 impl Protector {
@@ -185,7 +166,9 @@ impl Protector {
             let alert = event.alert();
             match &event {
                 traffic::Event::Began(_) => {
-                    if let Some(attack) = Attack::of(alert, &self.recent) {
+                    if let Some(attack) =
+                        Attack::of(alert, &self.recent).filter(|_| self.attacks.len() < ATTACKS)
+                    {
                         let witnesses = attack.witnesses(&self.recent);
                         self.witnesses.entry(attack.victim).or_insert(witnesses);
                         self.attacks.insert(alert.id, attack);
@@ -219,14 +202,18 @@ impl Protector {
     fn look(&mut self, now: Duration) {
         let victims: Vec<Prefix> = self.attacks.values().map(|attack| attack.victim).collect();
         let attacked = |address: IpAddr| victims.iter().any(|victim| victim.contains(address));
-        let mut found = Vec::new();
+        let mut found = None;
         let Self { attacks, watched, recent, protected, .. } = self;
         for attack in attacks.values_mut() {
             let standing = watched.values().map(|one| (&one.statement, one.enforced.is_none()));
             let findings = attack.look(now, recent, standing, protected, attacked);
-            found.extend(findings.map(|findings| (attack.alert.id, findings)));
+            found = findings.map(|findings| (attack.alert.id, findings));
+            // One in a turn: samples must be read meanwhile.
+            if found.is_some() {
+                break;
+            }
         }
-        for (alert, findings) in found {
+        if let Some((alert, findings)) = found {
             self.propose(now, alert, findings);
         }
     }
@@ -290,7 +277,7 @@ impl Protector {
     }
 
     /// Somebody else loaded another policy: the mitigations stand in it, too.
-    fn adopt(&mut self, analysis: &Analysis) -> Result<(), Error> {
+    pub(super) fn adopt(&mut self, analysis: &Analysis) -> Result<(), Error> {
         self.sampler = sampler(analysis)?;
         self.protected = self.options.protected(&analysis.policy)?;
         self.lives.protect(self.protected.clone());
@@ -298,118 +285,12 @@ impl Protector {
         Ok(())
     }
 
-    /// Does what the lives say, by one reload.
-    fn apply(&mut self) -> Result<(), Error> {
-        let mut commands = self.lives.tick(now());
-        // Again without what the edge refused; a second refusal is for the next turn.
-        for _ in 0..2 {
-            let due = self.owing && now() >= self.again;
-            if commands.is_empty() && !due {
-                return Ok(());
-            }
-            let texts: Vec<String> = self.lives.standing().map(Mitigation::text).collect();
-            match self.put.put(&texts) {
-                Ok(_) => {
-                    self.owing = false;
-                    self.done(&commands);
-                    return Ok(());
-                }
-                Err(error) => {
-                    (self.owing, self.again) = (true, now() + AGAIN);
-                    self.tell(now(), What::Refused { why: why(&error) });
-                    let (gone, new): (Vec<_>, Vec<_>) =
-                        commands.into_iter().partition(|command| matches!(command, Command::Remove(..)));
-                    for command in new {
-                        if let Command::Try(one) | Command::Enforce(one) = command {
-                            self.lives.refused(one.id);
-                        }
-                    }
-                    self.done(&gone);
-                    commands = self.lives.tick(now());
-                }
-            }
-        }
-        self.done(&commands);
-        Ok(())
-    }
-
-    fn done(&mut self, commands: &[Command]) {
-        let now = now();
-        for command in commands {
-            let (Command::Try(one) | Command::Enforce(one) | Command::Remove(one, _)) = command;
-            let named = Named { id: one.id, name: one.name() };
-            let victim = one.proposal.victim;
-            match command {
-                Command::Try(_) => {
-                    self.watched.entry(one.id).and_modify(|watched| watched.tried = Some(now));
-                    self.tell(now, What::Tried(named));
-                }
-                Command::Enforce(_) => {
-                    self.watched.entry(one.id).and_modify(|watched| watched.enforced = Some(now));
-                    self.tell(now, What::Enforced(named));
-                }
-                Command::Remove(_, reason) => {
-                    self.watched.remove(&one.id);
-                    let why = reason.words().to_owned();
-                    self.tell(now, What::Ended { named, why, hits: one.hits });
-                }
-            }
-            self.attacks
-                .values_mut()
-                .filter(|attack| attack.victim.meets(&victim))
-                .for_each(|attack| attack.settle(now));
-        }
-        let Self { witnesses, watched, attacks, .. } = self;
-        witnesses.retain(|victim, _| {
-            attacks.values().any(|attack| attack.victim == *victim)
-                || watched.values().any(|one| one.statement.victim() == *victim)
-        });
-    }
-
-    fn tell(&mut self, now: Duration, what: What) {
+    pub(super) fn tell(&mut self, now: Duration, what: What) {
         self.events.push(Event { time_ns: now.as_nanos() as u64, what });
     }
 }
 
-impl Watched {
-    fn new(statement: Statement, name: String) -> Watched {
-        Watched {
-            statement,
-            tried: None,
-            enforced: None,
-            passed_in_shadow: 0,
-            passed_since: 0,
-            name,
-            drops: false,
-        }
-    }
-
-    fn is_first_drop(&self, decider: &str) -> bool {
-        !self.drops && self.name == decider
-    }
-
-    fn see(&mut self, fate: Fate) {
-        if fate == Fate::Passed {
-            match self.enforced {
-                None => self.passed_in_shadow += 1,
-                Some(_) => self.passed_since += 1,
-            }
-        }
-    }
-
-    /// Whether good traffic fell when it was enforced. What it was before is known only of one that was in shadow.
-    fn has_fallen(&self, now: Duration) -> bool {
-        let (Some(tried), Some(enforced)) = (self.tried, self.enforced) else { return false };
-        let (before, since) = (enforced.saturating_sub(tried), now.saturating_sub(enforced));
-        if before < COMPARED || since < COMPARED {
-            return false;
-        }
-        let expected = self.passed_in_shadow as f64 * since.as_secs_f64() / before.as_secs_f64();
-        expected >= EXPECTED && (self.passed_since as f64) < FALLEN * expected
-    }
-}
-
-fn now() -> Duration {
+pub(super) fn now() -> Duration {
     Duration::from_nanos(monotonic_ns())
 }
 
@@ -418,15 +299,4 @@ fn sampler(analysis: &Analysis) -> Result<String, Error> {
     let first = analysis.policy.statements.iter().find(|one| one.verb() == "sample" && !one.shadow);
     let none = || Error::Protect("the policy samples nothing: add `sample all 1 in 100` at its top".into());
     first.map(|one| one.name.clone()).ok_or_else(none)
-}
-
-/// A refusal in one line.
-fn why(error: &Error) -> String {
-    match error {
-        Error::Policy(refused) => {
-            let first = refused.0.diagnostics.iter().next();
-            first.map_or_else(|| error.to_string(), |first| format!("{error}: {}", first.message))
-        }
-        error => error.to_string(),
-    }
 }

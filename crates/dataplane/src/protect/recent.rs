@@ -132,20 +132,23 @@ impl Recent {
 
     /// Samples to the victim from that time on.
     pub(super) fn since(&self, victim: &Prefix, time: Duration) -> Vec<&Kept> {
-        let hosts = self.hosts.iter().filter(|(address, _)| victim.contains(**address));
-        hosts
-            .flat_map(|(_, host)| host.older.iter().chain(&host.newest))
-            .filter(|kept| kept.time >= time)
-            .collect()
+        self.to(victim).filter(|kept| kept.time >= time).collect()
     }
 
     /// Samples to the victim before that time.
     pub(super) fn before(&self, victim: &Prefix, time: Duration) -> Vec<&Kept> {
-        let hosts = self.hosts.iter().filter(|(address, _)| victim.contains(**address));
-        hosts
-            .flat_map(|(_, host)| host.older.iter().chain(&host.newest))
-            .filter(|kept| kept.time < time)
-            .collect()
+        self.to(victim).filter(|kept| kept.time < time).collect()
+    }
+
+    fn to(&self, victim: &Prefix) -> impl Iterator<Item = &Kept> {
+        // Most victims are hosts: others need not be gone through for these.
+        let one = (*victim == Prefix::host(victim.address())).then(|| self.hosts.get(&victim.address()));
+        let within = |(address, _): &(&IpAddr, &Host)| victim.contains(**address);
+        let all: Vec<&Host> = match one {
+            Some(host) => host.into_iter().collect(),
+            None => self.hosts.iter().filter(within).map(|(_, host)| host).collect(),
+        };
+        all.into_iter().flat_map(|host| host.older.iter().chain(&host.newest))
     }
 
     /// Some samples to others that are not attacked.

@@ -85,8 +85,8 @@ impl Mitigations {
         {
             return Err(Refusal::Protected);
         }
-        // A share that is no number is no share.
-        if !(proposal.collateral.share <= self.config.max_collateral) {
+        let share = proposal.collateral.share;
+        if share.is_nan() || share > self.config.max_collateral {
             return Err(Refusal::Wide);
         }
         if self.lives.values().any(|one| one.proposal.rest == proposal.rest) {
