@@ -76,10 +76,7 @@ fn split((mut first, last): (u128, u128), family: Option<Family46>) -> Vec<Prefi
     while first <= last {
         let mut free = first.trailing_zeros().min(bits);
         // The largest block that begins here and ends within.
-        while free > 0 && (free == 128 || (1u128 << free) - 1 > last - first) {
-            if free == 128 && first == 0 && last == u128::MAX {
-                break;
-            }
+        while free > 0 && ones(free) > last - first {
             free -= 1;
         }
         let address: IpAddr = match family {
@@ -87,13 +84,17 @@ fn split((mut first, last): (u128, u128), family: Option<Family46>) -> Vec<Prefi
             _ => Ipv4Addr::from(first as u32).into(),
         };
         all.push(Prefix::new(address, (bits - free) as u8));
-        let size = if free == 128 { u128::MAX } else { 1u128 << free };
-        match first.checked_add(size) {
+        match first.checked_add(ones(free)).and_then(|end| end.checked_add(1)) {
             Some(next) => first = next,
             None => break,
         }
     }
     all
+}
+
+/// A number of so many ones.
+fn ones(count: u32) -> u128 {
+    u128::MAX.checked_shr(128 - count).unwrap_or(0)
 }
 
 #[cfg(test)]
