@@ -10,6 +10,7 @@ mod judge;
 mod live;
 mod policy;
 mod printer;
+mod protection;
 mod recording;
 mod running;
 mod stop;

@@ -39,6 +39,9 @@ pub enum Error {
     /// The program could not be attached; nothing is attached.
     #[error(transparent)]
     Attach(#[from] AttachError),
+    /// The policy cannot be protected as it was asked for.
+    #[error("{0}")]
+    Protect(String),
     /// Nothing of that name runs.
     #[error("no instance `{name}` is running{}", others(.running))]
     NoInstance {

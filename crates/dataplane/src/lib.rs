@@ -9,6 +9,7 @@
 //! | [`capture`] | frames of chosen statements, by a variant of the running policy |
 //! | [`samples`] | what statements sample: read from the program's ring, and kept to a budget |
 //! | [`export`] | samples and counters to collectors, as sFlow |
+//! | [`protect`] | attacks found in samples, and statements against them, put into the running policy |
 //! | [`engines`] | one way to run a policy: evaluator, IR, bytecode, kernel |
 //! | [`files`] | the loader that opens files |
 //!
@@ -24,6 +25,7 @@ pub mod files;
 mod hook;
 pub mod instance;
 pub mod pools;
+pub mod protect;
 pub mod samples;
 pub mod sets;
 

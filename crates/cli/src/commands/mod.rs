@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 mod analyze;
+mod attacks;
 mod bench;
 mod block;
 mod build;
@@ -56,6 +57,7 @@ pub(crate) fn run(command: &Command, printer: &mut Printer) -> Outcome {
         Command::Capture(args) => capture::run(args, printer),
         Command::Samples(args) => samples::run(args, printer),
         Command::Analyze(args) => analyze::run(args, printer),
+        Command::Attacks(args) => attacks::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),
         Command::Completions(args) => completions::run(args, printer),

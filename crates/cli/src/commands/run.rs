@@ -7,6 +7,7 @@ use crate::args::Run;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::live::{Snapshot, Watch, watch};
 use crate::printer::{Printer, statement_table};
+use crate::protection::{self, Heard, Protection};
 use crate::running::{self, rows, told};
 use crate::stop::Stop;
 use std::time::Duration;
@@ -18,6 +19,7 @@ struct Detach<'a>(&'a str);
 pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     let stop = Stop::on_signals()?;
     running::sweep("run-");
+    protection::sweep("run-");
     // Other commands find it under this name: `weir block` works on it too.
     let name = format!("run-{}", std::process::id());
     let (instance, _) = running::load(&args.attach, &name, printer)?;
@@ -27,18 +29,27 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     let kept = Kept::start(&instance, args.attach.netns.as_deref(), printer)?;
     let exported = Exported::start(&args.sflow, &instance, args.attach.netns.as_deref(), printer)?;
     let mut samples = SampleKeeper::new(instance.clone());
+    let protection = Protection::start(&instance, &args.protect, printer)?;
     let mut look = |printer: &mut Printer| {
         let mut events = kept.as_ref().map(Kept::events).unwrap_or_default();
         events.extend(exported.iter().flat_map(Exported::events));
         let adapted = samples.turn().map_err(|error| told(error, printer))?;
         events.extend(adapted.iter().map(ToString::to_string));
+        for heard in protection.iter().flat_map(Protection::heard) {
+            match heard {
+                Heard::Event(event) if args.json => printer.json(&event)?,
+                Heard::Event(event) => events.extend(event.to_string().lines().map(str::to_owned)),
+                Heard::Trouble(trouble) => printer.warning(trouble),
+            }
+        }
         Ok(Snapshot { events, ..snapshot(&instance, printer)? })
     };
     let watched = watch(&mut look, how, &stop, printer);
-    drop(kept);
+    drop((kept, protection));
     for told in exported.map(Exported::finish).unwrap_or_default() {
         printer.say(told);
     }
+    protection::forget(&name);
     let summed = watched.and_then(|()| if args.json { Ok(()) } else { summary(&instance, printer) });
     detach.now().map_err(|error| told(error, printer))?;
     summed?;

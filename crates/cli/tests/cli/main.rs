@@ -10,6 +10,7 @@ mod demo;
 mod diff;
 mod examples;
 mod import;
+mod protect;
 mod replay;
 mod sflow;
 mod terminal;

@@ -35,7 +35,7 @@ mod root;
 mod status;
 
 pub(crate) use generation::{Generation, settle};
-pub(crate) use meta::CaptureMeta;
+pub(crate) use meta::{CaptureMeta, Source};
 pub(crate) use place::{Lock, Place, try_lock_dir};
 pub(crate) use status::counters;
 
@@ -295,12 +295,17 @@ impl Instance {
 
     /// The policy's text as it runs, not as it is on the disk.
     pub fn policy_text(&self) -> Result<String, Error> {
-        self.look(|running| Ok(running.source(&self.place)?.text))
+        Ok(self.source()?.text)
+    }
+
+    /// The policy and the files that it names, as they run.
+    pub(crate) fn source(&self) -> Result<Source, Error> {
+        self.look(|running| running.source(&self.place))
     }
 
     /// The policy as it runs, read and checked.
     pub fn analysis(&self) -> Result<Analysis, Error> {
-        let source = self.look(|running| running.source(&self.place))?;
+        let source = self.source()?;
         Ok(weir_compiler::analyse(&source.name, &source.text, &source))
     }
 

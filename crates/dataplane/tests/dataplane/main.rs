@@ -13,6 +13,7 @@ mod limits;
 mod pools;
 mod profiles;
 mod programs;
+mod protect;
 mod reloads;
 mod samples;
 mod sets;

@@ -131,13 +131,32 @@ impl Statement {
         self.rule.holds(&row)
     }
 
+    /// Whom it is about.
+    pub fn victim(&self) -> Prefix {
+        self.victim
+    }
+
+    /// What its condition leaves out.
+    pub fn protected(&self) -> &Protected {
+        &self.protected
+    }
+
+    /// What people should know, a line each.
+    pub fn comment(&self) -> &[String] {
+        &self.comment
+    }
+
+    /// What stands behind its name: the condition, and the rate of a `limit`.
+    pub fn behind_name(&self) -> String {
+        let rate = self.rate.map_or(String::new(), |rate| format!(" to {}/s per ip.src/24/56", rate.packets));
+        format!("when {}{rate}", self.condition)
+    }
+
     /// The statement as text of the policy language, with its comment; with `shadow` before it if that is asked for.
     pub fn text(&self, shadow: bool) -> String {
         let comment: String = self.comment.iter().map(|line| format!("# {line}\n")).collect();
         let shadow = if shadow { "shadow " } else { "" };
-        let Statement { verb, name, condition, .. } = self;
-        let rate = self.rate.map_or(String::new(), |rate| format!(" to {}/s per ip.src/24/56", rate.packets));
-        format!("{comment}{shadow}{verb} {name} when {condition}{rate}\n")
+        format!("{comment}{shadow}{} {} {}\n", self.verb, self.name, self.behind_name())
     }
 }
 

@@ -69,7 +69,8 @@ impl fmt::Display for Prefix {
 pub struct Protected {
     /// Packets from these are in no statement.
     pub sources: Vec<Prefix>,
-    /// The policy's own set that holds `sources`: statements name it and do not list them.
+    /// The policy's own set that holds `sources`: statements name it and do not list them, also while it holds none, as it
+    /// may change.
     pub set: Option<String>,
     /// There is no statement for a victim that meets one of these.
     pub victims: Vec<Prefix>,
@@ -83,12 +84,12 @@ impl Protected {
 
     /// The condition that leaves its sources out; `None` if none is of the family.
     pub(super) fn exclusion(&self, v4: bool) -> Option<String> {
+        if let Some(set) = &self.set {
+            return Some(format!("not ip.src in {set}"));
+        }
         let mut own: Vec<_> = self.sources.iter().filter(|prefix| prefix.is_v4() == v4).collect();
         own.sort();
         own.dedup();
-        if let (Some(set), false) = (&self.set, own.is_empty()) {
-            return Some(format!("not ip.src in {set}"));
-        }
         let list: Vec<_> = own.iter().map(|prefix| prefix.to_string()).collect();
         match list.as_slice() {
             [] => None,

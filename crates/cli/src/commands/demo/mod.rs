@@ -1,11 +1,12 @@
 //! `weir demo`: a small network is attacked, and what everybody else notices of it is measured.
 
+mod ddos;
 mod interpreter;
 mod network;
 mod report;
 mod traffic;
 
-use crate::args::Demo;
+use crate::args::{Demo, Scene};
 use crate::failure::{Exit, Failure, Outcome, failed};
 use crate::printer::{Paint, Printer};
 use crate::stop::Stop;
@@ -27,6 +28,9 @@ struct Phase {
 
 pub(super) fn run(args: &Demo, printer: &mut Printer) -> Outcome {
     let stop = Stop::on_signals()?;
+    if args.scene == Some(Scene::Ddos) {
+        return ddos::run(args, &stop, printer);
+    }
     let analysis = weir_compiler::analyse(NAME, POLICY, &NoFiles);
     if analysis.diagnostics.has_errors() {
         printer.diagnostics(&analysis.diagnostics, &analysis.sources);

@@ -31,7 +31,13 @@ pub(super) fn build() -> Result<Lab, LabError> {
 }
 
 /// The policy at the edge; it goes when this is dropped.
-struct Guard(Instance);
+pub(super) struct Guard(Instance);
+
+impl Guard {
+    pub(super) fn instance(&self) -> &Instance {
+        &self.0
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -62,7 +68,7 @@ pub(super) fn play(
     let address = server.interface("eth0")?.ipv4()?;
     let http = HttpServer::start(server, SocketAddr::new(address, HTTP))?;
     let echo = EchoServer::start(server, SocketAddr::new(address, ECHO))?;
-    let guard = attach(lab.host("edge")?, printer)?;
+    let guard = attach(lab.host("edge")?, NAME, POLICY, printer)?;
     let stage = Stage { client, server, address, http: &http, echo: &echo, guard: &guard, stop };
     let mut reports = Vec::new();
     for phase in phases {
@@ -75,11 +81,17 @@ pub(super) fn play(
     Ok(Report::new("kernel", reports, statements))
 }
 
-fn attach(edge: &Host, printer: &mut Printer) -> Result<Guard, Failure> {
+/// Loads a policy on the edge's interface to the clients.
+pub(super) fn attach(
+    edge: &Host,
+    shown: &str,
+    policy: &str,
+    printer: &mut Printer,
+) -> Result<Guard, Failure> {
     sweep("demo-");
     let name = format!("demo-{}", std::process::id());
     let load = || {
-        let request = Request::new(Policy::new(NAME, POLICY), &["clients"]);
+        let request = Request::new(Policy::new(shown, policy), &["clients"]);
         Instance::load(&Request { instance: &name, ..request })
     };
     let (instance, report) = edge.run(load)?.map_err(|error| told(error, printer))?;
@@ -208,7 +220,7 @@ fn dropped(row: &StatementRow) -> u64 {
     }
 }
 
-fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, LabError>>) -> Result<T, Failure> {
+pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, LabError>>) -> Result<T, Failure> {
     match thread.join() {
         Ok(result) => Ok(result?),
         Err(_) => Err(failed("a thread of the demo panicked")),

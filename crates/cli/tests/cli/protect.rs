@@ -1,0 +1,198 @@
+//! `run --protect`, `attacks` and `demo ddos`: an edge that finds its own rules.
+
+use crate::common::{Place, privileged};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::net::Ipv4Addr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use weir_dataplane::Instance;
+use weir_lab::traffic::{Amplifier, Everyday, Reflection, Route};
+use weir_lab::wire::{Flow, Pace, SendOptions, send};
+use weir_lab::{End, HostSpec, Lab, Link, Prefix, Topology};
+
+const POLICY: &[u8] = b"sample all 1 in 50\ncount web when tcp.dstport == 443\ndefault pass\n";
+
+fn lab() -> Lab {
+    let end = |host: &str, last: u8| End::new(host, "eth0").address(Prefix::new([10, 1, 0, last], 24));
+    let hosts = Topology::new().host(HostSpec::new("a")).host(HostSpec::new("b"));
+    hosts.link(Link::new(end("a", 1), end("b", 2))).build().expect("a lab")
+}
+
+/// Everyday traffic from the beginning, and a flood from the third second on, until it is dropped.
+struct Traffic {
+    stop: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    _lab: Arc<Lab>,
+}
+
+impl Traffic {
+    fn start(lab: &Arc<Lab>, flood: Duration) -> Traffic {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = |wait: Duration, time: Duration, rate: u64| {
+            let (lab, stop) = (Arc::clone(lab), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                std::thread::sleep(wait);
+                let client = lab.host("a").unwrap();
+                let route =
+                    Route::from(client.interface("eth0").unwrap(), Ipv4Addr::new(10, 1, 0, 2)).unwrap();
+                let options = SendOptions { stop, ..SendOptions::new(Pace::PerSecond(rate), time) };
+                if wait.is_zero() {
+                    send(client, "eth0", &mut Everyday::new(route, 200, 7, Flow(100)), &options).unwrap();
+                } else {
+                    let mut flood = Reflection::new(route, Amplifier::Ntp, 500, 482, 1, Flow(1));
+                    send(client, "eth0", &mut flood, &options).unwrap();
+                }
+            })
+        };
+        let threads = vec![
+            thread(Duration::ZERO, Duration::from_secs(60), 4000),
+            thread(Duration::from_secs(3), flood, 50_000),
+        ];
+        Traffic { stop, threads, _lab: Arc::clone(lab) }
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+fn start(place: &Place, lab: &Lab) -> Child {
+    let netns = lab.host("b").unwrap().namespace().label().to_owned();
+    let args = [
+        "run",
+        "edge.weir",
+        "-i",
+        "eth0",
+        "--netns",
+        &netns,
+        "--protect",
+        "--json",
+        "--protect-expire",
+        "2s",
+    ];
+    let mut command = place.command(&args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Events up to the first one of a kind.
+fn events(output: &mut impl BufRead, until: &str) -> Vec<Value> {
+    let (start, mut events) = (Instant::now(), Vec::new());
+    for line in output.lines() {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(40), "no `{until}` after {events:?}");
+        if event.get("event").is_some() {
+            let last = event["event"] == until;
+            events.push(event);
+            if last {
+                return events;
+            }
+        }
+    }
+    panic!("it ended after {events:?}")
+}
+
+#[test]
+fn an_edge_tells_what_it_meets_and_does() {
+    if !privileged("an_edge_tells_what_it_meets_and_does") {
+        return;
+    }
+    let (place, lab) = (Place::new(), Arc::new(lab()));
+    place.file("edge.weir", POLICY);
+    let mut child = start(&place, &lab);
+    let name = format!("run-{}", child.id());
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let traffic = Traffic::start(&lab, Duration::from_secs(6));
+    let told = events(&mut output, "drops");
+    let kinds: Vec<&str> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds[..2], ["attack", "found"], "{told:?}");
+    assert!(kinds.contains(&"enforced"), "{told:?}");
+    assert_eq!(told[0]["victim"], "10.1.0.2");
+    assert_eq!(told[1]["name"], "mitigation_1_ntp_amplification");
+
+    let json = place.weir(&["attacks", "-n", &name, "--json"]).exits(0).json();
+    assert_eq!(
+        (json["attacks"][0]["victim"].as_str(), json["attacks"][0]["ended"].as_u64()),
+        (Some("10.1.0.2"), None)
+    );
+    assert_eq!(json["mitigations"][0]["state"], "enforced");
+    let shown = place.weir(&["attacks", "-n", &name]).exits(0);
+    shown.answers("goes on").answers("drop mitigation_1_ntp_amplification when ip.dst == 10.1.0.2");
+    place.weir(&["attacks", "-n", &name, "--pin", "7"]).exits(2).says("no mitigation 7 stands");
+    place.weir(&["attacks", "-n", &name, "--forbid", "1"]).exits(0);
+    let told = events(&mut output, "ended");
+    assert_eq!(told.last().unwrap()["why"], "it was forbidden");
+    drop(traffic);
+
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    place.weir(&["attacks", "-n", &name]).exits(2);
+    assert!(!std::path::Path::new("/run/weir").join(&name).exists());
+}
+
+#[test]
+fn a_killed_edge_goes_on_dropping() {
+    if !privileged("a_killed_edge_goes_on_dropping") {
+        return;
+    }
+    let (place, lab) = (Place::new(), Arc::new(lab()));
+    place.file("edge.weir", POLICY);
+    let mut child = start(&place, &lab);
+    let name = format!("run-{}", child.id());
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let _traffic = Traffic::start(&lab, Duration::from_secs(10));
+    events(&mut output, "drops");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let instance = Instance::open(&name).unwrap();
+    assert!(instance.policy_text().unwrap().contains("mitigation_1_ntp_amplification"));
+    let dropped = || {
+        let counters = instance.counters().unwrap();
+        counters.iter().find(|counter| counter.name == "mitigation_1_ntp_amplification").unwrap().packets
+    };
+    let before = dropped();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(dropped() > before + 1000, "{before}, {}", dropped());
+    weir_dataplane::unload(&name).unwrap();
+}
+
+#[test]
+fn a_policy_without_samples_is_not_protected() {
+    if !privileged("a_policy_without_samples_is_not_protected") {
+        return;
+    }
+    let (place, lab) = (Place::new(), lab());
+    place.file("edge.weir", b"default pass\n");
+    let child = start(&place, &lab);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("sample"));
+    place.weir(&["run", "edge.weir", "-i", "eth0", "--protect-never", "x"]).exits(2).says("--protect");
+}
+
+#[test]
+fn four_attacks_are_met_by_rules_of_their_own() {
+    if !privileged("four_attacks_are_met_by_rules_of_their_own") {
+        return;
+    }
+    let place = Place::new();
+    // Other tests may load the machine: times are told, and not judged here.
+    let json = place.weir(&["demo", "ddos", "--json", "--for", "8s"]).json();
+    let attacks = json["attacks"].as_array().unwrap();
+    let words = ["dns_amplification", "syn_flood", "synack_reflection", "fragments"];
+    assert_eq!(attacks.len(), words.len());
+    for (attack, word) in attacks.iter().zip(words) {
+        assert!(attack["rule"].as_str().is_some_and(|rule| rule.contains(word)), "{word}: {json}");
+        let (sent, arrived) =
+            (attack["good_sent"].as_u64().unwrap(), attack["good_arrived"].as_u64().unwrap());
+        let counted = arrived + attack["not_counted"].as_u64().unwrap();
+        assert!(counted as f64 >= 0.99 * sent as f64, "{word}: {json}");
+    }
+}

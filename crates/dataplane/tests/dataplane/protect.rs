@@ -1,0 +1,240 @@
+use crate::reloads::reload;
+use crate::support::{Edge, packets, require_kernel, say};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use weir_dataplane::protect::{Event, Options, Protector, What};
+use weir_detect::{life, traffic};
+use weir_lab::traffic::{Amplifier, Everyday, Reflection, SynFlood, Traffic};
+use weir_lab::wire::{Flow, Pace, SendOptions, send};
+use weir_packet::build::{Layer, Packet, Udp};
+
+const POLICY: &str =
+    "sample all 1 in 50\ncount everyday when tcp.dstport == 443\ndrop telnet when tcp.dstport == 23\n";
+
+/// Everyday traffic, for as long as this is there.
+struct Background<'a> {
+    stop: Arc<AtomicBool>,
+    _thread: std::thread::ScopedJoinHandle<'a, ()>,
+}
+
+impl<'a> Background<'a> {
+    fn start<'b: 'a>(scope: &'a std::thread::Scope<'a, 'b>, edge: &'b Edge) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let options = SendOptions {
+            stop: Arc::clone(&stop),
+            ..SendOptions::new(Pace::PerSecond(5000), Duration::from_secs(60))
+        };
+        let mut everyday = Everyday::new(edge.route(), 200, 7, Flow(100));
+        let thread = scope.spawn(move || {
+            send(edge.lab.host("client").unwrap(), "eth0", &mut everyday, &options).unwrap();
+        });
+        Self { stop, _thread: thread }
+    }
+}
+
+impl Drop for Background<'_> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Quick to forget.
+fn options() -> Options {
+    let life = life::Config { idle: Duration::from_secs(2), ..life::Config::default() };
+    let traffic = traffic::Config { quiet: Duration::from_secs(1), ..traffic::Config::default() };
+    Options { life, traffic, ..Options::default() }
+}
+
+fn turn(protector: &mut Protector, time: Duration, events: &mut Vec<Event>) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        for event in protector.turn(Duration::from_millis(20)).unwrap() {
+            say(&format!("{:>12} {event}", event.time_ns / 1000));
+            events.push(event);
+        }
+    }
+}
+
+fn attack(edge: &Edge, traffic: &mut (impl Traffic + Send), time: Duration, work: impl FnOnce()) -> u64 {
+    std::thread::scope(|scope| {
+        let options = SendOptions::new(Pace::PerSecond(50_000), time);
+        let client = edge.lab.host("client").unwrap();
+        let sent = scope.spawn(move || send(client, "eth0", traffic, &options).unwrap());
+        work();
+        sent.join().unwrap().frames
+    })
+}
+
+fn names(events: &[Event], of: impl Fn(&What) -> Option<String>) -> Vec<String> {
+    events.iter().filter_map(|event| of(&event.what)).collect()
+}
+
+fn found(what: &What) -> Option<String> {
+    match what {
+        What::Found { name, .. } => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn ended(what: &What) -> Option<String> {
+    match what {
+        What::Ended { named, why, .. } => Some(format!("{}: {why}", named.name)),
+        _ => None,
+    }
+}
+
+/// Frames over and over.
+struct Cycle(Vec<Vec<u8>>, usize);
+
+impl Cycle {
+    /// From that many sources, of which the first is numbered so.
+    fn of(edge: &Edge, first: u32, sources: u32, layer: impl Fn() -> Layer) -> Cycle {
+        let route = edge.route();
+        let frame = |n| {
+            let packet = Packet::between(Ipv4Addr::from(first + n * 7).into(), route.dst);
+            packet.macs(route.src_mac, route.dst_mac).push(layer()).padded_to(90).build()
+        };
+        Cycle((0..sources).map(frame).collect(), 0)
+    }
+}
+
+impl Traffic for Cycle {
+    fn next(&mut self, frame: &mut Vec<u8>) -> Option<Flow> {
+        frame.clear();
+        frame.extend_from_slice(&self.0[self.1]);
+        self.1 = (self.1 + 1) % self.0.len();
+        Some(Flow(9))
+    }
+}
+
+#[test]
+fn a_rule_goes_at_once_when_good_clients_meet_it() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (instance, _) = edge.load(POLICY);
+    let clients = 0xc633_6401;
+    let (quic, game) = (|| Udp::new(5000, 443).into(), || Udp::new(6000, 7777).into());
+    let send_for = |traffic: &mut Cycle, rate: u64, ms: u64| {
+        let options = SendOptions::new(Pace::PerSecond(rate), Duration::from_millis(ms));
+        send(edge.lab.host("client").unwrap(), "eth0", traffic, &options).unwrap();
+    };
+    let mut protector = Protector::start(instance.clone(), options()).unwrap();
+    let mut events = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| send_for(&mut Cycle::of(&edge, clients, 100, quic), 4000, 8000));
+        turn(&mut protector, Duration::from_secs(3), &mut events);
+        scope.spawn(|| send_for(&mut Cycle::of(&edge, 0x0102_0304, 5000, game), 50_000, 4000));
+        turn(&mut protector, Duration::from_secs(2), &mut events);
+        assert_eq!(names(&events, found).len(), 1);
+        assert_eq!(names(&events, ended), [""; 0], "clients are spared so far");
+        // Now the clients play the game, too.
+        scope.spawn(|| send_for(&mut Cycle::of(&edge, clients, 100, game), 1500, 2000));
+        turn(&mut protector, Duration::from_millis(1500), &mut events);
+        let ended = names(&events, ended);
+        assert!(
+            ended.first().is_some_and(|line| line.ends_with("it matches traffic that looks good")),
+            "{ended:?}"
+        );
+        assert_eq!(instance.policy_text().unwrap(), POLICY);
+    });
+}
+
+#[test]
+fn an_attack_is_met_by_a_rule_of_its_own_which_goes_after_it() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (instance, _) = edge.load(POLICY);
+    std::thread::scope(|scope| {
+        let _background = Background::start(scope, &edge);
+        let mut protector = Protector::start(instance.clone(), options()).unwrap();
+        let mut events = Vec::new();
+        turn(&mut protector, Duration::from_secs(3), &mut events);
+        assert_eq!(events, [], "everyday traffic is no attack");
+        let mut flood = Reflection::new(edge.route(), Amplifier::Dns, 500, 1200, 1, Flow(1));
+        let sent = attack(&edge, &mut flood, Duration::from_secs(3), || {
+            turn(&mut protector, Duration::from_secs(3), &mut events);
+        });
+        let found = names(&events, found);
+        assert_eq!(found, ["mitigation_1_dns_amplification"]);
+        let dropped: u64 = found.iter().map(|name| packets(&instance, name)).sum();
+        say(&format!("{dropped} of {sent} dropped"));
+        assert!(dropped as f64 > 0.7 * sent as f64, "{dropped} of {sent}");
+        let text = instance.policy_text().unwrap();
+        assert!(text.contains("drop mitigation_1_dns_amplification when ip.dst == 10.1.0.1"), "{text}");
+
+        turn(&mut protector, Duration::from_secs(6), &mut events);
+        let ended = names(&events, ended);
+        assert_eq!(ended.len(), found.len(), "{ended:?}");
+        assert!(ended[0].ends_with("it is hardly hit any more"), "{ended:?}");
+        assert_eq!(instance.policy_text().unwrap(), POLICY);
+        assert_eq!(protector.mitigations().count(), 0);
+    });
+}
+
+#[test]
+fn what_the_policy_protects_is_never_matched_also_after_somebody_reloads() {
+    require_kernel!();
+    let edge = Edge::new();
+    let text = format!("set protected : ip = {{ 0.0.0.0/1 }}\n{POLICY}");
+    let (mut instance, _) = edge.load(&text);
+    std::thread::scope(|scope| {
+        let _background = Background::start(scope, &edge);
+        let mut protector = Protector::start(instance.clone(), options()).unwrap();
+        let mut events = Vec::new();
+        turn(&mut protector, Duration::from_secs(3), &mut events);
+        let mut flood = SynFlood::new(edge.route(), 80, 1, Flow(1));
+        attack(&edge, &mut flood, Duration::from_secs(5), || {
+            turn(&mut protector, Duration::from_secs(1), &mut events);
+            let found = names(&events, found);
+            assert!(!found.is_empty(), "a half of the flood comes from elsewhere");
+            let standing = instance.policy_text().unwrap();
+            let line =
+                standing.lines().find(|line| line.starts_with("drop mitigation_1_")).expect("it stands");
+            assert!(line.ends_with("and not ip.src in protected"), "{line}");
+
+            // Somebody loads another policy: mitigations stand in it again.
+            let other = text.replace("count everyday", "count tls");
+            reload(&mut instance, &other);
+            turn(&mut protector, Duration::from_secs(3), &mut events);
+            let again = instance.policy_text().unwrap();
+            assert!(again.contains("count tls") && again.contains(line), "{again}");
+
+            // Everything is protected now: what does not spare it goes at once.
+            reload(&mut instance, &format!("set protected : ip = {{ 0.0.0.0/0 }}\n{POLICY}"));
+            turn(&mut protector, Duration::from_secs(3), &mut events);
+            assert!(!instance.policy_text().unwrap().contains("mitigation_"));
+        });
+        let ended = names(&events, ended);
+        assert!(ended.iter().any(|line| line.ends_with("protected now")), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_killed_protection_leaves_its_rules_to_be_read_and_the_next_one_takes_them_over() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (mut instance, _) = edge.load(POLICY);
+    let left = POLICY.replace(
+        "drop telnet",
+        "# mitigations by weir: begin; they come and go by themselves\ndrop mitigation_1_x when udp.dstport == 9\n# mitigations by weir: end\ndrop telnet",
+    );
+    reload(&mut instance, &left);
+    let protector = Protector::start(instance.clone(), options()).unwrap();
+    assert_eq!(instance.policy_text().unwrap(), POLICY);
+    protector.stop().unwrap();
+}
+
+#[test]
+fn a_policy_that_cannot_be_protected_says_why() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (mut instance, _) = edge.load("sample all 1 in 50\n");
+    let never = Options { never: Some("nobody".into()), ..options() };
+    let error = Protector::start(instance.clone(), never).unwrap_err();
+    assert_eq!(error.to_string(), "the policy has no set `nobody`");
+    reload(&mut instance, "sample all 1 in 50\nset protected : tcp.dstport = { 80 }\n");
+    let error = Protector::start(instance.clone(), options()).unwrap_err();
+    assert_eq!(error.to_string(), "the set `protected` must be of type `ip` to protect sources");
+}

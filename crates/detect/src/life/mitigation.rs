@@ -1,0 +1,182 @@
+//! One mitigation, and what is said of it.
+
+use crate::mine::{Estimate, Prefix, Proof, Protected, Statement};
+use std::time::Duration;
+
+/// What the miner offers.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Proposal {
+    /// Whom it is for.
+    pub victim: Prefix,
+    /// What kind of attack it is against, for people.
+    pub cause: String,
+    /// The word for that, in names.
+    pub word: String,
+    /// `drop` or `limit`.
+    pub verb: String,
+    /// All that stands behind the name: `when …`, and the rate of a limit.
+    pub rest: String,
+    /// What people should know, a line each.
+    pub comment: Vec<String>,
+    /// How much is known of its harm.
+    pub proof: Proof,
+    /// The share of good traffic that it matches.
+    pub collateral: Estimate,
+    /// What its condition leaves out.
+    pub spares: Protected,
+}
+
+impl Proposal {
+    /// Of a statement that was mined.
+    pub fn of(statement: &Statement) -> Proposal {
+        Proposal {
+            victim: statement.victim(),
+            cause: statement.cause.to_owned(),
+            word: statement.name.clone(),
+            verb: statement.verb.to_owned(),
+            rest: statement.behind_name(),
+            comment: statement.comment().to_vec(),
+            proof: statement.proof,
+            collateral: statement.collateral,
+            spares: statement.protected().clone(),
+        }
+    }
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// It counts what it would do, at least until then.
+    Shadow {
+        /// By the clock of the lives.
+        until: Duration,
+    },
+    /// It does it.
+    Enforced,
+}
+
+/// A statement that the edge adds to the policy by itself.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Mitigation {
+    /// No other one of these lives has it.
+    pub id: u64,
+    /// What it is.
+    pub proposal: Proposal,
+    /// How far it has come.
+    pub stage: Stage,
+    /// A person wants it to stay, whatever is seen.
+    pub pinned: bool,
+    /// Packets that it was hit by, in shadow and since.
+    pub hits: u64,
+    /// Samples of its victim that look good, since it is there.
+    pub good: u64,
+    /// Those of them that it matches.
+    pub harmed: u64,
+    pub(super) born: Duration,
+    pub(super) last_hit: Duration,
+    /// What its counter said last.
+    pub(super) counter: u64,
+    /// Hits since a moment.
+    pub(super) lately: (u64, Duration),
+    /// The highest rate of hits, a second.
+    pub(super) highest: f64,
+    pub(super) fell: bool,
+}
+
+impl Mitigation {
+    /// Its name in the policy.
+    pub fn name(&self) -> String {
+        format!("mitigation_{}_{}", self.id, self.proposal.word)
+    }
+
+    /// Whether it only counts.
+    pub fn in_shadow(&self) -> bool {
+        matches!(self.stage, Stage::Shadow { .. })
+    }
+
+    /// How old it is.
+    pub fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.born)
+    }
+
+    /// As a statement of the policy language, with its comment.
+    pub fn text(&self) -> String {
+        let Proposal { verb, rest, comment, .. } = &self.proposal;
+        let comment: String = comment.iter().map(|line| format!("# {line}\n")).collect();
+        let shadow = if self.in_shadow() { "shadow " } else { "" };
+        format!("{comment}{shadow}{verb} {} {rest}\n", self.name())
+    }
+}
+
+/// What is to be done. The mitigation is as it is from then on.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Put it into the policy, in shadow.
+    Try(Mitigation),
+    /// Let it do what it says.
+    Enforce(Mitigation),
+    /// Take it out.
+    Remove(Mitigation, Reason),
+}
+
+/// Why one ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// It was hardly hit for its time.
+    Unused,
+    /// It has to be found again.
+    Old,
+    /// It matches samples that look good.
+    Harm,
+    /// The victim's good traffic fell when it began.
+    Fell,
+    /// A person does not want it.
+    Forbidden,
+    /// What it matches is protected now.
+    Protected,
+    /// The edge did not take it.
+    Refused,
+}
+
+impl Reason {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Reason::Unused => "it is hardly hit any more",
+            Reason::Old => "it has to be found again",
+            Reason::Harm => "it matches traffic that looks good",
+            Reason::Fell => "the victim's good traffic fell",
+            Reason::Forbidden => "it was forbidden",
+            Reason::Protected => "what it is about is protected now",
+            Reason::Refused => "the edge refused it",
+        }
+    }
+}
+
+/// Why a proposal is not tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The victim is protected, or its condition does not leave out what is.
+    Protected,
+    /// It matches too much good traffic.
+    Wide,
+    /// It is there already.
+    Known,
+    /// A person forbade it, or it did harm a while ago.
+    Forbidden,
+    /// There are as many as there may be.
+    Full,
+}
+
+impl Refusal {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Refusal::Protected => "what it is about is protected",
+            Refusal::Wide => "it matches too much good traffic",
+            Refusal::Known => "it is there already",
+            Refusal::Forbidden => "it was forbidden, or did harm a while ago",
+            Refusal::Full => "there are as many mitigations as there may be",
+        }
+    }
+}

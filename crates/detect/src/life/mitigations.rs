@@ -1,0 +1,234 @@
+//! All mitigations of an edge.
+
+use super::{Command, Config, Mitigation, Proposal, Reason, Refusal, Stage};
+use crate::mine::Protected;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A step of the clock is no longer than this. See [the module](super).
+const STEP: Duration = Duration::from_secs(1);
+
+/// Rates of hits are of so long at least: packets that come one by one have none.
+const LATELY: Duration = Duration::from_secs(1);
+
+/// How many conditions are kept away for a while; the oldest make room.
+const RESTING: usize = 256;
+
+/// Mitigations, and what is not to be one.
+#[derive(Clone, Debug)]
+pub struct Mitigations {
+    config: Config,
+    lives: BTreeMap<u64, Mitigation>,
+    next: u64,
+    /// What people forbade.
+    forbidden: BTreeSet<String>,
+    /// What is kept away, and until when.
+    resting: BTreeMap<String, Duration>,
+    commands: Vec<Command>,
+    /// The time that was given last, and the time that has gone by in steps.
+    given: Option<Duration>,
+    now: Duration,
+}
+
+impl Mitigations {
+    /// None yet.
+    pub fn new(config: Config) -> Mitigations {
+        Mitigations {
+            config,
+            lives: BTreeMap::new(),
+            next: 1,
+            forbidden: BTreeSet::new(),
+            resting: BTreeMap::new(),
+            commands: Vec::new(),
+            given: None,
+            now: Duration::ZERO,
+        }
+    }
+
+    /// Takes in what the miner found, or says why not. What to do with it, the next [`Mitigations::tick`] says.
+    pub fn propose(&mut self, proposal: Proposal) -> Result<u64, Refusal> {
+        self.admit(&proposal)?;
+        let shadow = self.config.shadow(&proposal);
+        let stage = match shadow.is_zero() {
+            true => Stage::Enforced,
+            false => Stage::Shadow { until: self.now + shadow },
+        };
+        let id = self.next;
+        self.next += 1;
+        let one = Mitigation {
+            id,
+            proposal,
+            stage,
+            pinned: false,
+            hits: 0,
+            good: 0,
+            harmed: 0,
+            born: self.now,
+            last_hit: self.now,
+            counter: 0,
+            lately: (0, self.now),
+            highest: 0.0,
+            fell: false,
+        };
+        self.commands.push(match one.in_shadow() {
+            true => Command::Try(one.clone()),
+            false => Command::Enforce(one.clone()),
+        });
+        self.lives.insert(id, one);
+        Ok(id)
+    }
+
+    fn admit(&self, proposal: &Proposal) -> Result<(), Refusal> {
+        let protected = &self.config.protected;
+        if protected.victims.iter().any(|prefix| prefix.meets(&proposal.victim))
+            || proposal.spares != *protected
+        {
+            return Err(Refusal::Protected);
+        }
+        let share = proposal.collateral.share;
+        if share.is_nan() || share > self.config.max_collateral {
+            return Err(Refusal::Wide);
+        }
+        if self.lives.values().any(|one| one.proposal.rest == proposal.rest) {
+            return Err(Refusal::Known);
+        }
+        if self.forbidden.contains(&proposal.rest) || self.resting.contains_key(&proposal.rest) {
+            return Err(Refusal::Forbidden);
+        }
+        match self.lives.len() < self.config.most {
+            true => Ok(()),
+            false => Err(Refusal::Full),
+        }
+    }
+
+    /// What its counter says now; a counter that is lower than before began anew.
+    pub fn hit(&mut self, id: u64, packets: u64) {
+        let (now, alive) = (self.now, self.config.alive);
+        let Some(one) = self.lives.get_mut(&id) else { return };
+        let more = if packets < one.counter { packets } else { packets - one.counter };
+        one.counter = packets;
+        one.hits = one.hits.saturating_add(more);
+        one.lately.0 = one.lately.0.saturating_add(more);
+        let (hits, since) = one.lately;
+        let time = now.saturating_sub(since);
+        if time < LATELY {
+            return;
+        }
+        let rate = hits as f64 / time.as_secs_f64();
+        one.highest = one.highest.max(rate);
+        one.lately = (0, now);
+        if hits > 0 && rate >= one.highest * alive {
+            one.last_hit = now;
+        }
+    }
+
+    /// So many more samples of its victim look good, and it matches so many of them.
+    pub fn looked_good(&mut self, id: u64, good: u64, matched: u64) {
+        if let Some(one) = self.lives.get_mut(&id) {
+            one.good = one.good.saturating_add(good);
+            one.harmed = one.harmed.saturating_add(matched);
+        }
+    }
+
+    /// The good traffic of its victim fell since it is enforced.
+    pub fn fell(&mut self, id: u64) {
+        if let Some(one) = self.lives.get_mut(&id).filter(|one| !one.in_shadow()) {
+            one.fell = true;
+        }
+    }
+
+    /// A person wants it to stay, or not any more. Whether there is such a one.
+    pub fn pin(&mut self, id: u64, pinned: bool) -> bool {
+        self.lives.get_mut(&id).map(|one| one.pinned = pinned).is_some()
+    }
+
+    /// A person does not want it: neither this one nor the same again. Whether there is such a one.
+    pub fn forbid(&mut self, id: u64) -> bool {
+        let Some(one) = self.lives.remove(&id) else { return false };
+        self.forbidden.insert(one.proposal.rest.clone());
+        self.commands.push(Command::Remove(one, Reason::Forbidden));
+        true
+    }
+
+    /// Something else is protected from now on. What does not spare it ends, also if people want it to stay.
+    pub fn protect(&mut self, protected: Protected) {
+        let meets =
+            |one: &Mitigation| protected.victims.iter().any(|prefix| prefix.meets(&one.proposal.victim));
+        let ended = self.lives.values().filter(|one| one.proposal.spares != protected || meets(one));
+        let ended: Vec<u64> = ended.map(|one| one.id).collect();
+        self.config.protected = protected;
+        for id in ended {
+            self.end(id, Reason::Protected);
+        }
+    }
+
+    /// The edge did not take it.
+    pub fn refused(&mut self, id: u64) {
+        self.end(id, Reason::Refused);
+    }
+
+    /// Time goes on: what is to be done since the last call, in its order. To be called several times a second.
+    pub fn tick(&mut self, now: Duration) -> Vec<Command> {
+        let step = now.saturating_sub(self.given.unwrap_or(now)).min(STEP);
+        self.given = Some(now);
+        self.now += step;
+        let now = self.now;
+        self.resting.retain(|_, until| *until > now);
+        let over: Vec<(u64, Reason)> =
+            self.lives.values().filter_map(|one| Some((one.id, self.verdict(one)?))).collect();
+        for (id, reason) in over {
+            self.end(id, reason);
+        }
+        for one in self.lives.values_mut() {
+            // One that nothing has hit yet has shown nothing.
+            if matches!(one.stage, Stage::Shadow { until } if until <= now) && one.hits > 0 {
+                one.stage = Stage::Enforced;
+                self.commands.push(Command::Enforce(one.clone()));
+            }
+        }
+        std::mem::take(&mut self.commands)
+    }
+
+    /// Why it is over, if it is.
+    fn verdict(&self, one: &Mitigation) -> Option<Reason> {
+        let config = &self.config;
+        if one.pinned {
+            return None;
+        }
+        if one.harmed >= config.harmful_samples && one.harmed as f64 > config.harmful_share * one.good as f64
+        {
+            return Some(Reason::Harm);
+        }
+        if one.fell {
+            return Some(Reason::Fell);
+        }
+        if self.now.saturating_sub(one.last_hit) >= config.idle {
+            return Some(Reason::Unused);
+        }
+        (one.age(self.now) >= config.longest).then_some(Reason::Old)
+    }
+
+    fn end(&mut self, id: u64, reason: Reason) {
+        let Some(one) = self.lives.remove(&id) else { return };
+        if matches!(reason, Reason::Harm | Reason::Fell | Reason::Refused) {
+            if self.resting.len() >= RESTING
+                && let Some(first) =
+                    self.resting.iter().min_by_key(|(_, until)| **until).map(|(rest, _)| rest.clone())
+            {
+                self.resting.remove(&first);
+            }
+            self.resting.insert(one.proposal.rest.clone(), self.now + self.config.rest);
+        }
+        self.commands.push(Command::Remove(one, reason));
+    }
+
+    /// Those that are to stand in the policy, the oldest first.
+    pub fn standing(&self) -> impl Iterator<Item = &Mitigation> {
+        self.lives.values()
+    }
+
+    /// The time that has gone by, in steps.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+}

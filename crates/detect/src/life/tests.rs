@@ -1,0 +1,209 @@
+use super::{Command, Config, Mitigations, Proposal, Reason, Refusal};
+use crate::mine::{Estimate, Prefix, Proof, Protected};
+use std::time::Duration;
+
+pub(super) fn proposal(rest: &str, proof: Proof, high: f64) -> Proposal {
+    Proposal {
+        victim: Prefix::new([192, 0, 2, 1].into(), 32),
+        cause: "DNS amplification".into(),
+        word: "dns_amplification".into(),
+        verb: "drop".into(),
+        rest: format!("when {rest}"),
+        comment: vec!["why".into()],
+        proof,
+        collateral: Estimate { share: 0.0, low: 0.0, high, samples: 100.0 },
+        spares: Protected::default(),
+    }
+}
+
+fn proven() -> Proposal {
+    proposal("udp.srcport == 53", Proof::Shown, 0.03)
+}
+
+fn thin() -> Proposal {
+    proposal("udp.srcport == 53", Proof::Thin, 1.0)
+}
+
+/// Lives, their time in tenths of a second, and a counter.
+struct Play {
+    lives: Mitigations,
+    tenths: u64,
+    told: Vec<String>,
+}
+
+impl Play {
+    fn new(config: Config) -> Play {
+        let mut play = Play { lives: Mitigations::new(config), tenths: 1000, told: Vec::new() };
+        play.go(1, |_| ());
+        play
+    }
+
+    fn go(&mut self, tenths: u64, mut each: impl FnMut(&mut Mitigations)) {
+        for _ in 0..tenths {
+            self.tenths += 1;
+            each(&mut self.lives);
+            let commands = self.lives.tick(Duration::from_millis(100 * self.tenths));
+            self.told.extend(commands.iter().map(|command| match command {
+                Command::Try(_) => "try".to_owned(),
+                Command::Enforce(_) => "enforce".to_owned(),
+                Command::Remove(_, reason) => reason.words().to_owned(),
+            }));
+        }
+    }
+
+    /// A hundred packets more each time.
+    fn hit(&mut self, id: u64, tenths: u64) {
+        let mut count = 0;
+        self.go(tenths, |lives| {
+            count += 100;
+            lives.hit(id, count);
+        });
+    }
+}
+
+#[test]
+fn what_is_proven_is_enforced_at_once_and_reads_as_a_statement() {
+    let mut play = Play::new(Config::default());
+    play.lives.propose(proven()).unwrap();
+    play.go(1, |_| ());
+    assert_eq!(play.told, ["enforce"]);
+    let text = play.lives.standing().next().unwrap().text();
+    assert_eq!(text, "# why\ndrop mitigation_1_dns_amplification when udp.srcport == 53\n");
+}
+
+#[test]
+fn the_less_is_known_the_longer_it_is_tried() {
+    for (proposal, least, most) in
+        [(proposal("udp", Proof::Shown, 0.2), 9, 12), (proposal("udp", Proof::Thin, 1.0), 29, 32)]
+    {
+        let mut play = Play::new(Config::default());
+        let id = play.lives.propose(proposal).unwrap();
+        play.hit(id, least);
+        assert_eq!(play.told, ["try"]);
+        assert!(play.lives.standing().next().unwrap().text().contains("shadow drop"));
+        play.hit(id, most - least);
+        assert_eq!(play.told, ["try", "enforce"]);
+    }
+}
+
+#[test]
+fn what_nothing_hits_in_shadow_is_never_enforced() {
+    let mut play = Play::new(Config::default());
+    play.lives.propose(thin()).unwrap();
+    play.go(700, |_| ());
+    assert_eq!(play.told, ["try", Reason::Unused.words()]);
+    assert_eq!(play.lives.standing().count(), 0);
+}
+
+#[test]
+fn harm_ends_it_at_once_and_keeps_it_away() {
+    for proposal in [proven(), thin()] {
+        let mut play = Play::new(Config::default());
+        let id = play.lives.propose(proposal.clone()).unwrap();
+        play.hit(id, 3);
+        play.lives.looked_good(id, 1000, 3);
+        play.hit(id, 1);
+        assert_eq!(play.lives.standing().count(), 1, "three of a thousand are within what may be");
+        play.lives.looked_good(id, 0, 8);
+        play.hit(id, 1);
+        assert_eq!(play.told.last().unwrap(), Reason::Harm.words());
+        assert_eq!(play.lives.propose(proposal.clone()), Err(Refusal::Forbidden));
+        play.go(6100, |_| ());
+        assert!(play.lives.propose(proposal).is_ok());
+    }
+}
+
+#[test]
+fn good_traffic_that_falls_ends_what_is_enforced() {
+    let mut play = Play::new(Config::default());
+    let id = play.lives.propose(proven()).unwrap();
+    play.go(1, |_| ());
+    play.lives.fell(id);
+    play.go(1, |_| ());
+    assert_eq!(play.told, ["enforce", Reason::Fell.words()]);
+}
+
+#[test]
+fn it_goes_when_it_is_hardly_hit() {
+    let mut play = Play::new(Config::default());
+    let id = play.lives.propose(proven()).unwrap();
+    play.hit(id, 1000);
+    assert_eq!(play.told, ["enforce"]);
+    // A packet every ten seconds, where there were a thousand each second.
+    let (mut count, mut tenths) = (100_000, 0);
+    play.go(620, |lives| {
+        tenths += 1;
+        count += u64::from(tenths % 100 == 0);
+        lives.hit(id, count);
+    });
+    assert_eq!(play.told, ["enforce", Reason::Unused.words()]);
+}
+
+#[test]
+fn what_is_hit_for_long_has_to_be_found_again() {
+    let mut play = Play::new(Config { longest: Duration::from_secs(20), ..Config::default() });
+    let id = play.lives.propose(proven()).unwrap();
+    play.hit(id, 202);
+    assert_eq!(play.told, ["enforce", Reason::Old.words()]);
+    assert!(play.lives.propose(proven()).is_ok());
+}
+
+#[test]
+fn people_pin_and_forbid() {
+    let mut play = Play::new(Config::default());
+    let id = play.lives.propose(proven()).unwrap();
+    assert!(play.lives.pin(id, true));
+    play.go(1200, |_| ());
+    assert_eq!(play.told, ["enforce"]);
+    play.lives.pin(id, false);
+    play.go(1, |_| ());
+    assert_eq!(play.told, ["enforce", Reason::Unused.words()]);
+    let id = play.lives.propose(proven()).unwrap();
+    assert!(play.lives.forbid(id) && !play.lives.forbid(id) && !play.lives.pin(id, true));
+    play.go(36_000, |_| ());
+    assert_eq!(play.lives.propose(proven()), Err(Refusal::Forbidden), "for ever");
+}
+
+#[test]
+fn what_is_protected_wide_or_too_much_is_not_tried() {
+    let prefix = |last: u8, length| Prefix::new([192, 0, 2, last].into(), length);
+    let protected = Protected { victims: vec![prefix(0, 24)], ..Protected::default() };
+    let mut lives = Mitigations::new(Config { protected: protected.clone(), ..Config::default() });
+    let spares = Proposal { spares: protected, ..proven() };
+    assert_eq!(lives.propose(spares), Err(Refusal::Protected));
+    let sources = Protected { sources: vec![prefix(9, 32)], ..Protected::default() };
+    let mut lives = Mitigations::new(Config { protected: sources, ..Config::default() });
+    assert_eq!(lives.propose(proven()), Err(Refusal::Protected), "its condition does not leave them out");
+    let mut lives = Mitigations::new(Config { most: 1, ..Config::default() });
+    let mut wide = proven();
+    wide.collateral.share = 0.01;
+    assert_eq!(lives.propose(wide.clone()), Err(Refusal::Wide));
+    wide.collateral.share = f64::NAN;
+    assert_eq!(lives.propose(wide), Err(Refusal::Wide));
+    lives.propose(proven()).unwrap();
+    assert_eq!(lives.propose(proven()), Err(Refusal::Known));
+    assert_eq!(lives.propose(proposal("tcp", Proof::Shown, 0.0)), Err(Refusal::Full));
+}
+
+#[test]
+fn a_clock_that_jumps_decides_nothing() {
+    let mut lives = Mitigations::new(Config::default());
+    lives.tick(Duration::from_secs(100));
+    let id = lives.propose(thin()).unwrap();
+    lives.tick(Duration::from_secs(100));
+    for jump in [86_400, 10, 90_000] {
+        lives.hit(id, jump);
+        assert_eq!(lives.tick(Duration::from_secs(jump)), [], "{jump}");
+    }
+    assert_eq!(lives.now(), Duration::from_secs(2));
+}
+
+#[test]
+fn a_counter_that_begins_anew_is_no_hit_that_never_was() {
+    let mut play = Play::new(Config::default());
+    let id = play.lives.propose(proven()).unwrap();
+    play.go(1, |lives| lives.hit(id, 1000));
+    play.go(1, |lives| lives.hit(id, 1000));
+    play.go(1, |lives| lives.hit(id, 10));
+    assert_eq!(play.lives.standing().next().unwrap().hits, 1010);
+}
