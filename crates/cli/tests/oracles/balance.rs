@@ -224,8 +224,7 @@ fn answers_to_echo_requests_are_sound() {
     let answers = requests.iter().map(|frame| evaluator.judge(frame).frame.expect("an answer"));
     let path = corpus.path().with_file_name("echo.pcapng");
     write(&path, requests.iter().cloned().zip(answers).flat_map(|(request, answer)| [request, answer]));
-    let fields =
-        ["icmp.type", "icmp.resp_to", "icmpv6.type", "icmpv6.resp_to", "ip.ttl", "ipv6.hlim"];
+    let fields = ["icmp.type", "icmp.resp_to", "icmpv6.type", "icmpv6.resp_to", "ip.ttl", "ipv6.hlim"];
     let told = tshark_fields(&path, &OPTIONS, None, &fields);
     for (nth, (seen, told)) in seen(&path).iter().zip(&told).enumerate().filter(|(nth, _)| nth % 2 == 1) {
         let six = seen.protocols().contains("icmpv6");
