@@ -5,19 +5,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use weir_compiler::state::ROUTED;
 use weir_kernel::KernelError;
 use weir_kernel::netlink::{Netlink, Route, VethEnd};
-use weir_kernel::netns::OwnedNamespace;
+use weir_kernel::netns::{Namespace, OwnedNamespace};
 use weir_kernel::sysctl;
 
 /// Frames of tests are shorter.
 const MTU: u32 = 9000;
 
-/// Makes it; it goes with the value.
-pub(crate) fn namespace() -> Result<OwnedNamespace, KernelError> {
+/// Makes it; it goes with the value. It has a name only while it is made, so nothing of it outlives a test that is killed.
+pub(crate) fn namespace() -> Result<Namespace, KernelError> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("weir-routed-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let namespace = OwnedNamespace::create(&name)?;
-    namespace.run(routes)??;
-    Ok(namespace)
+    let named = OwnedNamespace::create(&name)?;
+    named.run(routes)??;
+    named.try_clone()
 }
 
 fn routes() -> Result<(), KernelError> {
