@@ -69,6 +69,12 @@ fn show(args: &PoolShow, printer: &mut Printer) -> Outcome {
             grouped(pool.max_flows.into()),
         ))?;
     }
+    if pool.moved > 0 {
+        printer.line(format!(
+            "\n{} flows that are known one by one had to move: their backend was down",
+            grouped(pool.moved)
+        ))?;
+    }
     for nat in &pool.nat {
         printer.line(format!(
             "\n{}: {} of {} ports have a flow",

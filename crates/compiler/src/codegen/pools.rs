@@ -6,6 +6,7 @@
 //! | at | |
 //! |---|---|
 //! | 0 | how many slots there are, `u32`; the largest number of a backend, `u32`; how many lines, `u32` |
+//! | [`MOVED`] | how many flows had to move |
 //! | [`BACKENDS`] | by number, from 0 (which is no one's): a [`Record`] of [`BACKEND`] bytes |
 //! | [`Layout::slots`] | by slot: a [`Word`](weir_pool::slots::Word) |
 //! | [`Layout::flows`] | lines of four flows |
@@ -53,6 +54,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use weir_bpf::map::{MapDef, MapKind, MapType};
 use weir_pool::slots::Word;
 
+/// Where the flows are counted that had to move, `u64`: their backend was dead, and they are known one by one. Of other flows nothing
+/// is known, so nothing is counted.
+pub const MOVED: u32 = 32;
 /// Where the backends stand.
 pub const BACKENDS: u32 = 64;
 /// Bytes of a record, as a shift.

@@ -61,6 +61,8 @@ pub struct PoolStatus {
     pub flows: usize,
     /// How many can be.
     pub max_flows: u32,
+    /// How many had to move since theirs was dead, of flows that are known one by one (remembered, or translated).
+    pub moved: u64,
     /// Tables of flows that are translated on their way to it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nat: Vec<NatStatus>,
@@ -299,6 +301,7 @@ fn status(running: &Generation, meta: &PoolMeta) -> Result<PoolStatus, Error> {
         track: meta.track().word(),
         flows: section.entries().len(),
         max_flows: meta.flows,
+        moved: section.moved(),
         nat: nat.iter().map(|flows| flows.status(now)).collect(),
         backends: there.map(backend).collect::<Result<_, _>>()?,
     })

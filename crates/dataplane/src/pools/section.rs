@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use weir_compiler::codegen::pools::{BACKEND, BUSY, Layout, Record, SECOND, WAY, WAYS, tag};
+use weir_compiler::codegen::pools::{BACKEND, BUSY, Layout, MOVED, Record, SECOND, WAY, WAYS, tag};
 use weir_kernel::KernelError;
 use weir_kernel::maps::{Map, Memory, wait_for_programs};
 use weir_pool::flow;
@@ -87,6 +87,15 @@ impl Section {
     /// When a slot last changed that is not settled.
     pub(crate) fn changed(&self) -> Duration {
         Duration::from_nanos(self.memory.load(CHANGED))
+    }
+
+    /// How many flows had to move, of those that are known one by one.
+    pub(crate) fn moved(&self) -> u64 {
+        self.memory.load(MOVED as usize)
+    }
+
+    pub(crate) fn set_moved(&self, moved: u64) {
+        self.memory.store(MOVED as usize, moved);
     }
 
     pub(crate) fn set_changed(&self, now: Duration) {

@@ -277,6 +277,7 @@ impl Session {
         for (number, record) in self.section.records() {
             to.write(number, Some(&record));
         }
+        to.set_moved(self.section.moved());
         let mut entries = self.section.entries();
         if new.ring == self.pool.settings().size {
             let mut words = self.pool.slots().words().to_vec();

@@ -261,10 +261,12 @@ fn no_connection_breaks_that_did_not_sit_on_a_backend_that_went() {
         assert_eq!(broken(&mut [&mut first, &mut second, &mut third]), BTreeSet::new(), "slots settle");
         std::thread::sleep(Duration::from_millis(700));
     }
+    assert_eq!(pool.status().expect("status").moved, 0);
     pool.remove(backend(3)).expect("removed");
     let gone = broken(&mut [&mut first, &mut second, &mut third]);
     assert_eq!(gone, BTreeSet::from([3]), "only those of the one that was removed");
     let status = pool.status().expect("status");
+    assert!(status.moved > 0, "weights had changed, so some of them were remembered: {status:?}");
     say(&format!(
         "{} connections, {} slots unsettled, {} flows remembered",
         first.0.len() + second.0.len() + third.0.len(),

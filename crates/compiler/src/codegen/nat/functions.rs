@@ -208,7 +208,13 @@ impl Emitter<'_> {
         self.asm.emit(Insn::mov(Reg::R3, i32::from(ENDING)));
         self.asm.bind(done);
         self.asm.emit(Insn::load(Size::DW, Reg::R4, Reg::R10, BACKEND));
+        self.asm.emit(Insn::mov(Reg::R0, Reg::R2));
+        self.op(AluOp::And, Reg::R0, 0xffff);
+        let stays = self.asm.label();
         self.put_word(Reg::R4, Reg::R9);
+        self.asm.branch(Cond::Eq, Width::W64, Reg::R0, Reg::R4, stays);
+        self.count_moved(site.pool);
+        self.asm.bind(stays);
         self.asm.emit(Insn::mov(Reg::R0, Reg::R5));
         self.asm.emit(Insn::Exit);
     }

@@ -1,6 +1,6 @@
 //! Which backend a flow gets, in instructions: the slot's, or what `flow` finds.
 
-use super::{ALIVE, BACKENDS, BUSY, CONFIRMED, FLAGS, LINES, Layout, RECORD_SHIFT, SECOND, WAY, WAYS};
+use super::{ALIVE, BACKENDS, BUSY, CONFIRMED, FLAGS, LINES, Layout, MOVED, RECORD_SHIFT, SECOND, WAY, WAYS};
 use crate::codegen::counters::INDEX;
 use crate::codegen::emit::{Emitter, FRAME};
 use crate::codegen::isel::Isel;
@@ -216,6 +216,14 @@ impl Emitter<'_> {
         self.asm.emit(Insn::alu(AluOp::And, to, 0xffff));
     }
 
+    /// One more flow had to move. Loses `r1`, `r2`.
+    pub(in crate::codegen) fn count_moved(&mut self, pool: MapId) {
+        self.asm.emit(Insn::LdMapValue { dst: Reg::R1, map: pool, off: MOVED });
+        self.asm.emit(Insn::mov(Reg::R2, 1));
+        let (op, size) = (AtomicOp::Add, Size::DW);
+        self.asm.emit(Insn::Atomic { op, fetch: false, size, base: Reg::R1, off: 0, src: Reg::R2 });
+    }
+
     /// The way in `r5` is the flow's: returns the backend that it names, or the slot's new one if that is dead.
     fn found(&mut self, site: &FlowSite) {
         let FlowSite { map, layout, .. } = *site;
@@ -231,6 +239,7 @@ impl Emitter<'_> {
         self.asm.emit(Insn::load(Size::B, Reg::R1, Reg::R1, FLAGS));
         self.asm.branch(Cond::Set, Width::W64, Reg::R1, i32::from(ALIVE), fine);
         self.asm.bind(dead);
+        self.count_moved(map);
         self.now(Reg::R0);
         self.asm.bind(fine);
         // What was seen of the flow stays; what is seen now is added. Most packets of a second add nothing, and need not
