@@ -7,6 +7,7 @@
 //! A way is given to another flow only if its own one was silent for as long as [`Word::allowed`] says.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// Flows of a line: with eight, three of four ports are used before the first flow finds none.
 pub const WAYS: u32 = 8;
@@ -78,6 +79,14 @@ impl Bank {
     /// The last port.
     pub fn last_port(&self) -> u16 {
         self.port + (self.ports - 1)
+    }
+}
+
+/// An address as banks and flows have it.
+pub fn number_of(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => address.into(),
     }
 }
 

@@ -25,7 +25,7 @@ mod functions;
 use super::isel::Isel;
 use super::machine::{Kind, physical};
 use super::pools::{self, ADDRESS};
-use super::send::size_of;
+use super::sets::size_of;
 use crate::ir::{BackendPart, Half, Inst, NatCall, NatDecl, NatPart, NatRef, PoolRef, Value};
 use crate::nat::Bank;
 use regalloc2::{Operand, VReg};
@@ -235,7 +235,7 @@ impl Isel<'_> {
     }
 }
 
-fn half_of(six: bool, at: i16, half: Half) -> (u8, i16) {
+fn half_of(six: bool, at: i16, half: Half) -> (u32, i16) {
     match (six, half) {
         (false, _) => (4, at),
         (true, Half::High) => (8, at),

@@ -21,8 +21,6 @@ mod hops;
 mod known;
 mod refuse;
 
-pub(super) use forward::size_of;
-
 use super::decap::Ends;
 use super::isel::Isel;
 use super::link::{ADDRESSES, ETHERTYPE, ETHERTYPE_4, ETHERTYPE_6, LONGEST_LINK, SHORTEST_LINK, TAG, TAGS};

@@ -18,7 +18,7 @@ use regalloc2::Operand;
 use weir_bpf::helpers;
 use weir_bpf::insn::{Cond, Insn, MapId, Reg, Size, Width};
 use weir_bpf::map::{MapDef, MapKind, MapType, flags};
-use weir_bpf::target::Feature;
+use weir_bpf::target::{Feature, Target};
 
 /// Bytes of a scalar in a hash key.
 fn word_bytes(bits: u8) -> u32 {
@@ -207,10 +207,14 @@ impl Emitter<'_> {
 
     /// `r0` = the time in nanoseconds, as coarse as it may be. Loses `r1`–`r5`.
     pub(super) fn clock(&mut self) {
-        let coarse = self.target.has(Feature::CoarseClock);
-        self.asm.emit(Insn::Call(match coarse {
-            true => helpers::KTIME_GET_COARSE_NS,
-            false => helpers::KTIME_GET_NS,
-        }));
+        self.asm.emit(Insn::Call(clock_of(self.target)));
+    }
+}
+
+/// The helper that says the time in nanoseconds, as coarse as it may be.
+pub(super) fn clock_of(target: &Target) -> u32 {
+    match target.has(Feature::CoarseClock) {
+        true => helpers::KTIME_GET_COARSE_NS,
+        false => helpers::KTIME_GET_NS,
     }
 }

@@ -1,7 +1,7 @@
 //! What `balance … via nat` does with a frame, and with its answers.
 
 use super::balance::{Balancing, NotSent, macs};
-use crate::nat::{Flow, Mark, TCP_NUMBER, Table};
+use crate::nat::{Flow, Mark, TCP_NUMBER, Table, number_of};
 use crate::policy::{Balance, Fragments, Kind, Outer, Said, Term, Unsent, ending};
 use crate::state::{Hop, PoolState, ROUTED};
 use std::collections::HashMap;
@@ -99,10 +99,7 @@ impl Balancing<'_> {
         };
         let backend = kept.pool.backends.get(&number).filter(|b| b.alive && b.address.is_ipv6() == said.six);
         let backend = backend.ok_or(Unsent::Unreachable)?;
-        let address = match backend.address {
-            std::net::IpAddr::V4(address) => u32::from(address).into(),
-            std::net::IpAddr::V6(address) => u128::from(address),
-        };
+        let address = number_of(backend.address);
         let known = &table.flows[&way].flow;
         let port = if backend.port == 0 { known.ports[1] } else { backend.port };
         let ends = Ends { source: table.bank.place(way), dest: (address, port) };
@@ -147,10 +144,7 @@ impl Balancing<'_> {
         let known = table.flows.get_mut(&way)?;
         let backend = kept.pool.backends.get(&known.word.backend())?;
         let source = kind.as_ref().map_or(&outer.addresses[0], |kind| &kind.source[0]);
-        let address = match backend.address {
-            std::net::IpAddr::V4(address) => u128::from(u32::from(address)),
-            std::net::IpAddr::V6(address) => u128::from(address),
-        };
+        let address = number_of(backend.address);
         let from_backend = backend.address.is_ipv6() == said.six && self.number(source) == address;
         if !from_backend {
             return None;

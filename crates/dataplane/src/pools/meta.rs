@@ -7,7 +7,7 @@ use weir_compiler::codegen::pools::Layout;
 use weir_compiler::codegen::{nat_map_name, pool_counters_name, pool_map_name};
 use weir_compiler::ir::{NatDecl, NatRef, PoolDecl, PoolRef};
 use weir_compiler::lower::Lowered;
-use weir_compiler::nat::Bank;
+use weir_compiler::nat::{Bank, number_of};
 use weir_compiler::policy::{Action, Balance, Policy, Via};
 use weir_compiler::state::Hop;
 use weir_pool::pool::{AllDown, Endpoint, Settings};
@@ -94,11 +94,7 @@ impl NatMeta {
     pub(crate) fn banks(&self) -> [Option<Bank>; 2] {
         self.banks.map(|bank| {
             let BankMeta { address, addresses, port, ports } = bank?;
-            let address = match address {
-                IpAddr::V4(address) => u32::from(address).into(),
-                IpAddr::V6(address) => address.into(),
-            };
-            Some(Bank { address, addresses, port, ports })
+            Some(Bank { address: number_of(address), addresses, port, ports })
         })
     }
 }

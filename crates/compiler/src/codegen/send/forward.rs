@@ -5,6 +5,7 @@ use super::hops::fib;
 use crate::codegen::isel::Isel;
 use crate::codegen::machine::Kind;
 use crate::codegen::pools::{FIXED, Layout};
+use crate::codegen::sets::size_of;
 use crate::ir::{self, Forward, Value, Verdict};
 use regalloc2::VReg;
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ impl Isel<'_> {
             let header = self.pointer(&frame, base, last.unwrap_or(0) as i16);
             for edit in edits {
                 let value = self.in_network_order(edit.bytes, edit.value);
-                self.store(size_of(edit.bytes), header, edit.offset as i16, value);
+                self.store(size_of(edit.bytes.into()), header, edit.offset as i16, value);
             }
         }
         self.leave(&link);
@@ -73,21 +74,12 @@ impl Isel<'_> {
         let bytes = if address.len() == 2 { 8 } else { 4 };
         for (nth, value) in (0..).zip(address) {
             let part = self.in_network_order(bytes, *value);
-            self.store_vreg(size_of(bytes), at + nth * i16::from(bytes), part);
+            self.store_vreg(size_of(bytes.into()), at + nth * i16::from(bytes), part);
         }
     }
 
     pub(in crate::codegen) fn in_network_order(&mut self, bytes: u8, value: Value) -> VReg {
         let value = self.value(value);
-        if bytes == 1 { value } else { self.big_endian(size_of(bytes), value) }
-    }
-}
-
-pub(in crate::codegen) fn size_of(bytes: u8) -> Size {
-    match bytes {
-        1 => Size::B,
-        2 => Size::H,
-        4 => Size::W,
-        _ => Size::DW,
+        if bytes == 1 { value } else { self.big_endian(size_of(bytes.into()), value) }
     }
 }

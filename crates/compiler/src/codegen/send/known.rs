@@ -8,11 +8,10 @@ use super::INGRESS;
 use super::hops::fib;
 use crate::codegen::isel::Isel;
 use crate::codegen::machine::{Kind, physical};
+use crate::codegen::sets::clock_of;
 use crate::ir::Value;
 use regalloc2::{Block, Operand, VReg};
-use weir_bpf::helpers;
 use weir_bpf::insn::{AluOp, Cond, Reg, Size, Width};
-use weir_bpf::target::Feature;
 
 /// How long one is used, in nanoseconds: 2^28.
 const LASTS: i32 = 1 << 28;
@@ -101,10 +100,7 @@ impl Isel<'_> {
 
     fn coarse_now(&mut self) -> VReg {
         let now = self.builder.vreg();
-        let helper = match self.options.target.has(Feature::CoarseClock) {
-            true => helpers::KTIME_GET_COARSE_NS,
-            false => helpers::KTIME_GET_NS,
-        };
+        let helper = clock_of(&self.options.target);
         self.emit(Kind::Call(helper), &[Operand::reg_fixed_def(now, physical(Reg::R0))]);
         now
     }

@@ -3,7 +3,7 @@
 use super::{Fault, Interpreter};
 use crate::codegen::pools::{ALIVE, FIXED, NAMED, SIX};
 use crate::ir::{BackendPart, Half, NOT_NOTED, NatCall, NatPart, NatRef, PoolRef};
-use crate::nat::{Flow, Mark};
+use crate::nat::{Flow, Mark, number_of};
 use crate::policy::Unsent;
 use crate::state::{ROUTED, State};
 use std::net::IpAddr;
@@ -71,11 +71,7 @@ impl Interpreter {
                 let source = address(&mut args, six);
                 let Some(known) = table.flows.get_mut(&way) else { return Ok(0) };
                 let backend = pool.backends.get(&known.word.backend());
-                let from = |address: IpAddr| match address {
-                    IpAddr::V4(address) if !six => u128::from(u32::from(address)) == source,
-                    IpAddr::V6(address) if six => u128::from(address) == source,
-                    _ => false,
-                };
+                let from = |address: IpAddr| address.is_ipv6() == six && number_of(address) == source;
                 let Some(backend) = backend.filter(|backend| from(backend.address)) else { return Ok(0) };
                 if whole {
                     let (port, protocol) = (next(&mut args) as u16, next(&mut args) as u8);
