@@ -333,9 +333,8 @@ const NO_COLLECTOR: &str = "a collector such as `192.0.2.9`, `192.0.2.9:6343`, `
 /// How a policy protects itself.
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub(crate) struct Protect {
-    /// Find attacks in the policy's samples, and add statements against them as long as they are needed; not with
-    /// `--sflow`, as samples have one reader
-    #[arg(long, conflicts_with = "collectors")]
+    /// Find attacks in the policy's samples, and add statements against them as long as they are needed
+    #[arg(long)]
     pub(crate) protect: bool,
     /// The set of addresses that these statements never match as sources [default: `protected`, if the policy has it]
     #[arg(long = "protect-never", value_name = "SET", requires = "protect")]

@@ -4,6 +4,7 @@
 mod args;
 mod clock;
 mod commands;
+mod export;
 mod failure;
 mod files;
 mod judge;
@@ -13,6 +14,7 @@ mod printer;
 mod protection;
 mod recording;
 mod running;
+mod sampling;
 mod stop;
 mod units;
 

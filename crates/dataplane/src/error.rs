@@ -263,6 +263,17 @@ impl Error {
         Self::Io { action, path: path.into(), source }
     }
 
+    /// In one line, with what a refused policy's first diagnostic says.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Policy(refused) => {
+                let first = refused.0.diagnostics.iter().next();
+                first.map_or_else(|| self.to_string(), |first| format!("{self}: {}", first.message))
+            }
+            error => error.to_string(),
+        }
+    }
+
     /// What the user can do, where the message does not say it.
     pub fn help(&self) -> Option<&str> {
         match self {

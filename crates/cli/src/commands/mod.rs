@@ -13,7 +13,6 @@ mod demo;
 mod diff;
 mod doctor;
 mod explain;
-mod export;
 mod fmt;
 mod import;
 mod load;

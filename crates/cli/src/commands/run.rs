@@ -1,14 +1,15 @@
 //! `weir run`: a policy for as long as somebody watches it.
 
-use super::export::Exported;
 use super::pool::Kept;
 use super::top::snapshot;
 use crate::args::Run;
+use crate::export;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::live::{Snapshot, Watch, watch};
 use crate::printer::{Printer, statement_table};
-use crate::protection::{self, Heard, Protection};
+use crate::protection::{self, Protection};
 use crate::running::{self, rows, told};
+use crate::sampling::{Heard, Sampling};
 use crate::stop::Stop;
 use std::time::Duration;
 use weir_dataplane::{Instance, SampleKeeper, instance};
@@ -27,26 +28,27 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     printer.say(format!("attached to {} as `{name}`; Ctrl-C detaches", args.attach.interfaces.join(", ")));
     let how = Watch { every: Duration::from_secs(1), duration: args.duration, json: args.json };
     let kept = Kept::start(&instance, args.attach.netns.as_deref(), printer)?;
-    let exported = Exported::start(&args.sflow, &instance, args.attach.netns.as_deref(), printer)?;
-    let mut samples = SampleKeeper::new(instance.clone());
+    let exporter = export::exporter(&args.sflow, &instance, args.attach.netns.as_deref(), printer)?;
     let protection = Protection::start(&instance, &args.protect, printer)?;
+    let sampling = Sampling::start(&instance, exporter, protection, printer)?;
+    let mut samples = SampleKeeper::new(instance.clone());
     let mut look = |printer: &mut Printer| {
         let mut events = kept.as_ref().map(Kept::events).unwrap_or_default();
-        events.extend(exported.iter().flat_map(Exported::events));
         let adapted = samples.turn().map_err(|error| told(error, printer))?;
         events.extend(adapted.iter().map(ToString::to_string));
-        for heard in protection.iter().flat_map(Protection::heard) {
+        for heard in sampling.iter().flat_map(Sampling::heard) {
             match heard {
                 Heard::Event(event) if args.json => printer.json(&event)?,
                 Heard::Event(event) => events.extend(event.to_string().lines().map(str::to_owned)),
                 Heard::Trouble(trouble) => printer.warning(trouble),
+                Heard::Told(line) => events.push(line),
             }
         }
         Ok(Snapshot { events, ..snapshot(&instance, printer)? })
     };
     let watched = watch(&mut look, how, &stop, printer);
-    drop((kept, protection));
-    for told in exported.map(Exported::finish).unwrap_or_default() {
+    drop(kept);
+    for told in sampling.map(Sampling::finish).unwrap_or_default() {
         printer.say(told);
     }
     protection::forget(&name);

@@ -1,7 +1,7 @@
 //! `weir samples`: what statements sample, as it comes.
 
-use super::export;
 use crate::args::Samples;
+use crate::export;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::judge::word;
 use crate::printer::Printer;

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use weir_dataplane::protect::{Event, What};
+use weir_detect::defence::{Event, What};
 use weir_detect::life::Mitigation;
 
 /// How often it is written while nothing happens.

@@ -3,12 +3,14 @@
 use crate::common::{Place, privileged};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use weir_dataplane::Instance;
+use weir_detect::sample::{Fate, Sample};
+use weir_detect::sflow;
 use weir_lab::traffic::{Amplifier, Everyday, Reflection, Route};
 use weir_lab::wire::{Flow, Pace, SendOptions, send};
 use weir_lab::{End, HostSpec, Lab, Link, Prefix, Topology};
@@ -62,9 +64,9 @@ impl Drop for Traffic {
     }
 }
 
-fn start(place: &Place, lab: &Lab) -> Child {
+fn start(place: &Place, lab: &Lab, more: &[&str]) -> Child {
     let netns = lab.host("b").unwrap().namespace().label().to_owned();
-    let args = [
+    let mut args = vec![
         "run",
         "edge.weir",
         "-i",
@@ -76,6 +78,7 @@ fn start(place: &Place, lab: &Lab) -> Child {
         "--protect-expire",
         "2s",
     ];
+    args.extend(more);
     let mut command = place.command(&args);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -97,6 +100,20 @@ fn events(output: &mut impl BufRead, until: &str) -> Vec<Value> {
     panic!("it ended after {events:?}")
 }
 
+/// Whether datagrams that wait have a sample that a statement dropped.
+fn took(collector: &UdpSocket, statement: &str) -> bool {
+    collector.set_nonblocking(true).unwrap();
+    let (mut bytes, mut tally) = ([0; 2048], sflow::Tally::default());
+    let mut found = false;
+    while let Ok(length) = collector.recv(&mut bytes) {
+        let each = |sample: Sample<'_>| {
+            found |= sample.fate == Fate::Dropped && sample.statement == Some(statement);
+        };
+        sflow::samples(&bytes[..length], Duration::ZERO, &mut tally, each).unwrap();
+    }
+    found
+}
+
 #[test]
 fn an_edge_tells_what_it_meets_and_does() {
     if !privileged("an_edge_tells_what_it_meets_and_does") {
@@ -104,7 +121,9 @@ fn an_edge_tells_what_it_meets_and_does() {
     }
     let (place, lab) = (Place::new(), Arc::new(lab()));
     place.file("edge.weir", POLICY);
-    let mut child = start(&place, &lab);
+    let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = collector.local_addr().unwrap().to_string();
+    let mut child = start(&place, &lab, &["--sflow", &address]);
     let name = format!("run-{}", child.id());
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let traffic = Traffic::start(&lab, Duration::from_secs(6));
@@ -128,6 +147,7 @@ fn an_edge_tells_what_it_meets_and_does() {
     let told = events(&mut output, "ended");
     assert_eq!(told.last().unwrap()["why"], "it was forbidden");
     drop(traffic);
+    assert!(took(&collector, "mitigation_1_ntp_amplification"), "a collector gets the same samples");
 
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let mut rest = String::new();
@@ -144,7 +164,7 @@ fn a_killed_edge_goes_on_dropping() {
     }
     let (place, lab) = (Place::new(), Arc::new(lab()));
     place.file("edge.weir", POLICY);
-    let mut child = start(&place, &lab);
+    let mut child = start(&place, &lab, &[]);
     let name = format!("run-{}", child.id());
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let _traffic = Traffic::start(&lab, Duration::from_secs(10));
@@ -170,7 +190,7 @@ fn a_policy_without_samples_is_not_protected() {
     }
     let (place, lab) = (Place::new(), lab());
     place.file("edge.weir", b"default pass\n");
-    let child = start(&place, &lab);
+    let child = start(&place, &lab, &[]);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("sample"));

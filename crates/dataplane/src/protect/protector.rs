@@ -1,97 +1,71 @@
-//! The loop.
+//! The loop around the decision.
 
-use super::attack::Attack;
-use super::event::{Event, Named, What};
 use super::options::Options;
 use super::put::Put;
-use super::recent::{Recent, ends};
-use super::sources::Witnesses;
-use super::watched::Watched;
-use crate::{Error, Instance, Samples};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use crate::{Error, Instance, Sample};
 use std::time::Duration;
 use weir_compiler::Analysis;
-use weir_detect::life::{Mitigation, Mitigations, Proposal, Refusal};
-use weir_detect::mine::{Answer, Findings, Prefix, Protected};
-use weir_detect::sample::Fate;
-use weir_detect::traffic::{self, Detector};
+use weir_detect::defence::{Defence, Event};
+use weir_detect::life::Mitigation;
 use weir_kernel::clock::monotonic_ns;
 
 /// How often counters are read.
 const COUNT: Duration = Duration::from_millis(250);
 /// How often is looked whether somebody else reloaded.
 const FOLLOW: Duration = Duration::from_secs(2);
-/// So many attacks are met at a time; others are told of.
-const ATTACKS: usize = 64;
-/// A part of an attack that nothing fits is told of from this share on: good traffic is always among it.
-const WORTH_TELLING: f64 = 0.25;
+/// What was refused is tried again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Protects what is behind a running policy, as long as somebody turns it.
 #[derive(Debug)]
 pub struct Protector {
     options: Options,
-    pub(super) put: Put,
-    samples: Samples,
+    put: Put,
     /// The statement whose samples are taken: one packet must not be counted twice.
     sampler: String,
-    protected: Protected,
-    detector: Detector,
-    recent: Recent,
-    pub(super) attacks: BTreeMap<u64, Attack>,
-    pub(super) lives: Mitigations,
-    pub(super) watched: BTreeMap<u64, Watched>,
-    pub(super) witnesses: BTreeMap<Prefix, Witnesses>,
-    /// Refusals that were told: each look finds them again.
-    told: BTreeSet<String>,
+    defence: Defence,
     counted: Duration,
     followed: Duration,
     /// The last reload was refused; the policy does not have what it should.
-    pub(super) owing: bool,
+    owing: bool,
     /// When to try it again.
-    pub(super) again: Duration,
-    events: Vec<Event>,
+    again: Duration,
 }
 
 impl Protector {
-    /// Begins with what runs. Nobody else may read the samples.
+    /// Begins with what runs.
     pub fn start(instance: Instance, options: Options) -> Result<Protector, Error> {
-        let samples = instance.samples()?;
         let (put, analysis) = Put::open(instance)?;
         let sampler = sampler(&analysis)?;
-        let protected = options.protected(&analysis.policy)?;
         let mut life = options.life.clone();
-        life.protected = protected.clone();
+        life.protected = options.protected(&analysis.policy)?;
         life.idle = options.idle.unwrap_or(life.idle);
         let mut protector = Protector {
-            detector: Detector::new(options.traffic()),
-            lives: Mitigations::new(life),
+            defence: Defence::new(options.traffic(), life),
             options,
             put,
-            samples,
             sampler,
-            protected,
-            recent: Recent::default(),
-            attacks: BTreeMap::new(),
-            watched: BTreeMap::new(),
-            witnesses: BTreeMap::new(),
-            told: BTreeSet::new(),
             counted: Duration::ZERO,
             followed: now(),
             // What an earlier process left has nobody who watches it: it goes.
             owing: true,
             again: Duration::ZERO,
-            events: Vec::new(),
         };
         protector.apply()?;
         Ok(protector)
     }
 
-    /// Waits up to `timeout` for samples, does what is due, and says what happened.
-    pub fn turn(&mut self, timeout: Duration) -> Result<Vec<Event>, Error> {
-        self.read(timeout)?;
+    /// Takes a sample of the instance.
+    pub fn observe(&mut self, sample: &Sample<'_>) {
+        if sample.statement == self.sampler {
+            self.defence.observe(&sample.detected());
+        }
+    }
+
+    /// Does what is due, and says what happened. To be called some fifty times a second.
+    pub fn turn(&mut self) -> Result<Vec<Event>, Error> {
         let now = now();
-        self.hear(now);
-        self.look(now);
+        self.defence.turn(now);
         if now.saturating_sub(self.counted) >= COUNT {
             self.counted = now;
             self.count(now)?;
@@ -103,22 +77,22 @@ impl Protector {
             }
         }
         self.apply()?;
-        Ok(std::mem::take(&mut self.events))
+        Ok(self.defence.events())
     }
 
     /// The mitigations that stand, the oldest first.
     pub fn mitigations(&self) -> impl Iterator<Item = &Mitigation> {
-        self.lives.standing()
+        self.defence.standing()
     }
 
     /// A person wants a mitigation to stay, or not any more. Whether there is such a one.
     pub fn pin(&mut self, id: u64, pinned: bool) -> bool {
-        self.lives.pin(id, pinned)
+        self.defence.pin(id, pinned)
     }
 
     /// A person does not want a mitigation, now or again. Whether there is such a one.
     pub fn forbid(&mut self, id: u64) -> bool {
-        self.lives.forbid(id)
+        self.defence.forbid(id)
     }
 
     /// Takes all mitigations out of the policy.
@@ -127,170 +101,61 @@ impl Protector {
         self.put.put(&[]).map(drop)
     }
 
-    fn read(&mut self, timeout: Duration) -> Result<(), Error> {
-        let Self { samples, sampler, detector, recent, lives, watched, witnesses, events, .. } = self;
-        samples.read(timeout, &mut |sample| {
-            if sample.statement != sampler {
-                return;
-            }
-            let seen = sample.detected();
-            detector.observe(&seen);
-            let Some((source, destination)) = ends(seen.header) else { return };
-            recent.add(&seen, (source, destination));
-            if seen.fate == Fate::Dropped
-                && let Some((id, one)) = watched.iter_mut().find(|(_, one)| one.is_first_drop(sample.decider))
-            {
-                one.drops = true;
-                let named = Named { id: *id, name: one.name.clone() };
-                events.push(Event { time_ns: sample.record.time, what: What::Drops(named) });
-            }
-            for (victim, witnesses) in witnesses.iter_mut().filter(|(victim, _)| victim.contains(destination))
-            {
-                if !witnesses.vouch(source, seen.time) {
-                    continue;
-                }
-                for (id, one) in watched.iter_mut().filter(|(_, one)| one.statement.victim() == *victim) {
-                    let matched = one.statement.matches(&seen) == Some(true);
-                    lives.looked_good(*id, 1, matched.into());
-                    one.see(seen.fate);
-                }
-            }
-        })?;
-        Ok(())
-    }
-
-    /// What the detector says.
-    fn hear(&mut self, now: Duration) {
-        let events: Vec<traffic::Event> = self.detector.tick(now).collect();
-        for event in events {
-            let alert = event.alert();
-            match &event {
-                traffic::Event::Began(_) => {
-                    if let Some(attack) =
-                        Attack::of(alert, &self.recent).filter(|_| self.attacks.len() < ATTACKS)
-                    {
-                        let witnesses = attack.witnesses(&self.recent);
-                        self.witnesses.entry(attack.victim).or_insert(witnesses);
-                        self.attacks.insert(alert.id, attack);
-                    }
-                }
-                traffic::Event::Grew(_) => {}
-                traffic::Event::Ended(_) => {
-                    if let Some(attack) = self.attacks.remove(&alert.id) {
-                        attack.end(now, &mut self.recent);
-                    }
-                    self.told.clear();
-                    let victim = alert.victim.to_string();
-                    self.tell(now, What::AttackEnded { alert: alert.id, victim });
-                    continue;
-                }
-            }
-            let what = What::Attack {
-                alert: alert.id,
-                victim: alert.victim.to_string(),
-                packets_per_second: alert.packets_per_second.low as u64,
-                bits_per_second: alert.bits_per_second.low as u64,
-                sources: alert.sources,
-                first_ns: alert.first.as_nanos() as u64,
-                grew: matches!(event, traffic::Event::Grew(_)),
-            };
-            self.tell(now, what);
-        }
-    }
-
-    /// Looks for rules against what comes through.
-    fn look(&mut self, now: Duration) {
-        let victims: Vec<Prefix> = self.attacks.values().map(|attack| attack.victim).collect();
-        let attacked = |address: IpAddr| victims.iter().any(|victim| victim.contains(address));
-        let mut found = None;
-        let Self { attacks, watched, recent, protected, .. } = self;
-        for attack in attacks.values_mut() {
-            let standing = watched.values().map(|one| (&one.statement, one.enforced.is_none()));
-            let findings = attack.look(now, recent, standing, protected, attacked);
-            found = findings.map(|findings| (attack.alert.id, findings));
-            // One in a turn: samples must be read meanwhile.
-            if found.is_some() {
-                break;
-            }
-        }
-        if let Some((alert, findings)) = found {
-            self.propose(now, alert, findings);
-        }
-    }
-
-    fn propose(&mut self, now: Duration, alert: u64, findings: Findings) {
-        let samples = (findings.attack_samples as u64, findings.good_samples as u64);
-        for statement in findings.statements {
-            let proposal = Proposal::of(&statement);
-            let rule = proposal.rest.clone();
-            match self.lives.propose(proposal) {
-                Ok(id) => {
-                    let one = self.lives.standing().find(|one| one.id == id);
-                    let Some((name, text)) = one.map(|one| (one.name(), one.text())) else { continue };
-                    let what = What::Found {
-                        alert,
-                        id,
-                        name: name.clone(),
-                        cause: statement.cause.to_owned(),
-                        covered: statement.covered,
-                        collateral_at_most: statement.collateral.high,
-                        samples,
-                        text,
-                    };
-                    self.tell(now, what);
-                    self.watched.insert(id, Watched::new(statement, name));
-                }
-                Err(Refusal::Known) => {}
-                Err(why) if self.told.insert(rule.clone()) => {
-                    self.tell(now, What::NotTried { rule, why: why.words().to_owned() });
-                }
-                Err(_) => {}
-            }
-        }
-        for left in findings.left {
-            let is_worth = left.share >= WORTH_TELLING && left.answer != Answer::Usual;
-            if is_worth && self.told.insert(format!("{alert} {}", left.cause)) {
-                let (cause, share) = (left.cause.to_owned(), left.share);
-                self.tell(now, What::NothingFits { alert, cause, share });
-            }
-        }
-    }
-
     /// What the mitigations' counters say.
     fn count(&mut self, now: Duration) -> Result<(), Error> {
-        if self.watched.is_empty() {
+        if self.defence.standing().next().is_none() {
             return Ok(());
         }
         let counters = self.put.instance().counters()?;
-        let names: Vec<(u64, String)> = self.lives.standing().map(|one| (one.id, one.name())).collect();
-        for (id, name) in names {
-            match counters.iter().find(|counter| counter.name == name) {
-                Some(counter) => self.lives.hit(id, counter.packets),
-                // Somebody loaded a policy without it.
-                None => self.followed = Duration::ZERO,
-            }
-            if self.watched.get(&id).is_some_and(|one| one.has_fallen(now)) {
-                self.lives.fell(id);
-            }
+        let packets = |name: &str| counters.iter().find(|one| one.name == name).map(|one| one.packets);
+        if !self.defence.count(now, packets) {
+            // Somebody loaded a policy without it.
+            self.followed = Duration::ZERO;
         }
         Ok(())
     }
 
     /// Somebody else loaded another policy: the mitigations stand in it, too.
-    pub(super) fn adopt(&mut self, analysis: &Analysis) -> Result<(), Error> {
+    fn adopt(&mut self, analysis: &Analysis) -> Result<(), Error> {
         self.sampler = sampler(analysis)?;
-        self.protected = self.options.protected(&analysis.policy)?;
-        self.lives.protect(self.protected.clone());
+        self.defence.protect(self.options.protected(&analysis.policy)?);
         self.owing = true;
         Ok(())
     }
 
-    pub(super) fn tell(&mut self, now: Duration, what: What) {
-        self.events.push(Event { time_ns: now.as_nanos() as u64, what });
+    /// Does what was decided, by one reload.
+    fn apply(&mut self) -> Result<(), Error> {
+        let mut commands = self.defence.commands(now());
+        // Again without what the edge refused; a second refusal is for the next turn.
+        for _ in 0..2 {
+            let due = self.owing && now() >= self.again;
+            if commands.is_empty() && !due {
+                return Ok(());
+            }
+            // A reload of somebody else in this moment would be undone.
+            if let Some(analysis) = self.put.follow()? {
+                self.adopt(&analysis)?;
+            }
+            let texts: Vec<String> = self.defence.standing().map(Mitigation::text).collect();
+            match self.put.put(&texts) {
+                Ok(_) => {
+                    self.owing = false;
+                    self.defence.done(now(), &commands);
+                    return Ok(());
+                }
+                Err(error) => {
+                    (self.owing, self.again) = (true, now() + AGAIN);
+                    self.defence.refused(now(), commands, error.brief());
+                    commands = self.defence.commands(now());
+                }
+            }
+        }
+        self.defence.done(now(), &commands);
+        Ok(())
     }
 }
 
-pub(super) fn now() -> Duration {
+fn now() -> Duration {
     Duration::from_nanos(monotonic_ns())
 }
 

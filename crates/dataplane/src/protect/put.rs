@@ -10,7 +10,7 @@ use weir_compiler::Analysis;
 
 /// The policy of an instance, and what was made of it last.
 #[derive(Debug)]
-pub(super) struct Put {
+pub struct Put {
     instance: Instance,
     base: Base,
     /// What runs, unless somebody else reloaded.
@@ -19,14 +19,14 @@ pub(super) struct Put {
 
 impl Put {
     /// What runs, without the mitigations of an earlier protection.
-    pub(super) fn open(instance: Instance) -> Result<(Put, Analysis), Error> {
+    pub fn open(instance: Instance) -> Result<(Put, Analysis), Error> {
         let running = instance.source()?;
         let (base, analysis) = Base::of(&running.name, &running.text, &running);
         Ok((Put { instance, base, running }, analysis))
     }
 
     /// Follows what somebody else has loaded: its analysis, if somebody has.
-    pub(super) fn follow(&mut self) -> Result<Option<Analysis>, Error> {
+    pub fn follow(&mut self) -> Result<Option<Analysis>, Error> {
         let now = self.instance.source()?;
         if now.text == self.running.text {
             return Ok(None);
@@ -37,7 +37,7 @@ impl Put {
     }
 
     /// Lets the policy run with these statements; nothing is done if it does.
-    pub(super) fn put(&mut self, statements: &[String]) -> Result<Option<Report>, Error> {
+    pub fn put(&mut self, statements: &[String]) -> Result<Option<Report>, Error> {
         let text = self.base.with(statements);
         if text == self.running.text {
             return Ok(None);
@@ -48,7 +48,8 @@ impl Put {
         Ok(Some(report))
     }
 
-    pub(super) fn instance(&self) -> &Instance {
+    /// Whose policy it is.
+    pub fn instance(&self) -> &Instance {
         &self.instance
     }
 }

@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use weir_dataplane::protect::{Event, Options, Protector, What};
+use weir_dataplane::protect::{Options, Protector};
+use weir_dataplane::{Instance, Samples};
+use weir_detect::defence::{Event, What};
 use weir_detect::{life, traffic};
 use weir_lab::traffic::{Amplifier, Everyday, Reflection, SynFlood, Traffic};
 use weir_lab::wire::{Flow, Pace, SendOptions, send};
@@ -47,10 +49,21 @@ fn options() -> Options {
     Options { life, traffic, ..Options::default() }
 }
 
-fn turn(protector: &mut Protector, time: Duration, events: &mut Vec<Event>) {
+/// A protection, and the samples that it takes.
+struct Protected(Samples, Protector);
+
+impl Protected {
+    fn start(instance: &Instance) -> Protected {
+        let protector = Protector::start(instance.clone(), options()).unwrap();
+        Protected(instance.samples().unwrap(), protector)
+    }
+}
+
+fn turn(Protected(samples, protector): &mut Protected, time: Duration, events: &mut Vec<Event>) {
     let start = Instant::now();
     while start.elapsed() < time {
-        for event in protector.turn(Duration::from_millis(20)).unwrap() {
+        samples.read(Duration::from_millis(20), &mut |sample| protector.observe(sample)).unwrap();
+        for event in protector.turn().unwrap() {
             say(&format!("{:>12} {event}", event.time_ns / 1000));
             events.push(event);
         }
@@ -120,7 +133,7 @@ fn a_rule_goes_at_once_when_good_clients_meet_it() {
         let options = SendOptions::new(Pace::PerSecond(rate), Duration::from_millis(ms));
         send(edge.lab.host("client").unwrap(), "eth0", traffic, &options).unwrap();
     };
-    let mut protector = Protector::start(instance.clone(), options()).unwrap();
+    let mut protector = Protected::start(&instance);
     let mut events = Vec::new();
     std::thread::scope(|scope| {
         scope.spawn(|| send_for(&mut Cycle::of(&edge, clients, 100, quic), 4000, 8000));
@@ -148,7 +161,7 @@ fn an_attack_is_met_by_a_rule_of_its_own_which_goes_after_it() {
     let (instance, _) = edge.load(POLICY);
     std::thread::scope(|scope| {
         let _background = Background::start(scope, &edge);
-        let mut protector = Protector::start(instance.clone(), options()).unwrap();
+        let mut protector = Protected::start(&instance);
         let mut events = Vec::new();
         turn(&mut protector, Duration::from_secs(3), &mut events);
         assert_eq!(events, [], "everyday traffic is no attack");
@@ -169,7 +182,7 @@ fn an_attack_is_met_by_a_rule_of_its_own_which_goes_after_it() {
         assert_eq!(ended.len(), found.len(), "{ended:?}");
         assert!(ended[0].ends_with("it is hardly hit any more"), "{ended:?}");
         assert_eq!(instance.policy_text().unwrap(), POLICY);
-        assert_eq!(protector.mitigations().count(), 0);
+        assert_eq!(protector.1.mitigations().count(), 0);
     });
 }
 
@@ -181,7 +194,7 @@ fn what_the_policy_protects_is_never_matched_also_after_somebody_reloads() {
     let (mut instance, _) = edge.load(&text);
     std::thread::scope(|scope| {
         let _background = Background::start(scope, &edge);
-        let mut protector = Protector::start(instance.clone(), options()).unwrap();
+        let mut protector = Protected::start(&instance);
         let mut events = Vec::new();
         turn(&mut protector, Duration::from_secs(3), &mut events);
         let mut flood = SynFlood::new(edge.route(), 80, 1, Flow(1));

@@ -15,7 +15,9 @@ use report::{AttackReport, Report};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use weir_dataplane::protect::{Event, Options, Protector, What};
+use weir_dataplane::Samples;
+use weir_dataplane::protect::{Options, Protector};
+use weir_detect::defence::{Event, What};
 use weir_detect::{life, traffic};
 use weir_kernel::clock::monotonic_ns;
 use weir_lab::traffic::{Everyday, Kind, Route, Traffic};
@@ -72,6 +74,7 @@ struct Play<'a> {
     client: &'a Host,
     server: &'a Host,
     route: Route,
+    samples: Samples,
     protector: Protector,
     stop: &'a Stop,
     start: Instant,
@@ -90,8 +93,9 @@ impl<'a> Play<'a> {
         let options = Options { life, traffic, ..Options::default() };
         let protector =
             Protector::start(guard.instance().clone(), options).map_err(|error| told(error, printer))?;
+        let samples = guard.instance().samples().map_err(|error| told(error, printer))?;
         let (start, begin_ns) = (Instant::now(), monotonic_ns());
-        Ok(Play { client, server, route, protector, stop, start, begin_ns, _guard: guard })
+        Ok(Play { client, server, route, samples, protector, stop, start, begin_ns, _guard: guard })
     }
 
     /// Everyday traffic, and an attack or none, for a time.
@@ -141,7 +145,10 @@ impl<'a> Play<'a> {
     ) -> Result<(), Failure> {
         let start = Instant::now();
         while start.elapsed() < time && !self.stop.asked() {
-            for event in self.protector.turn(WAIT).map_err(|error| told(error, printer))? {
+            let Play { samples, protector, .. } = self;
+            let read = samples.read(WAIT, &mut |sample| protector.observe(sample));
+            let turned = read.and_then(|_| protector.turn());
+            for event in turned.map_err(|error| told(error, printer))? {
                 self.say(event.time_ns, &event.to_string(), printer);
                 events.push(event);
             }

@@ -1,8 +1,8 @@
 //! A mitigation that stands, and what is seen of it.
 
+use crate::mine::Statement;
+use crate::sample::Fate;
 use std::time::Duration;
-use weir_detect::mine::Statement;
-use weir_detect::sample::Fate;
 
 /// Good traffic before and after enforcing is compared over so long, at least,
 const COMPARED: Duration = Duration::from_secs(1);

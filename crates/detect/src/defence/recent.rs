@@ -5,11 +5,11 @@
 //! there before, and none is taken for good later. All together are at most [`ALL`], some 15 MiB; then the
 //! destination that was quiet for the longest makes room.
 
+use crate::mine::Prefix;
+use crate::sample::{Fate, Sample};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
-use weir_detect::mine::Prefix;
-use weir_detect::sample::{Fate, Sample};
 use weir_packet::layers::Layers;
 
 /// The newest samples of a destination.

@@ -2,11 +2,11 @@
 
 use super::recent::{Kept, Recent};
 use super::sources::Witnesses;
+use crate::mine::{self, Budget, Findings, Prefix, Protected, Request, Statement};
+use crate::sample::{Fate, Sample};
+use crate::traffic::{Alert, Victim};
 use std::net::IpAddr;
 use std::time::Duration;
-use weir_detect::mine::{self, Budget, Findings, Prefix, Protected, Request, Statement};
-use weir_detect::sample::{Fate, Sample};
-use weir_detect::traffic::{Alert, Victim};
 
 /// The pause between two looks; twice as long after each that found nothing, while there was something to find.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

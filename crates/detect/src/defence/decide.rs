@@ -1,0 +1,279 @@
+//! The loop, but for what it is done with.
+
+use super::attack::Attack;
+use super::event::{Event, Named, What};
+use super::recent::{Recent, ends};
+use super::sources::Witnesses;
+use super::watched::Watched;
+use crate::life::{self, Command, Mitigation, Mitigations, Proposal, Refusal};
+use crate::mine::{Answer, Findings, Prefix, Protected};
+use crate::sample::{Fate, Sample};
+use crate::traffic::{self, Detector};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// So many attacks are met at a time; others are told of.
+const ATTACKS: usize = 64;
+/// A part of an attack that nothing fits is told of from this share on: good traffic is always among it.
+const WORTH_TELLING: f64 = 0.25;
+
+/// Finds attacks and what to do about them, as long as somebody turns it. All times are of the samples' clock.
+#[derive(Debug)]
+pub struct Defence {
+    protected: Protected,
+    detector: Detector,
+    recent: Recent,
+    attacks: BTreeMap<u64, Attack>,
+    lives: Mitigations,
+    watched: BTreeMap<u64, Watched>,
+    witnesses: BTreeMap<Prefix, Witnesses>,
+    /// Refusals that were told: each look finds them again.
+    told: BTreeSet<String>,
+    events: Vec<Event>,
+}
+
+impl Defence {
+    /// Knows of nothing yet.
+    pub fn new(traffic: traffic::Config, life: life::Config) -> Defence {
+        Defence {
+            protected: life.protected.clone(),
+            detector: Detector::new(traffic),
+            recent: Recent::default(),
+            attacks: BTreeMap::new(),
+            lives: Mitigations::new(life),
+            watched: BTreeMap::new(),
+            witnesses: BTreeMap::new(),
+            told: BTreeSet::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Takes a sample. A packet must not be in two of them.
+    pub fn observe(&mut self, sample: &Sample<'_>) {
+        self.detector.observe(sample);
+        let Some((source, destination)) = ends(sample.header) else { return };
+        self.recent.add(sample, (source, destination));
+        let Defence { lives, watched, witnesses, events, .. } = self;
+        if sample.fate == Fate::Dropped
+            && let Some(decider) = sample.statement
+            && let Some((id, one)) = watched.iter_mut().find(|(_, one)| one.is_first_drop(decider))
+        {
+            one.drops = true;
+            let named = Named { id: *id, name: one.name.clone() };
+            events.push(Event { time_ns: nanos(sample.time), what: What::Drops(named) });
+        }
+        for (victim, witnesses) in witnesses.iter_mut().filter(|(victim, _)| victim.contains(destination)) {
+            if !witnesses.vouch(source, sample.time) {
+                continue;
+            }
+            for (id, one) in watched.iter_mut().filter(|(_, one)| one.statement.victim() == *victim) {
+                let matched = one.statement.matches(sample) == Some(true);
+                lives.looked_good(*id, 1, matched.into());
+                one.see(sample.fate);
+            }
+        }
+    }
+
+    /// Hears the detector and looks for rules. To be called some fifty times a second.
+    pub fn turn(&mut self, now: Duration) {
+        self.hear(now);
+        self.look(now);
+    }
+
+    /// Takes what the counters of the mitigations that stand say, by their names. Whether each has one.
+    pub fn count(&mut self, now: Duration, packets: impl Fn(&str) -> Option<u64>) -> bool {
+        let names: Vec<(u64, String)> = self.lives.standing().map(|one| (one.id, one.name())).collect();
+        let mut all = true;
+        for (id, name) in names {
+            match packets(&name) {
+                Some(packets) => self.lives.hit(id, packets),
+                None => all = false,
+            }
+            if self.watched.get(&id).is_some_and(|one| one.has_fallen(now)) {
+                self.lives.fell(id);
+            }
+        }
+        all
+    }
+
+    /// What is to be done now. Whoever does it says so by [`Defence::done`] or [`Defence::refused`].
+    pub fn commands(&mut self, now: Duration) -> Vec<Command> {
+        self.lives.tick(now)
+    }
+
+    /// What was commanded is in force.
+    pub fn done(&mut self, now: Duration, commands: &[Command]) {
+        for command in commands {
+            let (Command::Try(one) | Command::Enforce(one) | Command::Remove(one, _)) = command;
+            let named = Named { id: one.id, name: one.name() };
+            let victim = one.proposal.victim;
+            match command {
+                Command::Try(_) => {
+                    self.watched.entry(one.id).and_modify(|watched| watched.tried = Some(now));
+                    self.tell(now, What::Tried(named));
+                }
+                Command::Enforce(_) => {
+                    self.watched.entry(one.id).and_modify(|watched| watched.enforced = Some(now));
+                    self.tell(now, What::Enforced(named));
+                }
+                Command::Remove(_, reason) => {
+                    self.watched.remove(&one.id);
+                    let why = reason.words().to_owned();
+                    self.tell(now, What::Ended { named, why, hits: one.hits });
+                }
+            }
+            let meant = self.attacks.values_mut().filter(|attack| attack.victim.meets(&victim));
+            meant.for_each(|attack| attack.settle(now));
+        }
+        let Self { witnesses, watched, attacks, .. } = self;
+        witnesses.retain(|victim, _| {
+            attacks.values().any(|attack| attack.victim == *victim)
+                || watched.values().any(|one| one.statement.victim() == *victim)
+        });
+    }
+
+    /// What was commanded is not in force, but what was to go has to: the new ones end.
+    pub fn refused(&mut self, now: Duration, commands: Vec<Command>, why: String) {
+        self.tell(now, What::Refused { why });
+        let (gone, new): (Vec<_>, Vec<_>) =
+            commands.into_iter().partition(|command| matches!(command, Command::Remove(..)));
+        for command in new {
+            if let Command::Try(one) | Command::Enforce(one) = command {
+                self.lives.refused(one.id);
+            }
+        }
+        self.done(now, &gone);
+    }
+
+    /// The mitigations that should stand, the oldest first.
+    pub fn standing(&self) -> impl Iterator<Item = &Mitigation> {
+        self.lives.standing()
+    }
+
+    /// Something else is protected from now on.
+    pub fn protect(&mut self, protected: Protected) {
+        self.protected = protected.clone();
+        self.lives.protect(protected);
+    }
+
+    /// A person wants a mitigation to stay, or not any more. Whether there is such a one.
+    pub fn pin(&mut self, id: u64, pinned: bool) -> bool {
+        self.lives.pin(id, pinned)
+    }
+
+    /// A person does not want a mitigation, now or again. Whether there is such a one.
+    pub fn forbid(&mut self, id: u64) -> bool {
+        self.lives.forbid(id)
+    }
+
+    /// What happened since the last call.
+    pub fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// What the detector says.
+    fn hear(&mut self, now: Duration) {
+        let events: Vec<traffic::Event> = self.detector.tick(now).collect();
+        for event in events {
+            let alert = event.alert();
+            match &event {
+                traffic::Event::Began(_) => {
+                    if let Some(attack) =
+                        Attack::of(alert, &self.recent).filter(|_| self.attacks.len() < ATTACKS)
+                    {
+                        let witnesses = attack.witnesses(&self.recent);
+                        self.witnesses.entry(attack.victim).or_insert(witnesses);
+                        self.attacks.insert(alert.id, attack);
+                    }
+                }
+                traffic::Event::Grew(_) => {}
+                traffic::Event::Ended(_) => {
+                    if let Some(attack) = self.attacks.remove(&alert.id) {
+                        attack.end(now, &mut self.recent);
+                    }
+                    self.told.clear();
+                    let victim = alert.victim.to_string();
+                    self.tell(now, What::AttackEnded { alert: alert.id, victim });
+                    continue;
+                }
+            }
+            let what = What::Attack {
+                alert: alert.id,
+                victim: alert.victim.to_string(),
+                packets_per_second: alert.packets_per_second.low as u64,
+                bits_per_second: alert.bits_per_second.low as u64,
+                sources: alert.sources,
+                first_ns: nanos(alert.first),
+                grew: matches!(event, traffic::Event::Grew(_)),
+            };
+            self.tell(now, what);
+        }
+    }
+
+    /// Looks for rules against what comes through.
+    fn look(&mut self, now: Duration) {
+        let victims: Vec<Prefix> = self.attacks.values().map(|attack| attack.victim).collect();
+        let attacked = |address: IpAddr| victims.iter().any(|victim| victim.contains(address));
+        let mut found = None;
+        let Self { attacks, watched, recent, protected, .. } = self;
+        for attack in attacks.values_mut() {
+            let standing = watched.values().map(|one| (&one.statement, one.enforced.is_none()));
+            let findings = attack.look(now, recent, standing, protected, attacked);
+            found = findings.map(|findings| (attack.alert.id, findings));
+            // One in a turn: samples must be read meanwhile.
+            if found.is_some() {
+                break;
+            }
+        }
+        if let Some((alert, findings)) = found {
+            self.propose(now, alert, findings);
+        }
+    }
+
+    fn propose(&mut self, now: Duration, alert: u64, findings: Findings) {
+        let samples = (findings.attack_samples as u64, findings.good_samples as u64);
+        for statement in findings.statements {
+            let proposal = Proposal::of(&statement);
+            let rule = proposal.rest.clone();
+            match self.lives.propose(proposal) {
+                Ok(id) => {
+                    let one = self.lives.standing().find(|one| one.id == id);
+                    let Some((name, text)) = one.map(|one| (one.name(), one.text())) else { continue };
+                    let what = What::Found {
+                        alert,
+                        id,
+                        name: name.clone(),
+                        cause: statement.cause.to_owned(),
+                        covered: statement.covered,
+                        collateral_at_most: statement.collateral.high,
+                        samples,
+                        text,
+                    };
+                    self.tell(now, what);
+                    self.watched.insert(id, Watched::new(statement, name));
+                }
+                Err(Refusal::Known) => {}
+                Err(why) if self.told.insert(rule.clone()) => {
+                    self.tell(now, What::NotTried { rule, why: why.words().to_owned() });
+                }
+                Err(_) => {}
+            }
+        }
+        for left in findings.left {
+            let is_worth = left.share >= WORTH_TELLING && left.answer != Answer::Usual;
+            if is_worth && self.told.insert(format!("{alert} {}", left.cause)) {
+                let (cause, share) = (left.cause.to_owned(), left.share);
+                self.tell(now, What::NothingFits { alert, cause, share });
+            }
+        }
+    }
+
+    fn tell(&mut self, now: Duration, what: What) {
+        self.events.push(Event { time_ns: nanos(now), what });
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,25 @@
+//! The whole decision: samples, counters and time in, the statements that should stand out.
+//!
+//! [`Defence`] puts the other modules together: it lets [`crate::traffic`] find attacks, keeps samples so that [`crate::mine`]
+//! finds rules, and lets [`crate::life`] say what becomes of them. Whoever has packets to defend does the rest: hands it
+//! samples, reads counters of mitigations that stand, puts [`Command`](crate::life::Command)s into force, and says how that
+//! went. So one edge that defends itself and analysers of many edges decide alike.
+//!
+//! | module | what |
+//! |---|---|
+//! | `decide` | the loop |
+//! | `event` | what happened, for people and programs |
+//! | `recent` | samples by destination, in bounded memory |
+//! | `attack` | an attack that goes on: what to mine, when |
+//! | `sources` | who sent good traffic before, so that harm is seen |
+//! | `watched` | a mitigation that stands |
+
+mod attack;
+mod decide;
+mod event;
+mod recent;
+mod sources;
+mod watched;
+
+pub use decide::Defence;
+pub use event::{Event, Named, What};
