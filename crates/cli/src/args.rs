@@ -1,5 +1,7 @@
 //! Everything that can be asked on the command line; the man pages are made from it too.
 
+pub(crate) mod fleet;
+
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Attach a policy, watch it, and detach it on Ctrl-C
     Run(Run),
+    /// Run edges and analysers on many machines, joined by etcd
+    Fleet(fleet::Fleet),
     /// Attach a policy and leave it running
     Load(Load),
     /// Replace a running policy without losing a packet or a counter

@@ -124,7 +124,8 @@ fn needs_root(error: &Error) -> Option<String> {
     denied.then(|| "run as root, or with CAP_BPF and CAP_NET_ADMIN".to_owned())
 }
 
-fn hook(mode: Mode) -> Hook {
+/// Where a mode attaches.
+pub(crate) fn hook(mode: Mode) -> Hook {
     match mode {
         Mode::Native => Hook::XdpNative,
         Mode::Generic => Hook::XdpGeneric,

@@ -2,15 +2,13 @@
 
 use crate::export;
 use crate::failure::Failure;
-use crate::printer::Printer;
 use crate::protection::Protection;
-use crate::running::told;
 use crate::stop::Stop;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use weir_dataplane::Samples;
 use weir_dataplane::export::Exporter;
-use weir_dataplane::{Instance, Samples};
 use weir_detect::defence::Event;
 
 /// How long one wait for samples may take: so often the protection is turned.
@@ -36,23 +34,18 @@ pub(crate) enum Heard {
 }
 
 impl Sampling {
-    /// Nothing where nobody wants samples.
+    /// Of an instance's samples.
     pub(crate) fn start(
-        instance: &Instance,
+        samples: Samples,
         exporter: Option<Exporter>,
         protection: Option<Protection>,
-        printer: &mut Printer,
-    ) -> Result<Option<Sampling>, Failure> {
-        if exporter.is_none() && protection.is_none() {
-            return Ok(None);
-        }
-        let samples = instance.samples().map_err(|error| told(error, printer))?;
+    ) -> Result<Sampling, Failure> {
         let (stop, (tell, heard)) = (Stop::never_asked(), channel());
         let takers = Takers { exporter, protection, asked: stop.clone(), tell };
         let thread = std::thread::Builder::new()
             .name("weir-samples".into())
             .spawn(move || takers.work(samples).unwrap_or_default())?;
-        Ok(Some(Sampling { stop, thread: Some(thread), heard }))
+        Ok(Sampling { stop, thread: Some(thread), heard })
     }
 
     /// What was said since the last look.

@@ -3,6 +3,7 @@ use std::fmt;
 use std::path::PathBuf;
 use weir_compiler::Analysis;
 use weir_compiler::codegen::CodegenError;
+use weir_compiler::diagnostic;
 use weir_compiler::policy::Statement;
 use weir_kernel::KernelError;
 use weir_kernel::attach::AttachError;
@@ -263,15 +264,15 @@ impl Error {
         Self::Io { action, path: path.into(), source }
     }
 
-    /// In one line, with what a refused policy's first diagnostic says.
+    /// In one line, with where a refused policy's first error is and what it says.
     pub fn brief(&self) -> String {
-        match self {
-            Self::Policy(refused) => {
-                let first = refused.0.diagnostics.iter().next();
-                first.map_or_else(|| self.to_string(), |first| format!("{self}: {}", first.message))
-            }
-            error => error.to_string(),
-        }
+        let Self::Policy(refused) = self else { return self.to_string() };
+        let records = diagnostic::records(&refused.0.diagnostics, &refused.0.sources);
+        let first = records.iter().find(|record| record.severity == "error");
+        first.map_or_else(
+            || self.to_string(),
+            |first| format!("{self}: {}:{}:{}: {}", first.file, first.line, first.column, first.message),
+        )
     }
 
     /// What the user can do, where the message does not say it.

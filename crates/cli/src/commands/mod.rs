@@ -13,6 +13,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod explain;
+mod fleet;
 mod fmt;
 mod import;
 mod load;
@@ -57,6 +58,7 @@ pub(crate) fn run(command: &Command, printer: &mut Printer) -> Outcome {
         Command::Samples(args) => samples::run(args, printer),
         Command::Analyze(args) => analyze::run(args, printer),
         Command::Attacks(args) => attacks::run(args, printer),
+        Command::Fleet(args) => fleet::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),
         Command::Completions(args) => completions::run(args, printer),

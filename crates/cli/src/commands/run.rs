@@ -30,7 +30,13 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     let kept = Kept::start(&instance, args.attach.netns.as_deref(), printer)?;
     let exporter = export::exporter(&args.sflow, &instance, args.attach.netns.as_deref(), printer)?;
     let protection = Protection::start(&instance, &args.protect, printer)?;
-    let sampling = Sampling::start(&instance, exporter, protection, printer)?;
+    let sampling = match exporter.is_some() || protection.is_some() {
+        true => {
+            let read = instance.samples().map_err(|error| told(error, printer))?;
+            Some(Sampling::start(read, exporter, protection)?)
+        }
+        false => None,
+    };
     let mut samples = SampleKeeper::new(instance.clone());
     let mut look = |printer: &mut Printer| {
         let mut events = kept.as_ref().map(Kept::events).unwrap_or_default();

@@ -5,6 +5,7 @@
 
 use super::profile::Profile;
 use crate::counters::Counted;
+use crate::instance::Policy;
 use crate::pools::meta::PoolMeta;
 use crate::samples::meta::SampleMeta;
 use crate::sets::meta::SetMeta;
@@ -14,8 +15,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use weir_bpf::target::Target;
-use weir_compiler::Loader;
 use weir_compiler::lower::Slots;
+use weir_compiler::{Analysis, Loader};
 use weir_kernel::maps::{Map, MapKind, MapSpec, Update};
 
 /// Bytes of one entry of the map. Arrays of large values are refused by older kernels, and one of 4 KiB is a page.
@@ -65,17 +66,20 @@ pub(crate) struct Setting {
     pub(crate) target: Target,
 }
 
-/// The policy's text and its files, pinned as `source`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Source {
-    pub(crate) name: String,
-    pub(crate) text: String,
-    pub(crate) files: Vec<SourceFile>,
+/// A policy's text and all the files that it names, in any format: as it is pinned beside a program, and as it travels.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Source {
+    /// What the policy is called in diagnostics.
+    pub name: String,
+    /// The policy.
+    pub text: String,
+    /// What it names, and what that names.
+    pub files: Vec<SourceFile>,
 }
 
 /// A file as the loader gave it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SourceFile {
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SourceFile {
     from: String,
     path: String,
     name: String,
@@ -136,6 +140,18 @@ impl Meta {
 }
 
 impl Source {
+    /// Of a policy, as a loader gives it now; with what there is to say of it.
+    pub fn collect(name: &str, text: &str, loader: &dyn Loader) -> (Source, Analysis) {
+        let recorder = Recorder::new(loader);
+        let analysis = weir_compiler::analyse(name, text, &recorder);
+        (Source { name: name.to_owned(), text: text.to_owned(), files: recorder.into_files() }, analysis)
+    }
+
+    /// To be loaded.
+    pub fn policy(&self) -> Policy<'_> {
+        Policy { name: &self.name, text: &self.text, loader: self }
+    }
+
     /// Writes it to a new map.
     pub(crate) fn to_map(&self) -> Result<Map, Error> {
         write("source", self)

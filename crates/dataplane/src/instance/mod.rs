@@ -35,7 +35,8 @@ mod root;
 mod status;
 
 pub(crate) use generation::{Generation, settle};
-pub(crate) use meta::{CaptureMeta, Source};
+pub(crate) use meta::CaptureMeta;
+pub use meta::{Source, SourceFile};
 pub(crate) use place::{Lock, Place, try_lock_dir};
 pub(crate) use status::counters;
 

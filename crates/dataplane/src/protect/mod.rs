@@ -20,3 +20,4 @@ mod text;
 pub use options::Options;
 pub use protector::Protector;
 pub use put::Put;
+pub use text::{Base, inside};

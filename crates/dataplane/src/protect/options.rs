@@ -27,7 +27,7 @@ pub struct Options {
 
 impl Options {
     /// What is an attack, with `from`.
-    pub(super) fn traffic(&self) -> traffic::Config {
+    pub fn traffic(&self) -> traffic::Config {
         let mut config = self.traffic.clone();
         if let Some(from) = self.from {
             // Bits and prefixes keep their relation to it.
@@ -40,8 +40,15 @@ impl Options {
         config
     }
 
+    /// How mitigations live, with `idle`; what policies protect is not in it.
+    pub fn life(&self) -> life::Config {
+        let mut config = self.life.clone();
+        config.idle = self.idle.unwrap_or(config.idle);
+        config
+    }
+
     /// What the policy's set protects.
-    pub(super) fn protected(&self, policy: &Policy) -> Result<Protected, Error> {
+    pub fn protected(&self, policy: &Policy) -> Result<Protected, Error> {
         let name = self.never.as_deref().unwrap_or(PROTECTED);
         let set = policy.sets.iter().find(|set| set.name == name);
         match set {

@@ -37,9 +37,8 @@ impl Protector {
     pub fn start(instance: Instance, options: Options) -> Result<Protector, Error> {
         let (put, analysis) = Put::open(instance)?;
         let sampler = sampler(&analysis)?;
-        let mut life = options.life.clone();
+        let mut life = options.life();
         life.protected = options.protected(&analysis.policy)?;
-        life.idle = options.idle.unwrap_or(life.idle);
         let mut protector = Protector {
             defence: Defence::new(options.traffic(), life),
             options,

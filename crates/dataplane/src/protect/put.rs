@@ -42,10 +42,24 @@ impl Put {
         if text == self.running.text {
             return Ok(None);
         }
-        let Source { name, .. } = &self.running;
-        let report = self.instance.reload(&Policy { name, text: &text, loader: &self.running })?;
+        let policy = Policy { text: &text, ..self.running.policy() };
+        let report = self.instance.reload(&policy)?;
         self.running.text = text;
         Ok(Some(report))
+    }
+
+    /// Lets another policy run, with these statements. On any error what ran runs on.
+    pub fn replace(&mut self, source: Source, statements: &[String]) -> Result<Report, Error> {
+        let (base, _) = Base::of(&source.name, &source.text, &source);
+        let running = Source { text: base.with(statements), ..source };
+        let report = self.instance.reload(&running.policy())?;
+        (self.base, self.running) = (base, running);
+        Ok(report)
+    }
+
+    /// The policy without mitigations, as another edge would load it.
+    pub fn source(&self) -> Source {
+        Source { text: self.base.with(&[]), ..self.running.clone() }
     }
 
     /// Whose policy it is.

@@ -12,14 +12,14 @@ const END: &str = "# mitigations by weir: end";
 
 /// A policy without mitigations, and where they go.
 #[derive(Clone, Debug)]
-pub(super) struct Base {
+pub struct Base {
     text: String,
     at: usize,
 }
 
 impl Base {
     /// Of a policy, without what was put into it before.
-    pub(super) fn of(name: &str, text: &str, loader: &dyn Loader) -> (Base, Analysis) {
+    pub fn of(name: &str, text: &str, loader: &dyn Loader) -> (Base, Analysis) {
         let text = without(text);
         let analysis = weir_compiler::analyse(name, &text, loader);
         let at = place(&text, &analysis);
@@ -27,7 +27,7 @@ impl Base {
     }
 
     /// With these statements.
-    pub(super) fn with(&self, statements: &[String]) -> String {
+    pub fn with(&self, statements: &[String]) -> String {
         if statements.is_empty() {
             return self.text.clone();
         }
@@ -35,6 +35,13 @@ impl Base {
         let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
         format!("{before}{gap}{BEGIN}\n{}{END}\n{after}", statements.concat())
     }
+}
+
+/// The lines between the marks.
+pub fn inside(text: &str) -> String {
+    let lines = text.lines().skip_while(|line| line.trim_end() != BEGIN).skip(1);
+    let lines = lines.take_while(|line| line.trim_end() != END);
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// The text without the lines between the marks, and without these.

@@ -2,10 +2,11 @@
 
 use super::attack::Attack;
 use super::event::{Event, Named, What};
+use super::handover::Standing;
 use super::recent::{Recent, ends};
 use super::sources::Witnesses;
 use super::watched::Watched;
-use crate::life::{self, Command, Mitigation, Mitigations, Proposal, Refusal};
+use crate::life::{self, Command, Mitigation, Mitigations, Past, Proposal, Refusal};
 use crate::mine::{Answer, Findings, Prefix, Protected};
 use crate::sample::{Fate, Sample};
 use crate::traffic::{self, Detector};
@@ -79,6 +80,45 @@ impl Defence {
     pub fn turn(&mut self, now: Duration) {
         self.hear(now);
         self.look(now);
+    }
+
+    /// Only hears the detector: another defence looks for rules, and this one is ready to go on for it.
+    pub fn stand_by(&mut self, now: Duration) {
+        self.hear(now);
+    }
+
+    /// A mitigation that stands, as another defence can go on with it.
+    pub fn standing_one(&self, id: u64) -> Option<Standing> {
+        let life = self.lives.standing().find(|one| one.id == id)?;
+        let statement = self.watched.get(&id)?.statement.clone();
+        let (in_shadow, pinned, hits) = (life.in_shadow(), life.pinned, life.hits);
+        Some(Standing { id, statement, in_shadow, pinned, hits })
+    }
+
+    /// Goes on with a mitigation of another defence, which is `age` old. Whether it was not there yet.
+    pub fn adopt(&mut self, now: Duration, standing: Standing, age: Duration) -> bool {
+        let Standing { id, statement, in_shadow, pinned, hits } = standing;
+        let past = Past { in_shadow, pinned, hits, age };
+        if !self.lives.adopt(id, Proposal::of(&statement), past) {
+            return false;
+        }
+        if let Some(one) = self.lives.standing().find(|one| one.id == id) {
+            let mut watched = Watched::new(statement, one.name());
+            (watched.tried, watched.enforced) = (in_shadow.then_some(now), (!in_shadow).then_some(now));
+            self.watched.insert(id, watched);
+        }
+        true
+    }
+
+    /// Forgets its mitigations: another defence goes on with them. Nothing is told of it.
+    pub fn abandon(&mut self) {
+        self.lives.abandon();
+        self.watched.clear();
+    }
+
+    /// A person forbade what has this behind its name.
+    pub fn forbid_condition(&mut self, rest: String) {
+        self.lives.forbid_condition(rest);
     }
 
     /// Takes what the counters of the mitigations that stand say, by their names. Whether each has one.
@@ -155,6 +195,11 @@ impl Defence {
     pub fn protect(&mut self, protected: Protected) {
         self.protected = protected.clone();
         self.lives.protect(protected);
+    }
+
+    /// No edge takes a mitigation: it ends.
+    pub fn refuse(&mut self, id: u64) {
+        self.lives.refused(id);
     }
 
     /// A person wants a mitigation to stay, or not any more. Whether there is such a one.
@@ -244,7 +289,7 @@ impl Defence {
                         alert,
                         id,
                         name: name.clone(),
-                        cause: statement.cause.to_owned(),
+                        cause: statement.cause.to_string(),
                         covered: statement.covered,
                         collateral_at_most: statement.collateral.high,
                         samples,

@@ -8,6 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | `decide` | the loop |
+//! | `handover` | a mitigation that another defence goes on with |
 //! | `event` | what happened, for people and programs |
 //! | `recent` | samples by destination, in bounded memory |
 //! | `attack` | an attack that goes on: what to mine, when |
@@ -17,9 +18,11 @@
 mod attack;
 mod decide;
 mod event;
+mod handover;
 mod recent;
 mod sources;
 mod watched;
 
 pub use decide::Defence;
 pub use event::{Event, Named, What};
+pub use handover::Standing;

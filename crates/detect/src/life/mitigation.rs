@@ -31,9 +31,9 @@ impl Proposal {
     pub fn of(statement: &Statement) -> Proposal {
         Proposal {
             victim: statement.victim(),
-            cause: statement.cause.to_owned(),
+            cause: statement.cause.to_string(),
             word: statement.name.clone(),
-            verb: statement.verb.to_owned(),
+            verb: statement.verb.to_string(),
             rest: statement.behind_name(),
             comment: statement.comment().to_vec(),
             proof: statement.proof,
@@ -73,6 +73,8 @@ pub struct Mitigation {
     /// Those of them that it matches.
     pub harmed: u64,
     pub(super) born: Duration,
+    /// How old it was when these lives began with it.
+    pub(super) before: Duration,
     pub(super) last_hit: Duration,
     /// What its counter said last.
     pub(super) counter: u64,
@@ -83,7 +85,40 @@ pub struct Mitigation {
     pub(super) fell: bool,
 }
 
+/// What became of a mitigation elsewhere, before these lives go on with it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Past {
+    /// Whether it only counts so far.
+    pub in_shadow: bool,
+    /// Whether a person wants it to stay.
+    pub pinned: bool,
+    /// Packets that it was hit by.
+    pub hits: u64,
+    /// How old it is.
+    pub age: Duration,
+}
+
 impl Mitigation {
+    /// One that nothing is known of.
+    pub(super) fn new(id: u64, proposal: Proposal, stage: Stage, now: Duration) -> Mitigation {
+        Mitigation {
+            id,
+            proposal,
+            stage,
+            pinned: false,
+            hits: 0,
+            good: 0,
+            harmed: 0,
+            born: now,
+            before: Duration::ZERO,
+            last_hit: now,
+            counter: 0,
+            lately: (0, now),
+            highest: 0.0,
+            fell: false,
+        }
+    }
+
     /// Its name in the policy.
     pub fn name(&self) -> String {
         format!("mitigation_{}_{}", self.id, self.proposal.word)
@@ -96,7 +131,7 @@ impl Mitigation {
 
     /// How old it is.
     pub fn age(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.born)
+        now.saturating_sub(self.born) + self.before
     }
 
     /// As a statement of the policy language, with its comment.

@@ -1,6 +1,6 @@
 //! All mitigations of an edge.
 
-use super::{Command, Config, Mitigation, Proposal, Reason, Refusal, Stage};
+use super::{Command, Config, Mitigation, Past, Proposal, Reason, Refusal, Stage};
 use crate::mine::Protected;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -55,21 +55,7 @@ impl Mitigations {
         };
         let id = self.next;
         self.next += 1;
-        let one = Mitigation {
-            id,
-            proposal,
-            stage,
-            pinned: false,
-            hits: 0,
-            good: 0,
-            harmed: 0,
-            born: self.now,
-            last_hit: self.now,
-            counter: 0,
-            lately: (0, self.now),
-            highest: 0.0,
-            fell: false,
-        };
+        let one = Mitigation::new(id, proposal, stage, self.now);
         self.commands.push(match one.in_shadow() {
             true => Command::Try(one.clone()),
             false => Command::Enforce(one.clone()),
@@ -79,10 +65,7 @@ impl Mitigations {
     }
 
     fn admit(&self, proposal: &Proposal) -> Result<(), Refusal> {
-        let protected = &self.config.protected;
-        if protected.victims.iter().any(|prefix| prefix.meets(&proposal.victim))
-            || proposal.spares != *protected
-        {
+        if !self.spares(proposal) {
             return Err(Refusal::Protected);
         }
         let share = proposal.collateral.share;
@@ -99,6 +82,13 @@ impl Mitigations {
             true => Ok(()),
             false => Err(Refusal::Full),
         }
+    }
+
+    /// Whether it leaves out what is protected.
+    fn spares(&self, proposal: &Proposal) -> bool {
+        let protected = &self.config.protected;
+        proposal.spares == *protected
+            && !protected.victims.iter().any(|prefix| prefix.meets(&proposal.victim))
     }
 
     /// What its counter says now; a counter that is lower than before began anew.
@@ -152,14 +142,42 @@ impl Mitigations {
 
     /// Something else is protected from now on. What does not spare it ends, also if people want it to stay.
     pub fn protect(&mut self, protected: Protected) {
-        let meets =
-            |one: &Mitigation| protected.victims.iter().any(|prefix| prefix.meets(&one.proposal.victim));
-        let ended = self.lives.values().filter(|one| one.proposal.spares != protected || meets(one));
-        let ended: Vec<u64> = ended.map(|one| one.id).collect();
         self.config.protected = protected;
+        let ended: Vec<u64> =
+            self.lives.values().filter(|one| !self.spares(&one.proposal)).map(|one| one.id).collect();
         for id in ended {
             self.end(id, Reason::Protected);
         }
+    }
+
+    /// A person does not want anything with this behind its name.
+    pub fn forbid_condition(&mut self, rest: String) {
+        self.forbidden.insert(rest);
+    }
+
+    /// Goes on with one that another one of these let live, under its number, and as it was; it is `age` old. Whether there
+    /// is none of that number yet.
+    pub fn adopt(&mut self, id: u64, proposal: Proposal, past: Past) -> bool {
+        if self.lives.contains_key(&id) {
+            return false;
+        }
+        let until = self.now + self.config.shadow(&proposal);
+        let stage = if past.in_shadow { Stage::Shadow { until } } else { Stage::Enforced };
+        let is_protected = !self.spares(&proposal);
+        let mut one = Mitigation::new(id, proposal, stage, self.now);
+        (one.pinned, one.hits, one.before) = (past.pinned, past.hits, past.age);
+        self.lives.insert(id, one);
+        self.next = self.next.max(id.saturating_add(1));
+        if is_protected {
+            self.end(id, Reason::Protected);
+        }
+        true
+    }
+
+    /// Forgets those that there are, without a word: another one lets them live. What was forbidden stays so.
+    pub fn abandon(&mut self) {
+        self.lives.clear();
+        self.commands.clear();
     }
 
     /// The edge did not take it.

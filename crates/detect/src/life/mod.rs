@@ -26,5 +26,5 @@ mod properties;
 mod tests;
 
 pub use config::Config;
-pub use mitigation::{Command, Mitigation, Proposal, Reason, Refusal, Stage};
+pub use mitigation::{Command, Mitigation, Past, Proposal, Reason, Refusal, Stage};
 pub use mitigations::Mitigations;

@@ -3,6 +3,7 @@
 use super::cause::{CAUSES, Nature};
 use super::evidence::{Evidence, Side};
 use super::table::Bits;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -21,7 +22,7 @@ pub enum Answer {
 }
 
 /// A rate for each network of sources: an IPv4 /24, an IPv6 /56.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Rate {
     /// What flows in, in packets a second.
     pub packets: u64,

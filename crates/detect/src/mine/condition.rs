@@ -2,11 +2,12 @@
 
 use super::feature::{Feature, Kind};
 use super::walk::{Cell, Row};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// What a value must be.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub(super) enum Test {
     /// In one of these ranges, both ends in it: rising, without overlap.
     In(Vec<(u64, u64)>),
@@ -174,7 +175,7 @@ fn header(number: u64) -> &'static str {
 }
 
 /// Conditions that all must hold: at most one on each feature.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Rule {
     pub(super) tests: BTreeMap<Feature, Test>,
 }

@@ -1,7 +1,9 @@
 //! What a share of few samples says of all packets.
 
+use serde::{Deserialize, Serialize};
+
 /// A share of packets with its confidence interval.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Estimate {
     /// The share in the samples, 0 to 1.
     pub share: f64,

@@ -5,6 +5,8 @@
 //! will or what only the way to us decides (TTL, IP ID). So of two conditions that part the samples alike, the cause
 //! is taken and not the accident.
 
+use serde::{Deserialize, Serialize};
+
 /// How conditions on a feature are made and written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
@@ -31,7 +33,7 @@ pub(super) enum Kind {
 macro_rules! features {
     ($($name:ident $text:literal $kind:expr, $width:literal, $cost:literal;)*) => {
         /// A field of the language, or a slice. Conditions are written in this order.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
         pub(super) enum Feature { $($name),* }
 
         impl Feature {

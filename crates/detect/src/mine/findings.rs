@@ -11,6 +11,8 @@ use super::prefix::{Prefix, Protected};
 use super::table::Bits;
 use super::walk::features;
 use crate::sample::Sample;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// What [`super::mine`] found.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,18 +36,18 @@ pub struct Findings {
 }
 
 /// A statement of the policy language.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Statement {
     /// Its name in the policy: a word for the cause, with a number if there are several.
     pub name: String,
     /// What it does, as the language writes it: `drop`, or `limit`.
-    pub verb: &'static str,
+    pub verb: Cow<'static, str>,
     /// What stands behind `when`.
     pub condition: String,
     /// The rate of a `limit`.
     pub rate: Option<Rate>,
     /// What kind of attack it is, for people.
-    pub cause: &'static str,
+    pub cause: Cow<'static, str>,
     /// The share of the attack that it matches, 0 to 1.
     pub covered: f64,
     /// The share of good traffic that it matches. The search has seen two thirds of the samples: see `unseen`.
@@ -61,7 +63,7 @@ pub struct Statement {
 }
 
 /// How much is known of a statement's harm.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Proof {
     /// Enough good samples were looked at.
     Shown,
@@ -175,10 +177,10 @@ impl Writer<'_> {
         let kind = &CAUSES[cause];
         let mut statement = Statement {
             name: self.name(kind.word),
-            verb: if rate.is_some() { "limit" } else { "drop" },
+            verb: if rate.is_some() { "limit" } else { "drop" }.into(),
             condition: self.condition(rule),
             rate,
-            cause: kind.name,
+            cause: kind.name.into(),
             covered,
             collateral: self.harm(&hit, &good.table.all()),
             unseen: self.harm(&hit.and(&good.held), &good.held),

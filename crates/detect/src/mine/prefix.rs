@@ -1,10 +1,12 @@
 //! Prefixes of addresses, and those that no mined statement may match.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses that begin alike.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(from = "(IpAddr, u8)", into = "(IpAddr, u8)")]
 pub struct Prefix {
     address: IpAddr,
     length: u8,
@@ -53,6 +55,18 @@ impl Prefix {
     }
 }
 
+impl From<(IpAddr, u8)> for Prefix {
+    fn from((address, length): (IpAddr, u8)) -> Prefix {
+        Prefix::new(address, length)
+    }
+}
+
+impl From<Prefix> for (IpAddr, u8) {
+    fn from(prefix: Prefix) -> (IpAddr, u8) {
+        (prefix.address, prefix.length)
+    }
+}
+
 /// As the language writes it: an address alone if it is one.
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +79,7 @@ impl fmt::Display for Prefix {
 }
 
 /// What no mined statement may match, whatever the samples say: they can be forged.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Protected {
     /// Packets from these are in no statement.
     pub sources: Vec<Prefix>,

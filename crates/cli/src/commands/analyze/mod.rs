@@ -2,7 +2,6 @@
 
 mod analysis;
 mod captures;
-mod listen;
 mod memory;
 mod rows;
 mod show;
@@ -14,13 +13,13 @@ use crate::printer::Printer;
 use crate::stop::Stop;
 use analysis::{Analysis, News};
 use captures::Captures;
-use listen::Listener;
 use rows::{Line, SummaryLine};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use weir_detect::traffic::{Config, Rate};
+use weir_fleet::listener::{Listener, Senders};
 
 /// So many alerts have their statements written: the latest.
 const ALERTS: usize = 1000;
@@ -101,7 +100,7 @@ fn listened(
 ) -> Outcome {
     let stop = Stop::on_signals()?;
     let refused = |error: std::io::Error| failed(format!("cannot listen on `{address}`: {}", words(&error)));
-    let mut listener = Listener::bind(address, &args.from).map_err(refused)?;
+    let mut listener = Listener::bind(address, Senders::of(&args.from)).map_err(refused)?;
     let bound = listener.address().map_err(refused)?;
     report.printer.say(format!("listening on {bound}; Ctrl-C ends it"));
     // Times of day that are never set back.
@@ -109,9 +108,8 @@ fn listened(
     let now = || epoch + start.elapsed();
     while !stop.asked() && args.duration.is_none_or(|time| start.elapsed() < time) {
         let read = listener.read(now, |sample| analysis.observe(&sample));
-        match read.map_err(refused)? {
-            None => {}
-            Some(told) => report.printer.warning(told),
+        if let (_, Some(told)) = read.map_err(refused)? {
+            report.printer.warning(told);
         }
         analysis.tick(now());
         report.news(analysis)?;
@@ -155,7 +153,7 @@ impl Report<'_> {
         }
         let limits = findings.left.iter().filter_map(|left| left.statement.as_ref());
         let texts = findings.statements.iter().chain(limits).map(|statement| {
-            let (verb, name) = (statement.verb, &statement.name);
+            let (verb, name) = (&statement.verb, &statement.name);
             let (old, new) = (format!("{verb} {name} when "), format!("{verb} {name}_a{id} when "));
             statement.text(false).replacen(&old, &new, 1)
         });

@@ -1,11 +1,11 @@
 //! The analysis as JSON.
 
 use super::analysis::{Analysis, News, Row};
-use super::listen::Listener;
 use serde::Serialize;
 use std::time::Duration;
 use weir_detect::mine::{Answer, Findings, Left, Proof, Statement};
 use weir_detect::traffic::{Alert, Estimate, Event, Rate};
+use weir_fleet::listener::Listener;
 
 /// A line.
 #[derive(Serialize)]
@@ -65,9 +65,9 @@ pub(super) struct FoundLine {
 #[derive(Serialize)]
 struct StatementRow {
     name: String,
-    verb: &'static str,
+    verb: String,
     condition: String,
-    cause: &'static str,
+    cause: String,
     covered: f64,
     collateral: f64,
     collateral_high: f64,
@@ -196,9 +196,9 @@ impl StatementRow {
     fn of(statement: &Statement) -> StatementRow {
         StatementRow {
             name: statement.name.clone(),
-            verb: statement.verb,
+            verb: statement.verb.to_string(),
             condition: statement.condition.clone(),
-            cause: statement.cause,
+            cause: statement.cause.to_string(),
             covered: statement.covered,
             collateral: statement.collateral.share,
             collateral_high: statement.collateral.high,

@@ -1,7 +1,6 @@
 //! The analysis for people.
 
 use super::analysis::{Analysis, News};
-use super::listen::Listener;
 use super::rows::answer;
 use crate::failure::Failure;
 use crate::printer::{Cell, Printer, Table};
@@ -9,6 +8,7 @@ use crate::units::{counted, duration, grouped, short};
 use std::time::Duration;
 use weir_detect::mine::Findings;
 use weir_detect::traffic::{Alert, Estimate, Event};
+use weir_fleet::listener::Listener;
 
 /// Alerts as lines, statements as they stand in a policy.
 pub(super) fn news(news: &News, start: Duration, printer: &mut Printer) -> Result<(), Failure> {

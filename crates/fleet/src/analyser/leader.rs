@@ -1,0 +1,145 @@
+//! What the deciding analyser writes to etcd.
+
+use super::Options;
+use crate::Error;
+use crate::etcd::{Compare, Operation, Store, Transaction};
+use crate::keys::{FORBIDDEN, LEADER, LIVES, MITIGATIONS, WISHES, numbered};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use weir_detect::defence::{Defence, Standing};
+use weir_detect::life::{Command, Mitigation, Reason};
+
+/// Holding the key `leader`.
+#[derive(Debug)]
+pub(super) struct Leader {
+    /// The revision that made the key: no other holding of it has the same.
+    pub(super) made: i64,
+    /// The lease that mitigations go with.
+    hold: i64,
+}
+
+/// A mitigation for the next leader.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Life {
+    /// What it is.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// When it began, in seconds since 1970.
+    pub born: u64,
+}
+
+/// Takes the key if nobody has it.
+pub(super) fn apply_for(store: &Store, run: &str) -> Result<bool, Error> {
+    store.transact(Transaction {
+        when: vec![Compare::Absent(LEADER.to_owned())],
+        then: vec![Operation::Lend(LEADER.to_owned(), run.as_bytes().to_vec())],
+    })
+}
+
+impl Leader {
+    /// Goes on with what stands in etcd, under a lease of its own.
+    pub(super) fn begin(
+        store: &Store,
+        made: i64,
+        options: &Options,
+        defence: &mut Defence,
+        now: Duration,
+    ) -> Result<Leader, Error> {
+        let leader = Leader { made, hold: store.grant(options.hold)? };
+        store.keep([leader.hold]);
+        for (_, entry) in store.list(FORBIDDEN) {
+            defence.forbid_condition(entry.text());
+        }
+        let mut then = Vec::new();
+        for (key, entry) in store.list(LIVES) {
+            let text = store.get(&format!("{MITIGATIONS}{key}"));
+            let life = serde_json::from_slice::<Life>(&entry.value).ok();
+            let (Some(text), Some(life)) = (text, life) else {
+                // What nobody understands has nobody who watches it.
+                then.extend(gone(&key));
+                continue;
+            };
+            let age = Duration::from_secs(seconds().saturating_sub(life.born));
+            if defence.adopt(now, life.standing, age) {
+                then.push(Operation::Hold(format!("{MITIGATIONS}{key}"), text.value, leader.hold));
+                then.push(Operation::Hold(format!("{LIVES}{key}"), entry.value, leader.hold));
+            }
+        }
+        let known = |key: &str| store.get(&format!("{LIVES}{key}")).is_some();
+        let strays = store.list(MITIGATIONS).into_iter().filter(|(key, _)| !known(key));
+        then.extend(strays.flat_map(|(key, _)| gone(&key)));
+        leader.write(store, then)?;
+        Ok(leader)
+    }
+
+    /// Puts into force what was decided.
+    pub(super) fn put(&self, store: &Store, defence: &Defence, commands: &[Command]) -> Result<(), Error> {
+        let mut then = Vec::new();
+        for command in commands {
+            match command {
+                Command::Try(one) | Command::Enforce(one) => then.extend(self.standing(store, defence, one)),
+                Command::Remove(one, reason) => {
+                    then.extend(gone(&numbered("", one.id)));
+                    if *reason == Reason::Forbidden {
+                        let rest = one.proposal.rest.clone().into_bytes();
+                        then.push(Operation::Put(numbered(FORBIDDEN, one.id), rest));
+                    }
+                }
+            }
+        }
+        self.write(store, then)
+    }
+
+    /// Does what people wish.
+    pub(super) fn grant(&self, store: &Store, defence: &mut Defence) {
+        let mut then = Vec::new();
+        for (key, entry) in store.list(WISHES) {
+            let id = key.parse().unwrap_or(0);
+            match entry.value.as_slice() {
+                b"pin" => drop(defence.pin(id, true)),
+                b"unpin" => drop(defence.pin(id, false)),
+                b"forbid" => drop(defence.forbid(id)),
+                _ => {}
+            }
+            then.push(Operation::Delete(format!("{WISHES}{key}")));
+            if let Some(one) = defence.standing().find(|one| one.id == id) {
+                then.extend(self.standing(store, defence, one));
+            }
+        }
+        // A wish that is not taken away is done once more.
+        let _ = self.write(store, then);
+    }
+
+    fn standing(&self, store: &Store, defence: &Defence, one: &Mitigation) -> Vec<Operation> {
+        let Some(standing) = defence.standing_one(one.id) else { return Vec::new() };
+        let key = numbered(LIVES, one.id);
+        let before = store.get(&key).and_then(|entry| serde_json::from_slice::<Life>(&entry.value).ok());
+        let life = Life { standing, born: before.map_or_else(seconds, |life| life.born) };
+        let Ok(json) = serde_json::to_vec(&life) else { return Vec::new() };
+        let text = one.text().into_bytes();
+        vec![
+            Operation::Hold(numbered(MITIGATIONS, one.id), text, self.hold),
+            Operation::Hold(key, json, self.hold),
+        ]
+    }
+
+    /// All of it, if this is still the leader.
+    fn write(&self, store: &Store, then: Vec<Operation>) -> Result<(), Error> {
+        if then.is_empty() {
+            return Ok(());
+        }
+        let when = vec![Compare::Made(LEADER.to_owned(), self.made)];
+        match store.transact(Transaction { when, then })? {
+            true => Ok(()),
+            false => Err(Error::Refused("another analyser leads".into())),
+        }
+    }
+}
+
+fn gone(key: &str) -> [Operation; 2] {
+    [Operation::Delete(format!("{MITIGATIONS}{key}")), Operation::Delete(format!("{LIVES}{key}"))]
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}

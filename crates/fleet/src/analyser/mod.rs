@@ -1,0 +1,251 @@
+//! An analyser of the fleet: it hears what all edges sample, and one of all analysers decides.
+//!
+//! Each hands on to the others what agents send it ([`crate::listener`]), so each sees all of the traffic and is ready to
+//! decide. The one that holds the key `leader` does; its mitigations are keys that go with a lease which only a leader
+//! keeps alive. A leader that loses etcd decides no more, and the next one goes on with what it finds there: etcd alone says
+//! what stands. Each write is tied to holding the key, so no two decide at once.
+
+mod event;
+mod hits;
+mod leader;
+
+pub use event::{Event, Fleet, What};
+pub use leader::Life;
+
+use crate::Error;
+use crate::edge::Report;
+use crate::etcd::{Change, Link, Store};
+use crate::keys::{ANALYSERS, EDGES, LEADER, POLICIES};
+use crate::listener::{Listener, Senders};
+use crate::policy::policy;
+use hits::Hits;
+use leader::Leader;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+use weir_compiler::analyse;
+use weir_dataplane::protect;
+use weir_detect::defence::Defence;
+use weir_detect::mine::Protected;
+use weir_kernel::clock::monotonic_ns;
+
+/// How long one turn takes datagrams in before it looks at anything else.
+const TURN: Duration = Duration::from_millis(20);
+/// How often the edges' counters are taken.
+const COUNT: Duration = Duration::from_millis(250);
+
+/// What an analyser is told.
+#[derive(Debug)]
+pub struct Options {
+    /// Its name in the fleet.
+    pub name: String,
+    /// Where the other analysers reach it: where it listens, unless that is every address.
+    pub address: SocketAddr,
+    /// Agents that are no edges of the fleet.
+    pub agents: Vec<IpAddr>,
+    /// What is an attack, and how mitigations live.
+    pub protect: protect::Options,
+    /// For how long mitigations stand without any analyser.
+    pub hold: Duration,
+}
+
+/// What an analyser says of itself: the value of its key in etcd.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Presence {
+    /// Where it takes sFlow.
+    pub sflow: SocketAddr,
+    /// Tells it from others of its name, before and after it.
+    pub run: String,
+}
+
+/// An analyser, as long as somebody turns it.
+#[derive(Debug)]
+pub struct Analyser {
+    options: Options,
+    store: Store,
+    listener: Listener,
+    defence: Defence,
+    /// The value of the key `leader` while it is this one.
+    run: String,
+    leader: Option<Leader>,
+    seen: Change,
+    link: Link,
+    hits: Hits,
+    counted: Instant,
+    events: Vec<Event>,
+}
+
+impl Analyser {
+    /// Begins to listen. `listener` need not read anybody yet.
+    pub fn start(store: Store, listener: Listener, options: Options) -> Result<Analyser, Error> {
+        let run = format!("{}/{}/{}", options.name, std::process::id(), monotonic_ns());
+        let presence = Presence { sflow: options.address, run: run.clone() };
+        let json = serde_json::to_vec(&presence).map_err(|error| Error::Options(error.to_string()))?;
+        store.lend(&format!("{ANALYSERS}{}", options.name), json);
+        Ok(Analyser {
+            defence: Defence::new(options.protect.traffic(), options.protect.life()),
+            options,
+            store,
+            listener,
+            run,
+            leader: None,
+            seen: Change::default(),
+            link: Link::Opening,
+            hits: Hits::default(),
+            counted: Instant::now(),
+            events: Vec::new(),
+        })
+    }
+
+    /// Takes in datagrams for a moment, does what is due, and says what happened.
+    pub fn turn(&mut self) -> Result<Vec<Event>, Error> {
+        self.listen()?;
+        let change = self.store.change();
+        let has_changed = std::mem::replace(&mut self.seen, change) != change;
+        if has_changed {
+            self.follow();
+        }
+        self.defend(has_changed);
+        Ok(std::mem::take(&mut self.events))
+    }
+
+    /// Whether this one decides.
+    pub fn leads(&self) -> bool {
+        self.leader.is_some()
+    }
+
+    /// What it listens with.
+    pub fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    fn listen(&mut self) -> Result<(), Error> {
+        let start = Instant::now();
+        while start.elapsed() < TURN {
+            let Analyser { listener, defence, .. } = self;
+            let read = listener.read(now, |sample| defence.observe(&sample));
+            match read.map_err(|error| Error::Listening(error.to_string()))? {
+                (false, _) => break,
+                (true, None) => {}
+                (true, Some(told)) => self.tell(Fleet::Heard { told }),
+            }
+        }
+        Ok(())
+    }
+
+    /// What etcd says now.
+    fn follow(&mut self) {
+        let link = self.store.link();
+        match (&self.link, &link) {
+            (Link::Up | Link::Opening, Link::Lost(why)) => self.tell(Fleet::Lost { why: why.clone() }),
+            (Link::Opening | Link::Lost(_), Link::Up) => self.tell(Fleet::Found),
+            _ => {}
+        }
+        self.link = link;
+        self.meet();
+        self.defence.protect(self.protected());
+        self.lead();
+    }
+
+    /// The other analysers, and whose samples are read.
+    fn meet(&mut self) {
+        let others = self.store.list(ANALYSERS).into_iter().filter(|(name, _)| *name != self.options.name);
+        let presence = others.filter_map(|(_, entry)| serde_json::from_slice::<Presence>(&entry.value).ok());
+        self.listener.share_with(presence.map(|presence| presence.sflow).collect());
+        let edges = self.store.list(EDGES).into_iter();
+        let reports = edges.filter_map(|(_, entry)| serde_json::from_slice::<Report>(&entry.value).ok());
+        let agents: BTreeSet<IpAddr> =
+            reports.filter_map(|report| report.agent).chain(self.options.agents.iter().copied()).collect();
+        self.listener.listen_to(Senders::Listed(agents));
+    }
+
+    /// What any policy of the fleet protects. Statements list it: a set of one policy is none of another.
+    fn protected(&self) -> Protected {
+        let mut all = self.options.protect.life().protected;
+        for (name, _) in self.store.list(POLICIES) {
+            let Ok(Some(published)) = policy(&self.store, &name) else { continue };
+            let source = published.source;
+            let analysis = analyse(&source.name, &source.text, &source);
+            if let Ok(protected) = self.options.protect.protected(&analysis.policy) {
+                all.sources.extend(protected.sources);
+            }
+        }
+        all.sources.sort();
+        all.sources.dedup();
+        all
+    }
+
+    /// Takes the lead if nobody has it, and gives it up if it is lost.
+    fn lead(&mut self) {
+        let entry = self.store.get(LEADER);
+        let ours = entry.filter(|entry| self.link == Link::Up && entry.value == self.run.as_bytes());
+        match (&self.leader, ours) {
+            (None, Some(entry)) => {
+                let leader = Leader::begin(&self.store, entry.made, &self.options, &mut self.defence, now());
+                match leader {
+                    Ok(leader) => {
+                        self.leader = Some(leader);
+                        self.hits = Hits::default();
+                        self.tell(Fleet::Leads);
+                    }
+                    Err(error) => self.tell(Fleet::Trouble { why: error.to_string() }),
+                }
+            }
+            (Some(leader), Some(entry)) if leader.made == entry.made => {}
+            (Some(_), _) => {
+                self.leader = None;
+                self.defence.abandon();
+                self.store.keep([]);
+                self.tell(Fleet::Follows);
+            }
+            (None, None) => {}
+        }
+        if self.link == Link::Up && self.store.get(LEADER).is_none() {
+            // Another one may be faster; the copy says who it was.
+            let _ = leader::apply_for(&self.store, &self.run);
+        }
+    }
+
+    fn defend(&mut self, has_changed: bool) {
+        let now = now();
+        let Some(leader) = &mut self.leader else {
+            self.defence.stand_by(now);
+            // What it sees is the leader's to tell.
+            self.defence.events();
+            return;
+        };
+        self.defence.turn(now);
+        if has_changed {
+            leader.grant(&self.store, &mut self.defence);
+        }
+        if self.counted.elapsed() >= COUNT {
+            self.counted = Instant::now();
+            self.hits.take(&self.store);
+            let hits = &self.hits;
+            self.defence.count(now, |name| Some(hits.of(name)));
+            for id in self.hits.refused_by_all() {
+                self.defence.refuse(id);
+            }
+        }
+        let commands = self.defence.commands(now);
+        if let Err(error) = leader.put(&self.store, &self.defence, &commands) {
+            // Somebody else decides, or will: what stands in etcd stands.
+            self.leader = None;
+            self.defence.abandon();
+            self.tell(Fleet::Trouble { why: error.to_string() });
+            return;
+        }
+        self.defence.done(now, &commands);
+        let told = self.defence.events();
+        self.events.extend(told.into_iter().map(Event::from));
+    }
+
+    fn tell(&mut self, what: Fleet) {
+        self.events.push(Event { time_ns: monotonic_ns(), what: What::Fleet(what) });
+    }
+}
+
+fn now() -> Duration {
+    Duration::from_nanos(monotonic_ns())
+}

@@ -1,0 +1,70 @@
+//! A mitigation in etcd: one statement, as text.
+
+use weir_compiler::diagnostic::Diagnostics;
+use weir_compiler::source::Sources;
+use weir_compiler::syntax::ast::{Action, Item};
+use weir_compiler::syntax::parse;
+
+/// The name of the statement, or why the text is none that an edge would run: it must be one `drop` or `limit`, so that a
+/// key in etcd can do no more to a policy than that.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    let mut sources = Sources::default();
+    let id = sources.add("mitigation", text);
+    let mut diagnostics = Diagnostics::default();
+    let file = parse(&sources, id, &mut diagnostics);
+    if let Some(first) = diagnostics.iter().next() {
+        return Err(first.message.clone());
+    }
+    let [Item::Statement(statement)] = file.items.as_slice() else {
+        return Err("it is not one statement".to_owned());
+    };
+    if !matches!(statement.action, Action::Drop | Action::Limit(_)) {
+        return Err("it is neither `drop` nor `limit`".to_owned());
+    }
+    match &statement.name {
+        Some(name) => Ok(name.text.clone()),
+        None => Err("it has no name".to_owned()),
+    }
+}
+
+/// Statements as they stand in a policy, with their comments: a line each, and by their names.
+pub(crate) fn split(text: &str) -> Vec<(String, String)> {
+    let (mut all, mut one) = (Vec::new(), String::new());
+    for line in text.lines() {
+        one.push_str(line);
+        one.push('\n');
+        if !line.trim_start().starts_with('#') {
+            let text = std::mem::take(&mut one);
+            all.extend(name(&text).ok().map(|name| (name, text)));
+        }
+    }
+    all
+}
+
+/// The number in a mitigation's name.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    name.strip_prefix("mitigation_")?.split('_').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name;
+
+    #[test]
+    fn only_one_statement_that_takes_packets_away() {
+        assert_eq!(name("# why\nshadow drop a when udp\n").unwrap(), "a");
+        assert_eq!(name("limit b when udp to 10/s per ip.src/24/56").unwrap(), "b");
+        for (text, why) in [
+            ("", "not one statement"),
+            ("default drop", "not one statement"),
+            ("drop a when udp\ndrop b when tcp", "not one statement"),
+            ("include \"/etc/shadow\"", "not one statement"),
+            ("pass all", "neither"),
+            ("drop when udp", "no name"),
+        ] {
+            let told = name(text).unwrap_err();
+            assert!(told.contains(why), "{text}: {told}");
+        }
+        assert!(name("drop a when (").is_err());
+    }
+}
