@@ -6,8 +6,8 @@
 //! | `files/NAME` | what it is called and the files that it names, as JSON; not there for a policy that names none | the same |
 //! | `mitigations/ID` | one statement, as text; goes with a lease that the leader keeps alive | the leader |
 //! | `lives/ID` | what the next leader needs to go on with it, as JSON; the same lease | the leader |
-//! | `forbidden/N` | what stands behind the name of a statement that nobody wants | the leader |
-//! | `wishes/ID` | `pin`, `unpin` or `forbid`, until it is done | people, `weir fleet pin` … |
+//! | `forbidden/ID` | against what no mitigation is wanted, in words; the number is of the one that was forbidden | the leader |
+//! | `wishes/ID` | `pin`, `unpin`, `forbid` or `allow`, until it is done | people, `weir fleet pin` … |
 //! | `leader` | which analyser decides; goes with it | analysers |
 //! | `analysers/NAME` | where it takes sFlow, as JSON; goes with it | itself |
 //! | `edges/NAME` | what it runs and what it counts, as JSON; goes with it | itself |
@@ -20,7 +20,7 @@ pub const FILES: &str = "files/";
 pub const MITIGATIONS: &str = "mitigations/";
 /// What else is known of them.
 pub const LIVES: &str = "lives/";
-/// Conditions that nobody wants.
+/// Against what nothing is wanted.
 pub const FORBIDDEN: &str = "forbidden/";
 /// What people want of mitigations.
 pub const WISHES: &str = "wishes/";

@@ -29,8 +29,10 @@ pub(crate) enum FleetAction {
     Pin(FleetWish),
     /// Let a mitigation end again
     Unpin(FleetWish),
-    /// End a mitigation, and never try the same again
+    /// End a mitigation, and never try anything against the same kind of attack on the same victim again
     Forbid(FleetWish),
+    /// Allow again what was forbidden with that mitigation
+    Allow(FleetWish),
 }
 
 /// Where etcd is, and who we are.

@@ -9,6 +9,7 @@ mod compile;
 mod demo;
 mod diff;
 mod examples;
+mod fleet;
 mod import;
 mod protect;
 mod replay;

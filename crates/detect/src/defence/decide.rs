@@ -116,9 +116,9 @@ impl Defence {
         self.watched.clear();
     }
 
-    /// A person forbade what has this behind its name.
-    pub fn forbid_condition(&mut self, rest: String) {
-        self.lives.forbid_condition(rest);
+    /// A person forbade all that is against this, or has nothing against it any more.
+    pub fn forbid_all(&mut self, against: String, forbidden: bool) {
+        self.lives.forbid_all(against, forbidden);
     }
 
     /// Takes what the counters of the mitigations that stand say, by their names. Whether each has one.

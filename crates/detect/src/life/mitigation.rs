@@ -27,6 +27,12 @@ pub struct Proposal {
 }
 
 impl Proposal {
+    /// What it is against, in words: whoever forbids it forbids all that is against the same, as the miner finds another
+    /// condition the next time.
+    pub fn against(&self) -> String {
+        format!("{} to {}", self.cause, self.victim)
+    }
+
     /// Of a statement that was mined.
     pub fn of(statement: &Statement) -> Proposal {
         Proposal {

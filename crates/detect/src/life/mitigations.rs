@@ -20,7 +20,7 @@ pub struct Mitigations {
     config: Config,
     lives: BTreeMap<u64, Mitigation>,
     next: u64,
-    /// What people forbade.
+    /// What people forbade: [`Proposal::against`].
     forbidden: BTreeSet<String>,
     /// What is kept away, and until when.
     resting: BTreeMap<String, Duration>,
@@ -75,7 +75,7 @@ impl Mitigations {
         if self.lives.values().any(|one| one.proposal.rest == proposal.rest) {
             return Err(Refusal::Known);
         }
-        if self.forbidden.contains(&proposal.rest) || self.resting.contains_key(&proposal.rest) {
+        if self.forbidden.contains(&proposal.against()) || self.resting.contains_key(&proposal.rest) {
             return Err(Refusal::Forbidden);
         }
         match self.lives.len() < self.config.most {
@@ -132,10 +132,10 @@ impl Mitigations {
         self.lives.get_mut(&id).map(|one| one.pinned = pinned).is_some()
     }
 
-    /// A person does not want it: neither this one nor the same again. Whether there is such a one.
+    /// A person does not want it, nor anything else that is against the same. Whether there is such a one.
     pub fn forbid(&mut self, id: u64) -> bool {
         let Some(one) = self.lives.remove(&id) else { return false };
-        self.forbidden.insert(one.proposal.rest.clone());
+        self.forbidden.insert(one.proposal.against());
         self.commands.push(Command::Remove(one, Reason::Forbidden));
         true
     }
@@ -150,9 +150,12 @@ impl Mitigations {
         }
     }
 
-    /// A person does not want anything with this behind its name.
-    pub fn forbid_condition(&mut self, rest: String) {
-        self.forbidden.insert(rest);
+    /// A person does not want anything against this ([`Proposal::against`]), or has nothing against it any more.
+    pub fn forbid_all(&mut self, against: String, forbidden: bool) {
+        match forbidden {
+            true => drop(self.forbidden.insert(against)),
+            false => drop(self.forbidden.remove(&against)),
+        }
     }
 
     /// Goes on with one that another one of these let live, under its number, and as it was; it is `age` old. Whether there

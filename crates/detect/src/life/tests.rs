@@ -161,7 +161,14 @@ fn people_pin_and_forbid() {
     let id = play.lives.propose(proven()).unwrap();
     assert!(play.lives.forbid(id) && !play.lives.forbid(id) && !play.lives.pin(id, true));
     play.go(36_000, |_| ());
-    assert_eq!(play.lives.propose(proven()), Err(Refusal::Forbidden), "for ever");
+    let narrower = Proposal { rest: format!("{} and ip.ttl == 9", proven().rest), ..proven() };
+    assert_eq!(
+        play.lives.propose(narrower.clone()),
+        Err(Refusal::Forbidden),
+        "for ever, and however it is said"
+    );
+    play.lives.forbid_all(narrower.against(), false);
+    assert!(play.lives.propose(narrower).is_ok());
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn each_of_several_vectors_gets_a_statement() {
     let vectors = [KINDS[0], KINDS[1], KINDS[9]];
     let attack: Vec<_> = vectors.iter().flat_map(|kind| maker.many(300, kind.1)).collect();
     let findings = mined(&attack, &maker.many(1000, Maker::everyday), &[], &open());
-    let mut causes: Vec<_> = findings.statements.iter().map(|statement| statement.cause).collect();
+    let mut causes: Vec<_> = findings.statements.iter().map(|statement| statement.cause.as_ref()).collect();
     causes.sort_unstable();
     assert_eq!(causes, ["DNS amplification", "NTP amplification", "SYN flood"]);
     assert!(findings.covered >= 0.995);

@@ -48,7 +48,7 @@ impl Leader {
         let leader = Leader { made, hold: store.grant(options.hold)? };
         store.keep([leader.hold]);
         for (_, entry) in store.list(FORBIDDEN) {
-            defence.forbid_condition(entry.text());
+            defence.forbid_all(entry.text(), true);
         }
         let mut then = Vec::new();
         for (key, entry) in store.list(LIVES) {
@@ -81,8 +81,8 @@ impl Leader {
                 Command::Remove(one, reason) => {
                     then.extend(gone(&numbered("", one.id)));
                     if *reason == Reason::Forbidden {
-                        let rest = one.proposal.rest.clone().into_bytes();
-                        then.push(Operation::Put(numbered(FORBIDDEN, one.id), rest));
+                        let against = one.proposal.against().into_bytes();
+                        then.push(Operation::Put(numbered(FORBIDDEN, one.id), against));
                     }
                 }
             }
@@ -99,6 +99,13 @@ impl Leader {
                 b"pin" => drop(defence.pin(id, true)),
                 b"unpin" => drop(defence.pin(id, false)),
                 b"forbid" => drop(defence.forbid(id)),
+                b"allow" => {
+                    let key = numbered(FORBIDDEN, id);
+                    if let Some(entry) = store.get(&key) {
+                        defence.forbid_all(entry.text(), false);
+                        then.push(Operation::Delete(key));
+                    }
+                }
                 _ => {}
             }
             then.push(Operation::Delete(format!("{WISHES}{key}")));

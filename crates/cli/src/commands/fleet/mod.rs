@@ -23,17 +23,21 @@ pub(super) fn run(args: &Fleet, printer: &mut Printer) -> Outcome {
         FleetAction::Analyze(args) => analyze::run(args, printer),
         FleetAction::Publish(args) => publish::run(args, printer),
         FleetAction::Show(args) => show::run(args, printer),
-        FleetAction::Pin(args) => wish(args, "pin", printer),
-        FleetAction::Unpin(args) => wish(args, "unpin", printer),
-        FleetAction::Forbid(args) => wish(args, "forbid", printer),
+        FleetAction::Pin(args) => wish(args, keys::MITIGATIONS, "pin", printer),
+        FleetAction::Unpin(args) => wish(args, keys::MITIGATIONS, "unpin", printer),
+        FleetAction::Forbid(args) => wish(args, keys::MITIGATIONS, "forbid", printer),
+        FleetAction::Allow(args) => wish(args, keys::FORBIDDEN, "allow", printer),
     }
 }
 
-fn wish(args: &FleetWish, word: &str, printer: &mut Printer) -> Outcome {
+fn wish(args: &FleetWish, of: &str, word: &str, printer: &mut Printer) -> Outcome {
     let store = reached(&args.etcd)?;
     let key = keys::numbered("", args.id);
-    if store.get(&format!("{}{key}", keys::MITIGATIONS)).is_none() {
-        return Err(failed(format!("the fleet has no mitigation {}", args.id)).help("see `weir fleet show`"));
+    if store.get(&format!("{of}{key}")).is_none() {
+        let what = if word == "allow" { "forbade" } else { "has" };
+        return Err(
+            failed(format!("the fleet {what} no mitigation {}", args.id)).help("see `weir fleet show`")
+        );
     }
     let then = vec![Operation::Put(format!("{}{key}", keys::WISHES), word.as_bytes().to_vec())];
     store.transact(Transaction { when: Vec::new(), then }).map_err(refused)?;

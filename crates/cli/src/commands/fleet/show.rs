@@ -22,7 +22,8 @@ struct Shown {
     analysers: Vec<AnalyserRow>,
     policies: Vec<PolicyRow>,
     mitigations: Vec<MitigationRow>,
-    forbidden: Vec<String>,
+    /// Against what nothing is tried, by the mitigation that was forbidden.
+    forbidden: BTreeMap<u64, String>,
 }
 
 #[derive(Serialize)]
@@ -107,11 +108,12 @@ impl Shown {
                 text: entry.text(),
             }
         });
+        let forbidden = store.list(keys::FORBIDDEN).into_iter();
         Shown {
             analysers: analysers.collect(),
             policies: policies.collect(),
             mitigations: mitigations.collect(),
-            forbidden: store.list(keys::FORBIDDEN).into_iter().map(|(_, entry)| entry.text()).collect(),
+            forbidden: forbidden.filter_map(|(key, entry)| Some((key.parse().ok()?, entry.text()))).collect(),
             edges,
         }
     }
@@ -163,6 +165,9 @@ impl Shown {
             ]);
         }
         printer.table(&table)?;
+        for (id, against) in &self.forbidden {
+            printer.line(format!("\nnothing is tried against {against}: mitigation {id} was forbidden"))?;
+        }
         for row in &self.mitigations {
             printer.line(format!("\n{}", row.text.trim_end()))?;
             for (edge, why) in &row.refused {

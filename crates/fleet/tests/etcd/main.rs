@@ -1,0 +1,5 @@
+//! The copy of etcd, against a real one.
+
+mod server;
+mod store;
+mod trust;
