@@ -1,6 +1,6 @@
 //! `fleet`: edges, analysers and a real etcd, each a process on a host of its own.
 
-use crate::common::{Place, privileged};
+use crate::common::{Place, privileged, skip};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -208,7 +208,7 @@ fn cannot(test: &str) -> bool {
     let missing = Command::new("etcd").arg("--version").output().is_err();
     if missing {
         assert!(std::env::var_os("WEIR_REQUIRE_KERNEL").is_none(), "etcd is missing");
-        eprintln!("skipped: {test} needs etcd, Debian's package `etcd-server`");
+        skip(test, "etcd is not installed");
     }
     missing
 }
