@@ -766,6 +766,10 @@ pub(crate) struct Demo {
     /// How long the attacks last, all together
     #[arg(long = "for", value_name = "DURATION", default_value = "16s", value_parser = parse_duration)]
     pub(crate) duration: Duration,
+    /// `ddos`: captures of attacks to replay, instead of those in `../shared/data/captures/attack`; where there are none, the
+    /// attacks are made up
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) captures: Option<PathBuf>,
     /// Play the traffic through the interpreter, even with the privileges for a network
     #[arg(long)]
     pub(crate) interpreter: bool,

@@ -1,5 +1,6 @@
 //! Frames to send: each kind is a [`Traffic`], a seed names its frames for ever.
 
+mod attack;
 mod everyday;
 mod flood;
 mod random;
@@ -10,6 +11,7 @@ use std::net::IpAddr;
 
 use weir_packet::Mac;
 
+pub use attack::Attack;
 pub use everyday::{Everyday, Kind};
 pub use flood::{Amplifier, Reflection, Steady, SynFlood};
 pub use random::Random;

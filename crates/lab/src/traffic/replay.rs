@@ -1,9 +1,11 @@
 //! The frames of a capture, again.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use weir_packet::Mac;
 use weir_packet::capture::{Capture, Frame};
+use weir_packet::checksum::fix_checksums;
 
 use super::Traffic;
 use crate::wire::Flow;
@@ -62,6 +64,13 @@ impl Replay {
         self
     }
 
+    /// Lets all packets of the destination's family go there, with checksums that are right again.
+    #[must_use]
+    pub fn redirected(mut self, dst: IpAddr) -> Replay {
+        self.frames.retain_mut(|frame| redirect(frame, dst));
+        self
+    }
+
     /// How many frames a round has.
     pub fn frames(&self) -> usize {
         self.frames.len()
@@ -87,6 +96,20 @@ impl Traffic for Replay {
         self.next += 1;
         Some(self.flow)
     }
+}
+
+/// Whether it could be: a frame without tags, of the same family.
+fn redirect(frame: &mut [u8], dst: IpAddr) -> bool {
+    const ETHERNET: usize = 14;
+    let (kind, at, address): ([u8; 2], usize, &[u8]) = match &dst {
+        IpAddr::V4(address) => ([0x08, 0x00], ETHERNET + 16, &address.octets()),
+        IpAddr::V6(address) => ([0x86, 0xdd], ETHERNET + 24, &address.octets()),
+    };
+    let is_ours = frame.get(ETHERNET - 2..ETHERNET) == Some(&kind[..]);
+    let Some(place) = frame.get_mut(at..at + address.len()).filter(|_| is_ours) else { return false };
+    place.copy_from_slice(address);
+    fix_checksums(frame);
+    true
 }
 
 fn sendable(frame: &Frame, longest: usize) -> Option<Vec<u8>> {

@@ -1,6 +1,5 @@
 //! `weir demo ddos`: an edge that knows of no attack finds rules against four of them, and how long it took is measured.
 
-mod attacks;
 mod report;
 
 use super::network::{self, Guard, attach};
@@ -10,8 +9,8 @@ use crate::printer::{Paint, Printer};
 use crate::running::told;
 use crate::stop::Stop;
 use crate::units::short;
-use attacks::{ALL, Attack};
 use report::{AttackReport, Report};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,13 +19,15 @@ use weir_dataplane::protect::{Options, Protector};
 use weir_detect::defence::{Event, What};
 use weir_detect::{life, traffic};
 use weir_kernel::clock::monotonic_ns;
-use weir_lab::traffic::{Everyday, Kind, Route, Traffic};
+use weir_lab::traffic::{Attack, Everyday, Kind, Route, Traffic};
 use weir_lab::wire::{Counter, Flow, Pace, Received, SendOptions, Sent, send};
 use weir_lab::{Host, Lab};
 
 const POLICY: &str = include_str!("../../../../../../examples/ddos.weir");
 const NAME: &str = "examples/ddos.weir";
 
+/// Where captures of attacks are looked for.
+const CAPTURES: &str = "../shared/data/captures/attack";
 /// Frames a second of an attack, and of everyday traffic from so many clients.
 const RATE: u64 = 50_000;
 const EVERYDAY: u64 = 5_000;
@@ -51,17 +52,18 @@ pub(super) fn run(args: &Demo, stop: &Stop, printer: &mut Printer) -> Outcome {
     }
     let lab = network::build()?;
     let mut play = Play::start(&lab, stop, printer)?;
-    let each = args.duration / ALL.len() as u32;
+    let attacks = attacks(args);
+    let each = args.duration / attacks.len() as u32;
     play.phase(None, LEARN, printer)?;
-    let mut attacks = Vec::new();
-    for attack in ALL {
-        attacks.extend(play.phase(Some(attack), each, printer)?);
+    let mut reports = Vec::new();
+    for attack in &attacks {
+        reports.extend(play.phase(Some(attack), each, printer)?);
         play.phase(None, REST, printer)?;
     }
     if stop.asked() {
         return Err(failed("interrupted: the network is gone, and nothing is left of it"));
     }
-    let report = Report::new(RATE, play.start.elapsed().as_secs_f64(), attacks);
+    let report = Report::new(RATE, play.start.elapsed().as_secs_f64(), reports);
     match args.json {
         true => printer.json(&report)?,
         false => report.show(printer)?,
@@ -101,14 +103,14 @@ impl<'a> Play<'a> {
     /// Everyday traffic, and an attack or none, for a time.
     fn phase(
         &mut self,
-        attack: Option<Attack>,
+        attack: Option<&Attack>,
         time: Duration,
         printer: &mut Printer,
     ) -> Result<Option<AttackReport>, Failure> {
         if self.stop.asked() {
             return Ok(None);
         }
-        let name = attack.map_or("everyday traffic alone", Attack::name);
+        let name = attack.map_or("everyday traffic alone".to_owned(), described);
         let rate = short((EVERYDAY + attack.map_or(0, |_| RATE)) as f64);
         self.say(monotonic_ns(), &format!("-- {name}: {rate} frames/s"), printer);
         let counter = Counter::start(self.server, "eth0")?;
@@ -119,7 +121,8 @@ impl<'a> Play<'a> {
         let sending = |mut frames: Box<dyn Traffic + Send>, options: SendOptions| {
             move || send(client, "eth0", frames.as_mut(), &options)
         };
-        let frames = attack.map(|attack| attack.frames(route));
+        let interface = client.interface("eth0")?;
+        let frames = attack.map(|attack| attack.frames(interface, route)).transpose()?;
         let everyday = sending(Box::new(Everyday::new(route, CLIENTS, SEED, FIRST)), everyday_options);
         let mut events = Vec::new();
         let begin = monotonic_ns();
@@ -164,14 +167,27 @@ impl<'a> Play<'a> {
     }
 }
 
+/// Recorded attacks where their captures are there, synthetic ones elsewhere.
+fn attacks(args: &Demo) -> Vec<Attack> {
+    let recorded = Attack::recorded(args.captures.as_deref().unwrap_or(Path::new(CAPTURES)));
+    if recorded.is_empty() { Attack::synthetic() } else { recorded }
+}
+
+fn described(attack: &Attack) -> String {
+    match attack.is_recorded() {
+        true => format!("{attack} (recorded)"),
+        false => format!("{attack} (synthetic)"),
+    }
+}
+
 fn report(
-    attack: Attack,
+    attack: &Attack,
     begin: u64,
     events: &[Event],
     (good, bad): (&Sent, &Sent),
     received: &Received,
 ) -> AttackReport {
-    let right = |name: &str| name.contains(attack.word());
+    let right = |name: &str| attack.words().iter().any(|word| name.contains(word));
     let rule = events.iter().find_map(|event| match &event.what {
         What::Found { name, text, .. } if right(name) => Some((name.clone(), text.clone())),
         _ => None,
@@ -182,9 +198,9 @@ fn report(
     };
     let arrived: u64 = Kind::ALL.iter().map(|kind| received.of(Everyday::flow(FIRST, *kind))).sum();
     AttackReport {
-        name: attack.name(),
+        name: described(attack),
         sent: bad.frames,
-        arrived: received.of(attack.flow()),
+        arrived: attack.received(received),
         good_sent: good.frames,
         good_arrived: arrived,
         not_counted: received.overflowed,

@@ -29,7 +29,7 @@ pub(super) struct Report {
 /// Times are in milliseconds since just before the attack's first frame was sent.
 #[derive(Debug, Serialize)]
 pub(super) struct AttackReport {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) sent: u64,
     pub(super) arrived: u64,
     pub(super) good_sent: u64,
@@ -80,7 +80,7 @@ impl Report {
 
     pub(super) fn show(&self, printer: &mut Printer) -> Result<(), Failure> {
         let mut table = Table::new(&[
-            "synthetic attack",
+            "attack",
             ">frames",
             ">alert",
             ">rule in force",
@@ -93,7 +93,7 @@ impl Report {
         let time = |ms: Option<f64>| Cell::right(ms.map_or("–".to_owned(), |ms| format!("{ms:.0} ms")));
         for attack in &self.attacks {
             table.row(vec![
-                attack.name.into(),
+                attack.name.as_str().into(),
                 Cell::right(grouped(attack.sent)),
                 time(attack.alert_ms),
                 time(attack.enforced_ms),
