@@ -10,6 +10,7 @@ mod cases;
 mod clang;
 mod classbench;
 mod cost;
+mod ddos;
 mod detect;
 mod frames;
 mod lab;
@@ -58,6 +59,7 @@ const LAB: &str = "lab";
 const PASSES: &str = "passes";
 const COST: &str = "cost";
 const DETECT: &str = "detect";
+const DDOS: &str = "ddos";
 const POOL: &str = "balance-pool";
 
 struct Arguments {
@@ -111,7 +113,10 @@ fn names() -> impl Iterator<Item = &'static str> {
     let balances = BALANCES.iter().map(|(name, _)| *name);
     let cases = CASES.iter().map(|(name, _)| *name).chain(rules).chain(mixed).chain(profiles).chain(parts);
     let samples = SAMPLES.iter().map(|(name, ..)| *name);
-    cases.chain(balances).chain(samples).chain([POOL, VETH, LAB, TIMES, LIVE, SFLOW, PASSES, COST, DETECT])
+    cases
+        .chain(balances)
+        .chain(samples)
+        .chain([POOL, VETH, LAB, TIMES, LIVE, SFLOW, PASSES, COST, DETECT, DDOS])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -204,6 +209,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(DETECT) {
         report::progress(DETECT);
         report.times.extend(detect::measure(arguments.rounds));
+    }
+    if wanted(DDOS) {
+        report::progress(DDOS);
+        ddos::measure(&mut report, arguments.rounds)?;
     }
     if wanted(PASSES) {
         report::progress(PASSES);

@@ -1,6 +1,7 @@
 //! What is told at the end: a table for people, JSON for programs.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one module of the benchmarks that prints")]
 
+mod ddos;
 mod lab;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use crate::Failure;
 use crate::beside::Other;
 use crate::spread::{Ratio, Spread};
+pub(crate) use ddos::MitigationRow;
 pub(crate) use lab::{FloodRow, StreamRow};
 
 #[derive(Default, Serialize)]
@@ -45,6 +47,8 @@ pub(crate) struct Report {
     pub(crate) costs: Vec<CostRow>,
     /// What it says of whole programs.
     pub(crate) estimates: Vec<EstimateRow>,
+    /// From an attack to a rule.
+    pub(crate) mitigations: Vec<MitigationRow>,
     /// What was not measured, and why.
     pub(crate) absent: Vec<String>,
 }
@@ -327,6 +331,7 @@ pub(crate) fn table(report: &Report) {
         println!("|---|---:|---:|---:|---:|---:|");
         report.veth.iter().for_each(veth);
     }
+    ddos::mitigations(&report.mitigations);
     lab::floods(&report.floods);
     lab::streams(&report.streams);
     if !report.times.is_empty() {
