@@ -32,6 +32,13 @@ pub struct StatementCounters {
     pub unsent: Option<UnsentCounters>,
 }
 
+impl StatementCounters {
+    /// The packets that it was meant for: of a limit those that were over it.
+    pub fn hits(&self) -> u64 {
+        if self.action == "limit" { self.over_packets } else { self.packets }
+    }
+}
+
 /// Packets that a `balance` did not send, by the reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct UnsentCounters {

@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::put::Put;
-use crate::{Error, Instance, Sample};
+use crate::{Error, Instance, Sample, StatementCounters};
 use std::time::Duration;
 use weir_compiler::Analysis;
 use weir_detect::defence::{Defence, Event};
@@ -106,7 +106,7 @@ impl Protector {
             return Ok(());
         }
         let counters = self.put.instance().counters()?;
-        let packets = |name: &str| counters.iter().find(|one| one.name == name).map(|one| one.packets);
+        let packets = |name: &str| counters.iter().find(|one| one.name == name).map(StatementCounters::hits);
         if !self.defence.count(now, packets) {
             // Somebody loaded a policy without it.
             self.followed = Duration::ZERO;

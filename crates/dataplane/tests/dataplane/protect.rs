@@ -104,9 +104,14 @@ struct Cycle(Vec<Vec<u8>>, usize);
 impl Cycle {
     /// From that many sources, of which the first is numbered so.
     fn of(edge: &Edge, first: u32, sources: u32, layer: impl Fn() -> Layer) -> Cycle {
+        Cycle::apart(edge, first, sources, 7, layer)
+    }
+
+    /// That far apart.
+    fn apart(edge: &Edge, first: u32, sources: u32, step: u32, layer: impl Fn() -> Layer) -> Cycle {
         let route = edge.route();
         let frame = |n| {
-            let packet = Packet::between(Ipv4Addr::from(first + n * 7).into(), route.dst);
+            let packet = Packet::between(Ipv4Addr::from(first + n * step).into(), route.dst);
             packet.macs(route.src_mac, route.dst_mac).push(layer()).padded_to(90).build()
         };
         Cycle((0..sources).map(frame).collect(), 0)
@@ -152,6 +157,38 @@ fn a_rule_goes_at_once_when_good_clients_meet_it() {
         );
         assert_eq!(instance.policy_text().unwrap(), POLICY);
     });
+}
+
+#[test]
+fn what_looks_like_good_traffic_is_limited_by_source() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (instance, _) = edge.load(POLICY);
+    let quic = || Udp::new(5000, 443).into();
+    let send_for = |traffic: &mut Cycle, rate: u64, ms: u64| {
+        let options = SendOptions::new(Pace::PerSecond(rate), Duration::from_millis(ms));
+        send(edge.lab.host("client").unwrap(), "eth0", traffic, &options).unwrap();
+    };
+    let mut protector = Protected::start(&instance);
+    let mut events = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| send_for(&mut Cycle::apart(&edge, 0xc633_0001, 60, 256, quic), 4000, 9000));
+        turn(&mut protector, Duration::from_secs(3), &mut events);
+        assert_eq!(events, []);
+        // Four of the clients: whoever they are cannot be told from the others.
+        let mut flood = Cycle::apart(&edge, 0xc633_0001, 4, 16 * 256, quic);
+        scope.spawn(move || send_for(&mut flood, 40_000, 5000));
+        turn(&mut protector, Duration::from_secs(5), &mut events);
+    });
+    let text = instance.policy_text().unwrap();
+    let line = text.lines().find(|line| line.contains("mitigation_")).expect("it stands");
+    assert!(line.starts_with("limit mitigation_1_") && line.contains("/s per ip.src/24/56"), "{text}");
+    let counters = instance.counters().unwrap();
+    let limit = counters.iter().find(|counter| counter.name.starts_with("mitigation_1_")).unwrap();
+    say(&format!("{} of {} over", limit.over_packets, limit.packets));
+    // Four sources of ten thousand each, of which some hundreds may pass.
+    assert!(limit.over_packets > 80_000, "{limit:?}");
+    assert_eq!(names(&events, ended), [""; 0], "good clients are below it");
 }
 
 #[test]

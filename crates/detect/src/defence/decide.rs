@@ -69,8 +69,7 @@ impl Defence {
                 continue;
             }
             for (id, one) in watched.iter_mut().filter(|(_, one)| one.statement.victim() == *victim) {
-                let matched = one.statement.matches(sample) == Some(true);
-                lives.looked_good(*id, 1, matched.into());
+                lives.looked_good(*id, 1, one.harms(sample).into());
                 one.see(sample.fate);
             }
         }
@@ -278,7 +277,8 @@ impl Defence {
 
     fn propose(&mut self, now: Duration, alert: u64, findings: Findings) {
         let samples = (findings.attack_samples as u64, findings.good_samples as u64);
-        for statement in findings.statements {
+        let limits = findings.left.iter().filter_map(|left| left.statement.clone());
+        for statement in findings.statements.into_iter().chain(limits) {
             let proposal = Proposal::of(&statement);
             let rule = proposal.rest.clone();
             match self.lives.propose(proposal) {
@@ -305,11 +305,12 @@ impl Defence {
                 Err(_) => {}
             }
         }
-        for left in findings.left {
+        for left in findings.left.into_iter().filter(|left| left.statement.is_none()) {
             let is_worth = left.share >= WORTH_TELLING && left.answer != Answer::Usual;
             if is_worth && self.told.insert(format!("{alert} {}", left.cause)) {
                 let (cause, share) = (left.cause.to_owned(), left.share);
-                self.tell(now, What::NothingFits { alert, cause, share });
+                let cookies = left.answer == Answer::SynCookies;
+                self.tell(now, What::NothingFits { alert, cause, share, cookies });
             }
         }
     }

@@ -75,6 +75,8 @@ pub enum What {
         cause: String,
         /// The share of what is left.
         share: f64,
+        /// Whether SYN cookies would help the host that it goes to.
+        cookies: bool,
     },
     /// A mitigation counts what it would do.
     Tried(Named),
@@ -126,12 +128,15 @@ impl fmt::Display for What {
             What::AttackEnded { alert, victim } => write!(f, "attack {alert} on {victim} is over"),
             What::Found { name, text, .. } => write!(f, "found `{name}`:\n{}", text.trim_end()),
             What::NotTried { rule, why } => write!(f, "not tried: `{rule}`: {why}"),
-            What::NothingFits { alert, cause, share } => {
-                write!(
-                    f,
-                    "attack {alert}: {:.0} % of it is {cause} that looks like good traffic",
-                    share * 100.0
-                )
+            What::NothingFits { alert, cause, share, cookies } => {
+                let share = share * 100.0;
+                write!(f, "attack {alert}: {share:.0} % of it is {cause} that looks like good traffic")?;
+                match cookies {
+                    true => {
+                        f.write_str("; if its service is on this host, `answer … syncookie` keeps it going")
+                    }
+                    false => Ok(()),
+                }
             }
             What::Tried(named) => write!(f, "`{}` is tried in shadow", named.name),
             What::Enforced(named) => write!(f, "`{}` is enforced", named.name),

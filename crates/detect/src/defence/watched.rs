@@ -1,7 +1,7 @@
 //! A mitigation that stands, and what is seen of it.
 
 use crate::mine::Statement;
-use crate::sample::Fate;
+use crate::sample::{Fate, Sample};
 use std::time::Duration;
 
 /// Good traffic before and after enforcing is compared over so long, at least,
@@ -39,6 +39,14 @@ impl Watched {
 
     pub(super) fn is_first_drop(&self, decider: &str) -> bool {
         !self.drops && self.name == decider
+    }
+
+    /// Whether it takes a sample that looks good. A limit matches good traffic; what it took, the sample says.
+    pub(super) fn harms(&self, sample: &Sample<'_>) -> bool {
+        match self.statement.is_limit() {
+            true => sample.fate == Fate::Dropped && sample.statement == Some(&self.name),
+            false => self.statement.matches(sample) == Some(true),
+        }
     }
 
     pub(super) fn see(&mut self, fate: Fate) {

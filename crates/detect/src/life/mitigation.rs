@@ -43,7 +43,11 @@ impl Proposal {
             rest: statement.behind_name(),
             comment: statement.comment().to_vec(),
             proof: statement.proof,
-            collateral: statement.collateral,
+            collateral: match statement.is_limit() {
+                // It matches good traffic, and takes nothing of it as far as is known: that has to be tried.
+                true => Estimate { share: 0.0, low: 0.0, high: 1.0, samples: 0.0 },
+                false => statement.collateral,
+            },
             spares: statement.protected().clone(),
         }
     }

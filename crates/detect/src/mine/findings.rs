@@ -148,6 +148,11 @@ impl Statement {
         &self.comment
     }
 
+    /// Whether it only takes what is above a rate.
+    pub fn is_limit(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// What stands behind its name: the condition, and the rate of a `limit`.
     pub fn behind_name(&self) -> String {
         let rate = self.rate.map_or(String::new(), |rate| format!(" to {}/s per ip.src/24/56", rate.packets));
@@ -243,6 +248,10 @@ impl Writer<'_> {
                 percent(collateral.high)
             ),
         ];
+        if statement.rate.is_some() {
+            lines[1] =
+                "looks like good traffic; good networks of sources sent no more than half of the rate".into();
+        }
         if statement.proof == Proof::Thin {
             lines.push("too few good samples to know its harm: try it in shadow".into());
         }

@@ -290,7 +290,7 @@ impl Edge {
         let counters = put.instance().counters()?;
         for one in self.standing.values_mut() {
             if let Some(counter) = counters.iter().find(|counter| counter.name == one.name) {
-                one.hit(counter.packets);
+                one.hit(counter.hits());
             }
         }
         Ok(())
