@@ -21,6 +21,12 @@ const BEFORE: Duration = Duration::from_secs(1);
 /// A rule is for so many samples at least, and for such a part of them: fewer may be a good client's.
 const COVERED: f64 = 12.0;
 const SHARE: f64 = 0.05;
+/// Where the good traffic of just before has too much of the attack in it, as of one that came slowly, the time before that is
+/// asked, from so many samples of it on.
+const EARLIER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
+const EARLIER_SAMPLES: usize = 60;
+/// It has too much in it if rules against so much of the attack would meet it.
+const ENOUGH: f64 = 0.5;
 /// And from so many samples on.
 const LEAST: usize = 20;
 
@@ -41,6 +47,8 @@ pub(super) struct Attack {
     before: (f64, f64),
     /// What came before says nothing of the mitigations that stand now.
     settled: Duration,
+    /// Until when there was good traffic alone, as far as is known.
+    good_until: Duration,
 }
 
 /// The addresses of a victim; none of a service, whose addresses alerts do not say.
@@ -69,12 +77,18 @@ impl Attack {
             calm: settled,
             before,
             settled,
+            good_until: alert.first,
         })
     }
 
     /// Those who sent to the victim before.
     pub(super) fn witnesses(&self, recent: &Recent) -> Witnesses {
-        Witnesses::of(&recent.before(&self.victim, self.alert.first), self.alert.first)
+        Witnesses::of(&recent.before(&self.victim, self.good_until), self.alert.first)
+    }
+
+    /// Until when there was good traffic alone.
+    pub(super) fn good_until(&self) -> Duration {
+        self.good_until
     }
 
     /// Something new stands in the policy since then.
@@ -124,14 +138,29 @@ impl Attack {
             return None;
         }
         self.pause = (self.pause * 2).min(LAST_PAUSE);
-        let good = samples(recent.before(&self.victim, hot));
         let network = samples(recent.others(attacked));
         let min_share = (COVERED / attack.len() as f64).clamp(SHARE, 1.0);
-        let budget = Budget { min_share, ..Budget::default() };
-        let [attack, good, network] =
-            [&attack, &good, &network].map(|kept| kept.iter().map(Kept::sample).collect::<Vec<Sample<'_>>>());
-        let (victim, attack, good, network) = (self.victim, &attack[..], &good[..], &network[..]);
-        Some(mine::mine(&Request { victim, attack, good, network, protected, budget }))
+        let [attack, network] = [&attack, &network].map(|kept| seen(kept));
+        let victim = self.victim;
+        let mine = |good: &[Kept]| {
+            let (attack, good, network) = (&attack[..], &seen(good)[..], &network[..]);
+            let budget = Budget { min_share, ..Budget::default() };
+            mine::mine(&Request { victim, attack, good, network, protected, budget })
+        };
+        let mut found = mine(&samples(recent.before(&victim, hot)));
+        for earlier in EARLIER {
+            let until = hot.saturating_sub(earlier);
+            let good = samples(recent.before(&victim, until));
+            if found.covered >= ENOUGH || good.len() < EARLIER_SAMPLES {
+                break;
+            }
+            // What has become usual since may be a new service: only what tells itself is taken for an attack.
+            let again = mine(&good);
+            if again.covered > found.covered && again.statements.iter().all(|one| one.is_telling) {
+                (found, self.good_until) = (again, until);
+            }
+        }
+        Some(found)
     }
 
     /// Nothing comes through. What did, until the last mitigation stood, is no history of good traffic.
@@ -157,6 +186,10 @@ impl Attack {
         packets >= WORTH * limit.packets + 2.0 * self.before.0
             || bits >= WORTH * limit.bits + 2.0 * self.before.1
     }
+}
+
+fn seen(kept: &[Kept]) -> Vec<Sample<'_>> {
+    kept.iter().map(Kept::sample).collect()
 }
 
 /// Packets and bits a second.

@@ -260,10 +260,14 @@ impl Defence {
         let victims: Vec<Prefix> = self.attacks.values().map(|attack| attack.victim).collect();
         let attacked = |address: IpAddr| victims.iter().any(|victim| victim.contains(address));
         let mut found = None;
-        let Self { attacks, watched, recent, protected, .. } = self;
+        let Self { attacks, watched, witnesses, recent, protected, .. } = self;
         for attack in attacks.values_mut() {
             let standing = watched.values().map(|one| (&one.statement, one.enforced.is_none()));
+            let good_until = attack.good_until();
             let findings = attack.look(now, recent, standing, protected, attacked);
+            if attack.good_until() != good_until {
+                witnesses.insert(attack.victim, attack.witnesses(recent));
+            }
             found = findings.map(|findings| (attack.alert.id, findings));
             // One in a turn: samples must be read meanwhile.
             if found.is_some() {

@@ -1,8 +1,9 @@
 //! Recent samples by destination, in bounded memory: what an attack is made of, and what came before it.
 //!
-//! Each destination has its newest samples, and behind these a thin history of older ones: at most [`A_SECOND`] of each
-//! second, only what passed, and nothing while an attack comes through ([`Recent::hold`]): so no flood pushes out what was
-//! there before, and none is taken for good later. All together are at most [`ALL`], some 15 MiB; then the
+//! Each destination has its newest samples, and behind these a history of older ones that is thinner the older they are: at
+//! most [`A_SECOND`] of each second, and of what leaves one part of it each fifth goes on to the next, so that it reaches back
+//! for half an hour. Only what passed is in it, and nothing while an attack comes through ([`Recent::hold`]): so no flood
+//! pushes out what was there before, and none is taken for good later. All together are at most [`ALL`], some 15 MiB; then the
 //! destination that was quiet for the longest makes room.
 
 use crate::mine::Prefix;
@@ -14,8 +15,10 @@ use weir_packet::layers::Layers;
 
 /// The newest samples of a destination.
 const NEWEST: usize = 2000;
-/// Older ones of it.
-const OLDER: usize = 1000;
+/// Older ones of it: so many in each part of its history, the newest first.
+const OLDER: [usize; 5] = [600, 100, 100, 100, 100];
+/// Of those that leave a part, each of so many goes on to the next.
+const THINNER: u32 = 5;
 /// So old is old.
 const OLD: Duration = Duration::from_secs(2);
 /// Of each second, so many become old ones.
@@ -64,7 +67,8 @@ impl Kept {
 #[derive(Debug, Default)]
 struct Host {
     newest: VecDeque<Kept>,
-    older: VecDeque<Kept>,
+    /// The newest part first; and how many have left it.
+    older: [(VecDeque<Kept>, u32); OLDER.len()],
     last: Duration,
     /// How many of which second became old.
     second: (u64, u32),
@@ -111,7 +115,9 @@ impl Recent {
         for (_, host) in self.hosts.iter_mut().filter(|(address, _)| victim.contains(**address)) {
             let before = host.len();
             host.newest.retain(|kept| kept.time < from || kept.time >= to);
-            host.older.retain(|kept| kept.time < from || kept.time >= to);
+            for (part, _) in &mut host.older {
+                part.retain(|kept| kept.time < from || kept.time >= to);
+            }
             self.count = self.count + host.len() - before;
         }
     }
@@ -148,13 +154,13 @@ impl Recent {
             Some(host) => host.into_iter().collect(),
             None => self.hosts.iter().filter(within).map(|(_, host)| host).collect(),
         };
-        all.into_iter().flat_map(|host| host.older.iter().chain(&host.newest))
+        all.into_iter().flat_map(Host::all)
     }
 
     /// Some samples to others that are not attacked.
     pub(super) fn others(&self, attacked: impl Fn(IpAddr) -> bool) -> Vec<&Kept> {
         let hosts = self.hosts.iter().filter(|(address, _)| !attacked(**address));
-        let mut all: Vec<&Kept> = hosts.flat_map(|(_, host)| host.older.iter().chain(&host.newest)).collect();
+        let mut all: Vec<&Kept> = hosts.flat_map(|(_, host)| host.all()).collect();
         all.sort_unstable_by_key(|kept| std::cmp::Reverse(kept.time));
         all.truncate(OTHERS);
         all
@@ -163,7 +169,11 @@ impl Recent {
 
 impl Host {
     fn len(&self) -> usize {
-        self.newest.len() + self.older.len()
+        self.newest.len() + self.older.iter().map(|(part, _)| part.len()).sum::<usize>()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Kept> {
+        self.older.iter().flat_map(|(part, _)| part).chain(&self.newest)
     }
 
     fn add(&mut self, kept: Kept, held: bool) {
@@ -191,10 +201,15 @@ impl Host {
             return;
         }
         self.second.1 += 1;
-        if self.older.len() >= OLDER {
-            self.older.pop_front();
+        let mut next = Some(kept);
+        for ((part, left), most) in self.older.iter_mut().zip(OLDER) {
+            let Some(kept) = next.take() else { return };
+            part.push_back(kept);
+            if part.len() > most {
+                *left = left.wrapping_add(1);
+                next = part.pop_front().filter(|_| left.is_multiple_of(THINNER));
+            }
         }
-        self.older.push_back(kept);
     }
 }
 
@@ -226,7 +241,7 @@ mod tests {
         let before = recent.before(&victim, Duration::from_secs(12)).len();
         assert!(before >= 400, "{before}");
         assert_eq!(recent.count, recent.hosts.values().map(Host::len).sum::<usize>());
-        assert!(recent.count <= NEWEST + OLDER);
+        assert!(recent.count <= NEWEST + OLDER.iter().sum::<usize>());
         assert!(recent.since(&victim, Duration::from_secs(12)).len() >= NEWEST);
     }
 

@@ -2,7 +2,7 @@
 
 use super::Request;
 use super::answer::{Answer, Rate};
-use super::cause::CAUSES;
+use super::cause::{CAUSES, Nature};
 use super::condition::Rule;
 use super::covering::Covering;
 use super::estimate::Estimate;
@@ -48,6 +48,8 @@ pub struct Statement {
     pub rate: Option<Rate>,
     /// What kind of attack it is, for people.
     pub cause: Cow<'static, str>,
+    /// Whether the kind alone says that it is one: good hosts have hardly any business with such packets.
+    pub is_telling: bool,
     /// The share of the attack that it matches, 0 to 1.
     pub covered: f64,
     /// The share of good traffic that it matches. The search has seen two thirds of the samples: see `unseen`.
@@ -186,6 +188,7 @@ impl Writer<'_> {
             condition: self.condition(rule),
             rate,
             cause: kind.name.into(),
+            is_telling: kind.nature == Nature::Telling,
             covered,
             collateral: self.harm(&hit, &good.table.all()),
             unseen: self.harm(&hit.and(&good.held), &good.held),
