@@ -14,6 +14,8 @@ use weir_lab::wire::{Flow, Pace, SendOptions, send};
 use weir_lab::{End, Host, HostSpec, Lab, Link, Prefix, Topology};
 
 const POLICY: &str = "sample all 1 in 50\ncount web when tcp.dstport == 443\ndrop telnet when tcp.dstport == 23\ndefault pass\n";
+/// Everyday traffic alone: what good traffic is must be known before an attack.
+const LEARN: Duration = Duration::from_secs(6);
 const ETCD: &str = "http://10.9.1.1:2379";
 
 /// Two edges of one address, each with clients of its own, and a centre with etcd and the analysers.
@@ -227,6 +229,11 @@ fn edges_run_what_etcd_says_and_keep_it_whatever_becomes_of_etcd() {
         (&shown["policies"][0]["edges"], &shown["policies"][0]["run"]) == (&2.into(), &2.into())
     });
 
+    fleet.until("what they count is there", || {
+        let packets = fleet.shown()["edges"]["edge1"]["packets"].clone();
+        ["web", "telnet", "default"].iter().all(|name| packets[name].is_u64())
+    });
+
     // A policy that does not compile: the old one runs, and etcd and the log know why.
     fleet.put("/weir/policies/edge", "drop telnet when tcp.dstport == \"x\"\n");
     fleet.until("it is told", || {
@@ -327,7 +334,7 @@ fn analysers_that_each_see_a_half_agree_on_one_mitigation_and_survive_each_other
         leads.len() == 2 && leads.iter().filter(|leads| **leads).count() == 1
     });
     let _everyday = Traffic::everyday(&fleet.lab);
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(LEARN);
     assert_eq!(fleet.shown()["mitigations"], Value::Array(Vec::new()));
 
     // Each half is below what is an attack.
@@ -364,7 +371,7 @@ fn without_etcd_or_analysers_mitigations_end_by_themselves() {
     fleet.start_analyser(0);
     // The second edge's samples have nowhere to go: what is done about the first one's holds for it, too.
     let _everyday = Traffic::everyday(&fleet.lab);
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(LEARN);
     let flood = Traffic::flood(&fleet.lab, 30_000);
     fleet.until("both edges drop", || fleet.is_mitigated(0) && fleet.is_mitigated(1));
     fleet.etcd = None;
@@ -391,7 +398,7 @@ fn people_forbid_what_the_fleet_must_not_do() {
     fleet.settle();
     (0..2).for_each(|index| fleet.start_analyser(index));
     let _everyday = Traffic::everyday(&fleet.lab);
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(LEARN);
     let _flood = Traffic::flood(&fleet.lab, 20_000);
     fleet.until("both edges drop", || fleet.is_mitigated(0) && fleet.is_mitigated(1));
     let weir = env!("CARGO_BIN_EXE_weir");

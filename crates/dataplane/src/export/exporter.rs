@@ -9,6 +9,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 use weir_detect::sflow::Direction;
+use weir_kernel::clock::monotonic_ns;
 use weir_kernel::netns::Namespace;
 
 /// Sends what is handed to it, and the counters of an instance.
@@ -19,6 +20,10 @@ pub struct Exporter {
     agent: Agent,
     collectors: Collectors,
     began: Instant,
+    /// The same by the clock of samples.
+    began_ns: u64,
+    /// The time that datagrams have come to.
+    told: Duration,
 }
 
 impl Exporter {
@@ -36,18 +41,21 @@ impl Exporter {
         let is_egress = instance.attachments()?.first().is_some_and(|at| at.hook == Hook::TcEgress);
         let direction = if is_egress { Direction::Egress } else { Direction::Ingress };
         let agent = Agent::new(Settings { address, dropped, counters, direction });
-        Ok(Exporter { instance, namespace, agent, collectors, began: Instant::now() })
+        let (began, began_ns, told) = (Instant::now(), monotonic_ns(), Duration::ZERO);
+        Ok(Exporter { instance, namespace, agent, collectors, began, began_ns, told })
     }
 
     /// A sample was read.
     pub fn sample(&mut self, sample: &Sample<'_>) {
-        let now = self.began.elapsed();
-        self.agent.sample(now, sample, &mut |datagram| self.collectors.send(datagram));
+        // What waited in the ring was taken before now; the agent's clock never goes back.
+        let taken = sample.record.time.saturating_sub(self.began_ns);
+        self.told = self.told.max(Duration::from_nanos(taken));
+        self.agent.sample(self.told, sample, &mut |datagram| self.collectors.send(datagram));
     }
 
     /// Does what is due. To be called some times a second; counters that cannot be read keep nothing else from being sent.
     pub fn turn(&mut self) -> Result<(), Error> {
-        let now = self.began.elapsed();
+        let now = self.now();
         let counted = self.agent.wants_counters(now).then(|| self.counted()).transpose();
         let Exporter { agent, collectors, .. } = self;
         let send: &mut dyn FnMut(&[u8]) = &mut |datagram| collectors.send(datagram);
@@ -62,7 +70,7 @@ impl Exporter {
 
     /// Sends what waits, and says what became of all.
     pub fn finish(&mut self) -> Vec<CollectorStatus> {
-        let now = self.began.elapsed();
+        let now = self.now();
         self.agent.finish(now, &mut |datagram| self.collectors.send(datagram));
         self.collectors.status()
     }
@@ -75,6 +83,11 @@ impl Exporter {
     /// Samples that fit into no datagram.
     pub fn refused(&self) -> u64 {
         self.agent.refused()
+    }
+
+    fn now(&mut self) -> Duration {
+        self.told = self.told.max(self.began.elapsed());
+        self.told
     }
 
     fn counted(&self) -> Result<Counted, Error> {

@@ -21,10 +21,12 @@ const BEFORE: Duration = Duration::from_secs(1);
 /// A rule is for so many samples at least, and for such a part of them: fewer may be a good client's.
 const COVERED: f64 = 12.0;
 const SHARE: f64 = 0.05;
-/// Where the good traffic of just before has too much of the attack in it, as of one that came slowly, the time before that is
-/// asked, from so many samples of it on.
-const EARLIER: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
-const EARLIER_SAMPLES: usize = 60;
+/// Where the good traffic of just before has too much of the attack in it, the time before that is asked, from so many
+/// samples of it on. Within two seconds it was the attack's beginning, which comes late when samples of several agents do; of
+/// one that grew for longer only kinds that tell themselves are taken for it, as it may be a new service.
+const EARLIER: [(Duration, bool); 3] =
+    [(Duration::from_secs(2), false), (Duration::from_secs(60), true), (Duration::from_secs(600), true)];
+const EARLIER_SAMPLES: usize = 30;
 /// It has too much in it if rules against so much of the attack would meet it.
 const ENOUGH: f64 = 0.5;
 /// And from so many samples on.
@@ -148,15 +150,15 @@ impl Attack {
             mine::mine(&Request { victim, attack, good, network, protected, budget })
         };
         let mut found = mine(&samples(recent.before(&victim, hot)));
-        for earlier in EARLIER {
+        for (earlier, must_tell) in EARLIER {
             let until = hot.saturating_sub(earlier);
             let good = samples(recent.before(&victim, until));
             if found.covered >= ENOUGH || good.len() < EARLIER_SAMPLES {
                 break;
             }
-            // What has become usual since may be a new service: only what tells itself is taken for an attack.
             let again = mine(&good);
-            if again.covered > found.covered && again.statements.iter().all(|one| one.is_telling) {
+            let fits = !must_tell || again.statements.iter().all(|one| one.is_telling);
+            if again.covered > found.covered && fits {
                 (found, self.good_until) = (again, until);
             }
         }

@@ -18,6 +18,7 @@ use crate::mitigation::{number, split};
 use crate::policy::{Published, policy};
 use desired::Desired;
 use standing::Standing;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,6 +28,8 @@ use weir_kernel::netns::Namespace;
 
 /// How often is said what was counted.
 const REPORT: Duration = Duration::from_millis(500);
+/// So many statements are told of: an edge's key is written twice a second.
+const STATEMENTS: usize = 100;
 /// What the kernel refused may be taken later.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -288,6 +291,11 @@ impl Edge {
             return Ok(());
         }
         let counters = put.instance().counters()?;
+        let mut most: Vec<(String, u64)> =
+            counters.iter().map(|counter| (counter.name.clone(), counter.packets)).collect();
+        most.sort_unstable_by_key(|(_, packets)| Reverse(*packets));
+        most.truncate(STATEMENTS);
+        self.report.packets = most.into_iter().collect();
         for one in self.standing.values_mut() {
             if let Some(counter) = counters.iter().find(|counter| counter.name == one.name) {
                 one.hit(counter.hits());

@@ -17,6 +17,8 @@ pub struct Report {
     pub trouble: Option<Trouble>,
     /// Mitigations that run, by number, with the packets that they were hit by here.
     pub mitigations: BTreeMap<String, u64>,
+    /// Packets by statement, of those that have the most.
+    pub packets: BTreeMap<String, u64>,
     /// Those that were refused, and why.
     pub refused: BTreeMap<String, String>,
     /// The address that its samples come from.

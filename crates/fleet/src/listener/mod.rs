@@ -3,13 +3,16 @@
 //! Analysers hand each other what agents sent them, datagram by datagram as it came: so each of them knows what all of them
 //! know, and nothing is to be merged. A datagram that comes by several ways counts once.
 
+mod clock;
+
+use clock::AgentClock;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 use weir_detect::sample::Sample;
-use weir_detect::sflow::{self, Tally};
+use weir_detect::sflow::{self, Datagram, Tally};
 
 /// How long one wait may take, so that time goes on without datagrams.
 const WAIT: Duration = Duration::from_millis(20);
@@ -50,6 +53,8 @@ pub struct Listener {
     pub again: u64,
     /// Datagrams that could not be handed on.
     pub unsent: u64,
+    /// When agents began, for each of their senders.
+    clocks: HashMap<(IpAddr, u32), AgentClock>,
     /// The last number of each agent's senders, by the address that it came from.
     numbers: HashMap<(IpAddr, Option<IpAddr>, u32), u32>,
     /// Datagrams of others and malformed ones, by sender: those are told when they come first.
@@ -72,6 +77,7 @@ impl Listener {
             lost: 0,
             again: 0,
             unsent: 0,
+            clocks: HashMap::new(),
             numbers: HashMap::new(),
             told: BTreeSet::new(),
         })
@@ -92,8 +98,8 @@ impl Listener {
         self.peers = peers;
     }
 
-    /// Waits a moment for a datagram and hands over its samples, as if they were taken when `now` says. Whether one came,
-    /// and what is to be said of it.
+    /// Waits a moment for a datagram and hands over its samples, as if they were taken when it was sent, by the clock that
+    /// `now` reads. Whether one came, and what is to be said of it.
     pub fn read(
         &mut self,
         now: impl FnOnce() -> Duration,
@@ -120,7 +126,8 @@ impl Listener {
             let unsent = self.peers.iter().filter(|peer| self.socket.send_to(bytes, peer).is_err());
             self.unsent += unsent.count() as u64;
         }
-        let read = sflow::samples(bytes, now(), &mut self.tally, each);
+        let time = sent(&mut self.clocks, bytes, sender, now());
+        let read = sflow::samples(bytes, time, &mut self.tally, each);
         match read.map(|datagram| (datagram.agent, datagram.sub_agent, datagram.sequence)) {
             // Whoever handed it on knows what it has not got.
             Ok(_) if is_handed_on => Ok((true, None)),
@@ -167,6 +174,22 @@ impl Senders {
             Senders::Listed(addresses) => addresses.contains(&sender),
         }
     }
+}
+
+/// When a datagram was sent.
+fn sent(
+    clocks: &mut HashMap<(IpAddr, u32), AgentClock>,
+    bytes: &[u8],
+    sender: IpAddr,
+    now: Duration,
+) -> Duration {
+    let Ok(datagram) = Datagram::decode(bytes) else { return now };
+    let key = (datagram.agent.unwrap_or(sender), datagram.sub_agent);
+    if clocks.len() == FOLLOWED && !clocks.contains_key(&key) {
+        return now;
+    }
+    let clock = clocks.entry(key).or_insert_with(|| AgentClock::new(now, datagram.uptime));
+    clock.time(now, datagram.uptime)
 }
 
 /// The last datagrams, by what is in them: numbers do not tell those of agents that begin anew.
