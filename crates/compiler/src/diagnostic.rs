@@ -151,6 +151,7 @@ codes! {
     AlwaysFalse    "W0303" Warning "a condition that no packet meets"
     Unused         "W0304" Warning "a set or a pool that nothing uses"
     TagTaken       "W0305" Warning "a header that the kernel takes off before the program sees the packet"
+    ServiceTaken   "W0306" Warning "a `balance` whose service earlier statements take"
 }
 
 impl Code {

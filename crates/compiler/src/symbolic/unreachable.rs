@@ -1,10 +1,10 @@
-//! Statements that no packet reaches, and conditions that no packet, or every packet, meets.
+//! Statements that no packet reaches, or none that they are there for, and conditions that no packet, or every packet, meets.
 
 use super::diagram::{Diagrams, Made, Node};
 use super::{Space, TooLarge};
-use crate::diagnostic::{Code, Diagnostics};
-use crate::plan;
-use crate::policy::{Policy, Statement};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::plan::{self, headers_asked};
+use crate::policy::{Action, FAMILIES, Policy, Pred, Statement};
 use std::collections::BTreeSet;
 
 /// Parsers of more states than this are looked at with fewer headers told apart.
@@ -27,6 +27,8 @@ enum Found {
     AlwaysTrue,
     AlwaysFalse,
     Taken(BTreeSet<usize>),
+    /// All packets of a service are taken; of ICMP errors about its flows that is not proven.
+    ServiceTaken(BTreeSet<usize>),
 }
 
 /// Warns of statements that can never match, and of conditions that say nothing. A policy that is
@@ -45,28 +47,47 @@ fn look(policy: &Policy, ways: plan::Ways) -> Result<Vec<(usize, Found)>, TooLar
         return Err(TooLarge);
     }
     let mut space = Space::new(policy, ways, ROOM);
-    let count = policy.statements.len();
-    let mut seen = Seen { always: vec![true; count], never: vec![true; count], left: vec![false; count] };
-    let mut takers = vec![BTreeSet::new(); count];
+    let mut seen = vec![(Seen::default(), Seen::default()); policy.statements.len()];
     for class in 0..space.classes.len() {
         space.enter(class);
         let packets = space.classes[class].packets;
-        if packets == Node::FALSE {
-            continue;
+        if packets != Node::FALSE {
+            see(&mut space, packets, &mut seen)?;
         }
-        let conditions = conditions(&mut space, packets)?;
-        seen.class(policy, &mut space.diagrams, packets, &conditions, &mut takers)?;
     }
-    let found = takers.into_iter().enumerate().filter_map(|(index, takers)| {
-        let always = seen.always[index] && policy.statements[index].when != crate::policy::Pred::Const(true);
-        match (always, seen.never[index], seen.left[index]) {
-            (_, true, _) => Some((index, Found::AlwaysFalse)),
-            (_, _, false) => Some((index, Found::Taken(takers))),
-            (true, _, _) => Some((index, Found::AlwaysTrue)),
-            _ => None,
-        }
+    let found = seen.into_iter().enumerate().filter_map(|(index, (all, service))| {
+        let says_nothing = policy.statements[index].when == Pred::Const(true);
+        let found = match (all.meets, all.left) {
+            (false, _) => Found::AlwaysFalse,
+            (true, false) => Found::Taken(all.takers),
+            _ if service.meets && !service.left => Found::ServiceTaken(service.takers),
+            _ if !all.lacks && !says_nothing => Found::AlwaysTrue,
+            _ => return None,
+        };
+        Some((index, found))
     });
     Ok(found.collect())
+}
+
+/// Looks at the packets of the class entered: all of each statement, and those of its service.
+fn see(space: &mut Space, packets: Node, seen: &mut [(Seen, Seen)]) -> Result<(), TooLarge> {
+    let policy = space.policy;
+    let conditions = conditions(space, packets)?;
+    let mut before = Before::default();
+    for (index, (condition, (all, service))) in conditions.into_iter().zip(seen).enumerate() {
+        let statement = &policy.statements[index];
+        all.class(&mut space.diagrams, packets, condition, &before)?;
+        if matches!(statement.action, Action::Balance(_)) {
+            let errors = errors(space, &statement.when)?;
+            let served = space.diagrams.without(condition, errors)?;
+            service.class(&mut space.diagrams, packets, served, &before)?;
+        }
+        if statement.ends() {
+            before.taken.add(&mut space.diagrams, condition)?;
+            before.ending.push((index, condition));
+        }
+    }
+    Ok(())
 }
 
 /// The packets of a class for which each statement's condition holds.
@@ -79,59 +100,65 @@ fn conditions(space: &mut Space, packets: Node) -> Result<Vec<Node>, TooLarge> {
     Ok(conditions)
 }
 
-/// What was seen of each statement in the classes so far.
+/// The ICMP errors of the class entered, as far as a condition asks for them.
+fn errors(space: &mut Space, when: &Pred) -> Made {
+    let protocols = space.protocols();
+    let errors = FAMILIES.iter().filter_map(|family| protocols.find(family[1])).collect::<Vec<_>>();
+    let asked = headers_asked(when).into_iter().filter(|header| errors.contains(&header.protocol));
+    space.condition(&Pred::Or(asked.map(Pred::Header).collect()))
+}
+
+/// What is decided before a statement.
+#[derive(Default)]
+struct Before {
+    taken: Taken,
+    /// The statements that take it, with what they take.
+    ending: Vec<(usize, Node)>,
+}
+
+/// What was seen of a statement's packets in the classes so far.
+#[derive(Clone, Default)]
 struct Seen {
-    /// Its condition held for every packet.
-    always: Vec<bool>,
-    /// It held for none.
-    never: Vec<bool>,
-    /// Some packets were left to it.
-    left: Vec<bool>,
+    /// There are some.
+    meets: bool,
+    /// Some packets are none of them.
+    lacks: bool,
+    /// Some of them were left to it.
+    left: bool,
+    /// Who took the others.
+    takers: BTreeSet<usize>,
 }
 
 impl Seen {
     fn class(
         &mut self,
-        policy: &Policy,
         diagrams: &mut Diagrams,
         packets: Node,
-        conditions: &[Node],
-        takers: &mut [BTreeSet<usize>],
+        own: Node,
+        before: &Before,
     ) -> Result<(), TooLarge> {
-        let mut taken = Taken::default();
-        for (index, &condition) in conditions.iter().enumerate() {
-            self.always[index] &= condition == packets;
-            if condition != Node::FALSE {
-                self.never[index] = false;
-                match taken.rest(diagrams, condition)? {
-                    Node::FALSE if !self.left[index] => {
-                        let earlier = ending(policy, &conditions[..index]);
-                        takers[index].extend(those_that_take(diagrams, condition, earlier)?);
-                    }
-                    Node::FALSE => {}
-                    _ => self.left[index] = true,
-                }
-                if policy.statements[index].ends() {
-                    taken.add(diagrams, condition)?;
-                }
-            }
+        self.lacks |= own != packets;
+        if own == Node::FALSE {
+            return Ok(());
+        }
+        self.meets = true;
+        if before.taken.rest(diagrams, own)? != Node::FALSE {
+            self.left = true;
+        } else if !self.left {
+            self.takers.extend(those_that_take(diagrams, own, &before.ending)?);
         }
         Ok(())
     }
-}
-
-fn ending<'a>(policy: &'a Policy, conditions: &'a [Node]) -> impl Iterator<Item = (usize, Node)> + 'a {
-    conditions.iter().copied().enumerate().filter(|(index, _)| policy.statements[*index].ends())
 }
 
 /// Statements that together take all packets of a condition, none of which could be spared.
 fn those_that_take(
     diagrams: &mut Diagrams,
     condition: Node,
-    earlier: impl Iterator<Item = (usize, Node)>,
+    earlier: &[(usize, Node)],
 ) -> Result<Vec<usize>, TooLarge> {
     let (mut left, mut takers) = (condition, Vec::new());
-    for (index, taken) in earlier {
+    for &(index, taken) in earlier {
         let rest = diagrams.without(left, taken)?;
         if rest != left {
             takers.push((index, taken));
@@ -202,6 +229,10 @@ fn tell(policy: &Policy, index: usize, found: &Found, diagnostics: &mut Diagnost
             let takers: Vec<&Statement> = takers.iter().map(|&taker| &policy.statements[taker]).collect();
             tell_taken(statement, &takers, diagnostics);
         }
+        Found::ServiceTaken(takers) => {
+            let takers: Vec<&Statement> = takers.iter().map(|&taker| &policy.statements[taker]).collect();
+            tell_service_taken(statement, &takers, diagnostics);
+        }
     }
 }
 
@@ -211,14 +242,32 @@ fn tell_taken(statement: &Statement, takers: &[&Statement], diagnostics: &mut Di
         format!("`{}` never matches: {} before it {takes} all its packets", statement.name, listed(takers));
     let told = diagnostics.report(Code::NeverMatches, statement.span, message);
     told.label("no packet comes this far");
-    for taker in takers.iter().take(MOST_NAMED) {
-        told.also(taker.span, if takers.len() == 1 { "takes them" } else { "takes some of them" });
-    }
+    point_at(takers, told);
     if statement.decides().is_some() && takers.iter().all(|taker| taker.action != statement.action) {
         let verb = statement.verb();
         told.help(format!(
             "what it should {verb} meets the opposite verdict first: move it up, or take it out"
         ));
+    }
+}
+
+/// Errors about its flows are not what a service is there for.
+fn tell_service_taken(statement: &Statement, takers: &[&Statement], diagnostics: &mut Diagnostics) {
+    let takes = if takers.len() == 1 { "takes" } else { "take" };
+    let message = format!(
+        "at most ICMP errors reach `{}`: {} before it {takes} the packets of its service",
+        statement.name,
+        listed(takers)
+    );
+    let told = diagnostics.report(Code::ServiceTaken, statement.span, message);
+    told.label("only errors about its flows come this far");
+    point_at(takers, told);
+    told.help("move it up, or say in its condition what is left to it");
+}
+
+fn point_at(takers: &[&Statement], told: &mut Diagnostic) {
+    for taker in takers.iter().take(MOST_NAMED) {
+        told.also(taker.span, if takers.len() == 1 { "takes them" } else { "takes some of them" });
     }
 }
 
