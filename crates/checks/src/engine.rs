@@ -292,7 +292,7 @@ mod tests {
         let probe = Probe::Udp { send: b"ping".to_vec(), expect: Vec::new() };
         let endpoint = Endpoint { address: server.ip(), port: server.port() };
         let tls = http::accepting().expect("a configuration");
-        let question = Question::new(&Check { probe, port: None, rhythm }, endpoint, &tls);
+        let question = Question::new(&Check { probe, port: None, rhythm }, endpoint, None, &tls);
         Subject::new(question.expect("a question"), rhythm, State::up(Duration::ZERO))
     }
 

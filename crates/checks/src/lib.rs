@@ -16,6 +16,10 @@
 //! command that cannot be started): such a probe was not made. Nor was one that found no slot among [`Config::slots`]
 //! within half of its time: it would have had too little left to be fair to the backend.
 //!
+//! # Whose address is asked
+//! A probe goes to the backend's own address, or by a [`Way`]: then it asks a service's address and has a mark, and who knows what
+//! the mark means brings it to the backend.
+//!
 //! # Commands
 //! A command has a process group of its own, which is killed when its time is over, its target is removed or the
 //! checker is dropped. What leaves the group is not found again, and nobody kills a command if this process is killed
@@ -26,8 +30,10 @@ mod error;
 mod fault;
 mod over;
 mod probes;
+mod way;
 
 pub use error::Error;
+pub use way::Way;
 
 use std::fmt;
 use std::io;
@@ -68,12 +74,14 @@ impl Default for Config {
 }
 
 /// A backend that is to be checked.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Where it is. A port of 0 leaves it to the check.
     pub endpoint: Endpoint,
     /// What it is asked, and how often.
     pub check: Check,
+    /// The way of its probes; `None` for the one to where it is.
+    pub way: Option<Arc<Way>>,
     /// What is known of it already; [`State::up`] if nothing is. Only changes from here on are told.
     pub state: State,
 }
@@ -125,8 +133,8 @@ impl Checker {
     /// # Errors
     /// If the target cannot be asked so, or the thread has ended.
     pub fn set(&self, number: u64, target: Target) -> Result<(), Error> {
-        let Target { endpoint, check, state } = target;
-        let question = Question::new(&check, endpoint, &self.tls)?;
+        let Target { endpoint, check, way, state } = target;
+        let question = Question::new(&check, endpoint, way, &self.tls)?;
         let subject = Subject::new(question, check.rhythm, state);
         self.events.send(Event::Set(number, subject)).map_err(|_| Error::Stopped)
     }

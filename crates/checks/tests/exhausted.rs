@@ -31,7 +31,9 @@ fn what_this_machine_lacks_is_no_failure() {
     for (number, probe) in (0..).zip(probes.clone()) {
         let rhythm = Rhythm::new(EVERY, EVERY, 2, 1).expect("a rhythm");
         let check = Check { probe, port: None, rhythm };
-        checker.set(number, Target { endpoint, check, state: State::up(checker.now()) }).expect("a target");
+        checker
+            .set(number, Target { endpoint, check, way: None, state: State::up(checker.now()) })
+            .expect("a target");
     }
     let told: Vec<(u64, State)> =
         probes.iter().map(|_| changes.recv_timeout(EVERY * 6).expect("why it is not asked")).collect();

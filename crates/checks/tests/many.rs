@@ -47,7 +47,7 @@ fn few_threads_check_thousands() {
     let check = Check { probe: Probe::Tcp, port: None, rhythm };
     for number in 0..TARGETS {
         let state = State { health: Health::Down, ..State::up(checker.now()) };
-        checker.set(number, Target { endpoint, check: check.clone(), state }).expect("a target");
+        checker.set(number, Target { endpoint, check: check.clone(), way: None, state }).expect("a target");
     }
     for _ in 0..TARGETS {
         let (number, state) = changes.recv_timeout(EVERY * 10).expect("a change");

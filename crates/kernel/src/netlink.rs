@@ -12,7 +12,7 @@ pub(crate) mod tc;
 use crate::KernelError;
 use crate::netns::Namespace;
 
-pub use address::{Route, Way};
+pub use address::{Found, Route, Way};
 pub use counters::{Direction, LinkCounters};
 pub use socket::Netlink;
 

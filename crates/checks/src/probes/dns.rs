@@ -24,11 +24,11 @@ impl Query {
 
     /// Asks with an identifier that cannot be guessed, and waits for an answer that fits; others may be anybody's
     /// (RFC 5452).
-    pub(super) async fn ask(&self, address: SocketAddr) -> Result<(), Fault> {
+    pub(super) async fn ask(&self, address: SocketAddr, mark: Option<u32>) -> Result<(), Fault> {
         let identifier = getrandom::u32().map_err(|error| Fault::Ours(error.to_string()))?.to_be_bytes();
         let mut query = self.0.clone();
         query[..2].copy_from_slice(&identifier[..2]);
-        let socket = udp::connect(address).await?;
+        let socket = udp::connect(address, mark).await?;
         socket.send(&query).await?;
         let mut answer = [0; LONGEST];
         loop {

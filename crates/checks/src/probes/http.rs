@@ -58,8 +58,8 @@ impl Get {
         Ok(Get { request, tls })
     }
 
-    pub(super) async fn ask(&self, address: SocketAddr) -> Result<(), Fault> {
-        let stream = tcp::connect(address).await?;
+    pub(super) async fn ask(&self, address: SocketAddr, mark: Option<u32>) -> Result<(), Fault> {
+        let stream = tcp::connect(address, mark).await?;
         let answer = match &self.tls {
             None => self.exchange(stream).await?,
             Some((name, config)) => {

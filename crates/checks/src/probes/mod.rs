@@ -17,11 +17,12 @@ use weir_pool::probe::{Check, Probe};
 use crate::error::Error;
 use crate::fault::{Fault, outcome};
 use crate::over::Over;
+use crate::way::Way;
 
 /// A question that can be asked: whatever can be wrong with it was looked at when it was made.
 #[derive(Debug)]
 pub(crate) enum Question {
-    Network(SocketAddr, Exchange),
+    Network(SocketAddr, Option<Arc<Way>>, Exchange),
     Exec(exec::Program),
 }
 
@@ -35,11 +36,17 @@ pub(crate) enum Exchange {
 }
 
 impl Question {
-    pub(crate) fn new(check: &Check, endpoint: Endpoint, tls: &Arc<ClientConfig>) -> Result<Question, Error> {
+    pub(crate) fn new(
+        check: &Check,
+        endpoint: Endpoint,
+        way: Option<Arc<Way>>,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Question, Error> {
         let own = (endpoint.port != 0).then_some(endpoint.port);
         let port = check.port.or(own).or(check.probe.usual_port());
         let port = port.ok_or(Error::NoPort { endpoint, probe: check.probe.word() })?;
-        let address = SocketAddr::new(endpoint.address, port);
+        let asked = way.as_ref().map_or(endpoint.address, |way| way.service);
+        let address = SocketAddr::new(asked, port);
         let exchange = match &check.probe {
             Probe::Tcp => Exchange::Tcp,
             Probe::Http { path, host, tls: over } => {
@@ -50,29 +57,35 @@ impl Question {
             Probe::Udp { send, expect } => Exchange::Udp { send: send.clone(), expect: expect.clone() },
             Probe::Exec { command } => return exec::Program::new(command, address).map(Question::Exec),
         };
-        Ok(Question::Network(address, exchange))
+        Ok(Question::Network(address, way, exchange))
     }
 
     /// Asks until there is an answer, or it is over. An answer that is there by then counts.
     pub(crate) async fn ask(&self, over: Over) -> Outcome {
         match self {
             Question::Exec(program) => program.run(over).await,
-            Question::Network(address, exchange) => tokio::select! {
-                biased;
-                answer = exchange.with(*address) => outcome(answer),
-                () = over.wait() => Outcome::TimedOut,
-            },
+            Question::Network(address, way, exchange) => {
+                if let Some(why) = way.as_ref().and_then(|way| way.hindrance()) {
+                    return Outcome::NotMade(why);
+                }
+                let mark = way.as_ref().map(|way| way.mark);
+                tokio::select! {
+                    biased;
+                    answer = exchange.with(*address, mark) => outcome(answer),
+                    () = over.wait() => Outcome::TimedOut,
+                }
+            }
         }
     }
 }
 
 impl Exchange {
-    async fn with(&self, address: SocketAddr) -> Result<(), Fault> {
+    async fn with(&self, address: SocketAddr, mark: Option<u32>) -> Result<(), Fault> {
         match self {
-            Exchange::Tcp => tcp::connect(address).await.map(drop),
-            Exchange::Http(get) => get.ask(address).await,
-            Exchange::Dns(query) => query.ask(address).await,
-            Exchange::Udp { send, expect } => udp::ask(address, send, expect).await,
+            Exchange::Tcp => tcp::connect(address, mark).await.map(drop),
+            Exchange::Http(get) => get.ask(address, mark).await,
+            Exchange::Dns(query) => query.ask(address, mark).await,
+            Exchange::Udp { send, expect } => udp::ask(address, mark, send, expect).await,
         }
     }
 }

@@ -164,7 +164,7 @@ fn what_cannot_be_asked_is_refused() {
         let check = Check { probe, port: None, rhythm: rhythm(LONG, 1, 1) };
         let endpoint = Endpoint { address: IpAddr::from([192, 0, 2, 7]), port };
         let state = State::up(checker.now());
-        checker.set(1, Target { endpoint, check, state }).expect_err("an error").to_string()
+        checker.set(1, Target { endpoint, check, way: None, state }).expect_err("an error").to_string()
     };
     assert_eq!(
         refused(Probe::Tcp, 0),

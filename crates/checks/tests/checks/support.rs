@@ -38,7 +38,7 @@ pub(crate) fn down() -> State {
 
 pub(crate) fn target(address: SocketAddr, probe: Probe, rhythm: Rhythm) -> Target {
     let endpoint = Endpoint { address: address.ip(), port: address.port() };
-    Target { endpoint, check: Check { probe, port: None, rhythm }, state: up() }
+    Target { endpoint, check: Check { probe, port: None, rhythm }, way: None, state: up() }
 }
 
 /// How it is told that probes are not made.

@@ -13,13 +13,14 @@ mod quoted;
 mod sample;
 mod sets;
 mod statements;
+mod through;
 
 pub(crate) use names::dotted;
 pub use names::{interval_of, names_protocol};
 
 use crate::diagnostic::{Code, Diagnostics};
 use crate::nat::Bank;
-use crate::policy::{Policy, ProtocolId, Protocols, Term, ValueType};
+use crate::policy::{Policy, Pred, ProtocolId, Protocols, Term, ValueType};
 use crate::source::{Source, SourceId, Sources, Span};
 use crate::syntax::ast;
 use std::collections::HashMap;
@@ -45,6 +46,7 @@ pub fn check(input: &Input, diagnostics: &mut Diagnostics) -> Policy {
         set_names: HashMap::new(),
         pool_names: HashMap::new(),
         banks: Vec::new(),
+        services: HashMap::new(),
         own: None,
     };
     checker.protocols();
@@ -63,6 +65,8 @@ struct Checker<'a> {
     pool_names: HashMap<String, PoolUse>,
     /// From where statements send translated packets.
     banks: Vec<(Bank, Span)>,
+    /// By name of a `balance`: its condition, as it is written.
+    services: HashMap<String, Pred>,
     /// The protocol whose definition is being checked: names mean its fields.
     own: Option<ProtocolId>,
 }

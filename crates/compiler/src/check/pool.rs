@@ -49,7 +49,8 @@ impl Checker<'_> {
             _ => None,
         });
         // What is told of once need not be told again.
-        let ports = check.is_some() || self.is_told(ast.span);
+        let asks_there = check.is_some_and(|check| check.through.is_none());
+        let ports = asks_there || self.is_told(ast.span);
         if let Some(pool) = self.pool_names.get_mut(&ast.name.text) {
             pool.ports = ports;
         }
@@ -70,6 +71,7 @@ impl Checker<'_> {
             mtu: self.mtu(value(SettingKind::Mtu), &backends),
             framed: false,
             check,
+            through: None,
             backends,
         };
         self.policy.pools.push(pool);
@@ -329,7 +331,7 @@ pub(super) fn is_host(address: IpAddr) -> bool {
 }
 
 /// The first line of a kind.
-fn entry<'a, T>(ast: &'a ast::Pool, of: impl Fn(&'a PoolEntry) -> Option<T>) -> Option<T> {
+pub(super) fn entry<'a, T>(ast: &'a ast::Pool, of: impl Fn(&'a PoolEntry) -> Option<T>) -> Option<T> {
     ast.entries.iter().find_map(of)
 }
 

@@ -30,8 +30,16 @@ impl Checker<'_> {
         let port = ast.port.as_ref().map(|port| self.port(port));
         let rhythm = self.rhythm(ast);
         let probe = probe?;
+        if let (Some(through), Probe::Exec { .. }) = (&ast.through, &probe) {
+            return self.bad_pool(
+                through.span,
+                "a command asks in its own way, which is not that of a `balance`",
+                "leave `through` out, or use another probe",
+            );
+        }
         let portless = backends.iter().find(|backend| backend.endpoint.port == 0);
-        if let (None, None, Some(backend)) = (&ast.port, probe.usual_port(), portless) {
+        let asks_there = ast.through.is_none() && ast.port.is_none();
+        if let (true, None, Some(backend)) = (asks_there, probe.usual_port(), portless) {
             let message = format!("`check {}` has no port to ask `{}` at", probe.word(), backend.endpoint);
             let found = self.diagnostics.report(Code::BadPool, ast.span, message);
             found.label("asks every backend").also(backend.span, "has no port of its own");

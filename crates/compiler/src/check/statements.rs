@@ -30,6 +30,7 @@ impl Checker<'_> {
         }
         self.warn_unused_sets();
         self.check_uses_of_pools();
+        self.ways_of_checks();
     }
 
     fn statement(&mut self, ast: &ast::Statement, names: &mut HashMap<String, Span>) {
@@ -58,6 +59,7 @@ impl Checker<'_> {
         };
         if let (ast::Action::Balance(balance), Some(when)) = (&ast.action, &when) {
             self.echo(ast, balance, &name, when);
+            self.services.insert(name.clone(), when.clone());
         }
         let when = match &action {
             Some(Action::Balance(_)) => when.map(|when| or_errors(&self.policy.protocols, when)),

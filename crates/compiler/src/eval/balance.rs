@@ -81,12 +81,12 @@ impl Balancing<'_> {
         if sound { Ok((said, header)) } else { Err(Unsent::Damaged) }
     }
 
-    pub(super) fn packet<'s>(&'s self, said: &'s Said, header: &Header, hash: u64) -> Packet<'s> {
+    pub(super) fn packet(&self, said: &Said, header: &Header, hash: u64) -> Packet<'_> {
         let number_of = |term| self.scope.term(term).unwrap_or(0);
         Packet {
             link: &self.frame[..header.offset],
             rest: &self.frame[header.offset..],
-            said,
+            six: said.six,
             length: number_of(&said.length) as usize,
             service: number_of(&said.service) as u8,
             hash,
@@ -113,6 +113,18 @@ impl Balancing<'_> {
     }
 }
 
+/// The headers that a statement writes before a packet of one family to a backend, of which nothing is said yet of how long the packet
+/// is. The packet's frame came to the interface with this MAC address.
+pub fn headers_before(
+    via: &Via,
+    backend: &Backend,
+    six: bool,
+    mac: [u8; 6],
+    hash: u64,
+) -> Result<Vec<u8>, Unsent> {
+    Packet { link: &mac, rest: &[], six, length: 0, service: 0, hash }.around(backend, via)
+}
+
 /// Why no frame leaves for a backend, and the one that leaves to the sender instead.
 pub(super) struct NotSent {
     pub(super) why: Unsent,
@@ -130,7 +142,7 @@ pub(super) struct Packet<'a> {
     pub(super) link: &'a [u8],
     /// From the IP header to the frame's end, which may be behind the packet's.
     pub(super) rest: &'a [u8],
-    pub(super) said: &'a Said,
+    pub(super) six: bool,
     pub(super) length: usize,
     service: u8,
     hash: u64,
@@ -144,7 +156,7 @@ impl Packet<'_> {
             return Err(Unsent::Long);
         }
         let around = self.around(backend, via)?;
-        let six = if around.is_empty() { self.said.six } else { backend.address.is_ipv6() };
+        let six = if around.is_empty() { self.six } else { backend.address.is_ipv6() };
         let ethertype: u16 = if six { 0x86dd } else { 0x0800 };
         let tags = &self.link[12..self.link.len() - 2];
         Ok([&macs(&hop, self.link), tags, &ethertype.to_be_bytes(), &around, self.rest].concat())
@@ -152,7 +164,7 @@ impl Packet<'_> {
 
     /// The headers that are written before the packet.
     fn around(&self, backend: &Backend, via: &Via) -> Result<Vec<u8>, Unsent> {
-        let inside = if self.said.six { 41 } else { 4 };
+        let inside = if self.six { 41 } else { 4 };
         let (origin, protocol, between) = match via {
             Via::L2 | Via::Nat { .. } => return Ok(Vec::new()),
             Via::IpIp(origin) => (origin, inside, Vec::new()),
@@ -194,11 +206,11 @@ impl Packet<'_> {
     pub(super) fn too_long(&self, room: u16) -> Vec<u8> {
         let quote = &self.rest[..usize::from(QUOTED)];
         let [high, low] = room.to_be_bytes();
-        let (kind, code) = if self.said.six { (2, 0) } else { (3, 4) };
+        let (kind, code) = if self.six { (2, 0) } else { (3, 4) };
         let mut icmp = [&[kind, code, 0, 0, 0, 0, high, low], quote].concat();
         let octets = |at: usize| <[u8; 16]>::try_from(&quote[at..at + 16]).unwrap_or_default();
         let four = |at: usize| <[u8; 4]>::try_from(&quote[at..at + 4]).unwrap_or_default();
-        let ip = match self.said.six {
+        let ip = match self.six {
             true => {
                 let (from, to) = (Ipv6Addr::from(octets(24)), Ipv6Addr::from(octets(8)));
                 let sum = checksum::transport_v6(from, to, 58, &icmp);
@@ -229,7 +241,7 @@ impl Packet<'_> {
 
     /// The Ethernet header inside: from where the frame came to, without the link's tags.
     fn inner_link(&self, to: [u8; 6]) -> Vec<u8> {
-        let ethertype = if self.said.six { [0x86, 0xdd] } else { [0x08, 0x00] };
+        let ethertype = if self.six { [0x86, 0xdd] } else { [0x08, 0x00] };
         [&to, &self.link[..6], &ethertype].concat()
     }
 

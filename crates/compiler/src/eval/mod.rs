@@ -10,6 +10,7 @@ mod nat;
 mod value;
 mod walk;
 
+pub use balance::headers_before;
 pub use value::{Scope, bits, option};
 pub use walk::{Header, walk};
 

@@ -2,7 +2,7 @@
 
 use super::{
     Compare, Decap, FieldRef, HeaderRef, KeyPart, Pred, Presence, ProtocolId, Protocols, Relation, SliceRef,
-    Term, simplify,
+    Term, Through, simplify,
 };
 use crate::ir::Via;
 use crate::source::Span;
@@ -56,6 +56,8 @@ pub struct Pool {
     pub framed: bool,
     /// How backends are checked.
     pub check: Option<Check>,
+    /// The way that probes take; `None` for the one to the backends' own addresses.
+    pub through: Option<Through>,
 }
 
 impl Pool {

@@ -12,6 +12,7 @@ mod print;
 mod protocol;
 mod sample;
 mod simplify;
+mod through;
 
 pub use crate::ir::{Origin, Via};
 pub(crate) use balance::FAMILIES;
@@ -23,6 +24,7 @@ pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
 pub use sample::{BUDGET, BYTES, MOST_BYTES, MOST_SAMPLES, Sample};
 pub use simplify::{Presence, simplify};
+pub use through::Through;
 
 use crate::ir::Verdict;
 use crate::source::Span;

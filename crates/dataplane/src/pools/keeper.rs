@@ -5,14 +5,18 @@
 
 use super::neighbours::Neighbours;
 use super::session::now;
+use super::through::Carrier;
 use super::{endpoint, open};
 use crate::Error;
 use crate::instance::{Generation, Instance};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-use weir_checks::{Checker, Config, Target};
+use weir_checks::{Checker, Config, Target, Way};
 use weir_compiler::codegen::pools::{Record, Wanted};
+use weir_compiler::policy::Through;
+use weir_kernel::netns::Namespace;
 use weir_pool::health::{Health, State};
 use weir_pool::pool::{Endpoint, Event};
 use weir_pool::probe::Check;
@@ -33,7 +37,11 @@ pub struct Keeper {
     next: u64,
     /// The generation whose checks these are, and the checks of its pools.
     generation: u64,
-    checks: BTreeMap<String, Check>,
+    checks: BTreeMap<String, (Check, Option<Through>)>,
+    /// Where probes are made.
+    namespace: Namespace,
+    /// Who carries those that go the way of a service's packets, if there are some.
+    carrier: Option<Carrier>,
     tended: Option<Instant>,
     neighbours: Neighbours,
     asked: Option<Instant>,
@@ -54,6 +62,8 @@ impl Keeper {
             next: 1,
             generation: 0,
             checks: BTreeMap::new(),
+            namespace: Namespace::current()?,
+            carrier: None,
             tended: None,
             neighbours: Neighbours::here(),
             asked: None,
@@ -98,6 +108,7 @@ impl Keeper {
             self.generation = running.number;
             let gone: Vec<u64> = self.targets.keys().copied().collect();
             gone.into_iter().for_each(|number| self.forget(number));
+            self.carrier = self.new_carrier(&running)?;
         }
         let mut there = BTreeSet::new();
         let mut routed = Vec::new();
@@ -113,6 +124,9 @@ impl Keeper {
         let gone = self.targets.iter().filter(|(_, target)| !there.contains(target));
         let gone: Vec<u64> = gone.map(|(number, _)| *number).collect();
         gone.into_iter().for_each(|number| self.forget(number));
+        if let Some(carrier) = &mut self.carrier {
+            carrier.keep(&there);
+        }
         if self.asked.is_none_or(|then| then.elapsed() >= ASK) {
             self.neighbours.ask(routed);
             self.asked = Some(Instant::now());
@@ -122,7 +136,8 @@ impl Keeper {
 
     fn check(&mut self, pool: &str, record: &Record) -> Result<(), Error> {
         let target = (pool.to_owned(), endpoint(record));
-        let Some(check) = self.checks.get(pool).filter(|_| !self.targets.values().any(|t| *t == target))
+        let way = self.way(&target, record);
+        let Some((check, _)) = self.checks.get(pool).filter(|_| !self.targets.values().any(|t| *t == target))
         else {
             return Ok(());
         };
@@ -131,11 +146,27 @@ impl Keeper {
             since: Duration::from_nanos(record.since),
             reason: (!record.well).then(|| record.reason.clone()),
         };
-        let wanted = Target { endpoint: target.1, check: check.clone(), state };
+        let wanted = Target { endpoint: target.1, check: check.clone(), way, state };
         self.checker.set(self.next, wanted).map_err(|error| Error::Checks(error.to_string()))?;
         self.targets.insert(self.next, target);
         self.next += 1;
         Ok(())
+    }
+
+    /// Who carries probes of a policy that are to go through a `balance`.
+    fn new_carrier(&self, running: &Generation) -> Result<Option<Carrier>, Error> {
+        if self.checks.values().all(|(_, through)| through.is_none()) {
+            return Ok(None);
+        }
+        let setting = &running.meta.setting;
+        let interfaces = setting.interfaces.iter().map(|interface| interface.0).collect();
+        Ok(Some(Carrier::new(self.namespace.try_clone()?, interfaces, &setting.target)))
+    }
+
+    /// The way of a backend's probes, kept in step with its record; `None` for the one to its own address.
+    fn way(&mut self, whose: &(String, Endpoint), record: &Record) -> Option<Arc<Way>> {
+        let (_, through) = self.checks.get(&whose.0)?;
+        self.carrier.as_mut()?.way(whose, through.as_ref()?, record)
     }
 
     fn forget(&mut self, number: u64) {
@@ -145,7 +176,7 @@ impl Keeper {
 }
 
 /// The checks of a policy's pools, read from its text.
-fn checks(instance: &Instance) -> Result<BTreeMap<String, Check>, Error> {
+fn checks(instance: &Instance) -> Result<BTreeMap<String, (Check, Option<Through>)>, Error> {
     let pools = instance.analysis()?.policy.pools;
-    Ok(pools.into_iter().filter_map(|pool| Some((pool.name, pool.check?))).collect())
+    Ok(pools.into_iter().filter_map(|pool| Some((pool.name, (pool.check?, pool.through)))).collect())
 }

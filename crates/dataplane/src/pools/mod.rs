@@ -14,6 +14,7 @@ mod nat;
 pub(crate) mod neighbours;
 mod section;
 mod session;
+mod through;
 pub(crate) mod ways;
 
 pub use keeper::Keeper;

@@ -19,6 +19,7 @@ mod samples;
 mod sets;
 mod support;
 mod tables;
+mod through;
 mod tracking;
 mod vias;
 mod ways;

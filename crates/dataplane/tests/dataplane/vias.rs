@@ -119,16 +119,26 @@ impl Balanced {
 
     /// Lets every server take off what comes in tunnels for the service.
     pub(crate) fn take_tunnels_off(&mut self) {
+        for number in 1..=SERVERS {
+            let loaded = self.take_tunnels_off_at(number);
+            self.servers.push(loaded);
+        }
+    }
+
+    pub(crate) fn take_tunnels_off_at(&self, number: u8) -> Instance {
         let [four, six] = SERVICES;
         let text = format!("decap tunnel when inner.ip.dst in {{ {four}, {six} }}");
-        for number in 1..=SERVERS {
-            let load = || {
-                let request = Request::new(Policy::new("server.weir", &text), &["eth0"]);
-                Instance::load(&Request { instance: &instance_of(&self.name, number), ..request })
-            };
-            let loaded = self.server(number).run(load).expect("the namespace");
-            self.servers.push(loaded.unwrap_or_else(|error| panic!("{error}")).0);
-        }
+        let load = || {
+            let request = Request::new(Policy::new("server.weir", &text), &["eth0"]);
+            Instance::load(&Request { instance: &instance_of(&self.name, number), ..request })
+        };
+        let loaded = self.server(number).run(load).expect("the namespace");
+        loaded.unwrap_or_else(|error| panic!("{error}")).0
+    }
+
+    /// From now on a server does not know tunnels.
+    pub(crate) fn leave_tunnels_on(&self, number: u8) {
+        weir_dataplane::unload(&instance_of(&self.name, number)).expect("unloads");
     }
 
     /// Puts a program on the other end of the edge's interface: only then does veth hand on what the edge sends back by it.

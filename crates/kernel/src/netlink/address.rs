@@ -40,6 +40,15 @@ pub enum Way {
     None,
 }
 
+/// A route to one address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// How it leads there.
+    pub way: Way,
+    /// The index of the interface by which packets leave.
+    pub interface: Option<u32>,
+}
+
 /// What routes that lead nowhere say, and those that are not there.
 fn is_no_route(error: &KernelError) -> bool {
     let number = error.source.raw_os_error();
@@ -115,13 +124,18 @@ impl Netlink {
 
     /// How the host itself would send a packet to an address.
     pub fn way_to(&mut self, to: IpAddr) -> Result<Way, KernelError> {
+        self.route_to(to).map(|found| found.way)
+    }
+
+    /// The route of a packet to an address that the host itself would send.
+    pub fn route_to(&mut self, to: IpAddr) -> Result<Found, KernelError> {
         let mut message = RouteMessage::default();
         message.header.address_family = family(to);
         message.header.destination_prefix_length = if to.is_ipv6() { 128 } else { 32 };
         message.attributes.push(RouteAttribute::Destination(RouteAddress::from(to)));
         let message = RouteNetlinkMessage::GetRoute(message);
         let answers = match self.request("find the route to", &to.to_string(), message, 0) {
-            Err(error) if is_no_route(&error) => return Ok(Way::None),
+            Err(error) if is_no_route(&error) => return Ok(Found { way: Way::None, interface: None }),
             answers => answers?,
         };
         let route = answers.iter().find_map(|answer| match answer {
@@ -134,12 +148,19 @@ impl Netlink {
                 .iter()
                 .any(|attribute| matches!(attribute, RouteAttribute::Gateway(_) | RouteAttribute::Via(_)))
         };
-        Ok(match route.map(|route| (route.header.kind, router(route))) {
+        let interface = route.and_then(|route| {
+            route.attributes.iter().find_map(|attribute| match attribute {
+                RouteAttribute::Oif(index) => Some(*index),
+                _ => None,
+            })
+        });
+        let way = match route.map(|route| (route.header.kind, router(route))) {
             Some((RouteType::Unicast, true)) => Way::Router,
             Some((RouteType::Unicast, false)) => Way::Link,
             Some((RouteType::Local, _)) => Way::Here,
             _ => Way::None,
-        })
+        };
+        Ok(Found { way, interface })
     }
 }
 

@@ -46,11 +46,13 @@ pub struct Backend {
     pub span: Span,
 }
 
-/// `check PROBE [port N] [every D] [timeout D] [fall N] [rise N]`
+/// `check PROBE [through NAME] [port N] [every D] [timeout D] [fall N] [rise N]`
 #[derive(Clone, Debug)]
 pub struct Check {
     /// What is asked.
     pub probe: Probe,
+    /// `through web`: the `balance` whose way to backends it takes.
+    pub through: Option<Name>,
     /// `port 8080`
     pub port: Option<Literal>,
     /// `every 2s`

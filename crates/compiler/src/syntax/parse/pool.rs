@@ -174,9 +174,24 @@ impl Parser<'_> {
         self.bump();
         let probe = self.probe()?;
         let span = self.since(first);
-        let mut check = Check { probe, port: None, every: None, timeout: None, fall: None, rise: None, span };
+        let mut check = Check {
+            probe,
+            through: None,
+            port: None,
+            every: None,
+            timeout: None,
+            fall: None,
+            rise: None,
+            span,
+        };
         while let Some(word) = self.word() {
             let (said, what) = match word {
+                "through" if check.through.is_some() => return Err(self.said_twice()),
+                "through" => {
+                    self.bump();
+                    check.through = Some(self.name("the name of a `balance` to this pool")?);
+                    continue;
+                }
                 "port" => (&mut check.port, "the port that is asked, a number"),
                 "every" => (&mut check.every, "a duration such as `2s`"),
                 "timeout" => (&mut check.timeout, "a duration such as `1s`"),

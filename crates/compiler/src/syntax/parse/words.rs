@@ -6,7 +6,7 @@ const CONTINUING: &[&str] =
 
 /// Words that begin a line which goes on with a pool's line before.
 pub(super) const CONTINUING_ENTRIES: &[&str] =
-    &["weight", "drained", "mac", "host", "port", "every", "timeout", "fall", "rise", "expect"];
+    &["weight", "drained", "mac", "host", "through", "port", "every", "timeout", "fall", "rise", "expect"];
 
 /// Verbs that a later version has.
 const PLANNED: &[&str] = &["redirect", "reject", "mark", "impair", "answer", "forward"];

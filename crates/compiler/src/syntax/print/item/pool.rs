@@ -82,6 +82,10 @@ impl<'a> Rows<'a> {
             pieces.put(self.sources.text(text.span));
         }
         pieces.soft();
+        if let Some(through) = &check.through {
+            pieces.put(&format!("through {}", through.text));
+            pieces.soft();
+        }
         said(pieces, "port", &check.port);
         said(pieces, "every", &check.every);
         said(pieces, "timeout", &check.timeout);
