@@ -1,5 +1,6 @@
 //! Pools and `balance` as they are checked.
 
+use std::net::IpAddr;
 use std::time::Duration;
 use weir_compiler::diagnostic::{Style, render};
 use weir_compiler::eval::Evaluator;
@@ -228,6 +229,58 @@ fn a_timeout_is_half_of_the_period_and_a_second_at_most() {
     assert_eq!(rhythm_of("every 500ms"), rhythm(500, 250, 3, 2));
     assert_eq!(rhythm_of("every 1m"), rhythm(60_000, 1000, 3, 2));
     assert_eq!(rhythm_of("every 1m timeout 1m"), rhythm(60_000, 60_000, 3, 2));
+}
+
+#[test]
+fn a_check_through_a_balance_asks_the_services_address() {
+    let asked = |check: &str, when: &str| {
+        let text = format!("pool p {{\n10.0.0.1\ncheck {check} through b\n}}\nbalance b when {when} to p");
+        let pool = checked(&text).pools.remove(0);
+        let through = pool.through.unwrap_or_else(|| panic!("{text}"));
+        assert_eq!((through.statement.as_str(), &through.via), ("b", &Via::L2));
+        (
+            through.services.map(|service| service.map(|service| service.to_string())),
+            pool.check.expect("a check").port,
+        )
+    };
+    let text = |service: &str| (!service.is_empty()).then(|| service.to_owned());
+    let of = |four: &str, six: &str, port| ([text(four), text(six)], Some(port));
+    let (four, six) = ("192.0.2.1", "2001:db8::1");
+    for (check, when, expected) in [
+        ("tcp", "ip.dst == 192.0.2.1 and tcp.dstport == 8443", of(four, "", 8443)),
+        ("tcp", "tcp.dstport == 8443 and (ip.src != 10.0.0.1 and ip4.dst == 192.0.2.1)", of(four, "", 8443)),
+        ("tcp", "ip.dst in { 192.0.2.1, 2001:db8::1 } and tcp.dstport == 25", of(four, six, 25)),
+        ("tcp", "(ip.dst == 192.0.2.1 or ip.dst == 2001:db8::1) and tcp.dstport == 25", of(four, six, 25)),
+        ("tcp port 99", "ip.dst == 2001:db8::1 and tcp.dstport == 25", of("", six, 99)),
+        ("http \"/\"", "ip.dst == 192.0.2.1", of(four, "", 80)),
+        ("https \"/\"", "ip.dst == 192.0.2.1 and tcp.dstport in { 80, 443 }", of(four, "", 443)),
+        (
+            "http \"/\"",
+            "ip.dst == 192.0.2.1 and (tcp.dstport == 8080 or udp.dstport == 443)",
+            of(four, "", 8080),
+        ),
+        (
+            "dns \"a.test\"",
+            "ip.dst == 192.0.2.1 and (tcp.dstport == 53 or udp.dstport == 5353)",
+            of(four, "", 5353),
+        ),
+    ] {
+        assert_eq!(asked(check, when), expected, "{check}, {when}");
+    }
+}
+
+#[test]
+fn a_check_asks_for_the_service_of_the_backends_family_if_there_is_one() {
+    let through = |when: &str| {
+        let text = format!("pool p {{\n10.0.0.1\ncheck tcp through b port 1\n}}\nbalance b when {when} to p");
+        checked(&text).pools.remove(0).through.expect("a way")
+    };
+    let [four, six] = ["192.0.2.1", "2001:db8::1"].map(|text| text.parse::<IpAddr>().expect("an address"));
+    let backends = ["10.0.0.1", "2001:db8::5"].map(|text| text.parse::<IpAddr>().expect("an address"));
+    let both = through("ip.dst in { 192.0.2.1, 2001:db8::1 }");
+    assert_eq!(backends.map(|backend| both.service(backend)), [Some(four), Some(six)]);
+    let one = through("ip.dst == 2001:db8::1");
+    assert_eq!(backends.map(|backend| one.service(backend)), [Some(six), Some(six)]);
 }
 
 #[test]

@@ -335,6 +335,7 @@ fn pool() -> impl Strategy<Value = String> {
         Just("check http \"/\\x20\" host \"a\" fall 3 every 2s".to_owned()),
         Just("check https \"/\"\n timeout 1s # why\n rise 2 port 8443".to_owned()),
         Just("check dns \"example.net\" every 500ms".to_owned()),
+        Just("check tcp  through  web port 80".to_owned()),
         Just("check udp \"a\" expect \"\"".to_owned()),
         "check exec \"/usr/bin/[a-z]{80} [a-z]{20}\" every 2s timeout 1s fall 3 rise 2",
         Just("gateway 02:00:00:00:00:01".to_owned()),

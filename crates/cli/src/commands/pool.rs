@@ -10,7 +10,7 @@ use crate::stop::Stop;
 use crate::units::{duration, grouped};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use weir_dataplane::pools::DRAIN;
+use weir_dataplane::pools::{CheckStatus, DRAIN, ThroughStatus};
 use weir_dataplane::{BackendStatus, Error, Event, Instance, Keeper, LivePool, PoolStatus};
 use weir_kernel::netns::Namespace;
 
@@ -52,6 +52,9 @@ fn show(args: &PoolShow, printer: &mut Printer) -> Outcome {
     let unreached = instance.unreached().map_err(|error| told(error, printer))?;
     for unreached in unreached.iter().filter(|unreached| unreached.pool == pool.name) {
         printer.warning(running::unreached(unreached));
+    }
+    if let Some(check) = &pool.check {
+        printer.line(format!("\n{}", check_line(check)))?;
     }
     if pool.track == "all" {
         let (flows, most) = (grouped(pool.flows as u64), grouped(pool.max_flows.into()));
@@ -267,6 +270,17 @@ fn backend_table(pool: &PoolStatus) -> Table {
         ]);
     }
     table
+}
+
+/// By which path probes go.
+fn check_line(check: &CheckStatus) -> String {
+    let CheckStatus { probe, port, through } = check;
+    let port = port.map(|port| format!(" port {port}")).unwrap_or_default();
+    let Some(ThroughStatus { statement, via, services }) = through else {
+        return format!("`check {probe}` goes to the backends' own addresses{port}");
+    };
+    let services: Vec<String> = services.iter().map(ToString::to_string).collect();
+    format!("`check {probe}` goes through `{statement}`, to {}{port} via {via}", services.join(" or "))
 }
 
 fn next_hop(backend: &BackendStatus) -> String {

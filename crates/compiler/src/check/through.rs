@@ -5,7 +5,8 @@ use super::balance::TRANSPORTS;
 use super::pool::entry;
 use crate::diagnostic::{Code, nearest};
 use crate::policy::{
-    Action, Balance, Compare, FieldRef, HeaderRef, Pred, ProtocolId, Protocols, Relation, Term, Through, Via,
+    Action, Balance, Compare, FieldRef, HeaderRef, Pred, ProtocolId, Protocols, Relation, Statement, Term,
+    Through, Via,
 };
 use crate::syntax::ast::{self, Name, PoolEntry};
 use std::net::IpAddr;
@@ -58,7 +59,7 @@ impl Checker<'_> {
     fn balance_named(&mut self, name: &Name, pool: u32) -> Option<Balance> {
         let Some(statement) = self.policy.statements.iter().find(|statement| statement.name == name.text)
         else {
-            return self.no_balance(name);
+            return self.no_balance(name, pool);
         };
         let (span, verb, shadow) = (statement.span, statement.verb(), statement.shadow);
         let Action::Balance(balance) = &statement.action else {
@@ -89,9 +90,17 @@ impl Checker<'_> {
         None
     }
 
-    fn no_balance<T>(&mut self, name: &Name) -> Option<T> {
+    fn no_balance<T>(&mut self, name: &Name, pool: u32) -> Option<T> {
         let message = format!("no `balance` is called `{}`", name.text);
-        let near = nearest(&name.text, self.services.keys().map(String::as_str)).map(str::to_owned);
+        // Where none was given, a name has the statement's line behind an `@`, and cannot be said.
+        let named = |name: &&str| !name.contains('@');
+        let near = nearest(&name.text, self.services.keys().map(String::as_str).filter(named));
+        let sends = |statement: &&Statement| {
+            named(&statement.name.as_str())
+                && matches!(&statement.action, Action::Balance(balance) if balance.pool == pool)
+        };
+        let to_pool = || self.policy.statements.iter().find(sends).map(|statement| statement.name.as_str());
+        let near = near.or_else(to_pool).map(str::to_owned);
         let found = self.diagnostics.report(Code::UnknownName, name.span, message);
         found.label("unknown").help(match near {
             Some(near) => format!("there is `{near}`"),

@@ -1,5 +1,6 @@
 //! What user space must know of a pool: where it lives and what the policy says of it.
 
+use super::{CheckStatus, ThroughStatus};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -40,6 +41,9 @@ pub(crate) struct PoolMeta {
     #[serde(default)]
     pub(crate) nats: Vec<NatMeta>,
     pub(crate) declared: Vec<Declared>,
+    /// How they are asked.
+    #[serde(default)]
+    pub(crate) check: Option<CheckStatus>,
 }
 
 /// A table of flows that are translated.
@@ -181,8 +185,19 @@ pub(crate) fn describe(policy: &Policy, lowered: &Lowered) -> Vec<PoolMeta> {
         families: families(policy, index),
         nats: nats(lowered, index),
         declared: pool.backends.iter().map(declared).collect(),
+        check: check(pool),
     };
     (0..).zip(&policy.pools).map(one).collect()
+}
+
+fn check(pool: &weir_compiler::policy::Pool) -> Option<CheckStatus> {
+    let check = pool.check.as_ref()?;
+    let through = pool.through.as_ref().map(|through| ThroughStatus {
+        statement: through.statement.clone(),
+        via: through.via.word().to_owned(),
+        services: through.services.into_iter().flatten().collect(),
+    });
+    Some(CheckStatus { probe: check.probe.word().to_owned(), port: check.port, through })
 }
 
 /// The tables of flows that go to a pool.

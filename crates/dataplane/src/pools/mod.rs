@@ -26,7 +26,7 @@ use crate::instance::{Generation, Instance, Place};
 use meta::PoolMeta;
 use nat::Flows;
 use section::Section;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use session::{Session, now};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -67,8 +67,35 @@ pub struct PoolStatus {
     /// Tables of flows that are translated on their way to it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nat: Vec<NatStatus>,
+    /// How its backends are checked, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckStatus>,
     /// Its backends by number.
     pub backends: Vec<BackendStatus>,
+}
+
+/// How backends are checked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// What asks them: `tcp`, `http` and so on.
+    pub probe: String,
+    /// The port that is asked, if it is the same one for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The way of probes, where that is not the one to the backends' own addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<ThroughStatus>,
+}
+
+/// The way of a service's packets, which probes take.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ThroughStatus {
+    /// The `balance` that sends these.
+    pub statement: String,
+    /// How: `l2`, `ipip`, `gue` or `vxlan`.
+    pub via: String,
+    /// The addresses of the service: that of a backend's own family is asked, else the other one.
+    pub services: Vec<IpAddr>,
 }
 
 /// How a table of translated flows is.
@@ -303,6 +330,7 @@ fn status(running: &Generation, meta: &PoolMeta) -> Result<PoolStatus, Error> {
         flows: section.entries().len(),
         max_flows: meta.flows,
         moved: section.moved(),
+        check: meta.check.clone(),
         nat: nat.iter().map(|flows| flows.status(now)).collect(),
         backends: there.map(backend).collect::<Result<_, _>>()?,
     })

@@ -5,7 +5,8 @@ use crate::support::{Both, Edge, packets, require_kernel, say};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use weir_dataplane::{Instance, Lifetime, Policy};
+use weir_dataplane::{Instance, Keeper, Lifetime, Policy};
+use weir_kernel::netns::Namespace;
 use weir_lab::wire::{Pace, SendOptions, send};
 
 const INSTANCE: &str = "WEIR_TEST_INSTANCE";
@@ -21,6 +22,15 @@ fn helper() {
         return crate::filters::load_and_unload(&name, netns);
     }
     let mut instance = Instance::open(&name).expect("the instance");
+    if let Some(netns) = work.strip_prefix("pools in ") {
+        let namespace = Namespace::find(netns).expect("a namespace");
+        let start = || Keeper::start(instance.clone());
+        let mut keeper = namespace.run(start).expect("the namespace").expect("a keeper");
+        loop {
+            keeper.turn().expect("keeps");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
     for round in 0.. {
         match work.as_str() {
             "sets" => {

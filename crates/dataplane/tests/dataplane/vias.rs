@@ -47,7 +47,7 @@ impl Balanced {
     }
 
     /// The edge has one interface, to a router that leads to clients and servers.
-    fn on_one_arm() -> Balanced {
+    pub(crate) fn on_one_arm() -> Balanced {
         let end = |host: &str, name: &str, net: u8, host_part: u8| {
             let six = Ipv6Addr::new(0x2001, 0xdb8, 10, u16::from(net), 0, 0, 0, u16::from(host_part));
             let four = Prefix::new([10, net, 0, host_part], 24);

@@ -4,6 +4,8 @@
 //! address, a program takes them for the backend that the mark names ([`program`]). What it does to them is made here
 //! ([`parcel`]), by the definition of what `balance` does.
 //!
+//! Why a probe would not get there has room for 33 bytes beside a backend, so it is said shortly; the documentation says more.
+//!
 //! The program sits on interfaces only as long as somebody probes: its links are pinned nowhere, so they end with the process,
 //! however that ends. Without a mark it changes nothing.
 
@@ -134,18 +136,15 @@ impl Carrier {
         record: &Record,
     ) -> Result<Vec<u8>, String> {
         let exit = self.exit(service)?;
-        let name = &exit.name;
         if record.backend.hop.is_some() && !self.interfaces.contains(&exit.index) {
-            return Err(format!(
-                "`{service}` is routed by `{name}`, where the policy is not: the fixed next hop is elsewhere"
-            ));
+            return Err("its next hop is elsewhere".to_owned());
         }
         // Any flow's will do, as long as backends do not share one.
         let hash = flow::seed(&format!("{pool} {endpoint}"));
         let mac = exit.mac.unwrap_or_default();
         parcel::of(&through.via, record, service.is_ipv6(), mac, hash)
             .map(Vec::from)
-            .map_err(|why| format!("nothing is sent to it `via {}`: {}", through.via.word(), why.word()))
+            .map_err(|_| "its MAC address is not known".to_owned())
     }
 
     /// The interface by which probes of a service leave, with the program on it.
@@ -176,16 +175,16 @@ impl Means {
         let route = self.netlink.route_to(service).map_err(|error| error.to_string())?;
         let interface = match (route.way, route.interface) {
             (netlink::Way::Here, _) => {
-                return Err(format!("`{service}` is this host's own address, so it would ask itself"));
+                return Err("the service's address is here".to_owned());
             }
             (netlink::Way::None, _) | (_, None) => {
-                return Err(format!("this host has no route to `{service}`, by which probes would leave"));
+                return Err("no route to the service's address".to_owned());
             }
             (_, Some(interface)) => interface,
         };
         let link = self.netlink.link_by_index(interface).map_err(|error| error.to_string())?;
         if link.mac.is_none() {
-            return Err(format!("`{service}` is routed by `{}`, which has no Ethernet frames", link.name));
+            return Err(format!("no Ethernet at `{}`", link.name));
         }
         self.sit_on(&link)?;
         Ok(link)
@@ -201,9 +200,7 @@ impl Means {
         let attach = || attach_tc(&self.program, &interface, Hook::TcEgress, TcDoor::Tcx);
         let attached = self.namespace.run(attach).map_err(|error| error.to_string())?;
         let attached = attached.map_err(|error| match error {
-            AttachError::NoTcx => {
-                "probes go `through` a `balance` by tcx, which Linux has since 6.6".to_owned()
-            }
+            AttachError::NoTcx => "no tcx, as of Linux 6.6".to_owned(),
             error => error.to_string(),
         })?;
         self.links.insert(link.index, attached);
