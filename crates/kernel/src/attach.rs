@@ -176,12 +176,18 @@ pub fn attach_tc(
     check_kind(program, hook)?;
     match door {
         TcDoor::Clsact { priority } => attach_clsact(program, interface, hook, priority),
-        TcDoor::Tcx => attach_tcx(program, interface, hook),
-        TcDoor::Best => match attach_tcx(program, interface, hook) {
+        TcDoor::Tcx => attach_tcx(program, interface, hook, 0),
+        TcDoor::Best => match attach_tcx(program, interface, hook, 0) {
             Err(AttachError::NoTcx) => attach_clsact(program, interface, hook, 0),
             answer => answer,
         },
     }
+}
+
+/// Attaches a tc program by tcx so that packets meet it before those that are there, which may end their way.
+pub fn attach_first(program: &Program, interface: &Interface, hook: Hook) -> Result<Attachment, AttachError> {
+    check_kind(program, hook)?;
+    attach_tcx(program, interface, hook, link::BEFORE_ALL)
 }
 
 /// Attaches an XDP program by netlink, without a link: for kernels before 5.9. It cannot be pinned and stays by itself.
@@ -227,8 +233,13 @@ fn has_xdp_links() -> bool {
     (release.major, release.minor) >= (5, 9)
 }
 
-fn attach_tcx(program: &Program, interface: &Interface, hook: Hook) -> Result<Attachment, AttachError> {
-    match link::create(program, interface, hook.tcx_type(), 0) {
+fn attach_tcx(
+    program: &Program,
+    interface: &Interface,
+    hook: Hook,
+    flags: u32,
+) -> Result<Attachment, AttachError> {
+    match link::create(program, interface, hook.tcx_type(), flags) {
         Ok(fd) => Ok(Attachment::of_link(fd, interface.clone(), hook)),
         // Before 6.6 the attach type is unknown.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(AttachError::NoTcx),

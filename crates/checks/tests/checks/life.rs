@@ -7,12 +7,12 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use weir_checks::{Checker, Config, Error, Target};
+use weir_checks::{Checker, Config, Error, Target, Way};
 use weir_pool::health::{Health, State};
 use weir_pool::pool::Endpoint;
 use weir_pool::probe::{Check, Probe};
 
-use crate::support::{Closed, LOCAL, Server, down, hang, rhythm, say, soon, target, undamped};
+use crate::support::{Closed, LOCAL, Server, UNMADE, down, hang, rhythm, say, soon, target, undamped};
 
 const OFTEN: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(2);
@@ -182,6 +182,20 @@ fn what_cannot_be_asked_is_refused() {
 
     let error = Checker::start(Config { slots: 0, ..Config::default() }).expect_err("an error");
     assert!(matches!(error, Error::NoSlots));
+}
+
+#[test]
+fn a_probe_that_would_not_get_there_is_not_made() {
+    let (server, connections) = counting();
+    let (checker, changes) = Checker::start(undamped()).expect("a checker");
+    let way = Arc::new(Way::new(server.address.ip(), 7));
+    way.hinder(Some("no way".to_owned()));
+    let target = target(server.address, get(), rhythm(OFTEN, 2, 1));
+    checker.set(1, Target { way: Some(Arc::clone(&way)), ..target }).expect("a target");
+    let (number, state) = changes.recv_timeout(LONG).expect("a change");
+    assert_eq!((number, state.health, state.reason), (1, Health::Up, Some(format!("{UNMADE}no way"))));
+    assert_eq!(connections.load(Ordering::SeqCst), 0);
+    assert_eq!(way.hindrance(), Some("no way".to_owned()));
 }
 
 /// A check's own port comes before the backend's.

@@ -115,7 +115,7 @@ impl Checker<'_> {
         let protocols = &self.policy.protocols;
         let [four, six] = [0, 1].map(|family| {
             let [own, other] = [FAMILIES[family], FAMILIES[1 - family]];
-            values(protocols, when, field(protocols, own, "dst")?, &[protocols.find(other)?])
+            values(when, field(protocols, own, "dst")?, &[protocols.find(other)?])
         });
         let services = match (four.as_deref(), six.as_deref()) {
             (Some([]), Some([])) => None,
@@ -145,7 +145,7 @@ impl Checker<'_> {
         let others = TRANSPORTS.iter().filter(|name| **name != own);
         let others: Vec<ProtocolId> = others.filter_map(|name| protocols.find(name)).collect();
         let port = field(protocols, own, "dstport")?;
-        match values(protocols, self.services.get(name)?, port, &others).as_deref() {
+        match values(self.services.get(name)?, port, &others).as_deref() {
             Some([port]) => u16::try_from(*port).ok(),
             _ => probe.usual_port(),
         }
@@ -160,8 +160,8 @@ fn field(protocols: &Protocols, protocol: &str, name: &str) -> Option<FieldRef> 
 }
 
 /// All values of a field for which a condition can hold; `None` if these are many. Where one of `others` is there, the field is not.
-fn values(protocols: &Protocols, pred: &Pred, of: FieldRef, others: &[ProtocolId]) -> Option<Vec<u128>> {
-    let inner = |pred| values(protocols, pred, of, others);
+fn values(pred: &Pred, of: FieldRef, others: &[ProtocolId]) -> Option<Vec<u128>> {
+    let inner = |pred| values(pred, of, others);
     match pred {
         Pred::Const(false) => Some(Vec::new()),
         Pred::And(list) => list.iter().filter_map(inner).min_by_key(Vec::len),

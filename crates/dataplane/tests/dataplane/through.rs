@@ -9,7 +9,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use weir_dataplane::{Instance, Keeper, LivePool};
+use weir_dataplane::{Instance, Keeper, LivePool, Policy, Request};
 use weir_kernel::attach::{Hook, occupants};
 use weir_kernel::netlink::{Interface, Netlink, Route};
 use weir_lab::Host;
@@ -247,6 +247,28 @@ fn answers_pass_where_the_policy_is() {
     checked.stays("all serve", ["up"; 3]);
     assert!(servers.iter().all(|server| server.requests() > 4));
     assert_eq!(packets(&edge, "web"), 0, "answers are no packets of the service");
+}
+
+/// What others have at the same place could end the way of a probe, or let it out as it is.
+#[test]
+fn probes_meet_their_program_before_others() {
+    require_kernel!();
+    let mut lab = Balanced::routed();
+    lab.take_tunnels_off();
+    lead_to_the_client(&lab);
+    let name = format!("through-{}", std::process::id());
+    let load = || {
+        let request = Request::new(Policy::new("out.weir", "drop web when tcp.dstport == 80"), &["clients"]);
+        Instance::load(&Request { instance: &name, hook: weir_dataplane::Hook::TcEgress, ..request })
+    };
+    let (out, _) =
+        lab.host("edge").run(load).expect("the namespace").unwrap_or_else(|error| panic!("{error}"));
+    let text = lab.policy(1..=SERVERS, false, false, &format!("ipip {FROM}"), CHECK);
+    let mut checked = Checked::start(lab, &text, SERVICES[0]);
+    checked.stays("all serve", ["up"; 3]);
+    let dropped = packets(&out, "web");
+    out.unload().expect("unloads");
+    assert_eq!(dropped, 0);
 }
 
 #[test]

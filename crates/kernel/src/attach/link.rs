@@ -11,6 +11,9 @@ use crate::sys::{self, Command};
 /// `BPF_XDP` of `enum bpf_attach_type`.
 pub(super) const ATTACH_XDP: u32 = 37;
 
+/// `BPF_F_BEFORE`, of nobody: before all.
+pub(super) const BEFORE_ALL: u32 = 1 << 3;
+
 /// `enum bpf_link_type`.
 const LINK_XDP: u32 = 6;
 const LINK_TCX: u32 = 11;

@@ -121,6 +121,19 @@ fn a_pinned_link_survives_and_swaps_its_program() {
 }
 
 #[test]
+fn packets_meet_what_is_attached_first_before_others() {
+    require_kernel!();
+    let wire = Wire::new();
+    wire.at_left(|left| {
+        let [there, before] = ["there", "before"].map(|name| one(returns(name, "tc", 0)));
+        let _there = attach::attach_tc(&there, &left, Hook::TcEgress, TcDoor::Tcx).unwrap();
+        let _before = attach::attach_first(&before, &left, Hook::TcEgress).unwrap();
+        let names = attach::occupants(&left).unwrap().into_iter().map(|occupant| occupant.program_name);
+        assert_eq!(names.collect::<Vec<_>>(), ["before", "there"]);
+    });
+}
+
+#[test]
 fn tc_by_both_doors() {
     require_kernel!();
     let wire = Wire::new();

@@ -22,7 +22,7 @@ use weir_bpf::target::Target;
 use weir_checks::Way;
 use weir_compiler::codegen::pools::Record;
 use weir_compiler::policy::Through;
-use weir_kernel::attach::{AttachError, Attachment, Hook, TcDoor, attach_tc};
+use weir_kernel::attach::{AttachError, Attachment, Hook, attach_first};
 use weir_kernel::load::Loaded;
 use weir_kernel::maps::{Map, Update};
 use weir_kernel::netlink::{self, Interface, Link, Netlink};
@@ -197,7 +197,7 @@ impl Means {
         }
         let interface = Interface { index: link.index, name: link.name.clone() };
         // The kernel looks for the interface in the namespace of the thread.
-        let attach = || attach_tc(&self.program, &interface, Hook::TcEgress, TcDoor::Tcx);
+        let attach = || attach_first(&self.program, &interface, Hook::TcEgress);
         let attached = self.namespace.run(attach).map_err(|error| error.to_string())?;
         let attached = attached.map_err(|error| match error {
             AttachError::NoTcx => "no tcx, as of Linux 6.6".to_owned(),
