@@ -108,7 +108,7 @@ impl Keeper {
             self.generation = running.number;
             let gone: Vec<u64> = self.targets.keys().copied().collect();
             gone.into_iter().for_each(|number| self.forget(number));
-            self.carrier = self.new_carrier(&running)?;
+            self.renew_carrier(&running)?;
         }
         let mut there = BTreeSet::new();
         let mut routed = Vec::new();
@@ -154,13 +154,18 @@ impl Keeper {
     }
 
     /// Who carries probes of a policy that are to go through a `balance`.
-    fn new_carrier(&self, running: &Generation) -> Result<Option<Carrier>, Error> {
-        if self.checks.values().all(|(_, through)| through.is_none()) {
-            return Ok(None);
-        }
+    fn renew_carrier(&mut self, running: &Generation) -> Result<(), Error> {
         let setting = &running.meta.setting;
-        let interfaces = setting.interfaces.iter().map(|interface| interface.0).collect();
-        Ok(Some(Carrier::new(self.namespace.try_clone()?, interfaces, &setting.target)))
+        match &mut self.carrier {
+            _ if self.checks.values().all(|(_, through)| through.is_none()) => self.carrier = None,
+            // What is under way still has its marks, so the program stays where it is.
+            Some(carrier) => carrier.keep(&BTreeSet::new()),
+            None => {
+                let interfaces = setting.interfaces.iter().map(|interface| interface.0).collect();
+                self.carrier = Some(Carrier::new(self.namespace.try_clone()?, interfaces, &setting.target));
+            }
+        }
+        Ok(())
     }
 
     /// The way of a backend's probes, kept in step with its record; `None` for the one to its own address.

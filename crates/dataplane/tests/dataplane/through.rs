@@ -1,30 +1,25 @@
 //! Checks that go the way of a service's packets: what breaks that way takes backends down, though they answer at their own addresses.
 
-use crate::kills::{kill_after, start};
+mod hindered;
+mod wire;
+
 use crate::support::{packets, require_kernel, require_tools};
 use crate::vias::{Balanced, FROM, SERVERS, SERVICES};
-use nix::sys::socket::{setsockopt, sockopt};
-use std::collections::BTreeSet;
-use std::net::{IpAddr, UdpSocket};
-use std::path::Path;
+use std::net::IpAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use weir_dataplane::{Instance, Keeper, LivePool, Policy, Request};
-use weir_kernel::attach::{Hook, occupants};
-use weir_kernel::netlink::{Interface, Netlink, Route};
-use weir_lab::Host;
-use weir_lab::program::{Program, Scratch};
-use weir_lab::service::{EchoServer, HttpLoad, HttpServer};
-use weir_lab::wire::Tap;
+use weir_kernel::netlink::{Netlink, Route};
+use weir_lab::service::{EchoServer, HttpServer};
 
 const HTTP: u16 = 80;
 /// A period, as the checks have it, and how many failures take a backend down.
-const EVERY: Duration = Duration::from_millis(100);
+const EVERY: Duration = Duration::from_millis(200);
 const FALL: u32 = 3;
-const CHECK: &str = "    check http \"/\" through web port 80 every 100ms timeout 80ms fall 3 rise 2\n";
+const CHECK: &str = "    check http \"/\" through web port 80 every 200ms timeout 180ms fall 3 rise 2\n";
 const WAIT: Duration = Duration::from_secs(10);
 /// How long what is well may be looked at.
-const WHILE: Duration = Duration::from_secs(1);
+const WHILE: Duration = Duration::from_millis(1500);
 
 /// An edge whose pool is kept, with servers of the service, and of the same port at their own addresses.
 struct Checked {
@@ -249,6 +244,33 @@ fn answers_pass_where_the_policy_is() {
     assert_eq!(packets(&edge, "web"), 0, "answers are no packets of the service");
 }
 
+/// The kernel cuts what is longer than a segment behind the program, and writes what it wrote before each piece.
+#[test]
+fn long_questions_are_cut_as_they_must_be() {
+    require_kernel!();
+    let check = CHECK.replace("\"/\"", &format!("\"/?{}\"", "long".repeat(1500)));
+    for (via, six, macs) in every_via() {
+        let mut lab = Balanced::routed();
+        lab.take_tunnels_off();
+        lead_to_the_client(&lab);
+        let text = lab.policy(1..=SERVERS, six, macs, &via, &check);
+        let mut checked = Checked::start(lab, &text, SERVICES[usize::from(six)]);
+        checked.stays(&via, ["up"; 3]);
+        assert!(checked.servers.iter().all(|server| server.requests() > 4), "via {via}");
+        checked.lab.nothing_was_damaged();
+    }
+}
+
+/// Every way, over IPv4 and IPv6, and whether it needs MAC addresses.
+fn every_via() -> Vec<(String, bool, bool)> {
+    let ways = [("l2", false), ("ipip", false), ("gue", false), ("vxlan id 7", true)];
+    let each = |(via, macs): (&str, bool)| {
+        let via = if via == "l2" { via.to_owned() } else { format!("{via} {FROM}") };
+        [false, true].map(|six| (via.clone(), six, macs))
+    };
+    ways.into_iter().flat_map(each).collect()
+}
+
 /// What others have at the same place could end the way of a probe, or let it out as it is.
 #[test]
 fn probes_meet_their_program_before_others() {
@@ -284,184 +306,4 @@ fn datagrams_go_through_as_well() {
     let mut checked = Checked::unserved(lab, &edge);
     checked.until("the third serves nothing", ["up", "up", "down"]);
     assert!(servers.iter().all(|server| server.echoed() > 2));
-}
-
-/// What keeps a probe from getting there is no failure of a backend.
-#[test]
-fn a_probe_that_would_not_get_there_is_not_made() {
-    require_kernel!();
-    require_tools!("ip");
-    let lab = Balanced::routed();
-    let edge = lab.load(&lab.policy(1..=SERVERS, false, false, "l2", CHECK));
-    let mut checked = Checked::unserved(lab, &edge);
-    checked.until_told("no route to the service's address");
-    assert_eq!(checked.states().0, ["up"; 3]);
-
-    // The next turn knows of the route.
-    lead_to_the_client(&checked.lab);
-    checked.until("nobody serves", ["down"; 3]);
-}
-
-#[test]
-fn an_edge_with_the_services_address_does_not_ask_itself() {
-    require_kernel!();
-    let lab = Balanced::routed();
-    lead_to_the_client(&lab);
-    let add = || Netlink::open()?.add_address("lo", SERVICES[0], 32);
-    lab.host("edge").run(add).expect("the namespace").expect("an address");
-    let _itself = HttpServer::start(lab.host("edge"), (SERVICES[0], HTTP).into()).expect("a server");
-    let edge = lab.load(&lab.policy(1..=SERVERS, false, false, "l2", CHECK));
-    let mut checked = Checked::unserved(lab, &edge);
-    checked.until_told("the service's address is here");
-    assert_eq!(checked.states().0, ["up"; 3]);
-}
-
-#[test]
-fn a_fixed_next_hop_is_where_the_policy_is() {
-    require_kernel!();
-    let lab = Balanced::routed();
-    let via = lab.address(3, false);
-    let add = || {
-        let route = Route { to: SERVICES[0], prefix_len: 32, via: Some(via), interface: None };
-        Netlink::open()?.add_route(&route)
-    };
-    lab.host("edge").run(add).expect("the namespace").expect("a route");
-    let gateway = format!("    gateway 02:00:00:00:00:01\n{CHECK}");
-    let edge = lab.load(&lab.policy(1..=SERVERS, false, false, "l2", &gateway));
-    let mut checked = Checked::unserved(lab, &edge);
-    checked.until_told("its next hop is elsewhere");
-    assert_eq!(checked.states().0, ["up"; 3]);
-}
-
-/// Whoever checks and is killed leaves nothing where packets of others go by.
-#[test]
-fn a_kill_leaves_no_program_behind() {
-    require_kernel!();
-    let mut lab = Balanced::routed();
-    lab.take_tunnels_off();
-    lead_to_the_client(&lab);
-    let edge = lab.load(&lab.policy(1..=SERVERS, false, false, &format!("ipip {FROM}"), CHECK));
-    let child = start(edge.name(), &format!("pools in {}", lab.host("edge").namespace().label()));
-    let begun = Instant::now();
-    while on_the_way_out(&lab).is_empty() {
-        assert!(begun.elapsed() < WAIT, "the helper checks nothing");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(on_the_way_out(&lab), ["weir_probes"]);
-    // It lets the packets of others by, with whatever mark, but for one of its own.
-    for (mark, goes) in [(0, true), (0x5600_0000, true), (0x5701_0000, true), (0x5700_ffff, false)] {
-        assert_eq!(gets_out(&lab, mark), goes, "{mark:#x}");
-    }
-    kill_after(child, Duration::from_millis(200));
-    let begun = Instant::now();
-    while !on_the_way_out(&lab).is_empty() {
-        assert!(begun.elapsed() < WAIT, "it stays");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert!(gets_out(&lab, 0x5700_ffff));
-}
-
-/// The names of the programs that packets meet on their way to clients.
-fn on_the_way_out(lab: &Balanced) -> Vec<String> {
-    let look = || occupants(&Interface::named("clients")?);
-    let occupants = lab.host("edge").run(look).expect("the namespace").expect("occupants");
-    let out = occupants.into_iter().filter(|occupant| occupant.hook == Hook::TcEgress);
-    out.map(|occupant| occupant.program_name).collect()
-}
-
-/// Whether a datagram with a mark comes to the client.
-fn gets_out(lab: &Balanced, mark: u32) -> bool {
-    let client = lab.host("client");
-    let address = client.interface("eth0").expect("there").ipv4().expect("an address");
-    let bind = || UdpSocket::bind((address, 0)).expect("a socket");
-    let socket = client.run(bind).expect("the namespace");
-    socket.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-    let to = socket.local_addr().expect("an address");
-    let send = || {
-        let from = UdpSocket::bind("0.0.0.0:0").expect("a socket");
-        setsockopt(&from, sockopt::Mark, &mark).expect("a mark");
-        from.send_to(b"others", to).expect("sent");
-    };
-    lab.host("edge").run(send).expect("the namespace");
-    socket.recv(&mut [0; 16]).is_ok()
-}
-
-/// Asked of every frame. A list has a value for each header, the outermost first.
-const FIELDS: [&str; 13] = [
-    "ip.src",
-    "ipv6.src",
-    "_ws.malformed",
-    "ip.checksum.status",
-    "tcp.checksum.status",
-    "eth.src",
-    "eth.dst",
-    "ip.dst",
-    "ipv6.dst",
-    "ip.ttl",
-    "ip.flags.df",
-    "udp.dstport",
-    "vxlan.vni",
-];
-/// From here on probes and traffic agree.
-const ALIKE: usize = 5;
-const OPTIONS: [&str; 3] = ["ip.check_checksum:TRUE", "tcp.check_checksum:TRUE", "udp.check_checksum:FALSE"];
-
-/// On the wire a probe is to a backend what traffic is, and Wireshark finds nothing wrong with it.
-#[test]
-fn probes_are_as_traffic_is() {
-    require_kernel!();
-    require_tools!("tshark");
-    for (via, six, macs) in [
-        ("l2".to_owned(), false, false),
-        (format!("ipip {FROM}"), false, false),
-        (format!("ipip {FROM}"), true, false),
-        (format!("gue {FROM}"), false, false),
-        (format!("vxlan id 7 {FROM}"), false, true),
-        (format!("vxlan id 7 {FROM}"), true, true),
-    ] {
-        let mut lab = Balanced::routed();
-        lab.take_tunnels_off();
-        lead_to_the_client(&lab);
-        let text = lab.policy(1..=SERVERS, six, macs, &via, CHECK);
-        let service = SERVICES[usize::from(six)];
-        let mut checked = Checked::start(lab, &text, service);
-        let scratch = Scratch::create().expect("a directory");
-        let file = scratch.path().join("frames.pcapng");
-        if via != "l2" {
-            checked.lab.leave_tunnels_on(1);
-        }
-        let tap = Tap::start(checked.lab.server(1), "eth0", &file).expect("a tap");
-        let load =
-            HttpLoad { rate: 100, ..HttpLoad::new((service, HTTP).into(), Duration::from_millis(300)) };
-        load.run(checked.lab.host("client")).expect("a client");
-        checked.keep();
-        tap.stop().expect("a capture");
-
-        let edge = checked.lab.host("edge").interface("clients").expect("there");
-        let own = if six { edge.ipv6() } else { edge.ipv4() }.expect("an address").to_string();
-        let frames = to_the_service(&file, checked.lab.host("edge"));
-        let bad = frames
-            .iter()
-            .find(|frame| !frame[2].is_empty() || frame[3].contains('0') || frame[4].contains('0'));
-        assert_eq!(bad, None, "via {via}");
-        let is_probe = |frame: &&Vec<String>| frame[usize::from(six)].split(',').any(|source| source == own);
-        let (probes, traffic): (Vec<_>, Vec<_>) = frames.iter().partition(is_probe);
-        let alike = |frames: &[&Vec<String>]| {
-            frames.iter().map(|frame| frame[ALIKE..].join(" ")).collect::<BTreeSet<_>>()
-        };
-        assert!(probes.len() > 4 && !traffic.is_empty(), "via {via}: {} and {}", probes.len(), traffic.len());
-        assert_eq!(alike(&probes), alike(&traffic), "via {via}");
-    }
-}
-
-/// What tshark says of the frames on their way to a server. Wireshark does not know variant 1 of GUE, so it is told what is in it.
-fn to_the_service(file: &Path, host: &Host) -> Vec<Vec<String>> {
-    let file = file.display().to_string();
-    let mut command = vec!["tshark", "-n", "-r", &file, "-d", "udp.port==6080,ip", "-T", "fields"];
-    command.extend(["-Y", "tcp.dstport == 80 && !icmp && !icmpv6"]);
-    command.extend(OPTIONS.iter().flat_map(|option| ["-o", option]));
-    command.extend(FIELDS.iter().flat_map(|field| ["-e", field]));
-    let told = Program::run(host, &command, Duration::from_secs(60)).expect("tshark");
-    let lines = told.lines().filter(|line| line.contains('\t'));
-    lines.map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }

@@ -42,7 +42,6 @@ const INNER_ETHERNET: u64 = 1 << 6;
 const INNER_LINK_SHIFT: u32 = 56;
 
 const LINK: usize = 14;
-const UDP_HEADER: usize = 8;
 
 /// What a probe for a service of IPv4 or IPv6 becomes on its way to a backend, that leaves by the interface of this MAC address.
 pub(super) fn of(
@@ -84,11 +83,10 @@ impl Parcel {
             self.word(UDP_AT, (LINK + udp_at) as u32);
             self.word(UDP_LENGTH, length(udp_at));
             room |= OUTER_UDP;
-            let between = headers.len() - ip - UDP_HEADER;
             if via.network().is_some() {
-                room |= INNER_ETHERNET;
+                // Segments begin with the frame inside, so VXLAN's header is not counted.
+                room |= INNER_ETHERNET | (LINK as u64) << INNER_LINK_SHIFT;
             }
-            room |= (between as u64) << INNER_LINK_SHIFT;
         }
         self.put(ROOM, &room.to_ne_bytes());
         let ethertype: u16 = if six { 0x86dd } else { 0x0800 };

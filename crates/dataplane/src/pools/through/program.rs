@@ -39,7 +39,6 @@ const CHECKSUM: i32 = LINK + 10;
 /// `struct bpf_fib_lookup`, on the stack.
 const FIB: i16 = -64;
 const FIB_BYTES: i32 = 64;
-const FIB_LENGTH: i16 = FIB + 6;
 const FIB_INTERFACE: i16 = FIB + 8;
 const FIB_FROM: i16 = FIB + 16;
 const FIB_TO: i16 = FIB + 32;
@@ -181,7 +180,8 @@ impl Writer {
         self.emit([Insn::mov(Reg::R2, 0), Insn::Call(helpers::REDIRECT), Insn::Exit]);
     }
 
-    /// As `balance` asks: by which way a packet from there would go that came in by this interface.
+    /// As `balance` asks: by which way a packet from there would go that came in by this interface. Without a length, as the kernel then
+    /// knows itself what is cut into segments later.
     fn ask_routes(&mut self) {
         for word in 0..FIB_BYTES as i16 / 8 {
             self.emit([Insn::store(Size::DW, Reg::R10, FIB + 8 * word, 0)]);
@@ -196,9 +196,6 @@ impl Writer {
         self.emit([
             Insn::load(Size::W, Reg::R1, PARCEL, parcel::FAMILY),
             Insn::store(Size::B, Reg::R10, FIB, Reg::R1),
-            Insn::mov(Reg::R1, PACKET),
-            Insn::alu(AluOp::Add, Reg::R1, HEADERS),
-            Insn::store(Size::H, Reg::R10, FIB_LENGTH, Reg::R1),
             Insn::load(Size::W, Reg::R1, CONTEXT, INTERFACE),
             Insn::store(Size::W, Reg::R10, FIB_INTERFACE, Reg::R1),
             Insn::mov(Reg::R1, CONTEXT),
