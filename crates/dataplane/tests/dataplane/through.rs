@@ -293,6 +293,39 @@ fn probes_meet_their_program_before_others() {
     assert_eq!(dropped, 0);
 }
 
+/// A reload says by which way it goes from then on, and nothing is held against a backend meanwhile.
+#[test]
+fn a_check_follows_reloads() {
+    require_kernel!();
+    let mut lab = Balanced::routed();
+    lab.take_tunnels_off();
+    lead_to_the_client(&lab);
+    let text =
+        |via: &str, check: &str| lab.policy(1..=SERVERS, false, false, &format!("{via} {FROM}"), check);
+    let direct = text("ipip", &CHECK.replace("through web", ""));
+    let reloads = [text("gue", CHECK), text("ipip", CHECK), direct];
+    let mut edge = lab.load(&text("ipip", CHECK));
+    let serve = |number: u8, address| {
+        HttpServer::start(lab.server(number), (address, HTTP).into()).expect("a server")
+    };
+    let servers: Vec<HttpServer> = (1..=SERVERS).map(|number| serve(number, SERVICES[0])).collect();
+    let own: Vec<HttpServer> =
+        (1..=SERVERS).map(|number| serve(number, lab.address(number, false))).collect();
+    let asked = |servers: &[HttpServer]| servers.iter().map(HttpServer::requests).collect::<Vec<_>>();
+    let mut checked = Checked::unserved(lab, &edge);
+    checked.stays("all serve", ["up"; 3]);
+    for (nth, text) in reloads.iter().enumerate() {
+        edge.reload(&Policy::new("edge.weir", text)).expect("reloads");
+        // The keeper looks for reloads once a second.
+        checked.stays("a reload", ["up"; 3]);
+        let before = [asked(&servers), asked(&own)];
+        checked.stays(text, ["up"; 3]);
+        let after = [asked(&servers), asked(&own)];
+        let more = [0, 1].map(|which| before[which].iter().zip(&after[which]).all(|(old, new)| new > old));
+        assert_eq!(more, [nth < 2, nth == 2], "{before:?}, {after:?}: {text}");
+    }
+}
+
 #[test]
 fn datagrams_go_through_as_well() {
     require_kernel!();
