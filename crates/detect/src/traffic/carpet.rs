@@ -6,7 +6,8 @@
 //! hosts' samples come at the same rate as the prefix's, and what they have not told by then they will not tell soon.
 
 use super::config::Config;
-use super::judge::{Horizons, above, horizons};
+use super::entry::Horizons;
+use super::judge::above;
 use super::suspicion::{Suspicion, Suspicions};
 use super::tally::Tally;
 use super::window::Moment;
@@ -31,9 +32,9 @@ pub(super) fn above_unexplained(
     tally: &Tally,
     config: &Config,
 ) -> Option<(usize, Horizons)> {
-    let now = tally.clock.now();
+    let now = tally.clock.moment();
     let judge = |sums: Horizons| above(&sums, &prefix.limit, config).map(|level| (level, sums));
-    let left = |explained| judge(without(prefix, all, sums, tally, now, explained));
+    let left = |explained| judge(without(prefix, all, sums, tally, &now, explained));
     if let found @ Some(_) = left(Explained::ByAny) {
         return found;
     }
@@ -66,8 +67,8 @@ fn without(
     };
     let mut left = *sums;
     for part in parts.iter().filter(is_outermost) {
-        let Some((_, entry)) = tally.entry(part.place) else { continue };
-        for (left, part) in left.iter_mut().zip(horizons(&entry.windows, now)) {
+        let Some(entry) = tally.entry(part.place) else { continue };
+        for (left, part) in left.iter_mut().zip(entry.horizons(now)) {
             *left = left.without(&part);
         }
     }

@@ -13,21 +13,22 @@ const DISORDER: Duration = Duration::from_secs(10);
 pub(super) struct Clock {
     /// What the samples' clock showed last.
     shown: Option<Duration>,
-    now: Moment,
+    /// In nanoseconds.
+    now: u64,
 }
 
 impl Clock {
-    /// Goes on to a time, and gives the moment that it is, which is before now for what comes late.
-    pub(super) fn advance(&mut self, time: Duration) -> Moment {
+    /// Goes on to a time, and gives the nanoseconds that it is, which are before now for what comes late.
+    pub(super) fn advance(&mut self, time: Duration) -> u64 {
         let shown = *self.shown.get_or_insert_with(|| {
-            self.now = Moment::at(nanos(time));
+            self.now = nanos(time);
             time
         });
         if time < shown && shown - time <= DISORDER {
-            return Moment::at(self.now.nanos.saturating_sub(nanos(shown - time)));
+            return self.now.saturating_sub(nanos(shown - time));
         }
         if time > shown {
-            self.now = Moment::at(self.now.nanos.saturating_add(nanos(time - shown)));
+            self.now = self.now.saturating_add(nanos(time - shown));
         }
         self.shown = Some(time);
         self.now
@@ -40,8 +41,12 @@ impl Clock {
         }
     }
 
-    pub(super) fn now(&self) -> &Moment {
-        &self.now
+    pub(super) fn now(&self) -> u64 {
+        self.now
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment::at(self.now)
     }
 
     pub(super) fn shown(&self) -> Duration {
@@ -63,7 +68,7 @@ mod tests {
         let mut clock = Clock::default();
         let mut at = |millis: u64| {
             let moment = clock.advance(Duration::from_millis(millis));
-            (moment.nanos / 1_000_000, clock.now().nanos / 1_000_000)
+            (moment / 1_000_000, clock.now() / 1_000_000)
         };
         assert_eq!([at(5_000), at(5_100), at(4_900)], [(5_000, 5_000), (5_100, 5_100), (4_900, 5_100)]);
         // Set back by thirty seconds: from here on time goes on from where it was.

@@ -140,6 +140,26 @@ impl Limit {
             || sums.bytes.saturating_mul(10 * parts) >= self.bytes.saturating_mul(TENTHS[level])
     }
 
+    /// What is missing until that is reached, or somewhat less.
+    pub(super) fn left(&self, parts: u64, sums: &Sums, level: usize) -> Limit {
+        let part = |limit: u64| limit.saturating_mul(TENTHS[level]) / (10 * parts);
+        Limit {
+            packets: part(self.packets).saturating_sub(sums.packets),
+            bytes: part(self.bytes).saturating_sub(sums.bytes),
+        }
+    }
+
+    pub(super) fn min(self, other: Limit) -> Limit {
+        Limit { packets: self.packets.min(other.packets), bytes: self.bytes.min(other.bytes) }
+    }
+
+    /// Takes that much away from it; the answer is whether something is left of both.
+    pub(super) fn spend(&mut self, packets: u64, bytes: u64) -> bool {
+        self.packets = self.packets.saturating_sub(packets);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.packets > 0 && self.bytes > 0
+    }
+
     pub(super) fn rate(&self) -> Rate {
         Rate { packets: self.packets(), bits: self.bits() }
     }

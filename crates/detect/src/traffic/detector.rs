@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use crate::sample::Sample;
-
 use super::alert::{Alert, Event, Victim};
 use super::baseline::{Baselines, Learnt};
+use super::carpet;
 use super::clock::nanos;
 use super::config::{Config, Limit, Rate};
+use super::entry::{Horizons, is_suspect};
 use super::flow::{Flow, Kind};
-use super::judge::{self, Horizons, estimates, freshest, horizons, is_above};
+use super::judge::{self, estimates, freshest};
 use super::suspicion::{Suspicion, Suspicions};
-use super::tally::{Place, Tally};
-use super::{carpet, window::HORIZONS};
+use super::tally::{Place, Seen, Tally};
+use super::window::{HORIZONS, Moment};
 
 /// Suspicions are judged as often as this at most, in nanoseconds, beside what samples of the shortest horizon decide.
 const ROUND: u64 = 10_000_000;
@@ -32,8 +32,10 @@ pub struct Detector {
     pub(super) suspicions: Suspicions,
     /// Destinations with enough traffic for their baselines to matter.
     pub(super) notable: Vec<Place>,
+    /// Samples that are not counted yet.
+    pub(super) waiting: Vec<Seen>,
     /// To be judged when the sample is counted.
-    due: Vec<Place>,
+    pub(super) due: Vec<Place>,
     events: Vec<Event>,
     next_id: u64,
     /// When the last round and the last lesson were, in nanoseconds and seconds.
@@ -55,6 +57,7 @@ impl Detector {
             baselines: Baselines::new(config.baselines, kinds, config.factor, config.growth),
             suspicions: Suspicions::new(config.alerts),
             notable: Vec::new(),
+            waiting: Vec::new(),
             due: Vec::new(),
             events: Vec::new(),
             next_id: 1,
@@ -67,48 +70,12 @@ impl Detector {
         }
     }
 
-    /// Counts a sample, and judges its destination if its last tenth of a second is suspicious. What came of it, the next
-    /// [`Detector::tick`] says.
-    pub fn observe(&mut self, sample: &Sample<'_>) {
-        let Some(seen) = self.tally.read(sample) else { return };
-        self.feed();
-        let now = *self.tally.clock.now();
-        let era = self.tally.era;
-        let Detector { tally, suspicions, config, due, notable, .. } = self;
-        let parts = config.notable_parts();
-        tally.add(&seen, |place, entry, of_table| {
-            if let Some(suspicion) = entry.suspicion().and_then(|slot| suspicions.at_mut(slot)) {
-                suspicion.see(&seen);
-                let sums = entry.windows.over(0, &now);
-                if suspicion.alert.is_none()
-                    && now.nanos >= suspicion.rest_until
-                    && is_above(&sums, 0, &suspicion.limit, config)
-                {
-                    due.push(place);
-                }
-                return;
-            }
-            let limit = entry.limit(era, of_table);
-            if entry.is_suspect(&now, &limit, config.samples) {
-                due.push(place);
-            }
-            if !entry.is_notable && entry.is_worth_learning(&now, of_table, parts, config.samples) {
-                entry.is_notable = true;
-                notable.push(place);
-            }
-        });
-        while let Some(place) = self.due.pop() {
-            if let Some(slot) = self.suspect(place) {
-                self.judge(slot);
-            }
-        }
-    }
-
     /// Time goes on. Gives what happened since the last call, in its order; ends and slow attacks are found here. To be
     /// called some twenty times a second; less often costs only latency.
     pub fn tick(&mut self, now: Duration) -> impl Iterator<Item = Event> + '_ {
+        self.catch_up();
         self.tally.tick(now);
-        let nanos = self.tally.clock.now().nanos;
+        let nanos = self.tally.clock.now();
         if nanos - self.round.min(nanos) >= ROUND || self.round == 0 {
             self.round = nanos;
             for slot in 0..self.suspicions.len() {
@@ -144,6 +111,7 @@ impl Detector {
     /// Adds what another analyser counted ([`Tally::merge`] has the conditions). Sources and drops are those of this one's
     /// own samples. The answer is whether the two fit.
     pub fn absorb(&mut self, other: &Tally) -> bool {
+        self.catch_up();
         if !self.tally.merge(other) {
             return false;
         }
@@ -160,6 +128,7 @@ impl Detector {
     /// hour, for its victim and the prefixes and services around it, and it ends. The answer is whether there is such an
     /// alert.
     pub fn accept(&mut self, id: u64) -> bool {
+        self.catch_up();
         let Some(slot) = (0..self.suspicions.len()).find(|slot| self.has_alert(*slot, id)) else {
             return false;
         };
@@ -182,14 +151,15 @@ impl Detector {
 
     /// Takes what was learnt before a restart. What makes no sense is left out; the answer is how many destinations it was.
     pub fn recall(&mut self, learnt: Learnt) -> usize {
+        self.catch_up();
         self.tally.era += 1;
         self.baselines.recall(learnt)
     }
 
-    fn feed(&mut self) {
+    pub(super) fn feed(&mut self) {
         self.is_fed = true;
         if self.is_learning && self.learn_until.is_none() {
-            self.learn_until = Some(self.tally.clock.now().nanos.saturating_add(nanos(self.config.learn)));
+            self.learn_until = Some(self.tally.clock.now().saturating_add(nanos(self.config.learn)));
         }
     }
 
@@ -209,17 +179,17 @@ impl Detector {
     }
 
     /// The suspicion of a place, if its windows give reason for one by what is usual for it.
-    fn suspect(&mut self, place: Place) -> Option<usize> {
-        let (_, entry) = self.tally.entry(place)?;
+    pub(super) fn suspect(&mut self, place: Place) -> Option<usize> {
+        let entry = self.tally.entry(place)?;
         if let Some(slot) = entry.suspicion() {
             return Some(slot);
         }
         let victim = self.tally.victim(place)?;
         let (limit, usual) = self.limit(place, &victim);
-        let (now, era, samples) = (*self.tally.clock.now(), self.tally.era, self.config.samples);
-        let (_, entry) = self.tally.entry_mut(place)?;
+        let (now, era, samples) = (self.tally.clock.moment(), self.tally.era, self.config.samples);
+        let entry = self.tally.entry_mut(place)?;
         (entry.limit, entry.era) = (limit, era);
-        if !entry.is_suspect(&now, &limit, samples) {
+        if !is_suspect(&entry.horizons(&now), &limit, samples) {
             return None;
         }
         let spans = self.tally.spans(place);
@@ -242,22 +212,22 @@ impl Detector {
         }
     }
 
-    fn judge(&mut self, slot: usize) {
-        let now = *self.tally.clock.now();
+    pub(super) fn judge(&mut self, slot: usize) {
+        let now = self.tally.clock.now();
         let Some(mut one) = self.suspicions.remove(slot) else { return };
-        let Some((_, entry)) = self.tally.entry(one.place) else { return };
-        let sums = horizons(&entry.windows, &now);
-        let is_suspect = entry.is_suspect(&now, &one.limit, self.config.samples);
+        let Some(entry) = self.tally.entry(one.place) else { return };
+        let sums = entry.horizons(&Moment::at(now));
+        let is_suspect = is_suspect(&sums, &one.limit, self.config.samples);
         if one.alert.is_some() {
             self.follow(&mut one, &sums);
         } else if let Some((level, sums)) = self.above(&mut one, &sums) {
-            one.held = now.nanos;
+            one.held = now;
             self.begin(&mut one, level, &sums);
         } else if is_suspect {
-            one.held = now.nanos;
+            one.held = now;
         }
         let patience = if one.alert.is_some() { nanos(self.config.quiet) } else { FORGET };
-        let is_over = now.nanos - one.held >= patience;
+        let is_over = now - one.held >= patience;
         self.suspicions.put(slot, one);
         if is_over {
             self.end(slot);
@@ -270,7 +240,7 @@ impl Detector {
         if !is_prefix {
             return judge::above(sums, &one.limit, &self.config).map(|level| (level, *sums));
         }
-        one.rest_until = self.tally.clock.now().nanos + PREFIX_REST;
+        one.rest_until = self.tally.clock.now() + PREFIX_REST;
         carpet::above_unexplained(one, &self.suspicions, sums, &self.tally, &self.config)
     }
 
@@ -299,15 +269,15 @@ impl Detector {
 
     /// When the window of a place had its first sample, by the samples' clock.
     fn first(&self, place: Place, level: usize) -> Duration {
-        let now = self.tally.clock.now();
-        let first = self.tally.entry(place).and_then(|(_, entry)| entry.windows.first(level, now));
+        let now = self.tally.clock.moment();
+        let first = self.tally.entry(place).and_then(|entry| entry.first(level, &now));
         let ago = now.nanos - first.unwrap_or(now.nanos).min(now.nanos);
         self.tally.clock.shown().saturating_sub(Duration::from_nanos(ago))
     }
 
     fn follow(&mut self, one: &mut Suspicion, sums: &Horizons) {
         if judge::holds(sums, &one.limit, &self.config) {
-            one.held = self.tally.clock.now().nanos;
+            one.held = self.tally.clock.now();
         }
         let Some(alert) = &mut one.alert else { return };
         let level = freshest(sums, self.config.samples);

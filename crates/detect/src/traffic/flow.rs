@@ -1,9 +1,7 @@
 //! What a tally says of single destinations.
 
 use super::alert::Victim;
-use super::entry::Entry;
 use super::estimate::Estimate;
-use super::table::Table;
 use super::tally::Tally;
 use super::window::{HORIZONS, LONGEST, Sums};
 
@@ -34,22 +32,23 @@ pub enum Kind {
 impl Tally {
     /// The traffic to a destination over the horizon of this index (0.1 s, 1 s, 10 s); nothing if there was none.
     pub fn flow(&self, victim: &Victim, horizon: usize) -> Option<Flow> {
-        let (_, entry) = self.entry(self.place(victim)?)?;
-        let sums = entry.windows.over(horizon.min(LONGEST), self.clock.now());
+        let entry = self.entry(self.place(victim)?)?;
+        let sums = entry.over(horizon.min(LONGEST), &self.clock.moment());
         (sums.samples > 0).then(|| self.flow_of(victim.clone(), &sums, horizon.min(LONGEST)))
     }
 
     /// The destinations with the most bits over ten seconds.
     pub fn top(&self, kind: Kind, count: usize) -> Vec<Flow> {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         let (kind, entries): (usize, Vec<_>) = match kind {
-            Kind::Hosts => (0, of_table(&self.hosts)),
-            Kind::Prefixes(level) => {
-                (level + 1, self.levels.get(level).map_or_else(Vec::new, |level| of_table(&level.table)))
-            }
+            Kind::Hosts => (0, self.hosts.entries().collect()),
+            Kind::Prefixes(level) => (
+                level + 1,
+                self.levels.get(level).map_or_else(Vec::new, |level| level.table.entries().collect()),
+            ),
             Kind::Services => (self.levels.len() + 1, self.services.entries().collect()),
         };
-        let sums = entries.into_iter().map(|(key, entry)| (key, entry.windows.over(LONGEST, now)));
+        let sums = entries.into_iter().map(|(_, entry)| (entry.key, entry.over(LONGEST, &now)));
         let mut sums: Vec<_> = sums.filter(|(_, sums)| sums.samples > 0).collect();
         sums.sort_unstable_by_key(|(key, sums)| (std::cmp::Reverse(sums.bytes), *key));
         sums.truncate(count);
@@ -66,8 +65,4 @@ impl Tally {
             samples: sums.samples,
         }
     }
-}
-
-fn of_table(table: &Table) -> Vec<(u128, &Entry)> {
-    table.slots().map(|(_, key, entry)| (key, entry)).collect()
 }

@@ -1,15 +1,9 @@
 //! When traffic is too much.
 
 use super::config::{Config, Limit};
+use super::entry::Horizons;
 use super::estimate::{Estimate, lower};
-use super::window::{HORIZONS, Moment, Sums, Windows};
-
-/// The sums of all horizons.
-pub(super) type Horizons = [Sums; HORIZONS.len()];
-
-pub(super) fn horizons(windows: &Windows, now: &Moment) -> Horizons {
-    std::array::from_fn(|level| windows.over(level, now))
-}
+use super::window::{HORIZONS, Sums};
 
 /// The shortest horizon that is above a limit by all that is asked for.
 pub(super) fn above(sums: &Horizons, limit: &Limit, config: &Config) -> Option<usize> {

@@ -6,15 +6,17 @@ use super::alert::Victim;
 use super::baseline::Lesson;
 use super::config::Rate;
 use super::detector::Detector;
-use super::judge::{estimates, freshest, horizons};
+use super::entry::{Bounds, is_worth_learning};
+use super::judge::{estimates, freshest};
 use super::tally::Place;
+use super::window::LONGEST;
 
 const HOUR: u64 = 3600;
 
 impl Detector {
     /// Learns from the destinations whose traffic matters, but for those that have to do with an alert.
     pub(super) fn lesson(&mut self) {
-        let second = self.tally.clock.now().nanos / 1_000_000_000;
+        let second = self.tally.clock.now() / 1_000_000_000;
         if second == self.second || !std::mem::take(&mut self.is_fed) {
             return;
         }
@@ -47,19 +49,19 @@ impl Detector {
 
     /// Whether the destination is still one to learn of.
     fn learn(&mut self, place: Place) -> bool {
-        let now = *self.tally.clock.now();
+        let now = self.tally.clock.moment();
         let limit = self.tally.limit(place);
-        let parts = 2 * self.config.notable_parts();
-        let samples = self.config.samples / 2;
-        let Some((_, entry)) = self.tally.entry_mut(place) else { return false };
+        let half = Bounds { samples: self.config.samples / 2, parts: 2 * self.config.notable_parts() };
+        let Some(entry) = self.tally.entry_mut(place) else { return false };
         if !entry.is_notable {
             return false;
         }
-        if !entry.is_worth_learning(&now, &limit, parts, samples) {
+        let sums = entry.horizons(&now);
+        if !is_worth_learning(&sums[LONGEST], &limit, &half) {
             entry.is_notable = false;
+            entry.look_again();
             return false;
         }
-        let sums = horizons(&entry.windows, &now);
         let spans = self.tally.spans(place);
         if self.suspicions.iter().any(|one| one.alert.is_some() && one.meets(&spans)) {
             return true;
@@ -75,7 +77,7 @@ impl Detector {
 
     /// The time of learning everything ends.
     fn graduate(&mut self) {
-        let now = self.tally.clock.now().nanos;
+        let now = self.tally.clock.now();
         if self.is_learning && self.learn_until.is_some_and(|until| now >= until) {
             self.is_learning = false;
             self.baselines.accept();
@@ -85,7 +87,7 @@ impl Detector {
 
     /// How long it goes on learning everything; nothing if it does not.
     pub fn learns_for(&self) -> Option<Duration> {
-        let now = self.tally.clock.now().nanos;
+        let now = self.tally.clock.now();
         let left = self
             .learn_until
             .map_or(self.config.learn, |until| Duration::from_nanos(until.saturating_sub(now)));

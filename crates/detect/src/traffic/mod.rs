@@ -38,6 +38,7 @@ mod estimate;
 mod flow;
 mod judge;
 mod learning;
+mod observing;
 mod prefix;
 mod services;
 mod shape;

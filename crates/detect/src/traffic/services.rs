@@ -24,7 +24,12 @@ struct One {
 
 impl Services {
     pub(super) fn new(config: &Config) -> Services {
-        let all: Vec<_> = config.services.iter().map(|service| One::new(service, config)).collect();
+        let all: Vec<_> = config
+            .services
+            .iter()
+            .enumerate()
+            .map(|(slot, service)| One::new(slot, service, config))
+            .collect();
         let mut lengths: Vec<u8> =
             all.iter().flat_map(|one| one.spans.iter().map(|span| span.length)).collect();
         lengths.sort_unstable_by(|one, other| other.cmp(one));
@@ -42,17 +47,16 @@ impl Services {
         }
     }
 
-    /// The index stands for the key.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (u128, &Entry)> {
-        self.all.iter().enumerate().map(|(slot, one)| (slot as u128, &one.entry))
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        self.all.iter().enumerate().map(|(slot, one)| (slot as u32, &one.entry))
     }
 
-    pub(super) fn entry(&self, slot: u32) -> Option<(u128, &Entry)> {
-        self.all.get(slot as usize).map(|one| (u128::from(slot), &one.entry))
+    pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
+        self.all.get(slot as usize).map(|one| &one.entry)
     }
 
-    pub(super) fn entry_mut(&mut self, slot: u32) -> Option<(u128, &mut Entry)> {
-        self.all.get_mut(slot as usize).map(|one| (u128::from(slot), &mut one.entry))
+    pub(super) fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+        self.all.get_mut(slot as usize).map(|one| &mut one.entry)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<u32> {
@@ -86,13 +90,13 @@ impl Services {
 
     pub(super) fn merge(&mut self, other: &Services) {
         for (mine, theirs) in self.all.iter_mut().zip(&other.all) {
-            mine.entry.windows.merge(&theirs.entry.windows);
+            mine.entry.merge(&theirs.entry);
         }
     }
 }
 
 impl One {
-    fn new(service: &Service, config: &Config) -> One {
+    fn new(slot: usize, service: &Service, config: &Config) -> One {
         let spans: Vec<Span> = service.prefixes.iter().map(|prefix| prefix.span()).collect();
         // An address in two of its prefixes would count twice.
         let is_inside = |at: usize, span: Span| {
@@ -106,7 +110,8 @@ impl One {
             name: service.name.clone(),
             spans: kept.map(|(_, span)| *span).collect(),
             limit: Limit::of(config.limit(service.floor, service.capacity, None)),
-            entry: Entry::default(),
+            // The index stands for the key.
+            entry: Entry::of(slot as u128),
         }
     }
 }

@@ -51,9 +51,10 @@ impl Suspicion {
 
     pub(super) fn see(&mut self, seen: &Seen) {
         self.sources.see(seen.source);
-        self.packets = self.packets.saturating_add(seen.sums.packets);
+        let packets = seen.weight.into();
+        self.packets = self.packets.saturating_add(packets);
         if seen.is_dropped {
-            self.dropped = self.dropped.saturating_add(seen.sums.packets);
+            self.dropped = self.dropped.saturating_add(packets);
         }
     }
 

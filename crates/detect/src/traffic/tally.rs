@@ -9,11 +9,11 @@ use crate::sample::{Fate, Sample};
 use super::alert::Victim;
 use super::clock::Clock;
 use super::config::{Config, Level, Limit};
-use super::entry::Entry;
+use super::entry::{Bounds, Entry, is_suspect};
 use super::prefix::{self, Span, is_ipv4, masked};
 use super::services::Services;
 use super::table::Table;
-use super::window::{Moment, Sums};
+use super::window::Arrival;
 
 /// Sums over samples by host, prefix and service.
 ///
@@ -31,7 +31,7 @@ pub struct Tally {
     pub(super) era: u32,
     /// What an alert takes where nothing is learnt: for hosts, then for each level.
     pub(super) limits: Vec<Limit>,
-    samples: u32,
+    pub(super) bounds: Bounds,
     pub(super) sigmas: f64,
     unread: u64,
 }
@@ -53,11 +53,27 @@ pub(super) struct Place {
 /// A sample as far as it matters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
-    moment: Moment,
+    time: Duration,
     pub(super) source: u128,
     destination: u128,
-    pub(super) sums: Sums,
+    pub(super) weight: u32,
+    length: u32,
     pub(super) is_dropped: bool,
+}
+
+impl Seen {
+    /// Nothing if the frame has no IP header that can be read.
+    pub(super) fn of(sample: &Sample<'_>) -> Option<Seen> {
+        let ip = Layers::of(sample.header)?.ip?;
+        Some(Seen {
+            time: sample.time,
+            source: prefix::key(ip.src),
+            destination: prefix::key(ip.dst),
+            weight: sample.one_in.max(1),
+            length: sample.frame_len,
+            is_dropped: sample.fate == Fate::Dropped,
+        })
+    }
 }
 
 impl Tally {
@@ -77,7 +93,7 @@ impl Tally {
             services: Services::new(config),
             era: 1,
             limits: limits.map(Limit::of).collect(),
-            samples: config.samples,
+            bounds: Bounds { samples: config.samples, parts: config.notable_parts() },
             sigmas: config.sigmas,
             unread: 0,
         }
@@ -85,9 +101,9 @@ impl Tally {
 
     /// Counts a sample. Frames without an IP header that can be read have no destination and are only counted as such.
     pub fn count(&mut self, sample: &Sample<'_>) {
-        if let Some(seen) = self.read(sample) {
-            self.add(&seen, |_, _, _| ());
-        }
+        let Some(seen) = Seen::of(sample) else { return self.skip(sample) };
+        let arrival = self.arrive(&seen);
+        self.add(&seen, &arrival, |_, _, _| ());
     }
 
     /// Time goes on without a sample.
@@ -132,34 +148,40 @@ impl Tally {
             return false;
         }
         self.clock.follow(&other.clock);
-        let now = *self.clock.now();
-        self.hosts.merge(&other.hosts, &now);
+        let now = self.clock.now();
+        self.hosts.merge(&other.hosts, now);
         for (mine, theirs) in self.levels.iter_mut().zip(&other.levels) {
-            mine.table.merge(&theirs.table, &now);
+            mine.table.merge(&theirs.table, now);
         }
         self.services.merge(&other.services);
         self.unread += other.unread;
         true
     }
 
-    pub(super) fn read(&mut self, sample: &Sample<'_>) -> Option<Seen> {
-        let moment = self.clock.advance(sample.time);
-        let Some(ip) = Layers::of(sample.header).and_then(|layers| layers.ip) else {
-            self.unread += 1;
-            return None;
-        };
-        Some(Seen {
-            moment,
-            source: prefix::key(ip.src),
-            destination: prefix::key(ip.dst),
-            sums: Sums::of(sample.one_in.max(1), sample.frame_len),
-            is_dropped: sample.fate == Fate::Dropped,
-        })
+    /// Counts a sample that has no destination.
+    pub(super) fn skip(&mut self, sample: &Sample<'_>) {
+        self.clock.advance(sample.time);
+        self.unread += 1;
+    }
+
+    /// Reads what counting these will look for among many.
+    pub(super) fn touch(&self, all: &[Seen]) {
+        self.hosts.touch(all.iter().map(|seen| seen.destination));
+    }
+
+    /// Goes on to the time of a sample.
+    pub(super) fn arrive(&mut self, seen: &Seen) -> Arrival {
+        Arrival { nanos: self.clock.advance(seen.time), weight: seen.weight, length: seen.length }
     }
 
     /// Counts it for all that it goes to, and shows each of them with the limit that it has if no other is known.
-    pub(super) fn add(&mut self, seen: &Seen, mut each: impl FnMut(Place, &mut Entry, &Limit)) {
-        let now = *self.clock.now();
+    pub(super) fn add(
+        &mut self,
+        seen: &Seen,
+        arrival: &Arrival,
+        mut each: impl FnMut(Place, &mut Entry, &Limit),
+    ) {
+        let now = self.clock.now();
         let tables = self.levels.iter_mut().map(|level| {
             let length = if is_ipv4(seen.destination) { level.ipv4 } else { level.ipv6 };
             (&mut level.table, masked(seen.destination, length))
@@ -168,12 +190,12 @@ impl Tally {
         let mut kinds = 0;
         for ((kind, (table, key)), limit) in tables.enumerate().zip(&self.limits) {
             kinds = kind + 1;
-            let Some((slot, entry)) = table.enter(key, &now, &seen.sums) else { continue };
-            entry.windows.add(&seen.moment, &seen.sums);
+            let Some((slot, entry)) = table.enter(key, now, arrival.weight) else { continue };
+            entry.add(arrival);
             each(Place { kind, slot }, entry, limit);
         }
         self.services.each(seen.destination, |slot, entry, limit| {
-            entry.windows.add(&seen.moment, &seen.sums);
+            entry.add(arrival);
             each(Place { kind: kinds, slot }, entry, limit);
         });
     }
@@ -183,7 +205,7 @@ impl Tally {
         self.limits.get(place.kind).copied().unwrap_or_else(|| self.services.limit(place.slot))
     }
 
-    pub(super) fn entry(&self, place: Place) -> Option<(u128, &Entry)> {
+    pub(super) fn entry(&self, place: Place) -> Option<&Entry> {
         match place.kind {
             0 => self.hosts.entry(place.slot),
             kind if kind <= self.levels.len() => self.levels[kind - 1].table.entry(place.slot),
@@ -191,7 +213,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn entry_mut(&mut self, place: Place) -> Option<(u128, &mut Entry)> {
+    pub(super) fn entry_mut(&mut self, place: Place) -> Option<&mut Entry> {
         match place.kind {
             0 => self.hosts.entry_mut(place.slot),
             kind if kind <= self.levels.len() => self.levels[kind - 1].table.entry_mut(place.slot),
@@ -208,7 +230,7 @@ impl Tally {
             }
             _ => {}
         }
-        if let Some((_, entry)) = self.entry_mut(place) {
+        if let Some(entry) = self.entry_mut(place) {
             entry.suspicion = suspicion.map_or(0, |suspicion| suspicion as u32 + 1);
         }
     }
@@ -218,15 +240,15 @@ impl Tally {
     }
 
     pub(super) fn victim(&self, place: Place) -> Option<Victim> {
-        Some(self.name(place.kind, self.entry(place)?.0))
+        Some(self.name(place.kind, self.entry(place)?.key))
     }
 
     /// The addresses of what is at a place.
     pub(super) fn spans(&self, place: Place) -> Vec<Span> {
         match (place.kind, self.entry(place)) {
-            (0, Some((key, _))) => vec![Span::host(key)],
+            (0, Some(entry)) => vec![Span::host(entry.key)],
             (kind, _) if kind == self.services_kind() => self.services.spans(place.slot),
-            (kind, Some((key, _))) => vec![self.span(kind, key)],
+            (kind, Some(entry)) => vec![self.span(kind, entry.key)],
             (_, None) => Vec::new(),
         }
     }
@@ -289,17 +311,20 @@ impl Tally {
         let tables = std::iter::once(&self.hosts).chain(self.levels.iter().map(|level| &level.table));
         let mut found = Vec::new();
         for (kind, table) in tables.enumerate() {
-            let entries = table.slots().filter(|(_, _, entry)| self.is_suspect(entry, &self.limits[kind]));
-            found.extend(entries.map(|(slot, _, _)| Place { kind, slot }));
+            let entries = table.entries().filter(|(_, entry)| self.is_suspect(entry, &self.limits[kind]));
+            found.extend(entries.map(|(slot, _)| Place { kind, slot }));
         }
         let kind = self.services_kind();
-        let services = self.services.entries().map(|(slot, entry)| (slot as u32, entry));
-        let services = services.filter(|(slot, entry)| self.is_suspect(entry, &self.services.limit(*slot)));
+        let services = self
+            .services
+            .entries()
+            .filter(|(slot, entry)| self.is_suspect(entry, &self.services.limit(*slot)));
         found.extend(services.map(|(slot, _)| Place { kind, slot }));
         found
     }
 
     fn is_suspect(&self, entry: &Entry, floor: &Limit) -> bool {
-        entry.is_suspect(self.clock.now(), &entry.limit(self.era, floor), self.samples)
+        let sums = entry.horizons(&self.clock.moment());
+        is_suspect(&sums, &entry.limit(self.era, floor), self.bounds.samples)
     }
 }

@@ -15,9 +15,6 @@ pub(super) const LONGEST: usize = HORIZONS.len() - 1;
 
 const BUCKETS: u64 = 4;
 
-/// Those that do not fill any more.
-const PAST: u64 = BUCKETS - 1;
-
 /// A moment as the numbers of the buckets that it falls into.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Moment {
@@ -32,12 +29,12 @@ impl Moment {
     }
 }
 
-fn width(level: usize) -> u64 {
+const fn width(level: usize) -> u64 {
     HORIZONS[level].as_nanos() as u64 / BUCKETS
 }
 
 /// Sums over samples. They stay at their largest value when they would pass it, so the order of additions never matters.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Sums {
     /// Frames: the sum of weights.
     pub(super) packets: u64,
@@ -50,6 +47,12 @@ pub(super) struct Sums {
     pub(super) samples: u32,
     /// When the first one was, in microseconds from the start of the bucket. Only a bucket has it.
     first: u32,
+}
+
+impl Default for Sums {
+    fn default() -> Sums {
+        Sums { packets: 0, bytes: 0, packets_variance: 0, bytes_variance: 0, samples: 0, first: u32::MAX }
+    }
 }
 
 impl Sums {
@@ -72,11 +75,7 @@ impl Sums {
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.packets_variance = self.packets_variance.saturating_add(other.packets_variance);
         self.bytes_variance = self.bytes_variance.saturating_add(other.bytes_variance);
-        self.first = match (self.samples, other.samples) {
-            (0, _) => other.first,
-            (_, 0) => self.first,
-            _ => self.first.min(other.first),
-        };
+        self.first = self.first.min(other.first);
         self.samples = self.samples.saturating_add(other.samples);
     }
 
@@ -105,124 +104,126 @@ impl Sums {
     }
 }
 
-/// Three horizons of one destination: 648 bytes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Windows {
-    levels: [Ring; HORIZONS.len()],
+/// A sample as windows count it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Arrival {
+    pub(super) nanos: u64,
+    pub(super) weight: u32,
+    pub(super) length: u32,
 }
 
-/// What a sample touches stands first, and stale buckets are left as they are: most destinations have samples so rarely that
-/// a ring starts anew with each.
-#[derive(Clone, Debug, Default)]
-struct Ring {
-    /// The bucket that is filling.
-    epoch: u64,
-    current: Sums,
-    /// The closed ones that count, together.
-    before: Sums,
-    /// How many of them there are; the others are stale.
-    closed: u64,
-    /// By their number modulo 3.
-    past: [Sums; PAST as usize],
+impl Arrival {
+    pub(super) fn sums(&self) -> Sums {
+        Sums::of(self.weight, self.length)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        u64::from(self.weight) * u64::from(self.length)
+    }
+
+    /// The number of the smallest bucket that it falls into: the larger ones are made of whole smaller ones.
+    fn bucket(&self) -> u64 {
+        self.nanos / width(0)
+    }
+
+    /// Whether a horizon reaches back to it.
+    pub(super) fn is_within(&self, level: usize, now: &Moment) -> bool {
+        Moment::at(self.nanos).epochs[level] + BUCKETS > now.epochs[level]
+    }
 }
+
+/// Three horizons of one destination: 512 bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Windows {
+    /// The buckets that are filling.
+    epochs: [u64; HORIZONS.len()],
+    /// How many buckets before those count; the others are stale, and left as they are: most destinations have samples so
+    /// rarely that windows start anew with each.
+    closed: [u8; HORIZONS.len()],
+    rings: [Ring; HORIZONS.len()],
+}
+
+/// By their number modulo 4.
+type Ring = [Sums; BUCKETS as usize];
 
 impl Windows {
     /// What comes late goes where it belongs, if that is not gone.
-    pub(super) fn add(&mut self, at: &Moment, sums: &Sums) {
-        for (level, (ring, epoch)) in self.levels.iter_mut().zip(at.epochs).enumerate() {
-            let first = (at.nanos % width(level) / 1000) as u32;
-            ring.add(epoch, &Sums { first, ..*sums });
+    pub(super) fn add(&mut self, arrivals: &[Arrival]) {
+        for together in arrivals.chunk_by(|one, other| one.bucket() == other.bucket()) {
+            let mut sums = Sums::default();
+            together.iter().for_each(|arrival| sums.add(&arrival.sums()));
+            let first = Moment::at(together.iter().map(|arrival| arrival.nanos).min().unwrap_or_default());
+            for level in 0..HORIZONS.len() {
+                sums.first = (first.nanos % width(level) / 1000) as u32;
+                self.add_to(level, first.epochs[level], &sums);
+            }
         }
     }
 
     /// The sums over one horizon.
     pub(super) fn over(&self, level: usize, now: &Moment) -> Sums {
-        self.levels[level].until(now.epochs[level])
+        let mut sum = Sums::default();
+        self.since(level, now).for_each(|(_, bucket)| sum.add(bucket));
+        sum
     }
 
     /// When the first sample of a horizon was, to the microsecond; none without one.
     pub(super) fn first(&self, level: usize, now: &Moment) -> Option<u64> {
-        let (epoch, sums) = self.levels[level].oldest((now.epochs[level] + 1).saturating_sub(BUCKETS))?;
+        let (epoch, sums) = self.since(level, now).find(|(_, sums)| sums.samples > 0)?;
         Some((epoch - BUCKETS) * width(level) + u64::from(sums.first) * 1000)
     }
 
     /// Adds what another observer saw; what is older than the newer one's horizon is left out of both.
     pub(super) fn merge(&mut self, other: &Windows) {
-        for (mine, theirs) in self.levels.iter_mut().zip(&other.levels) {
-            mine.merge(theirs);
-        }
-    }
-}
-
-impl Ring {
-    fn add(&mut self, epoch: u64, sums: &Sums) {
-        self.turn(epoch);
-        if epoch == self.epoch {
-            self.current.add(sums);
-        } else if epoch + BUCKETS > self.epoch {
-            self.add_late(epoch, sums);
+        for level in 0..HORIZONS.len() {
+            for (epoch, bucket) in other.buckets(level, 0) {
+                self.add_to(level, epoch, bucket);
+            }
         }
     }
 
-    fn add_late(&mut self, epoch: u64, sums: &Sums) {
-        while self.closed < self.epoch - epoch {
-            self.closed += 1;
-            self.past[((self.epoch - self.closed) % PAST) as usize] = Sums::default();
-        }
-        self.past[(epoch % PAST) as usize].add(sums);
-        self.before.add(sums);
+    /// Nothing was seen.
+    pub(super) fn clear(&mut self) {
+        (self.epochs, self.closed) = Default::default();
     }
 
-    fn turn(&mut self, epoch: u64) {
-        if epoch <= self.epoch {
+    fn add_to(&mut self, level: usize, epoch: u64, sums: &Sums) {
+        let newest = self.epochs[level];
+        if epoch > newest {
+            self.turn(level, epoch);
+        } else if epoch + BUCKETS <= newest {
             return;
         }
-        if epoch - self.epoch >= BUCKETS {
-            (self.epoch, self.closed) = (epoch, 0);
-            (self.current, self.before) = (Sums::default(), Sums::default());
-            return;
+        while u64::from(self.closed[level]) < self.epochs[level] - epoch {
+            self.closed[level] += 1;
+            let oldest = self.epochs[level] - u64::from(self.closed[level]);
+            self.rings[level][(oldest % BUCKETS) as usize] = Sums::default();
         }
-        while self.epoch < epoch {
-            self.past[(self.epoch % PAST) as usize] = std::mem::take(&mut self.current);
-            self.epoch += 1;
-            self.closed = (self.closed + 1).min(PAST);
-        }
-        self.before = self.closed(0);
+        self.rings[level][(epoch % BUCKETS) as usize].add(sums);
     }
 
-    /// The sum of the closed buckets from an epoch on.
-    fn closed(&self, from: u64) -> Sums {
-        let mut sum = Sums::default();
-        for epoch in from.max(self.epoch - self.closed)..self.epoch {
-            sum.add(&self.past[(epoch % PAST) as usize]);
+    fn turn(&mut self, level: usize, epoch: u64) {
+        let passed = epoch - self.epochs[level];
+        self.closed[level] = match passed {
+            0..BUCKETS => (u64::from(self.closed[level]) + passed).min(BUCKETS - 1) as u8,
+            _ => 0,
+        };
+        for fresh in 0..passed.min(u64::from(self.closed[level]) + 1) {
+            self.rings[level][((epoch - fresh) % BUCKETS) as usize] = Sums::default();
         }
-        sum
+        self.epochs[level] = epoch;
     }
 
-    fn until(&self, now: u64) -> Sums {
-        let first = (now + 1).saturating_sub(BUCKETS);
-        if first > self.epoch {
-            return Sums::default();
-        }
-        let mut sum = if now <= self.epoch { self.before } else { self.closed(first) };
-        sum.add(&self.current);
-        sum
+    /// Those that a horizon has, the oldest first.
+    fn since(&self, level: usize, now: &Moment) -> impl Iterator<Item = (u64, &Sums)> {
+        self.buckets(level, (now.epochs[level] + 1).saturating_sub(BUCKETS))
     }
 
-    /// The oldest bucket that has samples, from an epoch on.
-    fn oldest(&self, from: u64) -> Option<(u64, &Sums)> {
-        let closed = from.max(self.epoch - self.closed)..self.epoch;
-        let closed = closed.map(|epoch| (epoch, &self.past[(epoch % PAST) as usize]));
-        let current = (self.epoch >= from).then_some((self.epoch, &self.current));
-        closed.chain(current).find(|(_, sums)| sums.samples > 0)
-    }
-
-    fn merge(&mut self, other: &Ring) {
-        self.turn(other.epoch);
-        for epoch in other.epoch - other.closed..other.epoch {
-            self.add(epoch, &other.past[(epoch % PAST) as usize]);
-        }
-        self.add(other.epoch, &other.current);
+    fn buckets(&self, level: usize, from: u64) -> impl Iterator<Item = (u64, &Sums)> {
+        let newest = self.epochs[level];
+        let ring = &self.rings[level];
+        (from.max(newest - u64::from(self.closed[level]))..=newest)
+            .map(|epoch| (epoch, &ring[(epoch % BUCKETS) as usize]))
     }
 }
 
@@ -234,11 +235,15 @@ mod tests {
 
     const MILLI: u64 = 1_000_000;
 
+    fn arrival(nanos: u64, weight: u32, length: u32) -> Arrival {
+        Arrival { nanos, weight, length }
+    }
+
     #[test]
     fn what_is_old_is_gone() {
         let mut windows = Windows::default();
-        windows.add(&Moment::at(0), &Sums::of(10, 100));
-        windows.add(&Moment::at(80 * MILLI), &Sums::of(1, 100));
+        windows.add(&[arrival(0, 10, 100)]);
+        windows.add(&[arrival(80 * MILLI, 1, 100)]);
         let packets = |level, at| windows.over(level, &Moment::at(at * MILLI)).packets;
         assert_eq!([packets(0, 99), packets(0, 100), packets(0, 200)], [11, 1, 0]);
         assert_eq!(
@@ -267,9 +272,8 @@ mod tests {
             let mut now = 0;
             for (step, weight, length, half) in steps {
                 now += step * MILLI;
-                let sums = Sums::of(weight, length);
-                whole.add(&Moment::at(now), &sums);
-                halves[usize::from(half)].add(&Moment::at(now), &sums);
+                whole.add(&[arrival(now, weight, length)]);
+                halves[usize::from(half)].add(&[arrival(now, weight, length)]);
             }
             let [mut left, right] = halves;
             let mut other = right.clone();
