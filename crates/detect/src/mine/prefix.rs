@@ -67,6 +67,13 @@ impl From<Prefix> for (IpAddr, u8) {
     }
 }
 
+/// Of those that traffic is counted by.
+impl From<crate::traffic::Prefix> for Prefix {
+    fn from(prefix: crate::traffic::Prefix) -> Prefix {
+        Prefix::new(prefix.address(), prefix.length())
+    }
+}
+
 /// As the language writes it: an address alone if it is one.
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,7 @@
 
 use super::alert::Victim;
 use super::estimate::Estimate;
+use super::prefix::{Prefix, Span};
 use super::tally::Tally;
 use super::window::{HORIZONS, LONGEST, Sums};
 
@@ -35,6 +36,19 @@ impl Tally {
         let entry = self.entry(self.place(victim)?)?;
         let sums = entry.over(horizon.min(LONGEST), &self.clock.moment());
         (sums.samples > 0).then(|| self.flow_of(victim.clone(), &sums, horizon.min(LONGEST)))
+    }
+
+    /// The addresses of a destination, as prefixes of which none is in another: a service has several, and what is found
+    /// out about it is found out prefix by prefix. None for a service that the configuration does not have.
+    pub fn prefixes(&self, victim: &Victim) -> Vec<Prefix> {
+        match victim {
+            Victim::Host(address) => vec![Prefix::new(*address, 128)],
+            Victim::Prefix(prefix) => vec![*prefix],
+            Victim::Service(name) => {
+                let spans = self.services.find(name).map(|slot| self.services.spans(slot));
+                spans.into_iter().flatten().map(Span::prefix).collect()
+            }
+        }
     }
 
     /// The destinations with the most bits over ten seconds.

@@ -1,7 +1,7 @@
 //! Attacks are told of soon, once, and about the right victim.
 
 use weir_detect::sample::Fate;
-use weir_detect::traffic::{Config, Detector, Event, Prefix, Service, Victim};
+use weir_detect::traffic::{Config, Detector, Event, Prefix, Service, Tally, Victim};
 
 use crate::common::*;
 
@@ -164,6 +164,24 @@ fn a_service_has_its_own_limits() {
     assert_eq!(began(&events), [Victim::Service("web".into())]);
     let flow = detector.tally().flow(&Victim::Service("web".into()), 1).unwrap();
     assert!((flow.packets_per_second.value / 8e3 - 0.9).abs() < 0.25, "counted once: {flow:?}");
+}
+
+/// Prefix by prefix, none of them twice.
+#[test]
+fn the_addresses_of_a_victim_can_be_mined() {
+    let web =
+        ["192.0.2.0/28", "192.0.2.0/29", "2001:db8::/64", "198.51.100.7"].map(|text| text.parse().unwrap());
+    let services = vec![Service::new("mail", Vec::new()), Service::new("web", web.into())];
+    let tally = Tally::new(&Config { services, ..Config::default() });
+    let prefixes = |victim: &Victim| {
+        let prefixes = tally.prefixes(victim).into_iter();
+        prefixes.map(|prefix| weir_detect::mine::Prefix::from(prefix).to_string()).collect::<Vec<_>>()
+    };
+    let service = |name: &str| Victim::Service(name.to_owned());
+    assert_eq!(prefixes(&service("web")), ["192.0.2.0/28", "2001:db8::/64", "198.51.100.7"]);
+    assert!(prefixes(&service("mail")).is_empty() && prefixes(&service("unknown")).is_empty());
+    assert_eq!(prefixes(&host("2001:db8::1")), ["2001:db8::1"]);
+    assert_eq!(prefixes(&Victim::Prefix("192.0.2.0/24".parse().unwrap())), ["192.0.2.0/24"]);
 }
 
 /// Sampling follows the load: what matters is what each sample stands for.
