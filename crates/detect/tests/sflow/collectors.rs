@@ -1,7 +1,8 @@
 //! Our datagrams in tcpdump, and in collectors that listen on a port of the loopback interface.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -190,6 +191,61 @@ fn sfacctd_collects_scaled_flows() {
     rows.sort_by_key(|row| SCALED.iter().position(|scaled| scaled[0] == row[2]));
     let expected = SCALED.map(|[port, packets, bytes, input]| [input, "198.51.100.7", port, packets, bytes]);
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn fastnetmon_reads_every_sample() {
+    let test = "fastnetmon_reads_every_sample";
+    if !has("fastnetmon", test) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let tells =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr()).expect("a port");
+    let collector = Collector::start(&at("log"), |port| {
+        let (networks, nobody) = (at("networks"), at("nobody"));
+        std::fs::write(&networks, "198.51.100.0/24\n").expect("networks");
+        std::fs::write(&nobody, "").expect("networks");
+        let settings = format!(
+            "disable_usage_report = on\nenable_ban = off\nenable_ban_ipv6 = off\nnetworks_list_path = {}\n\
+             white_list_path = {}\nmonitor_local_ip_addresses = off\nmirror_afpacket = off\nnetflow = off\n\
+             sflow = on\nsflow_host = 127.0.0.1\nsflow_port = {port}\nenable_api = off\nprometheus = on\n\
+             prometheus_host = 127.0.0.1\nprometheus_port = {}\ncli_stats_file_path = {}\n\
+             cli_stats_ipv6_file_path = {}\n",
+            networks.display(),
+            nobody.display(),
+            tells.port(),
+            at("stats").display(),
+            at("stats6").display()
+        );
+        std::fs::write(at("settings"), settings).expect("settings");
+        let mut command = Command::new("fastnetmon");
+        command.arg("--configuration_file").arg(at("settings"));
+        command.arg("--log_file").arg(at("own")).arg("--disable_pid_logic");
+        command
+    });
+    until("it tells its counters", || TcpStream::connect(tells).is_ok());
+    collector.send(&both());
+    let said = asked(tells);
+    let counter =
+        |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    // Discarded packets and counters are beside them in the datagrams, which ends the reading of neither.
+    let counters = ["fastnetmon_total_simple_packets_processed ", "fastnetmon_total_ipv4_packets "];
+    assert_eq!(counters.map(counter), [Some(6), Some(6)], "{said}");
+    assert_eq!(counter("fastnetmon_total_unparsed_packets "), Some(0), "{said}");
+    // Not by a signal that it may handle, as it then dumps core.
+    drop(collector);
+}
+
+/// What a program tells of its counters.
+fn asked(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("is asked");
+    let mut said = String::new();
+    stream.read_to_string(&mut said).expect("an answer");
+    said
 }
 
 fn text(path: &Path) -> String {
