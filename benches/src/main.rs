@@ -9,6 +9,7 @@ mod beside;
 mod cases;
 mod clang;
 mod classbench;
+mod collectors;
 mod cost;
 mod ddos;
 mod detect;
@@ -54,6 +55,7 @@ const ROUNDS: usize = 15;
 const TIMES: &str = "times";
 const LIVE: &str = "live";
 const SFLOW: &str = "sflow";
+const COLLECTORS: &str = "sflow-collectors";
 const VETH: &str = "veth";
 const LAB: &str = "lab";
 const PASSES: &str = "passes";
@@ -116,7 +118,7 @@ fn names() -> impl Iterator<Item = &'static str> {
     cases
         .chain(balances)
         .chain(samples)
-        .chain([POOL, VETH, LAB, TIMES, LIVE, SFLOW, PASSES, COST, DETECT, DDOS])
+        .chain([POOL, VETH, LAB, TIMES, LIVE, SFLOW, COLLECTORS, PASSES, COST, DETECT, DDOS])
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -205,6 +207,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if wanted(SFLOW) {
         report::progress(SFLOW);
         report.times.extend(sflow::measure(arguments.rounds));
+    }
+    if wanted(COLLECTORS) {
+        report::progress(COLLECTORS);
+        collectors::measure(&mut report, arguments.rounds)?;
     }
     if wanted(DETECT) {
         report::progress(DETECT);

@@ -1,6 +1,7 @@
 //! What is told at the end: a table for people, JSON for programs.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one module of the benchmarks that prints")]
 
+mod collectors;
 mod ddos;
 mod lab;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 use crate::Failure;
 use crate::beside::Other;
 use crate::spread::{Ratio, Spread};
+pub(crate) use collectors::CollectorRow;
 pub(crate) use ddos::MitigationRow;
 pub(crate) use lab::{FloodRow, StreamRow};
 
@@ -39,6 +41,8 @@ pub(crate) struct Report {
     pub(crate) floods: Vec<FloodRow>,
     /// Balancers in labs, before real services.
     pub(crate) streams: Vec<StreamRow>,
+    /// Collectors of sFlow, on the same datagrams.
+    pub(crate) collectors: Vec<CollectorRow>,
     /// Milliseconds.
     pub(crate) times: Vec<TimeRow>,
     /// What each pass of the compiler earns.
@@ -334,6 +338,7 @@ pub(crate) fn table(report: &Report) {
     ddos::mitigations(&report.mitigations);
     lab::floods(&report.floods);
     lab::streams(&report.streams);
+    collectors::collectors(&report.collectors);
     if !report.times.is_empty() {
         println!("\n| time | ms | of them on a CPU | goal |");
         println!("|---|---:|---:|---:|");
