@@ -181,8 +181,11 @@ impl Table {
     }
 
     fn make(&mut self, hash: Hash, key: u128, now: u64) -> Option<usize> {
+        let room = self.sets.len() * WAYS;
         let set = &mut self.sets[hash.set];
         let way = if set.used < WAYS {
+            // A table that was cloned has no room yet.
+            self.entries.reserve_exact(room - self.entries.len());
             set.slots[set.used] = self.entries.len() as u32;
             self.entries.push(Entry::of(key));
             set.used += 1;
