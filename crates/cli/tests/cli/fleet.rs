@@ -118,16 +118,16 @@ impl Fleet {
         std::fs::read_to_string(self.place.path(name)).unwrap_or_default()
     }
 
+    fn logs(&self) -> String {
+        let names = ["a1.log", "a2.log", "edge1.log", "edge2.log"];
+        names.map(|name| format!("{name}:\n{}", self.log(name))).concat()
+    }
+
     #[track_caller]
     fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let start = Instant::now();
         while !holds() {
-            if start.elapsed() > Duration::from_secs(20) {
-                let logs: String = ["a1", "a2", "edge1", "edge2"]
-                    .map(|name| format!("{name}:\n{}", self.log(&format!("{name}.log"))))
-                    .concat();
-                panic!("{what}: not after 20 s\n{logs}");
-            }
+            assert!(start.elapsed() < Duration::from_secs(20), "{what}: not after 20 s\n{}", self.logs());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -354,7 +354,7 @@ fn analysers_that_each_see_a_half_agree_on_one_mitigation_and_survive_each_other
     fleet.until("the other decides", || fleet.log(&next).matches("\"leads\"").count() == 1);
     assert!(fleet.is_mitigated(0) && fleet.is_mitigated(1));
     std::thread::sleep(Duration::from_secs(4));
-    assert!(fleet.is_mitigated(0) && fleet.is_mitigated(1), "it is still hit");
+    assert!(fleet.is_mitigated(0) && fleet.is_mitigated(1), "it is still hit:\n{}", fleet.logs());
     assert_eq!(fleet.shown()["mitigations"].as_array().unwrap().len(), 1);
     drop(flood);
     fleet.until("it goes when it is not hit", || !fleet.is_mitigated(0) && !fleet.is_mitigated(1));

@@ -25,7 +25,8 @@ const SHARE: f64 = 0.05;
 /// samples of it on. Within two seconds it was the attack's beginning, which comes late when samples of several agents do; of
 /// one that grew for longer only kinds that tell themselves are taken for it, as it may be a new service.
 const EARLIER: [(Duration, bool); 3] =
-    [(Duration::from_secs(2), false), (Duration::from_secs(60), true), (Duration::from_secs(600), true)];
+    [(BEGINNING, false), (Duration::from_secs(60), true), (Duration::from_secs(600), true)];
+const BEGINNING: Duration = Duration::from_secs(2);
 const EARLIER_SAMPLES: usize = 30;
 /// It has too much in it if rules against so much of the attack would meet it.
 const ENOUGH: f64 = 0.5;
@@ -66,6 +67,9 @@ impl Attack {
     pub(super) fn of(alert: &Alert, recent: &Recent) -> Option<Attack> {
         let victim = prefix(&alert.victim)?;
         let before = recent.before(&victim, alert.first);
+        let beginning = alert.first.saturating_sub(BEGINNING);
+        let earlier = before.iter().filter(|kept| kept.time() < beginning).count();
+        let good_until = if earlier >= EARLIER_SAMPLES { beginning } else { alert.first };
         let from = alert.first.saturating_sub(BEFORE);
         let before = rates(before.into_iter().filter(|kept| kept.time() >= from), BEFORE);
         let (next, settled) = (Duration::ZERO, alert.first);
@@ -79,7 +83,7 @@ impl Attack {
             calm: settled,
             before,
             settled,
-            good_until: alert.first,
+            good_until,
         })
     }
 

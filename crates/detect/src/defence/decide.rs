@@ -228,6 +228,7 @@ impl Defence {
                     {
                         let witnesses = attack.witnesses(&self.recent);
                         self.witnesses.entry(attack.victim).or_insert(witnesses);
+                        self.recent.hold(attack.victim);
                         self.attacks.insert(alert.id, attack);
                     }
                 }

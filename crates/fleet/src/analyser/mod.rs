@@ -15,7 +15,7 @@ pub use leader::Life;
 use crate::Error;
 use crate::edge::Report;
 use crate::etcd::{Change, Link, Store};
-use crate::keys::{ANALYSERS, EDGES, LEADER, POLICIES};
+use crate::keys::{ANALYSERS, EDGES, FILES, LEADER, POLICIES};
 use crate::listener::{Listener, Senders};
 use crate::policy::policy;
 use hits::Hits;
@@ -32,8 +32,8 @@ use weir_kernel::clock::monotonic_ns;
 
 /// How long one turn takes datagrams in before it looks at anything else.
 const TURN: Duration = Duration::from_millis(20);
-/// How often the edges' counters are taken.
-const COUNT: Duration = Duration::from_millis(250);
+/// How often is looked what edges say: each of them says something twice a second.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What an analyser is told.
 #[derive(Debug)]
@@ -71,8 +71,10 @@ pub struct Analyser {
     leader: Option<Leader>,
     seen: Change,
     link: Link,
+    /// The policies whose sets are protected, with their revisions.
+    policies: Vec<(String, i64)>,
     hits: Hits,
-    counted: Instant,
+    looked: Instant,
     events: Vec<Event>,
 }
 
@@ -92,8 +94,9 @@ impl Analyser {
             leader: None,
             seen: Change::default(),
             link: Link::Opening,
+            policies: Vec::new(),
             hits: Hits::default(),
-            counted: Instant::now(),
+            looked: Instant::now(),
             events: Vec::new(),
         })
     }
@@ -104,7 +107,12 @@ impl Analyser {
         let change = self.store.change();
         let has_changed = std::mem::replace(&mut self.seen, change) != change;
         if has_changed {
-            self.follow();
+            self.follow_link();
+            self.lead();
+        }
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.look();
         }
         self.defend(has_changed);
         Ok(std::mem::take(&mut self.events))
@@ -134,8 +142,7 @@ impl Analyser {
         Ok(())
     }
 
-    /// What etcd says now.
-    fn follow(&mut self) {
+    fn follow_link(&mut self) {
         let link = self.store.link();
         match (&self.link, &link) {
             (Link::Up | Link::Opening, Link::Lost(why)) => self.tell(Fleet::Lost { why: why.clone() }),
@@ -143,9 +150,19 @@ impl Analyser {
             _ => {}
         }
         self.link = link;
+    }
+
+    /// What etcd says of the others.
+    fn look(&mut self) {
         self.meet();
-        self.defence.protect(self.protected());
+        // An answer of etcd may have been lost.
         self.lead();
+        if self.leader.is_some() {
+            self.hits.take(&self.store);
+            let hits = &self.hits;
+            self.defence.count(now(), |name| Some(hits.of(name)));
+            self.hits.refused_by_all().into_iter().for_each(|id| self.defence.refuse(id));
+        }
     }
 
     /// The other analysers, and whose samples are read.
@@ -158,6 +175,16 @@ impl Analyser {
         let agents: BTreeSet<IpAddr> =
             reports.filter_map(|report| report.agent).chain(self.options.agents.iter().copied()).collect();
         self.listener.listen_to(Senders::Listed(agents));
+    }
+
+    /// Protects what policies do now, if any has changed.
+    fn protect(&mut self) {
+        let named = self.store.list(POLICIES).into_iter().chain(self.store.list(FILES));
+        let policies: Vec<(String, i64)> = named.map(|(name, entry)| (name, entry.changed)).collect();
+        if policies != self.policies {
+            self.policies = policies;
+            self.defence.protect(self.protected());
+        }
     }
 
     /// What any policy of the fleet protects. Statements list it: a set of one policy is none of another.
@@ -178,6 +205,8 @@ impl Analyser {
 
     /// Takes the lead if nobody has it, and gives it up if it is lost.
     fn lead(&mut self) {
+        // Before anything is adopted: what does not spare it ends.
+        self.protect();
         let entry = self.store.get(LEADER);
         let ours = entry.filter(|entry| self.link == Link::Up && entry.value == self.run.as_bytes());
         match (&self.leader, ours) {
@@ -218,15 +247,6 @@ impl Analyser {
         self.defence.turn(now);
         if has_changed {
             leader.grant(&self.store, &mut self.defence);
-        }
-        if self.counted.elapsed() >= COUNT {
-            self.counted = Instant::now();
-            self.hits.take(&self.store);
-            let hits = &self.hits;
-            self.defence.count(now, |name| Some(hits.of(name)));
-            for id in self.hits.refused_by_all() {
-                self.defence.refuse(id);
-            }
         }
         let commands = self.defence.commands(now);
         if let Err(error) = leader.put(&self.store, &self.defence, &commands) {
