@@ -5,7 +5,7 @@ use super::put::Put;
 use crate::{Error, Instance, Sample, StatementCounters};
 use std::time::Duration;
 use weir_compiler::Analysis;
-use weir_detect::defence::{Defence, Event};
+use weir_detect::defence::{Defence, Event, Evidence, Memory};
 use weir_detect::life::Mitigation;
 use weir_kernel::clock::monotonic_ns;
 
@@ -92,6 +92,21 @@ impl Protector {
     /// A person does not want a mitigation, now or again. Whether there is such a one.
     pub fn forbid(&mut self, id: u64) -> bool {
         self.defence.forbid(id)
+    }
+
+    /// Goes on from what an earlier protection kept. To be called before the first sample.
+    pub fn recall(&mut self, memory: Memory) {
+        self.defence.recall(memory);
+    }
+
+    /// What the next protection should know.
+    pub fn memory(&self) -> Memory {
+        self.defence.memory()
+    }
+
+    /// The samples behind what was found in the last turn, until the next one.
+    pub fn evidence(&mut self) -> Vec<Evidence> {
+        self.defence.evidence()
     }
 
     /// Takes all mitigations out of the policy.

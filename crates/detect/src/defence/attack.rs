@@ -1,5 +1,6 @@
 //! An attack that goes on: what to mine, and when.
 
+use super::evidence::Compared;
 use super::recent::{Kept, Recent};
 use super::sources::Witnesses;
 use crate::mine::{self, Budget, Findings, Prefix, Protected, Request, Statement};
@@ -107,7 +108,7 @@ impl Attack {
         recent.release(self.victim, self.hot.unwrap_or(now), now);
     }
 
-    /// Looks for rules against what still comes through, if it is time to.
+    /// Looks for rules against what still comes through, if it is time to; with the samples that it looked at.
     pub(super) fn look<'a>(
         &mut self,
         now: Duration,
@@ -115,7 +116,7 @@ impl Attack {
         standing: impl Iterator<Item = (&'a Statement, bool)>,
         protected: &Protected,
         attacked: impl Fn(IpAddr) -> bool,
-    ) -> Option<Findings> {
+    ) -> Option<(Findings, Compared)> {
         if now < self.next {
             return None;
         }
@@ -146,27 +147,28 @@ impl Attack {
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         let network = samples(recent.others(attacked));
         let min_share = (COVERED / attack.len() as f64).clamp(SHARE, 1.0);
-        let [attack, network] = [&attack, &network].map(|kept| seen(kept));
+        let [seen_attack, network] = [&attack, &network].map(|kept| seen(kept));
         let victim = self.victim;
         let mine = |good: &[Kept]| {
-            let (attack, good, network) = (&attack[..], &seen(good)[..], &network[..]);
+            let (attack, good, network) = (&seen_attack[..], &seen(good)[..], &network[..]);
             let budget = Budget { min_share, ..Budget::default() };
             mine::mine(&Request { victim, attack, good, network, protected, budget })
         };
-        let mut found = mine(&samples(recent.before(&victim, hot)));
+        let mut good = samples(recent.before(&victim, hot));
+        let mut found = mine(&good);
         for (earlier, must_tell) in EARLIER {
             let until = hot.saturating_sub(earlier);
-            let good = samples(recent.before(&victim, until));
-            if found.covered >= ENOUGH || good.len() < EARLIER_SAMPLES {
+            let before = samples(recent.before(&victim, until));
+            if found.covered >= ENOUGH || before.len() < EARLIER_SAMPLES {
                 break;
             }
-            let again = mine(&good);
+            let again = mine(&before);
             let fits = !must_tell || again.statements.iter().all(|one| one.is_telling);
             if again.covered > found.covered && fits {
-                (found, self.good_until) = (again, until);
+                (found, good, self.good_until) = (again, before, until);
             }
         }
-        Some(found)
+        Some((found, Compared { attack, good }))
     }
 
     /// Nothing comes through. What did, until the last mitigation stood, is no history of good traffic.

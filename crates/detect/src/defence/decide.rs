@@ -2,6 +2,7 @@
 
 use super::attack::Attack;
 use super::event::{Event, Named, What};
+use super::evidence::{Compared, Evidence};
 use super::handover::Standing;
 use super::recent::{Recent, ends};
 use super::sources::Witnesses;
@@ -12,6 +13,7 @@ use crate::sample::{Fate, Sample};
 use crate::traffic::{self, Detector};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// So many attacks are met at a time; others are told of.
@@ -23,15 +25,16 @@ const WORTH_TELLING: f64 = 0.25;
 #[derive(Debug)]
 pub struct Defence {
     protected: Protected,
-    detector: Detector,
+    pub(super) detector: Detector,
     recent: Recent,
     attacks: BTreeMap<u64, Attack>,
-    lives: Mitigations,
-    watched: BTreeMap<u64, Watched>,
+    pub(super) lives: Mitigations,
+    pub(super) watched: BTreeMap<u64, Watched>,
     witnesses: BTreeMap<Prefix, Witnesses>,
     /// Refusals that were told: each look finds them again.
     told: BTreeSet<String>,
     events: Vec<Event>,
+    evidence: Vec<Evidence>,
 }
 
 impl Defence {
@@ -47,6 +50,7 @@ impl Defence {
             witnesses: BTreeMap::new(),
             told: BTreeSet::new(),
             events: Vec::new(),
+            evidence: Vec::new(),
         }
     }
 
@@ -77,6 +81,7 @@ impl Defence {
 
     /// Hears the detector and looks for rules. To be called some fifty times a second.
     pub fn turn(&mut self, now: Duration) {
+        self.evidence.clear();
         self.hear(now);
         self.look(now);
     }
@@ -216,6 +221,11 @@ impl Defence {
         std::mem::take(&mut self.events)
     }
 
+    /// The samples behind what was found in the last turn; the next one lets go of them.
+    pub fn evidence(&mut self) -> Vec<Evidence> {
+        std::mem::take(&mut self.evidence)
+    }
+
     /// What the detector says.
     fn hear(&mut self, now: Duration) {
         let events: Vec<traffic::Event> = self.detector.tick(now).collect();
@@ -269,18 +279,18 @@ impl Defence {
             if attack.good_until() != good_until {
                 witnesses.insert(attack.victim, attack.witnesses(recent));
             }
-            found = findings.map(|findings| (attack.alert.id, findings));
+            found = findings.map(|(findings, compared)| (attack.alert.id, findings, compared));
             // One in a turn: samples must be read meanwhile.
             if found.is_some() {
                 break;
             }
         }
-        if let Some((alert, findings)) = found {
-            self.propose(now, alert, findings);
+        if let Some((alert, findings, compared)) = found {
+            self.propose(now, alert, findings, &Arc::new(compared));
         }
     }
 
-    fn propose(&mut self, now: Duration, alert: u64, findings: Findings) {
+    fn propose(&mut self, now: Duration, alert: u64, findings: Findings, compared: &Arc<Compared>) {
         let samples = (findings.attack_samples as u64, findings.good_samples as u64);
         let limits = findings.left.iter().filter_map(|left| left.statement.clone());
         for statement in findings.statements.into_iter().chain(limits) {
@@ -301,6 +311,7 @@ impl Defence {
                         text,
                     };
                     self.tell(now, what);
+                    self.evidence.push(Evidence::new(id, compared));
                     self.watched.insert(id, Watched::new(statement, name));
                 }
                 Err(Refusal::Known) => {}

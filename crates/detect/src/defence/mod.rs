@@ -10,6 +10,8 @@
 //! | `decide` | the loop |
 //! | `handover` | a mitigation that another defence goes on with |
 //! | `event` | what happened, for people and programs |
+//! | `evidence` | the samples that a mitigation was found by |
+//! | `memory` | what is kept over a restart |
 //! | `recent` | samples by destination, in bounded memory |
 //! | `attack` | an attack that goes on: what to mine, when |
 //! | `sources` | who sent good traffic before, so that harm is seen |
@@ -18,11 +20,15 @@
 mod attack;
 mod decide;
 mod event;
+mod evidence;
 mod handover;
+mod memory;
 mod recent;
 mod sources;
 mod watched;
 
 pub use decide::Defence;
 pub use event::{Event, Named, What};
+pub use evidence::Evidence;
 pub use handover::Standing;
+pub use memory::Memory;

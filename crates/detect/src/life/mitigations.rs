@@ -64,6 +64,21 @@ impl Mitigations {
         Ok(id)
     }
 
+    /// Numbers up to this one were given before a restart.
+    pub fn number_behind(&mut self, last: u64) {
+        self.next = self.next.max(last.saturating_add(1));
+    }
+
+    /// The last number that was given.
+    pub fn last_id(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// What people forbade.
+    pub fn forbidden(&self) -> &BTreeSet<String> {
+        &self.forbidden
+    }
+
     fn admit(&self, proposal: &Proposal) -> Result<(), Refusal> {
         if !self.spares(proposal) {
             return Err(Refusal::Protected);
@@ -175,6 +190,18 @@ impl Mitigations {
             self.end(id, Reason::Protected);
         }
         true
+    }
+
+    /// Likewise with one from before a restart: it stands in no policy yet.
+    pub fn restore(&mut self, id: u64, proposal: Proposal, past: Past) -> bool {
+        let is_new = self.adopt(id, proposal, past);
+        if let Some(one) = self.lives.get(&id).filter(|_| is_new) {
+            self.commands.push(match one.in_shadow() {
+                true => Command::Try(one.clone()),
+                false => Command::Enforce(one.clone()),
+            });
+        }
+        is_new
     }
 
     /// Forgets those that there are, without a word: another one lets them live. What was forbidden stays so.

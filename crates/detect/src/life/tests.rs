@@ -1,4 +1,4 @@
-use super::{Command, Config, Mitigations, Proposal, Reason, Refusal};
+use super::{Command, Config, Mitigations, Past, Proposal, Reason, Refusal};
 use crate::mine::{Estimate, Prefix, Proof, Protected};
 use std::time::Duration;
 
@@ -169,6 +169,40 @@ fn people_pin_and_forbid() {
     );
     play.lives.forbid_all(narrower.against(), false);
     assert!(play.lives.propose(narrower).is_ok());
+}
+
+#[test]
+fn what_people_said_holds_over_a_restart() {
+    let other = |cause: &str| Proposal { cause: cause.into(), ..proposal(cause, Proof::Shown, 0.0) };
+    let mut before = Mitigations::new(Config::default());
+    let forbidden = before.propose(proven()).unwrap();
+    let pinned = before.propose(other("tcp")).unwrap();
+    before.propose(other("icmp")).unwrap();
+    assert!(before.forbid(forbidden) && before.pin(pinned, true));
+
+    let recall = |config: Config| {
+        let mut after = Play::new(config);
+        after.lives.number_behind(before.last_id());
+        before.forbidden().iter().for_each(|against| after.lives.forbid_all(against.clone(), true));
+        for one in before.standing().filter(|one| one.pinned) {
+            let past = Past { pinned: true, hits: 7, ..Past::default() };
+            assert!(after.lives.restore(one.id, one.proposal.clone(), past));
+        }
+        after.go(1200, |_| ());
+        after
+    };
+    let mut after = recall(Config::default());
+    assert_eq!(after.told, ["enforce"], "the pinned one, and it stays");
+    let one = after.lives.standing().next().unwrap();
+    assert_eq!((one.name(), one.hits), (format!("mitigation_{pinned}_dns_amplification"), 7));
+    assert_eq!(after.lives.propose(proven()), Err(Refusal::Forbidden));
+    let next = after.lives.propose(other("udp")).unwrap();
+    assert_eq!(next, before.last_id() + 1, "no number is given twice");
+
+    let victims = vec![proven().victim];
+    let protected = Protected { victims, ..Protected::default() };
+    let after = recall(Config { protected, ..Config::default() });
+    assert_eq!(after.told, [Reason::Protected.words()], "and that is said");
 }
 
 #[test]

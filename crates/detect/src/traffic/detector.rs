@@ -156,6 +156,16 @@ impl Detector {
         self.baselines.recall(learnt)
     }
 
+    /// Numbers of alerts up to this one were given before a restart.
+    pub fn number_behind(&mut self, last: u64) {
+        self.next_id = self.next_id.max(last.saturating_add(1));
+    }
+
+    /// The last number of an alert that was given.
+    pub fn last_id(&self) -> u64 {
+        self.next_id - 1
+    }
+
     pub(super) fn feed(&mut self) {
         self.is_fed = true;
         if self.is_learning && self.learn_until.is_none() {
