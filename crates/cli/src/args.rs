@@ -1,6 +1,9 @@
 //! Everything that can be asked on the command line; the man pages are made from it too.
 
 pub(crate) mod fleet;
+mod protection;
+
+pub(crate) use protection::{Attacks, Keep, Protect};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -334,42 +337,6 @@ fn collector(text: &str) -> Result<String, String> {
 
 const NO_COLLECTOR: &str = "a collector such as `192.0.2.9`, `192.0.2.9:6343`, `[2001:db8::9]:6343` or `collector.example` is expected";
 
-/// How a policy protects itself.
-#[derive(Debug, Clone, Default, ClapArgs)]
-pub(crate) struct Protect {
-    /// Find attacks in the policy's samples, and add statements against them as long as they are needed
-    #[arg(long)]
-    pub(crate) protect: bool,
-    /// The set of addresses that these statements never match as sources [default: `protected`, if the policy has it]
-    #[arg(long = "protect-never", value_name = "SET", requires = "protect")]
-    pub(crate) never: Option<String>,
-    /// From how many packets a second to one address on there may be an attack [default: 20000]
-    #[arg(long = "protect-from", value_name = "PACKETS", requires = "protect", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) from: Option<u64>,
-    /// After how long without hits such a statement goes [default: 1m]
-    #[arg(long = "protect-expire", value_name = "DURATION", requires = "protect", value_parser = parse_duration)]
-    pub(crate) expire: Option<Duration>,
-}
-
-/// `weir attacks`.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Attacks {
-    #[command(flatten)]
-    pub(crate) which: Which,
-    /// Keep this mitigation, whatever is seen
-    #[arg(long, value_name = "ID")]
-    pub(crate) pin: Option<u64>,
-    /// Let it live like the others again
-    #[arg(long, value_name = "ID")]
-    pub(crate) unpin: Option<u64>,
-    /// Remove it, and never add the same again
-    #[arg(long, value_name = "ID")]
-    pub(crate) forbid: Option<u64>,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// `weir run`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Run {
@@ -379,6 +346,8 @@ pub(crate) struct Run {
     pub(crate) sflow: Sflow,
     #[command(flatten)]
     pub(crate) protect: Protect,
+    #[command(flatten)]
+    pub(crate) keep: Keep,
     /// Stop after this time
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,

@@ -1,4 +1,13 @@
-//! The clock that a replay hands to a policy.
+//! Clocks: the time of day, and the one that a replay hands to a policy.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use weir_kernel::clock::monotonic_ns;
+
+/// What is added to the kernel's monotonic clock, the one of samples, to get the time of day.
+pub(crate) fn epoch() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.saturating_sub(Duration::from_nanos(monotonic_ns()))
+}
 
 /// A capture's time stamps as a monotonic clock: it starts with the first frame.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,13 +1,12 @@
 //! Packets that are recorded while they come, as a capture.
 
+use crate::clock::epoch;
 use crate::failure::{Failure, failed, words};
 use crate::files::is_standard;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
-use weir_kernel::clock::monotonic_ns;
 use weir_packet::capture::{Frame, InterfaceId, LinkType, PcapngWriter, WriteError};
 
 /// A capture under way. Each statement is an interface of the file, so that Wireshark can tell them apart.
@@ -46,12 +45,11 @@ impl Recording {
             }
         };
         let writer = PcapngWriter::new(out).map_err(|error| trouble(output, &error))?;
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         Ok(Recording {
             output: output.to_owned(),
             writer,
             statements: HashMap::new(),
-            epoch_ns: since_epoch.saturating_sub(monotonic_ns()),
+            epoch_ns: epoch().as_nanos() as u64,
         })
     }
 

@@ -29,7 +29,7 @@ pub(crate) enum Heard {
     Event(Event),
     /// The protection ended, and this is why.
     Trouble(String),
-    /// Of collectors.
+    /// What goes wrong beside it.
     Told(String),
 }
 
@@ -105,7 +105,8 @@ impl Takers {
                 self.tell.send(Heard::Told(line)).ok()?;
             }
             if is_over {
-                return Some(self.exporter.as_mut().map(export::finish).unwrap_or_default());
+                let kept = self.protection.take().map(Protection::finish).unwrap_or_default();
+                return Some(self.exporter.iter_mut().flat_map(export::finish).chain(kept).collect());
             }
         }
     }
@@ -119,9 +120,14 @@ impl Takers {
                 }
             }
             Some(Err(error)) => {
-                self.protection = None;
+                for line in self.protection.take().map(Protection::finish).unwrap_or_default() {
+                    self.tell.send(Heard::Told(line)).ok()?;
+                }
                 self.tell.send(Heard::Trouble(format!("the protection ended: {error}"))).ok()?;
             }
+        }
+        for line in self.protection.iter().flat_map(Protection::troubles) {
+            self.tell.send(Heard::Told(line)).ok()?;
         }
         Some(())
     }

@@ -7,10 +7,11 @@ use crate::export;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::live::{Snapshot, Watch, watch};
 use crate::printer::{Printer, statement_table};
-use crate::protection::{self, Protection};
+use crate::protection::{self, Protection, lasting_name};
 use crate::running::{self, rows, told};
 use crate::sampling::{Heard, Sampling};
 use crate::stop::Stop;
+use std::path::PathBuf;
 use std::time::Duration;
 use weir_dataplane::{Instance, SampleKeeper, instance};
 
@@ -29,7 +30,8 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     let how = Watch { every: Duration::from_secs(1), duration: args.duration, json: args.json };
     let kept = Kept::start(&instance, args.attach.netns.as_deref(), printer)?;
     let exporter = export::exporter(&args.sflow, &instance, args.attach.netns.as_deref(), printer)?;
-    let protection = Protection::start(&instance, &args.protect, printer)?;
+    let journal = journal(args);
+    let protection = Protection::start(&instance, &args.protect, journal.as_deref(), printer)?;
     let sampling = match exporter.is_some() || protection.is_some() {
         true => {
             let read = instance.samples().map_err(|error| told(error, printer))?;
@@ -47,6 +49,7 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
                 Heard::Event(event) if args.json => printer.json(&event)?,
                 Heard::Event(event) => events.extend(event.to_string().lines().map(str::to_owned)),
                 Heard::Trouble(trouble) => printer.warning(trouble),
+                Heard::Told(line) if args.json => printer.warning(line),
                 Heard::Told(line) => events.push(line),
             }
         }
@@ -62,6 +65,14 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     detach.now().map_err(|error| told(error, printer))?;
     summed?;
     Ok(Exit::Fine)
+}
+
+/// Where what the protection meets is kept, if it is.
+fn journal(args: &Run) -> Option<PathBuf> {
+    let usual = || protection::journal(&lasting_name(&args.attach.policy));
+    let file = args.keep.journal.clone().unwrap_or_else(usual);
+    // Other commands may run elsewhere.
+    (!args.keep.no_journal).then(|| std::path::absolute(&file).unwrap_or(file))
 }
 
 fn summary(instance: &Instance, printer: &mut Printer) -> Result<(), Failure> {

@@ -77,6 +77,8 @@ fn start(place: &Place, lab: &Lab, more: &[&str]) -> Child {
         "--json",
         "--protect-expire",
         "2s",
+        "--journal",
+        "edge.redb",
     ];
     args.extend(more);
     let mut command = place.command(&args);
@@ -155,6 +157,74 @@ fn an_edge_tells_what_it_meets_and_does() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     place.weir(&["attacks", "-n", &name]).exits(2);
     assert!(!std::path::Path::new("/run/weir").join(&name).exists());
+}
+
+fn interrupt(mut child: Child, mut output: impl Read) {
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    output.read_to_string(&mut String::new()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_was_met_outlives_the_edge() {
+    if !privileged("what_was_met_outlives_the_edge") {
+        return;
+    }
+    let (place, lab) = (Place::new(), Arc::new(lab()));
+    place.file("edge.weir", POLICY);
+    let mut child = start(&place, &lab, &[]);
+    let name = format!("run-{}", child.id());
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let traffic = Traffic::start(&lab, Duration::from_secs(6));
+    events(&mut output, "drops");
+    // A journal is read while it is written, and by its file.
+    place.weir(&["attacks", "-n", &name, "--capture", "1", "-w", "while.pcapng"]).exits(0);
+    let shown = place.weir(&["attacks", "1", "-n", &name]).exits(0);
+    shown.answers("attack 1 on 10.1.0.2").answers("first packet").answers("first drop");
+    place.weir(&["attacks", "-n", &name, "--forbid", "1"]).exits(0);
+    events(&mut output, "ended");
+    drop(traffic);
+    interrupt(child, output);
+
+    let journal = ["attacks", "--journal", "edge.redb"];
+    let weir = |more: &[&str]| place.weir(&[&journal, more].concat());
+    let json = weir(&["--json"]).exits(0).json();
+    let attack = &json["attacks"][0];
+    assert!(attack["ended"].as_f64() > attack["began"].as_f64(), "{json}");
+    let timeline = attack["timeline"].as_array().unwrap();
+    let ms = |what: &str| timeline.iter().find(|moment| moment["what"] == what).unwrap()["ms"].as_f64().unwrap();
+    assert_eq!(ms("first_packet"), 0.0);
+    // The first packet may be dropped before the edge has heard that the rule is in force.
+    for last in ["enforced", "first_drop"] {
+        let order = ["first_packet", "alert", "rule", last, "removed"].map(ms);
+        assert!(order.is_sorted(), "{timeline:?}");
+    }
+    assert_eq!(json["mitigations"][0]["why"], "it was forbidden");
+    weir(&["1"]).exits(0).answers("drop mitigation_1_ntp_amplification when ip.dst == 10.1.0.2");
+    weir(&["9"]).exits(2).says("no attack 9 is known");
+    weir(&["--events"]).exits(0).answers("`mitigation_1_ntp_amplification` drops");
+    weir(&["--pin", "1"]).exits(2);
+    weir(&["--capture", "1", "-w", "after.pcapng"]).exits(0);
+    weir(&["--capture", "7", "-w", "none.pcapng"]).exits(2).says("no samples of a mitigation 7");
+    let capture = |name: &str| std::fs::read(place.path(name)).unwrap();
+    assert_eq!(capture("while.pcapng"), capture("after.pcapng"));
+    place.file("rule.weir", b"drop ntp when udp.srcport == 123\ndefault pass\n");
+    let replay = place.weir(&["replay", "rule.weir", "after.pcapng", "--json"]).exits(0).json();
+    let packets = |name: &str| {
+        let statements = replay["statements"].as_array().unwrap();
+        statements.iter().find(|one| one["name"] == name).unwrap()["packets"].as_u64().unwrap()
+    };
+    assert!(packets("ntp") >= 20 && packets("default") >= 20, "{replay}");
+
+    // What was forbidden stays forbidden, and no number is given twice.
+    let mut child = start(&place, &lab, &[]);
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let traffic = Traffic::start(&lab, Duration::from_secs(4));
+    let told = events(&mut output, "not_tried");
+    assert_eq!(told[0]["alert"], 2, "{told:?}");
+    assert!(told.last().unwrap()["why"].as_str().unwrap().contains("forbidden"), "{told:?}");
+    drop(traffic);
+    interrupt(child, output);
 }
 
 #[test]
