@@ -55,7 +55,8 @@ impl Protection {
             traffic,
             ..Options::default()
         };
-        let mut protector = Protector::start(instance.clone(), options).map_err(|error| told(error, printer))?;
+        let mut protector =
+            Protector::start(instance.clone(), options).map_err(|error| told(error, printer))?;
         let name = instance.name().to_owned();
         let options =
             weir_journal::Options { file: journal.map(Path::to_owned), live: Some(place::live(&name)) };

@@ -34,7 +34,8 @@ pub(crate) fn journal(name: &str) -> PathBuf {
 pub(super) fn journals() -> Vec<String> {
     let entries = fs::read_dir(JOURNALS).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names.filter_map(|name| Some(name.strip_suffix(".redb")?.to_owned())).collect();
+    let mut names: Vec<String> =
+        names.filter_map(|name| Some(name.strip_suffix(".redb")?.to_owned())).collect();
     names.sort();
     names
 }

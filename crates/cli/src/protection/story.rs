@@ -26,7 +26,8 @@ impl Story {
         match name {
             Some(name) => {
                 let file = journal(name);
-                let is_meant = |(live, of): &(Live, String)| of == name || live.journal.as_ref() == Some(&file);
+                let is_meant =
+                    |(live, of): &(Live, String)| of == name || live.journal.as_ref() == Some(&file);
                 match running.into_iter().find(is_meant) {
                     Some(one) => Ok(Story::told(one)),
                     None if file.exists() => Story::read(&file),
@@ -67,7 +68,9 @@ impl Story {
 
     /// The journal, for what stands nowhere else.
     pub(crate) fn file(&self) -> Result<&Path, Failure> {
-        self.journal.as_deref().ok_or_else(|| failed("nothing of it is kept").help("start it without `--no-journal`"))
+        self.journal
+            .as_deref()
+            .ok_or_else(|| failed("nothing of it is kept").help("start it without `--no-journal`"))
     }
 }
 

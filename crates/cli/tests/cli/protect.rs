@@ -192,7 +192,8 @@ fn what_was_met_outlives_the_edge() {
     let attack = &json["attacks"][0];
     assert!(attack["ended"].as_f64() > attack["began"].as_f64(), "{json}");
     let timeline = attack["timeline"].as_array().unwrap();
-    let ms = |what: &str| timeline.iter().find(|moment| moment["what"] == what).unwrap()["ms"].as_f64().unwrap();
+    let ms =
+        |what: &str| timeline.iter().find(|moment| moment["what"] == what).unwrap()["ms"].as_f64().unwrap();
     assert_eq!(ms("first_packet"), 0.0);
     // The first packet may be dropped before the edge has heard that the rule is in force.
     for last in ["enforced", "first_drop"] {

@@ -43,8 +43,17 @@ pub(super) fn time(at_ns: u64) -> String {
 
 fn attacks(attacks: &[Attack]) -> Table {
     let mut table = Table::new(&[
-        "attack", "on", ">packets/s", ">Mbit/s", ">sources", "first packet", ">alert", ">rule", ">enforced",
-        ">first drop", "lasted",
+        "attack",
+        "on",
+        ">packets/s",
+        ">Mbit/s",
+        ">sources",
+        "first packet",
+        ">alert",
+        ">rule",
+        ">enforced",
+        ">first drop",
+        "lasted",
     ]);
     for attack in attacks {
         let until = |step: Step| {
@@ -103,7 +112,8 @@ fn milliseconds(attack: &Attack, at_ns: u64) -> String {
 fn mitigations(mitigations: &[Mitigation]) -> Table {
     let mut table = Table::new(&["mitigation", "attack", "name", "is", ">packets", "why"]);
     for one in mitigations {
-        let state = if one.pinned { format!("{}, pinned", one.state.word()) } else { one.state.word().to_owned() };
+        let state =
+            if one.pinned { format!("{}, pinned", one.state.word()) } else { one.state.word().to_owned() };
         table.row(vec![
             one.id.to_string().into(),
             one.attack.to_string().into(),
