@@ -3,7 +3,7 @@
 pub(crate) mod fleet;
 mod protection;
 
-pub(crate) use protection::{Attacks, Keep, Protect};
+pub(crate) use protection::{Attacks, Hooks, Keep, Metrics, Protect};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Analyze(Analyze),
     /// Show the attacks that a protected policy met, and what it does about them
     Attacks(Attacks),
+    /// Print what runs as metrics, or serve them for Prometheus
+    Metrics(Metrics),
     /// Say what this machine can do, and what is in the way
     Doctor(Doctor),
     /// Build a small network, attack it, and show what the policy does
@@ -348,6 +350,11 @@ pub(crate) struct Run {
     pub(crate) protect: Protect,
     #[command(flatten)]
     pub(crate) keep: Keep,
+    #[command(flatten)]
+    pub(crate) hooks: Hooks,
+    /// Serve metrics for Prometheus here, under /metrics
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Stop after this time
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,

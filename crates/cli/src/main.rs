@@ -9,6 +9,7 @@ mod failure;
 mod files;
 mod judge;
 mod live;
+mod metrics;
 mod policy;
 mod printer;
 mod protection;

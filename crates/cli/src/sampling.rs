@@ -2,17 +2,21 @@
 
 use crate::export;
 use crate::failure::Failure;
+use crate::metrics::Collectors;
 use crate::protection::Protection;
 use crate::stop::Stop;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weir_dataplane::Samples;
 use weir_dataplane::export::Exporter;
 use weir_detect::defence::Event;
 
 /// How long one wait for samples may take: so often the protection is turned.
 const WAIT: Duration = Duration::from_millis(20);
+/// How often is told how it is with collectors.
+const TELL: Duration = Duration::from_millis(500);
 /// After something that went wrong.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -21,6 +25,7 @@ pub(crate) struct Sampling {
     stop: Stop,
     thread: Option<JoinHandle<Vec<String>>>,
     heard: Receiver<Heard>,
+    collectors: Collectors,
 }
 
 /// What the thread says.
@@ -41,11 +46,18 @@ impl Sampling {
         protection: Option<Protection>,
     ) -> Result<Sampling, Failure> {
         let (stop, (tell, heard)) = (Stop::never_asked(), channel());
-        let takers = Takers { exporter, protection, asked: stop.clone(), tell };
+        let collectors = Collectors::default();
+        let told = Arc::clone(&collectors);
+        let takers = Takers { exporter, protection, asked: stop.clone(), tell, told };
         let thread = std::thread::Builder::new()
             .name("weir-samples".into())
             .spawn(move || takers.work(samples).unwrap_or_default())?;
-        Ok(Sampling { stop, thread: Some(thread), heard })
+        Ok(Sampling { stop, thread: Some(thread), heard, collectors })
+    }
+
+    /// How it is with collectors.
+    pub(crate) fn collectors(&self) -> Collectors {
+        Arc::clone(&self.collectors)
     }
 
     /// What was said since the last look.
@@ -76,12 +88,13 @@ struct Takers {
     protection: Option<Protection>,
     asked: Stop,
     tell: Sender<Heard>,
+    told: Collectors,
 }
 
 impl Takers {
     /// What is to be said in the end; nothing if nobody listens any more.
     fn work(mut self, mut samples: Samples) -> Option<Vec<String>> {
-        let mut trouble = None;
+        let (mut trouble, mut told) = (None, Instant::now());
         loop {
             // Looked at before the last read, so that what was sampled until then is sent.
             let is_over = self.asked.asked();
@@ -101,6 +114,10 @@ impl Takers {
             }
             trouble = error;
             self.protect()?;
+            if let Some(exporter) = self.exporter.as_ref().filter(|_| told.elapsed() >= TELL) {
+                told = Instant::now();
+                *self.told.lock().unwrap_or_else(PoisonError::into_inner) = exporter.status();
+            }
             for line in self.exporter.as_mut().map(export::turn).unwrap_or_default() {
                 self.tell.send(Heard::Told(line)).ok()?;
             }

@@ -72,21 +72,25 @@ impl Drop for Page {
 }
 
 /// The last page, and who writes the next.
-struct Written(Mutex<(Box<dyn FnMut() -> String + Send>, Option<(Instant, Bytes)>)>);
+struct Written(Mutex<Writer>);
+
+struct Writer {
+    write: Box<dyn FnMut() -> String + Send>,
+    last: Option<(Instant, Bytes)>,
+}
 
 impl Written {
     fn new(write: impl FnMut() -> String + Send + 'static) -> Written {
-        Written(Mutex::new((Box::new(write), None)))
+        Written(Mutex::new(Writer { write: Box::new(write), last: None }))
     }
 
     fn page(&self) -> Bytes {
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (write, last) = &mut *written;
-        if let Some((_, page)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, page)) = writer.last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
             return page.clone();
         }
-        let page = Bytes::from(write());
-        *last = Some((Instant::now(), page.clone()));
+        let page = Bytes::from((writer.write)());
+        writer.last = Some((Instant::now(), page.clone()));
         page
     }
 }

@@ -3,6 +3,7 @@
 use super::Which;
 use crate::units::parse_duration;
 use clap::Args as ClapArgs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,29 @@ pub(crate) struct Keep {
     /// Keep nothing of it
     #[arg(long, requires = "protect", conflicts_with = "journal")]
     pub(crate) no_journal: bool,
+}
+
+/// Whom a protection tells what happens.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(crate) struct Hooks {
+    /// Run this command for each event, with the event as JSON on its standard input and in variables WEIR_…; may be given
+    /// several times
+    #[arg(long = "on-attack", value_name = "COMMAND", requires = "protect")]
+    pub(crate) commands: Vec<String>,
+    /// Post each event as JSON to this address; may be given several times
+    #[arg(long = "webhook", value_name = "URL", requires = "protect")]
+    pub(crate) webhooks: Vec<String>,
+}
+
+/// `weir metrics`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Metrics {
+    /// Only this policy, by the name it was loaded under
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Serve them here, under /metrics, instead of printing them
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// `weir attacks`.

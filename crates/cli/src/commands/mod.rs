@@ -18,6 +18,7 @@ mod fmt;
 mod import;
 mod load;
 mod man;
+mod metrics;
 mod pool;
 mod reload;
 mod replay;
@@ -62,6 +63,7 @@ pub(crate) fn run(command: &Command, printer: &mut Printer) -> Outcome {
         Command::Doctor(args) => doctor::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),
         Command::Completions(args) => completions::run(args, printer),
+        Command::Metrics(args) => metrics::run(args, printer),
         Command::Man(args) => man::run(args, printer),
         Command::Import(args) => import::run(args, printer),
         Command::Debug(args) => debug::run(args, printer),

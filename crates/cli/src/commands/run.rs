@@ -6,20 +6,24 @@ use crate::args::Run;
 use crate::export;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::live::{Snapshot, Watch, watch};
+use crate::metrics::{Collectors, Own, Source, serve};
 use crate::printer::{Printer, statement_table};
 use crate::protection::{self, Protection, lasting_name};
 use crate::running::{self, rows, told};
 use crate::sampling::{Heard, Sampling};
 use crate::stop::Stop;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use weir_dataplane::{Instance, SampleKeeper, instance};
+use weir_telemetry::{Hooks, Page};
 
 /// Detaches, whatever happens.
 struct Detach<'a>(&'a str);
 
 pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     let stop = Stop::on_signals()?;
+    let hooks = Hooks::start(&args.hooks.commands, &args.hooks.webhooks)?;
     running::sweep("run-");
     protection::sweep("run-");
     // Other commands find it under this name: `weir block` works on it too.
@@ -31,7 +35,8 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     let kept = Kept::start(&instance, args.attach.netns.as_deref(), printer)?;
     let exporter = export::exporter(&args.sflow, &instance, args.attach.netns.as_deref(), printer)?;
     let journal = journal(args);
-    let protection = Protection::start(&instance, &args.protect, journal.as_deref(), printer)?;
+    let protection = Protection::start(&instance, &args.protect, journal.as_deref(), hooks, printer)?;
+    let watches = protection.as_ref().map(Protection::watch);
     let sampling = match exporter.is_some() || protection.is_some() {
         true => {
             let read = instance.samples().map_err(|error| told(error, printer))?;
@@ -39,6 +44,12 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
         }
         false => None,
     };
+    let collectors = sampling.as_ref().map(Sampling::collectors).unwrap_or_default();
+    let metrics = args.metrics.map(|address| serve_metrics(address, args, &instance, watches, collectors));
+    let metrics = metrics.transpose()?;
+    if let Some(page) = &metrics {
+        printer.say(format!("metrics at http://{}/metrics", page.address()));
+    }
     let mut samples = SampleKeeper::new(instance.clone());
     let mut look = |printer: &mut Printer| {
         let mut events = kept.as_ref().map(Kept::events).unwrap_or_default();
@@ -65,6 +76,23 @@ pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     detach.now().map_err(|error| told(error, printer))?;
     summed?;
     Ok(Exit::Fine)
+}
+
+/// A page of what this process runs. Its name is the same tomorrow, and so are the series.
+fn serve_metrics(
+    address: SocketAddr,
+    args: &Run,
+    instance: &Instance,
+    watches: Option<(weir_journal::Watch, weir_telemetry::Watch)>,
+    collectors: Collectors,
+) -> Result<Page, Failure> {
+    let (journal, hooks) = watches.unzip();
+    let own = Own { journal, hooks: hooks.unwrap_or_default(), collectors };
+    let (name, instance) = (lasting_name(&args.attach.policy), instance.clone());
+    serve(address, move || {
+        let live = own.journal.as_ref().map(weir_journal::Watch::live);
+        vec![Source { name: name.clone(), instance: instance.clone(), live, own: Some(own.clone()) }]
+    })
 }
 
 /// Where what the protection meets is kept, if it is.

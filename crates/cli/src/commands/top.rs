@@ -3,10 +3,12 @@
 use super::pool::pool_line;
 use crate::args::Top;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::live::{Snapshot, Watch, watch};
+use crate::live::{Snapshot, Watch, attack_lines, watch};
 use crate::printer::Printer;
+use crate::protection;
 use crate::running::{self, rows, told};
 use crate::stop::Stop;
+use std::time::{SystemTime, UNIX_EPOCH};
 use weir_dataplane::Instance;
 
 pub(super) fn run(args: &Top, printer: &mut Printer) -> Outcome {
@@ -22,11 +24,15 @@ pub(super) fn snapshot(instance: &Instance, printer: &mut Printer) -> Result<Sna
     let status = instance.status().map_err(|error| told(error, printer))?;
     let interfaces: Vec<&str> = status.attachments.iter().map(|at| at.interface.as_str()).collect();
     let title = format!("weir: {} on {} ({})", status.policy, interfaces.join(", "), status.hook);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let live = protection::running(instance.name());
+    let attacks = live.map(|live| attack_lines(&live, now.as_nanos() as u64)).unwrap_or_default();
     let pools = status.pools.iter().map(pool_line).collect();
     Ok(Snapshot {
         title,
         generation: status.generation,
         rows: rows(status.counters),
+        attacks,
         pools,
         events: Vec::new(),
     })

@@ -1,8 +1,10 @@
 //! The live view of a running policy: on a terminal a screen, elsewhere a line each time.
 
+mod attacks;
 mod rates;
 mod screen;
 
+pub(crate) use attacks::lines as attack_lines;
 pub(crate) use rates::{Rate, Rates};
 pub(crate) use screen::Screen;
 
@@ -24,7 +26,9 @@ pub(crate) struct Snapshot {
     pub(crate) generation: u64,
     /// What the statements did.
     pub(crate) rows: Vec<StatementRow>,
-    /// How the pools are, a line each.
+    /// Attacks that go on, a line each.
+    pub(crate) attacks: Vec<String>,
+    /// How the pools are, likewise.
     pub(crate) pools: Vec<String>,
     /// What happened besides, since the last look.
     pub(crate) events: Vec<String>,
@@ -61,6 +65,7 @@ pub(crate) fn watch(
     let mut rates = Rates::default();
     let first = look(printer)?;
     rates.add(start.elapsed(), first.generation, &first.rows);
+    rates.set_attacks(first.attacks);
     rates.set_pools(first.pools);
     let mut title = first.title;
     loop {
@@ -74,6 +79,7 @@ pub(crate) fn watch(
         let snapshot = look(printer)?;
         title = snapshot.title;
         rates.add(start.elapsed(), snapshot.generation, &snapshot.rows);
+        rates.set_attacks(snapshot.attacks);
         rates.set_pools(snapshot.pools);
         for event in snapshot.events {
             if screen.is_none() && !how.json {

@@ -36,7 +36,9 @@ pub(crate) struct Rates {
     now: Vec<Rate>,
     history: HashMap<String, VecDeque<f64>>,
     events: VecDeque<(Duration, String)>,
-    /// How the pools are, a line each.
+    /// Attacks that go on, a line each.
+    attacks: Vec<String>,
+    /// How the pools are, likewise.
     pools: Vec<String>,
 }
 
@@ -83,6 +85,16 @@ impl Rates {
     /// The rates of a statement so far, the newest last.
     pub(crate) fn history(&self, name: &str) -> impl Iterator<Item = f64> + '_ {
         self.history.get(name).into_iter().flatten().copied()
+    }
+
+    /// Attacks that go on, a line each.
+    pub(crate) fn attacks(&self) -> &[String] {
+        &self.attacks
+    }
+
+    /// Takes in which attacks go on.
+    pub(crate) fn set_attacks(&mut self, attacks: Vec<String>) {
+        self.attacks = attacks;
     }
 
     /// How the pools are, a line each.

@@ -75,12 +75,17 @@ impl Drop for Screen {
 
 fn draw(frame: &mut Frame<'_>, title: &str, rates: &Rates) {
     let statements = rates.now().len() as u16 + 2;
-    let pools = rates.pools().len() as u16 + u16::from(!rates.pools().is_empty());
-    let parts = [2, statements, pools].map(Constraint::Length).into_iter();
+    // With an empty line behind them.
+    let height = |lines: &[String]| lines.len() as u16 + u16::from(!lines.is_empty());
+    let parts =
+        [2, statements, height(rates.attacks()), height(rates.pools())].map(Constraint::Length).into_iter();
     let parts: Vec<Constraint> = parts.chain([Constraint::Min(0), Constraint::Length(1)]).collect();
-    let [head, table, pools, events, foot] = Layout::vertical(parts).areas(frame.area());
+    let [head, table, attacks, pools, events, foot] = Layout::vertical(parts).areas(frame.area());
     frame.render_widget(Paragraph::new(Line::from(title).bold()), head);
     frame.render_widget(statement_table(rates), table);
+    let lines: Vec<Line<'_>> =
+        rates.attacks().iter().map(|attack| Line::from(attack.as_str()).red()).collect();
+    frame.render_widget(Paragraph::new(lines), attacks);
     let lines: Vec<Line<'_>> = rates.pools().iter().map(|pool| Line::from(pool.as_str())).collect();
     frame.render_widget(Paragraph::new(lines), pools);
     frame.render_widget(event_list(rates, events.height), events);

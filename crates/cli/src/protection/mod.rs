@@ -1,5 +1,6 @@
 //! `--protect`: the protection that is turned, and what it leaves for other commands and for the next one.
 
+mod message;
 mod place;
 mod story;
 mod wishes;
@@ -19,7 +20,8 @@ use weir_dataplane::protect::{Options, Protector};
 use weir_dataplane::{Error, Instance, Sample};
 use weir_detect::defence::Event;
 use weir_detect::traffic;
-use weir_journal::{Journal, Standing};
+use weir_journal::{Journal, Standing, Watch};
+use weir_telemetry::Hooks;
 
 /// How often the journal hears of hits.
 const COUNT: Duration = Duration::from_millis(500);
@@ -31,6 +33,7 @@ pub(crate) struct Protection {
     name: String,
     protector: Protector,
     journal: Journal,
+    hooks: Hooks,
     counted: Instant,
     remembered: Instant,
 }
@@ -41,6 +44,7 @@ impl Protection {
         instance: &Instance,
         args: &Protect,
         journal: Option<&Path>,
+        hooks: Hooks,
         printer: &mut Printer,
     ) -> Result<Option<Protection>, Failure> {
         if !args.protect {
@@ -63,7 +67,7 @@ impl Protection {
         let (journal, memory) = Journal::start(options)?;
         protector.recall(memory);
         let now = Instant::now();
-        Ok(Some(Protection { name, protector, journal, counted: now, remembered: now }))
+        Ok(Some(Protection { name, protector, journal, hooks, counted: now, remembered: now }))
     }
 
     /// Takes a sample.
@@ -75,6 +79,9 @@ impl Protection {
     pub(crate) fn turn(&mut self) -> Result<Vec<Event>, Error> {
         let is_wished = self.grant();
         let events = self.protector.turn()?;
+        for event in events.iter().filter(|_| !self.hooks.is_empty()) {
+            self.hooks.tell(message::of(&self.name, event, epoch()));
+        }
         if !events.is_empty() || self.counted.elapsed() >= COUNT {
             self.counted = Instant::now();
             let standing = self.protector.mitigations();
@@ -108,12 +115,17 @@ impl Protection {
 
     /// What went wrong beside it, each trouble once.
     pub(crate) fn troubles(&self) -> Vec<String> {
-        self.journal.troubles()
+        self.journal.troubles().into_iter().chain(self.hooks.troubles()).collect()
+    }
+
+    /// What it met, and what its journal and hooks did.
+    pub(crate) fn watch(&self) -> (Watch, weir_telemetry::Watch) {
+        (self.journal.watch(), self.hooks.watch())
     }
 
     /// Keeps what is to be kept; what is to be said in the end.
     pub(crate) fn finish(mut self) -> Vec<String> {
         self.remember();
-        self.journal.finish()
+        self.journal.finish().into_iter().chain(self.hooks.finish()).collect()
     }
 }

@@ -11,6 +11,7 @@ mod diff;
 mod examples;
 mod fleet;
 mod import;
+mod metrics;
 mod protect;
 mod replay;
 mod sflow;

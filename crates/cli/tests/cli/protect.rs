@@ -15,23 +15,23 @@ use weir_lab::traffic::{Amplifier, Everyday, Reflection, Route};
 use weir_lab::wire::{Flow, Pace, SendOptions, send};
 use weir_lab::{End, HostSpec, Lab, Link, Prefix, Topology};
 
-const POLICY: &[u8] = b"sample all 1 in 50\ncount web when tcp.dstport == 443\ndefault pass\n";
+pub(crate) const POLICY: &[u8] = b"sample all 1 in 50\ncount web when tcp.dstport == 443\ndefault pass\n";
 
-fn lab() -> Lab {
+pub(crate) fn lab() -> Lab {
     let end = |host: &str, last: u8| End::new(host, "eth0").address(Prefix::new([10, 1, 0, last], 24));
     let hosts = Topology::new().host(HostSpec::new("a")).host(HostSpec::new("b"));
     hosts.link(Link::new(end("a", 1), end("b", 2))).build().expect("a lab")
 }
 
 /// Everyday traffic from the beginning, and a flood from the third second on, until it is dropped.
-struct Traffic {
+pub(crate) struct Traffic {
     stop: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
     _lab: Arc<Lab>,
 }
 
 impl Traffic {
-    fn start(lab: &Arc<Lab>, flood: Duration) -> Traffic {
+    pub(crate) fn start(lab: &Arc<Lab>, flood: Duration) -> Traffic {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = |wait: Duration, time: Duration, rate: u64| {
             let (lab, stop) = (Arc::clone(lab), Arc::clone(&stop));
@@ -64,7 +64,7 @@ impl Drop for Traffic {
     }
 }
 
-fn start(place: &Place, lab: &Lab, more: &[&str]) -> Child {
+pub(crate) fn start(place: &Place, lab: &Lab, more: &[&str]) -> Child {
     let netns = lab.host("b").unwrap().namespace().label().to_owned();
     let mut args = vec![
         "run",
@@ -86,7 +86,7 @@ fn start(place: &Place, lab: &Lab, more: &[&str]) -> Child {
 }
 
 /// Events up to the first one of a kind.
-fn events(output: &mut impl BufRead, until: &str) -> Vec<Value> {
+pub(crate) fn events(output: &mut impl BufRead, until: &str) -> Vec<Value> {
     let (start, mut events) = (Instant::now(), Vec::new());
     for line in output.lines() {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
@@ -159,7 +159,7 @@ fn an_edge_tells_what_it_meets_and_does() {
     assert!(!std::path::Path::new("/run/weir").join(&name).exists());
 }
 
-fn interrupt(mut child: Child, mut output: impl Read) {
+pub(crate) fn interrupt(mut child: Child, mut output: impl Read) {
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     output.read_to_string(&mut String::new()).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));

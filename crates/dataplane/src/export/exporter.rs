@@ -75,6 +75,11 @@ impl Exporter {
         self.collectors.status()
     }
 
+    /// What became of what was sent so far.
+    pub fn status(&self) -> Vec<CollectorStatus> {
+        self.collectors.status()
+    }
+
     /// Collectors that did not take something for the first time since the last call.
     pub fn troubles(&mut self) -> Vec<(String, io::Error)> {
         self.collectors.troubles()
