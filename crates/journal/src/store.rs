@@ -75,7 +75,7 @@ pub(crate) struct Kept {
 impl Store {
     /// Opens it, or makes one, and reads what it has.
     pub(crate) fn open(path: &Path) -> Result<(Store, Kept), Error> {
-        if let Some(directory) = path.parent() {
+        if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
             // What packets hold is not for everybody.
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }

@@ -7,7 +7,7 @@ use weir_journal::{Attack, Live, Mitigation, State};
 /// So many lines: a screen has other things to show.
 const MOST: usize = 8;
 
-/// `attack 3 on 192.0.2.1 for 12 s, 50.0k packets/s or more: mitigation_5_ntp_amplification enforced, 48,100 packets`. Those that are over
+/// `attack 3 on 192.0.2.1 for 12.0 s, 50.0k packets/s or more: mitigation_5_ntp_amplification enforced, 48,100 packets`. Those that are over
 /// stay as long as something stands against them.
 pub(crate) fn lines(live: &Live, now_ns: u64) -> Vec<String> {
     let of = |attack: &Attack| -> Vec<&Mitigation> {
@@ -89,8 +89,8 @@ mod tests {
         };
         let expected = [
             "attack 2 on 192.0.2.2 is over, 50.0k packets/s or more: mitigation_2_x enforced, 1,234 packets",
-            "attack 3 on 192.0.2.3 for 12 s, 50.0k packets/s or more: mitigation_3_x shadow, pinned, 1,234 packets",
-            "attack 4 on 192.0.2.4 for 12 s, 50.0k packets/s or more: nothing fits yet",
+            "attack 3 on 192.0.2.3 for 12.0 s, 50.0k packets/s or more: mitigation_3_x shadow, pinned, 1,234 packets",
+            "attack 4 on 192.0.2.4 for 12.0 s, 50.0k packets/s or more: nothing fits yet",
         ];
         assert_eq!(lines(&live, 13_000_000_000), expected);
         let live = Live { attacks: (1..20).map(|id| attack(id, None)).collect(), ..Live::default() };

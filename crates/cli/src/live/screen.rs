@@ -145,3 +145,28 @@ fn event_list(rates: &Rates, height: u16) -> Paragraph<'static> {
         newest.into_iter().rev().map(|(at, text)| Line::from(format!("{:>6.0} s  {text}", at.as_secs_f64())));
     Paragraph::new(lines.collect::<Vec<_>>()).block(Block::new().borders(Borders::TOP).title("events"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    #[test]
+    fn attacks_and_pools_stand_below_the_statements() {
+        let mut rates = Rates::default();
+        rates.set_attacks(vec!["attack 3 on 192.0.2.3".into(), "attack 4 on 192.0.2.4".into()]);
+        rates.set_pools(vec!["pool web: 2 of 2 up".into()]);
+        let mut terminal = Terminal::new(TestBackend::new(60, 16)).unwrap();
+        terminal.draw(|frame| draw(frame, "weir: edge.weir", &rates)).unwrap();
+        let cells = terminal.backend().buffer().content();
+        let lines: Vec<String> = cells
+            .chunks(60)
+            .map(|line| line.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned())
+            .collect();
+        let at =
+            |text: &str| lines.iter().position(|line| line == text).unwrap_or_else(|| panic!("{lines:?}"));
+        let first = at("attack 3 on 192.0.2.3");
+        assert_eq!((at("attack 4 on 192.0.2.4"), at("pool web: 2 of 2 up")), (first + 1, first + 3));
+    }
+}

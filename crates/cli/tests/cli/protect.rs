@@ -252,6 +252,40 @@ fn a_killed_edge_goes_on_dropping() {
     std::thread::sleep(Duration::from_millis(500));
     assert!(dropped() > before + 1000, "{before}, {}", dropped());
     weir_dataplane::unload(&name).unwrap();
+    // Nobody could say that it ended; what was met is known all the same.
+    place.weir(&["attacks", "-n", &name]).exits(2).says("is not protected");
+    let json = place.weir(&["attacks", "--journal", "edge.redb", "--json"]).exits(0).json();
+    let timeline = json["attacks"][0]["timeline"].as_array().unwrap();
+    assert_eq!(timeline.last().unwrap()["what"], "interrupted", "{json}");
+    assert_eq!(json["mitigations"][0]["why"], "the protection ended");
+}
+
+#[test]
+fn a_journal_is_named_after_the_policy_and_may_be_missing() {
+    if !privileged("a_journal_is_named_after_the_policy_and_may_be_missing") {
+        return;
+    }
+    let (place, lab) = (Place::new(), lab());
+    let name = format!("journal-test-{}", std::process::id());
+    let policy = format!("{name}.weir");
+    place.file(&policy, POLICY);
+    let netns = lab.host("b").unwrap().namespace().label().to_owned();
+    let run = |more: &[&str]| {
+        let args = ["run", &policy, "-i", "eth0", "--netns", &netns, "--protect", "--for", "500ms", "--json"];
+        place.weir(&[&args[..], more].concat()).exits(0)
+    };
+    let usual = std::path::Path::new("/var/lib/weir").join(format!("{name}.redb"));
+    assert!(!run(&["--no-journal"]).err.contains("warning") && !usual.exists());
+    place.weir(&["attacks", "-n", &name]).exits(2).says("is not protected, and has no journal");
+    assert!(!run(&[]).err.contains("warning") && usual.exists());
+    place.weir(&["attacks", "-n", &name]).exits(0).answers("first drop");
+    std::fs::remove_file(&usual).unwrap();
+    run(&["--journal", "/dev/null/edge.redb"])
+        .says("the journal `/dev/null/edge.redb` is not written: not a directory");
+    place.weir(&["attacks", "--journal", "none.redb"]).exits(2).says("there is no journal `none.redb`");
+    place.weir(&["attacks", "--journal", "p.weir"]).exits(2).says("it is no journal");
+    let refused = ["run", &policy, "-i", "eth0", "--protect", "--webhook", "alerts.example"];
+    place.weir(&refused).exits(2).says("`alerts.example` is no address such as");
 }
 
 #[test]
