@@ -7,8 +7,11 @@
 //! | module | what |
 //! |---|---|
 //! | `record` | attacks and mitigations, as events make them |
+//! | `attack`, `mitigation` | one of them |
 //! | `store` | the database |
-//! | `journal` | the thread, and what it is told |
+//! | `journal` | what it is told |
+//! | `writer` | the thread that writes |
+//! | `open` | a database is opened, moved aside or given up |
 //! | `pending` | what is not in the database yet |
 //! | `capture` | samples as a capture |
 //! | `live` | a file for other commands, while the journal is written |
@@ -22,17 +25,27 @@
 //!   captures; the oldest go.
 //! * One process writes, others read at the same time.
 
+mod attack;
 mod capture;
+mod clock;
 mod error;
 mod journal;
 mod live;
+mod mitigation;
+mod open;
 mod pending;
+mod process;
 pub mod read;
 pub mod record;
+mod shared;
 pub mod store;
+mod writer;
 
+pub use attack::{Attack, Moment, Step};
 pub use error::Error;
-pub use journal::{Figures, Journal, Options, Standing, Watch};
+pub use journal::{Journal, Options, Standing};
 pub use live::Live;
-pub use record::{Attack, Mitigation, Moment, Record, State, Step};
+pub use mitigation::{Mitigation, State};
+pub use record::Record;
+pub use shared::{Figures, Watch};
 pub use store::Logged;

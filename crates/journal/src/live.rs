@@ -2,7 +2,10 @@
 //!
 //! It says more than the database: what happened since that was written, and all of it where there is none.
 
-use crate::record::{Attack, Mitigation, Record};
+use crate::attack::Attack;
+use crate::mitigation::Mitigation;
+use crate::process;
+use crate::record::Record;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -12,7 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Live {
     /// Who writes it; it means nothing when that process is gone.
-    pub process: u32,
+    pub process: String,
     /// The database, if there is one.
     pub journal: Option<PathBuf>,
     /// Attacks, the oldest first.
@@ -24,7 +27,7 @@ pub struct Live {
 impl Live {
     pub(crate) fn of(record: &Record, journal: Option<&Path>) -> Live {
         Live {
-            process: std::process::id(),
+            process: process::own(),
             journal: journal.map(Path::to_owned),
             attacks: record.attacks().cloned().collect(),
             mitigations: record.mitigations().cloned().collect(),
@@ -51,7 +54,6 @@ impl Live {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let writes = Path::new("/proc").join(live.process.to_string()).exists();
-        Ok(Some(live).filter(|_| writes))
+        Ok(Some(live).filter(|live| process::runs(&live.process)))
     }
 }

@@ -1,7 +1,9 @@
 //! The database, for other commands: also while a process writes it.
 
+use crate::attack::Attack;
 use crate::error::Error;
-use crate::record::{Attack, Mitigation};
+use crate::mitigation::Mitigation;
+use crate::process;
 use crate::store::{Logged, Reading};
 use std::path::Path;
 
@@ -12,7 +14,7 @@ use std::path::Path;
 pub fn record(path: &Path) -> Result<(Vec<Attack>, Vec<Mitigation>), Error> {
     let mut kept = Reading::open(path)?.kept()?;
     // Whoever wrote it was killed: it could not say that it ended.
-    if !Path::new("/proc").join(kept.process.to_string()).exists() {
+    if !process::runs(&kept.process) {
         kept.record.interrupt(kept.written_ns);
     }
     let record = kept.record;

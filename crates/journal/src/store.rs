@@ -2,9 +2,12 @@
 //!
 //! Rows are JSON, so that fields may come and go; what a defence should remember is one row of `postcard`.
 
+use crate::attack::Attack;
 use crate::error::Error;
+use crate::mitigation::Mitigation;
 use crate::pending::{Encoded, Pending};
-use crate::record::{Attack, Mitigation, Record};
+use crate::process;
+use crate::record::Record;
 use redb::{
     Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable,
     ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
@@ -30,6 +33,8 @@ const MAGIC: &[u8] = b"redb";
 /// Rows of what a defence should remember.
 const PEOPLE: u64 = 0;
 const LEARNT: u64 = 1;
+/// Who wrote it last.
+const PROCESS: u64 = 2;
 /// The library would take a gigabyte.
 const CACHE: usize = 8 << 20;
 
@@ -69,7 +74,7 @@ pub(crate) struct Kept {
     pub(crate) memory: Memory,
     /// When it was written last, in nanoseconds since 1970, and by whom.
     pub(crate) written_ns: u64,
-    pub(crate) process: u64,
+    pub(crate) process: String,
 }
 
 impl Store {
@@ -125,8 +130,8 @@ impl Store {
             }
             let mut numbers = transaction.open_table(NUMBERS)?;
             numbers.insert("written", now_ns)?;
-            numbers.insert("process", u64::from(std::process::id()))?;
             drop(numbers);
+            transaction.open_table(MEMORY)?.insert(PROCESS, process::own().as_bytes())?;
             Ok(transaction.commit()?)
         })
     }
@@ -222,13 +227,14 @@ fn kept(transaction: &ReadTransaction) -> Result<Kept, Error> {
     let attacks: Vec<Attack> = all(transaction, ATTACKS)?;
     let mitigations: Vec<Mitigation> = all(transaction, MITIGATIONS)?;
     let numbers = transaction.open_table(NUMBERS)?;
-    let number = |name: &str| Ok::<u64, Error>(numbers.get(name)?.map_or(0, |number| number.value()));
+    let written_ns = numbers.get("written")?.map_or(0, |written| written.value());
+    let process = one(transaction, MEMORY, PROCESS)?.unwrap_or_default();
     let (people, learnt) = (one(transaction, MEMORY, PEOPLE)?, one(transaction, MEMORY, LEARNT)?);
     Ok(Kept {
         record: Record::of(attacks, mitigations),
         memory: Encoded::read(people.as_deref(), learnt.as_deref()),
-        written_ns: number("written")?,
-        process: number("process")?,
+        written_ns,
+        process: String::from_utf8_lossy(&process).into_owned(),
     })
 }
 

@@ -238,8 +238,13 @@ fn a_killed_edge_goes_on_dropping() {
     let mut child = start(&place, &lab, &[]);
     let name = format!("run-{}", child.id());
     let mut output = BufReader::new(child.stdout.take().unwrap());
-    let _traffic = Traffic::start(&lab, Duration::from_secs(10));
+    let traffic = Traffic::start(&lab, Duration::from_secs(10));
     events(&mut output, "drops");
+    place.weir(&["attacks", "-n", &name, "--pin", "1"]).exits(0);
+    let attacks = |name: &str| place.weir(&["attacks", "-n", name, "--json"]).exits(0).json();
+    until("it is pinned", || attacks(&name)["mitigations"][0]["pinned"] == true);
+    // What people want is written at once.
+    std::thread::sleep(Duration::from_millis(500));
     child.kill().unwrap();
     child.wait().unwrap();
     let instance = Instance::open(&name).unwrap();
@@ -258,6 +263,25 @@ fn a_killed_edge_goes_on_dropping() {
     let timeline = json["attacks"][0]["timeline"].as_array().unwrap();
     assert_eq!(timeline.last().unwrap()["what"], "interrupted", "{json}");
     assert_eq!(json["mitigations"][0]["why"], "the protection ended");
+
+    // What a person pinned stands again, whether there is an attack or not.
+    drop(traffic);
+    let mut child = start(&place, &lab, &[]);
+    let name = format!("run-{}", child.id());
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(events(&mut output, "enforced").len(), 1);
+    until("it stands", || attacks(&name)["mitigations"][0]["state"] == "enforced");
+    let text = Instance::open(&name).unwrap().policy_text().unwrap();
+    assert!(text.contains("\ndrop mitigation_1_ntp_amplification when"), "{text}");
+    interrupt(child, output);
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

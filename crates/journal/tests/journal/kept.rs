@@ -6,7 +6,8 @@ use crate::common::{
 use std::io::Cursor;
 use std::time::Duration;
 use weir_detect::defence::What;
-use weir_journal::record::{ATTACKS, Step};
+use weir_journal::Step;
+use weir_journal::record::ATTACKS;
 use weir_journal::{Journal, Live, Options, State, read};
 use weir_packet::capture::{Capture, Frame};
 
