@@ -58,6 +58,9 @@ impl From<io::Error> for Error {
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Error {
         match error {
+            StorageError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Error::Damaged("it is cut off".into())
+            }
             StorageError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Error::Damaged(error.to_string())
             }

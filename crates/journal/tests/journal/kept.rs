@@ -93,7 +93,7 @@ fn a_defence_goes_on_from_what_it_knew() {
     drop(journal);
     let (_, again) = Journal::start(options(&file)).unwrap();
     assert_eq!((again.attacks, again.mitigations), (7, 9));
-    assert!(again.pinned.is_empty() && again.forbidden.contains(&one.proposal.rest));
+    assert!(again.pinned.is_empty() && again.forbidden.contains(&one.proposal.against()));
 }
 
 #[test]
