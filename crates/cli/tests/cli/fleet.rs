@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use weir_dataplane::{Instance, unload};
 use weir_lab::program::Program;
@@ -20,6 +20,8 @@ const ETCD: &str = "http://10.9.1.1:2379";
 
 /// Two edges of one address, each with clients of its own, and a centre with etcd and the analysers.
 struct Fleet {
+    /// Tells it from others of this process, as instances are the machine's.
+    number: u32,
     place: Place,
     lab: Arc<Lab>,
     etcd: Option<Program>,
@@ -44,7 +46,10 @@ impl Fleet {
         let place = Place::new();
         place.file("edge.weir", POLICY.as_bytes());
         let none = || [None, None];
-        let mut fleet = Fleet { place, lab: Arc::new(lab), etcd: None, analysers: none(), edges: none() };
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mut fleet =
+            Fleet { number, place, lab: Arc::new(lab), etcd: None, analysers: none(), edges: none() };
         fleet.start_etcd();
         fleet
     }
@@ -87,7 +92,7 @@ impl Fleet {
     }
 
     fn instance(&self, index: usize) -> String {
-        format!("fleet{}-{}", index + 1, std::process::id())
+        format!("fleet{}-{}-{}", index + 1, self.number, std::process::id())
     }
 
     fn publish(&self, text: &str) {
