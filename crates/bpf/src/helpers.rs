@@ -59,6 +59,8 @@ helpers! {
     MAP_PEEK_ELEM 89 "map_peek_elem" 2
     SPIN_LOCK 93 "spin_lock" 1
     SPIN_UNLOCK 94 "spin_unlock" 1
+    SKC_LOOKUP_TCP 99 "skc_lookup_tcp" 5
+    TCP_CHECK_SYNCOOKIE 100 "tcp_check_syncookie" 5
     TCP_GEN_SYNCOOKIE 110 "tcp_gen_syncookie" 5
     JIFFIES64 118 "jiffies64" 0
     KTIME_GET_BOOT_NS 125 "ktime_get_boot_ns" 0

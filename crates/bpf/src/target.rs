@@ -72,6 +72,7 @@ features! {
     MillionInsns "one million instructions" 5 . 2 "4,096 instructions a program"
     GlobalData "global data sections" 5 . 2 "array maps"
     BoundedLoops "bounded loops" 5 . 3 "unrolling"
+    SynCookies "SYN cookies for sockets" 5 . 3 "none: the stack answers SYNs"
     DevMapHash "hashed device maps" 5 . 4 "device maps"
     BatchOps "batched map operations" 5 . 6 "one call for each entry"
     GlobalFunctions "functions verified by themselves" 5 . 6 "one function"

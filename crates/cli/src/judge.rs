@@ -8,7 +8,7 @@ use weir_compiler::ir::interp::Interpreter;
 use weir_compiler::lower::{self, Lowered};
 use weir_compiler::policy::{Action, Policy};
 use weir_compiler::state::{Counter, State};
-use weir_dataplane::counters::UnsentCounters;
+use weir_dataplane::counters::{CookieCounters, UnsentCounters};
 
 /// A policy at work in this process.
 pub(crate) struct Judge<'a> {
@@ -40,6 +40,8 @@ pub(crate) struct StatementRow {
     pub(crate) lost: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unsent: Option<UnsentCounters>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cookies: Option<CookieCounters>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) shadow: bool,
 }
@@ -105,6 +107,8 @@ pub(crate) fn rows(policy: &Policy, counter: impl Fn(&str) -> Counter) -> Vec<St
             lost: matches!(statement.action, Action::Sample(_)).then_some(0),
             unsent: matches!(statement.action, Action::Balance(_) | Action::Answer(_))
                 .then(|| UnsentCounters::of(|why| counter(&format!("{}/{why}", statement.name)).packets)),
+            cookies: (matches!(statement.action, Action::Syncookie) && !statement.shadow)
+                .then(|| CookieCounters::of(|part| counter(&format!("{}/{part}", statement.name)).packets)),
             shadow: statement.shadow,
         });
     }
@@ -118,6 +122,7 @@ pub(crate) fn rows(policy: &Policy, counter: impl Fn(&str) -> Counter) -> Vec<St
         over: None,
         lost: None,
         unsent: None,
+        cookies: None,
         shadow: false,
     });
     rows

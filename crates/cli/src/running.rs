@@ -140,6 +140,7 @@ pub(crate) fn rows(counters: Vec<StatementCounters>) -> Vec<StatementRow> {
         over: (counter.action == "limit").then_some(counter.over_packets),
         lost: counter.lost,
         unsent: counter.unsent,
+        cookies: counter.cookies,
         name: counter.name,
         action: counter.action,
         packets: counter.packets,

@@ -152,6 +152,7 @@ codes! {
     Unused         "W0304" Warning "a set or a pool that nothing uses"
     TagTaken       "W0305" Warning "a header that the kernel takes off before the program sees the packet"
     ServiceTaken   "W0306" Warning "a `balance` whose service earlier statements take"
+    CookiesLate    "W0307" Warning "SYN cookies that this host makes under pressure only"
 }
 
 impl Code {

@@ -22,6 +22,7 @@ pub mod passes;
 pub mod plan;
 pub mod policy;
 pub mod sampling;
+pub mod sockets;
 pub mod source;
 pub mod state;
 pub mod symbolic;

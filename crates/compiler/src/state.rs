@@ -8,6 +8,7 @@ use crate::ir::{LimitDecl, Program, SetDecl};
 use crate::nat::Table;
 use crate::policy;
 use crate::sampling::{Dice, Odds, Sampler};
+use crate::sockets::Sockets;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use weir_pool::flow;
@@ -170,6 +171,8 @@ pub struct State {
     pub samplers: Vec<Sampler>,
     /// Chance.
     pub dice: Dice,
+    /// What the host's TCP says.
+    pub sockets: Sockets,
     /// By counter slot.
     pub counters: Vec<Counter>,
     /// Monotonic time of the packet in nanoseconds.
@@ -188,6 +191,7 @@ impl State {
             odds: program.samples.iter().map(|sample| Odds::of(sample.one_in)).collect(),
             samplers: vec![Sampler::default(); program.samples.len()],
             dice: Dice::default(),
+            sockets: Sockets::default(),
             counters: vec![Counter::default(); program.counters as usize],
             now: 0,
         }

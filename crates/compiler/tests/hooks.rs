@@ -29,7 +29,7 @@ fn at_tc_no_tunnel_comes_off() {
     let told: Vec<_> = analysis.diagnostics.iter().collect();
     let [told] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!(told.code.text(), "E0202");
-    assert!(told.message.contains("`decap` needs XDP"), "{}", told.message);
+    assert!(told.message.contains("this needs XDP"), "{}", told.message);
     assert_eq!(analysis.sources.text(told.primary.0), "decap off when gre");
     assert!(codes("shadow decap off when gre", Target::newest(), Hook::TcEgress).is_empty());
     // What no packet comes to changes none.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use weir_compiler::codegen::counters::SLOTS;
 use weir_compiler::codegen::limits::hash;
 use weir_compiler::ir::Verdict;
-use weir_compiler::policy::{Policy, Statement, Unsent, pred_text};
+use weir_compiler::policy::{COOKIE_PARTS, Policy, Statement, Unsent, pred_text};
 use weir_compiler::state::Counter;
 
 /// The counters of one statement, over all CPUs and all reloads since the name is in the policy.
@@ -30,6 +30,20 @@ pub struct StatementCounters {
     /// Of these, packets that were not sent, where it sends them to backends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsent: Option<UnsentCounters>,
+    /// Of these, what it did, where it answers with SYN cookies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookies: Option<CookieCounters>,
+}
+
+/// Segments that an `answer … syncookie` did something with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct CookieCounters {
+    /// SYNs that were answered.
+    pub answered: u64,
+    /// Acknowledgements that brought a cookie back.
+    pub valid: u64,
+    /// Acknowledgements that should have brought one and were dropped.
+    pub invalid: u64,
 }
 
 impl StatementCounters {
@@ -127,6 +141,8 @@ pub(crate) fn by_statement(statements: &[Counted], of: impl Fn(&str) -> Counter)
             bytes: all.bytes,
             over_packets: over.packets,
             over_bytes: over.bytes,
+            cookies: (statement.action == "syncookie" && !statement.shadow)
+                .then(|| CookieCounters::of(|part| of(&format!("{}/{part}", statement.name)).packets)),
             unsent: (matches!(statement.action.as_str(), "balance" | "answer") && !statement.shadow)
                 .then(|| UnsentCounters::of(|word| of(&format!("{}/{word}", statement.name)).packets)),
             lost: (statement.action == "sample").then(|| of(&lost(&statement.name)).packets),
@@ -141,6 +157,19 @@ impl UnsentCounters {
         let [nobody, damaged, long, unreachable, full] = Unsent::WORDS.map(count);
         UnsentCounters { nobody, damaged, long, unreachable, full }
     }
+}
+
+impl CookieCounters {
+    /// By the words for what was done.
+    pub fn of(count: impl Fn(&str) -> u64) -> CookieCounters {
+        let [answered, valid, invalid] = COOKIE_PARTS.map(count);
+        CookieCounters { answered, valid, invalid }
+    }
+}
+
+/// What statements count beside all packets that they apply to, as it stands behind their names.
+pub(crate) fn parts() -> impl Iterator<Item = &'static str> {
+    ["over", "lost"].into_iter().chain(Unsent::WORDS).chain(COOKIE_PARTS)
 }
 
 /// The name of a limit's second slot.

@@ -17,6 +17,7 @@
 //! pinned, and every command works on them under a lock.
 
 pub mod capture;
+mod cookies;
 pub mod counters;
 pub mod engines;
 mod error;

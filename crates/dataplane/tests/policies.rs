@@ -7,14 +7,16 @@
 //! |---|---|
 //! | `#! E0103 words` | this line (where the comment stands alone: the next) is told of, with this code and these words |
 //! | `#? words` | behind it: and with this help |
-//! | `#= NAME 3 over 1 bytes 126` | what a statement counted over the test before: packets, packets over its limit, bytes |
+//! | `#= NAME 3 over 1 bytes 126` | what a statement counted over the test before: packets, packets over its limit, bytes; `answered`, `valid`, `invalid` |
 //!
 //! Any other message is a failure. Each test begins with full buckets and without flows that are translated.
 
+mod cookies;
 mod routed;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -25,6 +27,7 @@ use weir_compiler::notation;
 use weir_compiler::policy::{Action, Policy, Statement};
 use weir_compiler::sampling::Odds;
 use weir_compiler::{Analysis, Compilation, Hook, Options, compile};
+use weir_dataplane::counters::CookieCounters;
 use weir_dataplane::engines::{By, Bytecode, Engine, EngineError, Ir, Kernel, Plain, Sampled};
 use weir_dataplane::{Files, StatementCounters};
 
@@ -51,6 +54,7 @@ const UNREACHED: &[(&str, &str)] = &[
     ("E0201", "no small policy is too large: 400 comparisons of slices fit"),
     ("E0202", "the cases are compiled for the newest kernel, which lacks nothing"),
     ("W0305", "told at tc only; the compiler's own tests have it"),
+    ("W0307", "told where a policy is loaded; the data plane's own tests have it"),
 ];
 
 /// Any time will do: limits in the cases refill so slowly that the kernel's own clock does not matter.
@@ -64,7 +68,7 @@ macro_rules! topics {
 }
 
 topics! {
-    arithmetic balance decap ethernet found frames headers ip4 ip6 lists logic notation options protocols refused relations samples slices
+    answers arithmetic balance decap ethernet found frames headers ip4 ip6 lists logic notation options protocols refused relations samples slices
     statements transport tunnels
 }
 
@@ -115,9 +119,9 @@ fn files(topic: &str) -> Vec<PathBuf> {
 /// Runs every case of a topic; all failures are told at the end.
 fn run(topic: &str) {
     let kernel = kernel(topic);
-    // Only what leaves asks for routes.
-    let routed =
-        kernel.filter(|_| topic == "balance").map(|_| routed::namespace().expect("a namespace with routes"));
+    // Only what leaves asks for routes, and only answers ask for sockets.
+    let asks = matches!(topic, "answers" | "balance");
+    let routed = kernel.filter(|_| asks).map(|_| routed::namespace().expect("a namespace with routes"));
     stay_on_one_cpu();
     let mut failures = Vec::new();
     for file in files(topic) {
@@ -175,8 +179,9 @@ fn case(file: &Path, kernel: Option<&Target>) -> Vec<String> {
     };
     let mut failures = messages(file, &xdp.analysis);
     let changes = |statement: &Statement| {
-        matches!(statement.action, Action::Decap | Action::Balance(_) | Action::Answer(_) | Action::Echo)
-            && !statement.shadow
+        let changes =
+            matches!(statement.action, Action::Decap | Action::Balance(_) | Action::Answer(_) | Action::Echo);
+        (changes || matches!(statement.action, Action::Syncookie)) && !statement.shadow
     };
     let tc = match (compiled(Hook::TcIngress), xdp.analysis.policy.statements.iter().any(changes)) {
         (Ok(tc), false) => Some(tc),
@@ -201,10 +206,26 @@ fn case(file: &Path, kernel: Option<&Target>) -> Vec<String> {
     if xdp.analysis.cases.is_empty() && expected(file).is_empty() {
         failures.push(format!("{name}: nothing is expected"));
     }
+    let _listeners = kernel.map_or_else(Vec::new, |_| listeners(&xdp));
     let bench =
         Bench { xdp: &xdp, tc: tc.as_ref(), tables: &tables, plain: &plain, kernel: kernel.is_some() };
     failures.extend(bench.run(&text));
     failures
+}
+
+/// Somebody listens in the kernel wherever a segment goes, if any is answered.
+fn listeners(xdp: &Compilation) -> Vec<TcpListener> {
+    let answers = |statement: &Statement| matches!(statement.action, Action::Syncookie);
+    if !xdp.analysis.policy.statements.iter().any(answers) {
+        return Vec::new();
+    }
+    cookies::always().expect("a namespace with cookies");
+    let port = |case: &notation::Case| {
+        let segment = cookies::segment(&case.frame)?;
+        Some(u16::from_be_bytes([case.frame[segment + 2], case.frame[segment + 3]]))
+    };
+    let ports: BTreeSet<u16> = xdp.analysis.cases.iter().filter_map(port).collect();
+    ports.into_iter().map(cookies::listen).collect()
 }
 
 /// A message that a case expects.
@@ -419,12 +440,21 @@ impl<'a> Bench<'a> {
         let fits = (judgement.verdict, &by) == (case.verdict, wanted);
         let (verdict, expected) = (judgement.verdict, case.verdict);
         if let Some(expected) = case.leaves.as_ref().filter(|_| fits) {
-            let got = judgement.frame.as_ref().unwrap_or(&case.frame);
-            if got != expected {
+            let mut got = judgement.frame.as_ref().unwrap_or(&case.frame).clone();
+            if running.name.starts_with(KERNEL) && self.answers(&by) {
+                cookies::put_cookie(&mut got, expected);
+            }
+            if got != *expected {
                 return fail(format!("expected to leave as {expected:02x?}, got {got:02x?}"));
             }
         }
         if fits { None } else { fail(format!("expected {expected:?} by {wanted}, got {verdict:?} by {by}")) }
+    }
+
+    /// Whether a statement answers with cookies.
+    fn answers(&self, name: &str) -> bool {
+        let mut statements = self.policy().statements.iter();
+        statements.any(|one| one.name == name && matches!(one.action, Action::Syncookie))
     }
 
     /// Who ended the packet's way, as the counters tell: one statement or `default`.
@@ -438,6 +468,7 @@ impl<'a> Bench<'a> {
                 action: Action::Verdict(_) | Action::Decap | Action::Balance(_) | Action::Answer(_) | Action::Echo,
                 ..
             }) => after.packets > before.packets,
+            Some(Statement { action: Action::Syncookie, .. }) => ended(after) > ended(before),
             Some(Statement { action: Action::Limit(_), .. }) => after.over_packets > before.over_packets,
             Some(_) => false,
         });
@@ -479,6 +510,12 @@ impl<'a> Bench<'a> {
 }
 
 const KERNEL_TC: &str = "kernel, tc";
+const KERNEL: &str = "kernel";
+
+/// Segments whose way ended where SYNs are answered.
+fn ended(counters: &StatementCounters) -> u64 {
+    counters.cookies.map_or(0, |cookies| cookies.answered + cookies.invalid)
+}
 
 /// The kernel's test run at tc refuses frames that are nothing but Ethernet, and IP packets without a
 /// whole IP header (`bpf_prog_test_run_skb`).
@@ -498,22 +535,36 @@ struct Total {
     packets: Option<u64>,
     over: Option<u64>,
     bytes: Option<u64>,
+    answered: Option<u64>,
+    valid: Option<u64>,
+    invalid: Option<u64>,
 }
 
 impl Total {
     fn between((start, end): (&StatementCounters, &StatementCounters)) -> Self {
+        let cookies = |part: fn(CookieCounters) -> u64| Some(part(end.cookies?) - part(start.cookies?));
         Self {
             name: end.name.clone(),
             packets: Some(end.packets - start.packets),
             over: Some(end.over_packets - start.over_packets),
             bytes: Some(end.bytes - start.bytes),
+            answered: cookies(|cookies| cookies.answered),
+            valid: cookies(|cookies| cookies.valid),
+            invalid: cookies(|cookies| cookies.invalid),
         }
     }
 
     fn fits(&self, wanted: &Total) -> bool {
         let fits = |got: Option<u64>, wanted: Option<u64>| wanted.is_none() || got == wanted;
         let packets = fits(self.packets, wanted.packets);
-        packets && fits(self.over, wanted.over) && fits(self.bytes, wanted.bytes)
+        let rest = [
+            (self.over, wanted.over),
+            (self.bytes, wanted.bytes),
+            (self.answered, wanted.answered),
+            (self.valid, wanted.valid),
+            (self.invalid, wanted.invalid),
+        ];
+        packets && rest.into_iter().all(|(got, wanted)| fits(got, wanted))
     }
 }
 
@@ -528,6 +579,9 @@ fn counts(text: &str, lines: &std::ops::Range<u32>) -> Vec<(u32, Total)> {
             match what {
                 "over" => total.over = value.parse().ok(),
                 "bytes" => total.bytes = value.parse().ok(),
+                "answered" => total.answered = value.parse().ok(),
+                "valid" => total.valid = value.parse().ok(),
+                "invalid" => total.invalid = value.parse().ok(),
                 _ => panic!("line {number}: `{what}` is not counted"),
             }
         }

@@ -34,6 +34,28 @@ pub(super) struct Record {
     pub(super) open: bool,
 }
 
+/// A socket that was looked up, as programs see it (`struct bpf_sock`).
+pub(super) struct Socket {
+    bytes: [u8; SOCKET],
+    pub(super) open: bool,
+}
+
+/// Bytes of a socket, and where its state is.
+const SOCKET: usize = 80;
+const STATE: usize = 72;
+
+impl Socket {
+    pub(super) fn new(state: u32) -> Socket {
+        let mut bytes = [0; SOCKET];
+        bytes[STATE..STATE + 4].copy_from_slice(&state.to_le_bytes());
+        Socket { bytes, open: true }
+    }
+
+    pub(super) fn state(&self) -> u32 {
+        read(&self.bytes[STATE..], Size::W) as u32
+    }
+}
+
 /// One run.
 pub(super) struct Machine<'a> {
     pub(super) vm: &'a mut Vm,
@@ -41,6 +63,7 @@ pub(super) struct Machine<'a> {
     pub(super) regs: [Value; 11],
     pub(super) calls: Vec<Return>,
     pub(super) records: Vec<Record>,
+    pub(super) opened: Vec<Socket>,
     pub(super) tail_calls: u32,
     pub(super) program: Arc<Loaded>,
     /// The slot that is next.
@@ -58,6 +81,7 @@ pub(super) fn run(vm: &mut Vm, program: ProgramId, context: Context) -> Result<(
         regs: [Value::UNINIT; 11],
         calls: Vec::new(),
         records: Vec::new(),
+        opened: Vec::new(),
         tail_calls: 0,
         program,
         pc: 0,
@@ -248,8 +272,11 @@ impl Machine<'_> {
     fn exit(&mut self) -> Result<Option<u32>, FaultKind> {
         let result = self.reg(Reg::R0)?.as_number()?;
         let Some(mut back) = self.calls.pop() else {
-            return match self.records.iter().any(|record| record.open) {
-                true => Err(FaultKind::UnreleasedRecord),
+            if self.records.iter().any(|record| record.open) {
+                return Err(FaultKind::UnreleasedRecord);
+            }
+            return match self.opened.iter().any(|socket| socket.open) {
+                true => Err(FaultKind::UnreleasedSocket),
                 false => Ok(Some(result as u32)),
             };
         };
@@ -313,6 +340,7 @@ impl Machine<'_> {
         let bytes = match base.tag {
             Tag::Packet(generation) => self.vm.packet.slice(generation, at, size.bytes())?,
             Tag::MapValue(map, _) if self.read_only(map) => return Err(FaultKind::ReadOnly),
+            Tag::Socket(_) => return Err(FaultKind::ReadOnly),
             tag => self.plain(tag, at, size.bytes())?,
         };
         write(bytes, size, value.bits);
@@ -324,7 +352,7 @@ impl Machine<'_> {
         store.is_some_and(|s| s.def().flags & crate::map::flags::RDONLY_PROG != 0)
     }
 
-    /// Bytes of a map's value or of a record.
+    /// Bytes of a map's value, of a record or of a socket.
     pub(super) fn plain(&mut self, tag: Tag, off: u64, len: usize) -> Result<&mut [u8], FaultKind> {
         match tag {
             Tag::MapValue(map, slot) => {
@@ -334,6 +362,10 @@ impl Machine<'_> {
             }
             Tag::Record(nth) => match self.records.get_mut(nth as usize) {
                 Some(record) if record.open => plain(Region::Record, &mut record.bytes, off, len),
+                _ => Err(FaultKind::StalePointer),
+            },
+            Tag::Socket(nth) => match self.opened.get_mut(nth as usize) {
+                Some(socket) if socket.open => plain(Region::Socket, &mut socket.bytes, off, len),
                 _ => Err(FaultKind::StalePointer),
             },
             _ => Err(FaultKind::NotAPointer),

@@ -83,6 +83,8 @@ pub enum FaultKind {
     CallDepth,
     /// A reserved ring buffer record that was neither submitted nor discarded.
     UnreleasedRecord,
+    /// A socket that was looked up and not released.
+    UnreleasedSocket,
     /// The instruction budget is used up.
     Budget,
 }
@@ -95,6 +97,7 @@ pub enum Region {
     Stack,
     MapValue,
     Record,
+    Socket,
 }
 
 impl Region {
@@ -104,6 +107,7 @@ impl Region {
             Region::Stack => "stack",
             Region::MapValue => "map value",
             Region::Record => "record",
+            Region::Socket => "socket",
         }
     }
 }
@@ -118,6 +122,7 @@ pub enum Wanted {
     Context,
     Memory,
     Record,
+    Socket,
     Function,
 }
 
@@ -130,6 +135,7 @@ impl Wanted {
             Wanted::Context => "the context",
             Wanted::Memory => "a pointer to memory",
             Wanted::Record => "a reserved record",
+            Wanted::Socket => "a socket that is not released",
             Wanted::Function => "a function",
         }
     }
@@ -194,6 +200,7 @@ impl fmt::Display for FaultKind {
             FaultKind::UnreleasedRecord => {
                 f.write_str("a reserved record is neither submitted nor discarded")
             }
+            FaultKind::UnreleasedSocket => f.write_str("a socket that was looked up is not released"),
             FaultKind::Budget => f.write_str("the budget of instructions is used up, raise it"),
         }
     }

@@ -1,6 +1,7 @@
 //! The helpers, by the meaning that their comments in include/uapi/linux/bpf.h give them.
 
 mod bytes;
+mod sockets;
 
 use super::context::Context;
 use super::exec::{Machine, Record, Turns};
@@ -68,6 +69,10 @@ impl Machine<'_> {
             REDIRECT => self.redirect()?,
             REDIRECT_MAP => self.redirect_map()?,
             FIB_LOOKUP => self.fib_lookup()?,
+            SKC_LOOKUP_TCP => self.skc_lookup_tcp()?,
+            SK_RELEASE => self.sk_release()?,
+            TCP_GEN_SYNCOOKIE => self.tcp_gen_syncookie()?,
+            TCP_CHECK_SYNCOOKIE => self.tcp_check_syncookie()?,
             CSUM_DIFF => self.csum_diff()?,
             _ => match self.context {
                 Context::Xdp(_) => self.xdp_helper(id)?,

@@ -55,6 +55,19 @@ pub enum Redirect {
 /// The routing table: gets `struct bpf_fib_lookup` and the flags, gives the helper's result.
 pub type Fib = Box<dyn FnMut(&mut [u8], u64) -> i64 + Send>;
 
+/// The host's TCP.
+pub trait Sockets: Send {
+    /// The state of the socket that a segment with these addresses and ports is for (`struct bpf_sock_tuple`), if there is one;
+    /// 10 listens.
+    fn find(&mut self, tuple: &[u8]) -> Option<u32>;
+
+    /// The SYN cookie for a segment behind an IP header, and the largest segment that it says; nothing if none is made.
+    fn cookie(&mut self, ip: &[u8], segment: &[u8]) -> Option<(u32, u16)>;
+
+    /// Whether an acknowledgement behind an IP header brings a cookie back; of the segment nothing but its first 20 bytes need be there.
+    fn brings_cookie(&mut self, ip: &[u8], segment: &[u8]) -> bool;
+}
+
 /// Programs, maps and the world around them.
 pub struct Vm {
     /// The maps.
@@ -67,6 +80,8 @@ pub struct Vm {
     pub random: Box<dyn FnMut() -> u32 + Send>,
     /// `fib_lookup`; without one the helper is not there.
     pub fib: Option<Fib>,
+    /// Sockets of TCP; without them their helpers are not there.
+    pub sockets: Option<Box<dyn Sockets>>,
     /// The context of XDP runs.
     pub xdp: XdpMeta,
     /// The context of tc runs; afterwards what the program made of it.
@@ -114,6 +129,7 @@ impl Vm {
             hz: 250,
             random: xorshift(0x9e37_79b9),
             fib: None,
+            sockets: None,
             xdp: XdpMeta::default(),
             skb: SkbMeta::default(),
             linear: None,

@@ -18,6 +18,8 @@ pub(super) enum Tag {
     MapValue(u16, u32),
     /// A reserved ring buffer record.
     Record(u32),
+    /// A socket that was looked up.
+    Socket(u32),
     /// The slot where a function starts.
     Function,
 }

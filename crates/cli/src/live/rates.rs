@@ -172,6 +172,7 @@ mod tests {
             over: None,
             lost: None,
             unsent: None,
+            cookies: None,
             shadow: false,
         }
     }

@@ -3,7 +3,7 @@
 use super::{Cell, Paint, Table, verdict_paint};
 use crate::judge::StatementRow;
 use crate::units::grouped;
-use weir_dataplane::counters::UnsentCounters;
+use weir_dataplane::counters::{CookieCounters, UnsentCounters};
 
 /// Statements with their counts; the column of limits only where there are any.
 pub(crate) fn statement_table(rows: &[StatementRow]) -> Table {
@@ -15,6 +15,10 @@ pub(crate) fn statement_table(rows: &[StatementRow]) -> Table {
     let balances = rows.iter().any(|row| row.unsent.is_some());
     if balances {
         names.push(">not sent");
+    }
+    let cookies = rows.iter().any(|row| row.cookies.is_some());
+    if cookies {
+        names.push(">SYN cookies");
     }
     let mut table = Table::new(&names);
     for row in rows {
@@ -30,9 +34,19 @@ pub(crate) fn statement_table(rows: &[StatementRow]) -> Table {
         if balances {
             cells.push(row.unsent.map(unsent).unwrap_or_default());
         }
+        if cookies {
+            cells.push(row.cookies.map(done).unwrap_or_default());
+        }
         table.row(cells);
     }
     table
+}
+
+/// What was done with segments.
+fn done(counters: CookieCounters) -> Cell {
+    let CookieCounters { answered, valid, invalid } = counters;
+    let [answered, valid, invalid] = [answered, valid, invalid].map(grouped);
+    Cell::right(format!("{answered} answered, {valid} valid, {invalid} invalid"))
 }
 
 /// How many packets were not sent, and why, as far as any were not.

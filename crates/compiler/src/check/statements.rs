@@ -4,7 +4,7 @@ use super::Checker;
 use super::quoted::or_errors;
 use crate::diagnostic::Code;
 use crate::ir::Verdict;
-use crate::policy::{Action, Balance, Decap, Pred, Statement, echo};
+use crate::policy::{Action, Balance, Decap, Pred, Statement, cookie, echo};
 use crate::source::Span;
 use crate::syntax::ast;
 use std::collections::HashMap;
@@ -55,6 +55,7 @@ impl Checker<'_> {
             ast::Action::Limit(limit) => self.limit(limit).map(Action::Limit),
             ast::Action::Decap => Some(Action::Decap),
             ast::Action::Balance(balance) => self.balance(balance).map(Action::Balance),
+            ast::Action::Syncookie => Some(Action::Syncookie),
             ast::Action::Sample(sample) => self.sample(sample).map(Action::Sample),
         };
         if let (ast::Action::Balance(balance), Some(when)) = (&ast.action, &when) {
@@ -136,6 +137,7 @@ impl Checker<'_> {
             Some(Action::Decap) => {
                 Some(Decap::of(protocols).map_or(Pred::Const(false), |decap| decap.applies(protocols)))
             }
+            Some(Action::Syncookie) => Some(cookie::segments(protocols)),
             Some(Action::Balance(balance)) => {
                 let applies = Balance::applies(protocols);
                 Some(match balance.translates() {

@@ -139,6 +139,10 @@ impl Isel<'_> {
                 self.tell(block, Verdict::Send, Some(echo.by));
                 self.echo(echo);
             }
+            Terminator::SynAck(answer) => {
+                self.tell(block, Verdict::Send, Some(answer.by));
+                self.syn_ack(answer);
+            }
         }
     }
 

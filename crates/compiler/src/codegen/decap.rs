@@ -48,6 +48,7 @@ impl Isel<'_> {
                     | Terminator::Forward(_)
                     | Terminator::Refuse(_)
                     | Terminator::Echo(_)
+                    | Terminator::SynAck(_)
             )
         };
         match self.program.blocks.iter().find(|block| changes(&block.end)) {

@@ -1,5 +1,6 @@
 //! Emission: machine IR with registers → the assembler.
 
+use super::cookies::CookieSite;
 use super::layout::{self, Layout};
 use super::machine::{Function, Kind, MachineInst, register};
 use super::maps::{Maps, Statistic};
@@ -42,6 +43,7 @@ pub(super) struct Emitter<'a> {
     flows: BTreeMap<PoolRef, (FlowSite, Label)>,
     /// What is called of tables of translated flows.
     nats: Vec<(NatSite, Label)>,
+    cookies: BTreeMap<CookieSite, Label>,
     note: Option<Label>,
     recall: Option<Label>,
     draw: Option<Label>,
@@ -73,7 +75,7 @@ pub(super) fn emit(
     let starts: Vec<Label> = functions.iter().map(|_| asm.label()).collect();
     let (mut take, mut count, mut count_rows, mut flows) = (None, None, BTreeMap::new(), BTreeMap::new());
     let (mut nats, mut note, mut recall, mut lines) = (Vec::new(), None, None, HashMap::new());
-    let (mut draw, mut tell) = (None, None);
+    let (mut draw, mut tell, mut cookies) = (None, None, BTreeMap::new());
     for (nth, Allocated { function, output, .. }) in functions.iter().enumerate() {
         if nth > 0 {
             asm.global_function(&format!("part_{nth}"), 1, starts[nth]);
@@ -95,6 +97,7 @@ pub(super) fn emit(
             count_rows,
             flows,
             nats,
+            cookies,
             note,
             recall,
             draw,
@@ -109,7 +112,8 @@ pub(super) fn emit(
         if nth + 1 == functions.len() {
             emitter.end_program();
         }
-        Emitter { asm, take, count, count_rows, flows, nats, note, recall, draw, tell, lines, .. } = emitter;
+        Emitter { asm, take, count, count_rows, flows, nats, cookies, note, recall, draw, tell, lines, .. } =
+            emitter;
     }
     asm.finish(&options.target).map_err(CodegenError::Assembler)
 }
@@ -244,6 +248,10 @@ impl Emitter<'_> {
                 let call = self.nat_label(site);
                 return self.asm.call(call);
             }
+            Kind::Cookie(site) => {
+                let ask = *self.cookies.entry(*site).or_insert_with(|| self.asm.label());
+                return self.asm.call(ask);
+            }
             Kind::Note => {
                 let note = *self.note.get_or_insert_with(|| self.asm.label());
                 return self.asm.call(note);
@@ -371,6 +379,9 @@ impl Emitter<'_> {
         }
         for (site, start) in std::mem::take(&mut self.nats) {
             self.nat_function(&site, start);
+        }
+        for (site, start) in std::mem::take(&mut self.cookies) {
+            self.cookie_function(site, start);
         }
         if let (Some(map), Some(note)) = (self.maps.notes, self.note) {
             self.note_function(map, note);

@@ -102,7 +102,7 @@ impl fmt::Display for CodegenError {
                 f,
                 "the kernel's verifier would follow more ways than it does, {steps} instructions or more, most of them here"
             ),
-            CodegenError::XdpOnly { .. } => f.write_str("`decap` needs XDP: at tc no frame is changed"),
+            CodegenError::XdpOnly { .. } => f.write_str("this needs XDP: at tc no frame is changed"),
             CodegenError::PacketOffset { bytes } => {
                 write!(f, "an instruction cannot reach {bytes} bytes into the packet")
             }

@@ -102,6 +102,7 @@ pub(super) fn select(
     isel.check_capture()?;
     isel.check_samples()?;
     isel.check_changes()?;
+    isel.check_cookies()?;
     isel.prologue();
     for &block in parts.blocks(function) {
         match parts.function(block) == function {
@@ -234,6 +235,7 @@ impl<'a> Isel<'a> {
                 self.backend_part(result, *pool, *backend, *part)
             }
             (Op::Nat { nat, six, call, args }, _) => self.nat(inst, (*nat, *six), *call, args),
+            (Op::Cookie { call, six, packet }, _) => self.cookie(inst, *call, *six, *packet),
             (Op::Route { to }, Some(result)) => self.room_by_route(result, to),
             (Op::Note { key, word }, _) => self.note(*key, *word),
             (Op::Recall { key }, _) => self.recall(inst, *key),

@@ -5,6 +5,7 @@
 //! it is put into `r6`–`r9` or onto the stack by the allocator.
 
 use super::capture::CaptureSite;
+use super::cookies::CookieSite;
 use super::counters::Lookup;
 use super::indexes::IndexSite;
 use super::limits::TakeSite;
@@ -70,6 +71,8 @@ pub(super) enum Kind {
     Flow(FlowSite),
     /// Finds a flow that is translated, or does something with it. `def r0`, then arguments in r1 and on.
     Nat(NatSite),
+    /// Asks the host's TCP about a segment. `def r0, context in r1, where the packet begins in r2`
+    Cookie(CookieSite),
     /// Remembers a word. `key in r1, word in r2`
     Note,
     /// A word that was remembered. `def r0, key in r1`
@@ -118,6 +121,7 @@ impl Kind {
                 | Kind::Take(_)
                 | Kind::Flow(_)
                 | Kind::Nat(_)
+                | Kind::Cookie(_)
                 | Kind::Note
                 | Kind::Recall
                 | Kind::Draw

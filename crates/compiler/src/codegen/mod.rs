@@ -24,6 +24,7 @@
 mod analysis;
 mod branch;
 pub mod capture;
+mod cookies;
 pub mod counters;
 mod counting;
 mod decap;

@@ -72,6 +72,7 @@ impl Isel<'_> {
                     | Terminator::Forward(_)
                     | Terminator::Refuse(_)
                     | Terminator::Echo(_)
+                    | Terminator::SynAck(_)
             );
             changes || block.insts.iter().any(|inst| may_call(&inst.op))
         };
@@ -311,6 +312,7 @@ fn may_call(op: &Op) -> bool {
             | Op::Take { .. }
             | Op::Capture { .. }
             | Op::Draw { .. }
+            | Op::Cookie { .. }
             | Op::FrameLen
     )
 }

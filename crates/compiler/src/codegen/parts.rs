@@ -220,7 +220,7 @@ fn entries(program: &Program, graph: &Graph, dominators: &Dominators, branches: 
         looks |= graph.successors(block).iter().any(|to| program[*to].loop_bound.is_some());
         for inst in &data.insts {
             inst.op.operands(|value| looks |= is_cursor(value));
-            looks |= inst.result.is_some_and(is_cursor) || matches!(inst.op, Op::Start);
+            looks |= inst.result.is_some_and(is_cursor) || matches!(inst.op, Op::Start | Op::Cookie { .. });
         }
         data.end.operands(|value| looks |= is_cursor(value));
         looks |= matches!(
@@ -230,6 +230,7 @@ fn entries(program: &Program, graph: &Graph, dominators: &Dominators, branches: 
                 | Terminator::Forward(_)
                 | Terminator::Refuse(_)
                 | Terminator::Echo(_)
+                | Terminator::SynAck(_)
         );
         stays[block.index()] |= looks;
         left[block.index()] += match &data.end {

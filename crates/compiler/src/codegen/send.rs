@@ -20,6 +20,7 @@ mod headers;
 mod hops;
 mod known;
 mod refuse;
+mod syn_ack;
 
 use super::decap::Ends;
 use super::isel::Isel;
@@ -41,6 +42,7 @@ const HOPS: u64 = 64;
 const ICMP: u64 = 1;
 const ICMP6: u64 = 58;
 const IP_IN_IP: u64 = 4;
+const TCP: u64 = 6;
 const UDP: u64 = 17;
 const IP6_IN_IP: u64 = 41;
 /// Bytes of an ICMP header.

@@ -200,6 +200,9 @@ pub(super) fn same_sample(statement: &Statement, sample: &Sample) -> String {
     format!("{} sample {} {}", statement.name, sample.one_in, statement.shadow)
 }
 
+/// What an answer with cookies is known by: all are the same.
+pub(super) const SYNCOOKIE: &str = "syncookie";
+
 /// What a `balance` is known by: two are the same if they send the same packets to the same backends.
 fn same_balance(policy: &Policy, balance: &Balance) -> String {
     let pool = policy.pools[balance.pool as usize].meaning();
@@ -213,6 +216,7 @@ fn called(joint: &Joint, settings: &Settings) -> Vec<u32> {
     let number = |statement: &Statement| {
         let what = match &statement.action {
             Action::Limit(limit) => format!("{} limit {}", statement.name, same_limit(limit)),
+            Action::Syncookie if !settings.counts => SYNCOOKIE.to_owned(),
             Action::Decap | Action::Echo if !settings.counts => statement.verb().to_owned(),
             Action::Balance(balance) if !settings.counts => same_balance(&joint.policy, balance),
             Action::Answer(balance) if !settings.counts => {

@@ -1,7 +1,7 @@
 //! What becomes of one frame in one policy, by the evaluator.
 
 use super::Settings;
-use super::compare::{same_limit, same_sample};
+use super::compare::{SYNCOOKIE, same_limit, same_sample};
 use crate::eval::{Evaluator, LiveElement};
 use crate::ir::Verdict;
 use crate::policy::{Action, Policy, SetPart};
@@ -16,7 +16,7 @@ pub struct Fate {
     pub by: Option<usize>,
     /// Whether its tunnel is taken off.
     pub decapsulated: bool,
-    /// The limits that it meets on its way.
+    /// The limits, and the answers with cookies, that it meets on its way.
     pub limits: Vec<usize>,
     /// Statements, the deciding one not among them, that count it.
     counted: Vec<usize>,
@@ -25,7 +25,7 @@ pub struct Fate {
 /// Values that are in live sets, by part.
 pub(super) type Live = HashMap<SetPart, Vec<Vec<u128>>>;
 
-/// A policy whose limits let everything pass.
+/// A policy whose limits and answers let everything pass.
 pub(super) struct Judge<'p> {
     policy: &'p Policy,
     open: Policy,
@@ -39,6 +39,8 @@ impl<'p> Judge<'p> {
             match &mut statement.action {
                 // Packets that cost nothing find every bucket full.
                 Action::Limit(limit) => limit.interval = 0,
+                // What it does depends on sockets: it is met, and lets everything go on.
+                Action::Syncookie => statement.action = Action::Count,
                 // What it may take counts as taken.
                 Action::Sample(sample) => sample.one_in = 1,
                 _ => {}
@@ -63,7 +65,7 @@ impl<'p> Judge<'p> {
             .collect();
         let limit = |index: &usize| {
             let statement = &self.policy.statements[*index];
-            matches!(statement.action, Action::Limit(_)) && !statement.shadow
+            matches!(statement.action, Action::Limit(_) | Action::Syncookie) && !statement.shadow
         };
         let limits = applied.iter().copied().filter(limit).collect();
         let decapsulated = outcome.frame.is_some() && outcome.verdict == Verdict::Pass;
@@ -79,6 +81,7 @@ impl<'p> Judge<'p> {
                     format!("{} {} {}", statement.name, same_limit(limit), statement.shadow)
                 }
                 Action::Sample(sample) => same_sample(statement, sample),
+                Action::Syncookie if !settings.counts => SYNCOOKIE.to_owned(),
                 _ => format!("{} {} {}", statement.name, statement.verb(), statement.shadow),
             }
         };

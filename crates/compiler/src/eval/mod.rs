@@ -4,6 +4,7 @@
 //! interpreter, the emitted bytecode and the kernel must agree with it on every packet.
 
 mod balance;
+mod cookie;
 mod decap;
 mod echo;
 mod nat;
@@ -18,6 +19,7 @@ use crate::ir::Verdict;
 use crate::nat::Table;
 use crate::policy::{Action, Balance, Limit, LimitUnit, Policy, SetPart, Statement, Unsent};
 use crate::sampling::{Dice, Odds, Sampler};
+use crate::sockets::Sockets;
 use crate::state::{Counter, PoolState};
 use std::collections::{BTreeMap, HashMap};
 use weir_pool::pool::AllDown;
@@ -82,6 +84,10 @@ pub struct Evaluator<'a> {
     pub samplers: Vec<Sampler>,
     /// Chance.
     pub dice: Dice,
+    /// What the host's TCP says.
+    pub sockets: Sockets,
+    /// By statement that answers with cookies and by what it did: packets.
+    pub cookies: HashMap<(usize, &'static str), Counter>,
     /// Where first fragments went.
     notes: HashMap<u64, u64>,
     buckets: Vec<HashMap<Vec<u64>, u64>>,
@@ -103,6 +109,8 @@ impl<'a> Evaluator<'a> {
             odds: policy.samples().map(|(index, sample)| (index, Odds::of(sample.one_in))).collect(),
             samplers: vec![Sampler::default(); count],
             dice: Dice::default(),
+            sockets: Sockets::default(),
+            cookies: HashMap::new(),
             notes: HashMap::new(),
             buckets: vec![HashMap::new(); count],
         }
@@ -158,6 +166,19 @@ impl<'a> Evaluator<'a> {
                             changed = answer;
                             answered.or(Some(self.unsent_verdict(balance, why)))
                         }
+                    }
+                }
+                Action::Syncookie if statement.shadow => None,
+                Action::Syncookie => {
+                    let Some(done) = cookie::done(policy, &self.sockets, frame, &headers) else { continue };
+                    add(self.cookies.entry((index, done.word())).or_default(), frame);
+                    match done {
+                        cookie::Done::Answered(answer) => {
+                            changed = Some(answer);
+                            Some(Verdict::Send)
+                        }
+                        cookie::Done::Valid => None,
+                        cookie::Done::Invalid => Some(Verdict::Drop),
                     }
                 }
                 Action::Echo => {

@@ -4,8 +4,8 @@
 //! operands' definitions; so `(x & 15) << 2` of a `u8` is a `u6`.
 
 use super::{
-    BackendPart, BalanceDecl, BalanceRef, BinaryOp, Block, BlockData, Frequency, Inst, LimitDecl, LimitRef,
-    Line, LineInfo, NatCall, NatDecl, NatRef, Op, PoolDecl, PoolRef, Program, Relation, SampleDecl,
+    BackendPart, BalanceDecl, BalanceRef, BinaryOp, Block, BlockData, CookieCall, Frequency, Inst, LimitDecl,
+    LimitRef, Line, LineInfo, NatCall, NatDecl, NatRef, Op, PoolDecl, PoolRef, Program, Relation, SampleDecl,
     SampleRef, SetDecl, SetRef, StatementId, TableDecl, TableRef, Target, Terminator, Type, Value, Verdict,
 };
 use std::collections::HashMap;
@@ -309,6 +309,11 @@ impl Builder {
     /// Does something with a table of flows.
     pub fn nat(&mut self, nat: NatRef, six: bool, call: NatCall, args: &[Value]) -> Value {
         self.append(Op::Nat { nat, six, call, args: args.to_vec() }, call.ty(six))
+    }
+
+    /// Asks the host's TCP about a segment.
+    pub fn cookie(&mut self, call: CookieCall, six: bool, packet: Value) -> Value {
+        self.append(Op::Cookie { call, six, packet }, call.ty())
     }
 
     /// How long a packet to an address may be, or 0.

@@ -281,7 +281,8 @@ impl<'a> Walk<'a> {
             Terminator::Return { .. }
             | Terminator::Decap { .. }
             | Terminator::Refuse(_)
-            | Terminator::Echo(_) => (Vec::new(), None),
+            | Terminator::Echo(_)
+            | Terminator::SynAck(_) => (Vec::new(), None),
             Terminator::Jump(target) | Terminator::Match { otherwise: target, .. } => {
                 (vec![way(target)], None)
             }

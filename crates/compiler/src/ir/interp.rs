@@ -5,6 +5,7 @@
 //! can show (a load outside the frame, a loop beyond its bound, a result too wide for its type)
 //! stops the run with a [`Fault`], which is always a bug of the lowering or of a pass.
 
+mod cookie;
 mod decap;
 mod echo;
 mod nat;
@@ -243,6 +244,11 @@ impl Interpreter {
                     let verdict = Verdict::Send;
                     return Ok(Outcome { verdict, by: Some(by), captured, frame, samples });
                 }
+                Step::SynAck { by, six, packet, cookie } => {
+                    let frame = Some(self.syn_ack(frame, six, packet, cookie)?);
+                    let verdict = Verdict::Send;
+                    return Ok(Outcome { verdict, by: Some(by), captured, frame, samples });
+                }
                 Step::Capture { statement, verdict } => captured.push(Captured { statement, verdict }),
                 Step::Draw { sample } => {
                     if let Some(one_in) = state.draw(sample.index()) {
@@ -316,6 +322,10 @@ impl Interpreter {
                 let result = self.nat(state, nat, six, call, args)?;
                 self.write(to, result);
             }
+            Step::Cookie { to, call, six, packet } => {
+                let said = self.cookie(&state.sockets, frame, (call, six), packet)?;
+                self.write(to, said);
+            }
             Step::Route { to } => self.write(to, ROUTED.mtu.into()),
             Step::Room { to, balance, backend } => {
                 let room = self.room(balance, self.read(backend), &state.pools);
@@ -342,7 +352,8 @@ impl Interpreter {
             | Step::Send { .. }
             | Step::Forward { .. }
             | Step::Refuse { .. }
-            | Step::Echo { .. } => {}
+            | Step::Echo { .. }
+            | Step::SynAck { .. } => {}
         }
         Ok(())
     }

@@ -12,6 +12,7 @@
 pub mod analysis;
 mod balance;
 pub mod build;
+mod cookie;
 pub mod effort;
 pub mod facts;
 pub mod interp;
@@ -22,6 +23,7 @@ pub mod verify;
 pub mod visit;
 
 pub use balance::{BalanceDecl, Echo, Origin, PoolDecl, QUOTED, Refuse, Send, VXLAN_FLAGS, Via};
+pub use cookie::{CookieCall, SynAck};
 pub use nat::{BackendPart, Edit, Forward, Half, NOT_NOTED, NatCall, NatDecl, NatPart};
 
 use crate::source::Span;
@@ -175,6 +177,8 @@ pub enum Op {
     Backend { pool: PoolRef, backend: Value, part: BackendPart },
     /// Finds a flow that is translated, or does something with it.
     Nat { nat: NatRef, six: bool, call: NatCall, args: Vec<Value> },
+    /// Asks the host's TCP about the segment in the packet, by its offset `u16`, which has no options or extension headers.
+    Cookie { call: CookieCall, six: bool, packet: Value },
     /// How long a packet to an address may be by the kernel's routes, giving `u16`; 0 if none leads there. One value of 32 bits, or
     /// two of 64.
     Route { to: Vec<Value> },
@@ -272,6 +276,8 @@ pub enum Terminator {
     Refuse(Refuse),
     /// The packet's way ends by [`Verdict::Send`].
     Echo(Echo),
+    /// The packet's way ends by [`Verdict::Send`].
+    SynAck(SynAck),
 }
 
 /// A change of the two bits of congestion notification of an IPv4 or IPv6 header; the version in its first four bits says

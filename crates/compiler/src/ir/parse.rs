@@ -392,6 +392,7 @@ fn op(scan: &mut Scan<'_>, ty: Option<Type>) -> Expected<Op> {
         "pick" => balance::pick(scan),
         "backend" => nat::backend(scan),
         "nat" => nat::call(scan),
+        "cookie" => balance::cookie(scan),
         "route" => key(scan).map(|to| Op::Route { to }),
         "note" => pair(scan).map(|(key, word)| Op::Note { key, word }),
         "room" => balance::room(scan),
@@ -487,6 +488,8 @@ fn end(scan: &mut Scan<'_>) -> Expected<Option<Terminator>> {
         nat::forward(scan)?
     } else if scan.eat_word("refuse") {
         balance::refuse(scan)?
+    } else if scan.eat_word("synack") {
+        balance::syn_ack(scan)?
     } else if scan.eat_word("echo") {
         balance::echo(scan)?
     } else {

@@ -1,9 +1,9 @@
 //! The text form of a program. `parse` reads it back.
 
 use super::{
-    BackendPart, BalanceDecl, BinaryOp, Block, BlockData, Echo, EcnChange, Edit, Forward, Frequency, Inst,
-    Line, LineInfo, NatCall, NatDecl, NatPart, Op, PoolDecl, Program, Refuse, Relation, Rule, SampleDecl,
-    Send, SetKind, TableDecl, Target, Terminator, Type, Value, Verdict, Via,
+    BackendPart, BalanceDecl, BinaryOp, Block, BlockData, CookieCall, Echo, EcnChange, Edit, Forward,
+    Frequency, Inst, Line, LineInfo, NatCall, NatDecl, NatPart, Op, PoolDecl, Program, Refuse, Relation,
+    Rule, SampleDecl, Send, SetKind, SynAck, TableDecl, Target, Terminator, Type, Value, Verdict, Via,
 };
 use crate::nat::Bank;
 use crate::table::Entry;
@@ -270,6 +270,9 @@ impl Display for Op {
             Op::Nat { nat, six, call, args } => {
                 write!(f, "nat {nat} {} {call} [{}]", family(*six), List(args))
             }
+            Op::Cookie { call, six, packet } => {
+                write!(f, "cookie {} {} {packet}", word(&CookieCall::NAMES, *call), family(*six))
+            }
             Op::Route { to } => write!(f, "route [{}]", List(to)),
             Op::Note { key, word } => write!(f, "note {key}, {word}"),
             Op::Room { balance, backend } => write!(f, "room {balance} {backend}"),
@@ -331,6 +334,9 @@ impl Display for Terminator {
             }
             Terminator::Echo(Echo { by, six, packet }) => {
                 write!(f, "echo {} {packet} by {by}", family(*six))
+            }
+            Terminator::SynAck(SynAck { by, six, packet, cookie }) => {
+                write!(f, "synack {} {packet} cookie {cookie} by {by}", family(*six))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What operations and ends refer to: operands, targets, effects.
 
-use super::{Block, Inst, NatCall, Op, Program, Send, Target, Terminator, Type, Value};
+use super::{Block, CookieCall, Inst, NatCall, Op, Program, Send, Target, Terminator, Type, Value};
 
 impl Type {
     /// The width of an integer; `None` for a cursor.
@@ -58,6 +58,7 @@ impl Op {
             Op::Nat { args, .. } | Op::Route { to: args } => args.iter().copied().for_each(f),
             Op::Note { key, word } => [*key, *word].into_iter().for_each(f),
             Op::Recall { key: value }
+            | Op::Cookie { packet: value, .. }
             | Op::Room { backend: value, .. }
             | Op::Backend { backend: value, .. } => f(*value),
             Op::Stash { value, .. } => f(*value),
@@ -88,6 +89,7 @@ impl Op {
             Op::Nat { args, .. } | Op::Route { to: args } => args.iter_mut().for_each(f),
             Op::Note { key, word } => [key, word].into_iter().for_each(f),
             Op::Recall { key: value }
+            | Op::Cookie { packet: value, .. }
             | Op::Room { backend: value, .. }
             | Op::Backend { backend: value, .. } => f(value),
             Op::Stash { value, .. } => f(value),
@@ -101,6 +103,7 @@ impl Op {
             Op::Take { .. }
                 | Op::Pick { .. }
                 | Op::Nat { call: NatCall::Bind | NatCall::Answered { .. }, .. }
+                | Op::Cookie { call: CookieCall::Make, .. }
                 | Op::Note { .. }
                 | Op::Count { .. }
                 | Op::Capture { .. }
@@ -119,6 +122,7 @@ impl Op {
                 | Op::Room { .. }
                 | Op::Route { .. }
                 | Op::Backend { .. }
+                | Op::Cookie { .. }
                 | Op::Nat { .. }
         );
         !self.has_effect() && !asks
@@ -142,6 +146,7 @@ impl Op {
             Op::Offset(_) | Op::Pick { .. } | Op::Room { .. } | Op::Route { .. } => Type::Int(16),
             Op::Backend { part, .. } => part.ty(),
             Op::Nat { six, call, .. } => call.ty(*six),
+            Op::Cookie { call, .. } => call.ty(),
             Op::FrameLen => Type::Int(32),
             Op::Recall { .. } => Type::Int(64),
             _ => return None,
@@ -175,6 +180,9 @@ impl Terminator {
             Terminator::Forward(forward) => forward.operands_mut(&mut f),
             Terminator::Refuse(refuse) => [&mut refuse.packet, &mut refuse.room].into_iter().for_each(&mut f),
             Terminator::Echo(echo) => f(&mut echo.packet),
+            Terminator::SynAck(answer) => {
+                [&mut answer.packet, &mut answer.cookie].into_iter().for_each(&mut f)
+            }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         self.targets_mut(|target| target.args.iter_mut().for_each(&mut f));
@@ -198,6 +206,7 @@ impl Terminator {
             Terminator::Forward(forward) => forward.operands(f),
             Terminator::Refuse(refuse) => [refuse.packet, refuse.room].into_iter().for_each(f),
             Terminator::Echo(echo) => f(echo.packet),
+            Terminator::SynAck(answer) => [answer.packet, answer.cookie].into_iter().for_each(f),
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
     }
@@ -225,7 +234,8 @@ impl Terminator {
             Terminator::Return { .. }
             | Terminator::Decap { .. }
             | Terminator::Refuse(_)
-            | Terminator::Echo(_) => {}
+            | Terminator::Echo(_)
+            | Terminator::SynAck(_) => {}
         }
     }
 
@@ -252,7 +262,8 @@ impl Terminator {
             Terminator::Return { .. }
             | Terminator::Decap { .. }
             | Terminator::Refuse(_)
-            | Terminator::Echo(_) => {}
+            | Terminator::Echo(_)
+            | Terminator::SynAck(_) => {}
         }
     }
 }

@@ -157,8 +157,9 @@ impl Lower<'_> {
                 self.capture(index, statement, None);
                 self.b.jump(next);
             }
-            // What a pool does depends on what it has done: a shadow only counts.
-            Action::Balance(_) | Action::Answer(_) => {
+            Action::Syncookie if !statement.shadow => self.syncookie(index, statement, (headers, env), next),
+            // What is done depends on what pools and sockets are like: a shadow only counts.
+            Action::Balance(_) | Action::Answer(_) | Action::Syncookie => {
                 self.count(&statement.name);
                 self.capture(index, statement, None);
                 self.b.jump(next);

@@ -6,6 +6,7 @@
 
 mod balance;
 mod class;
+mod cookie;
 mod decap;
 mod echo;
 mod field;
@@ -118,6 +119,10 @@ struct Lower<'a> {
     /// By statement, family and kind of packets: where all classes lead to.
     nat_tails: HashMap<(usize, bool, nat::Shape), ir::Block>,
     unsent_blocks: HashMap<(usize, Unsent), ir::Block>,
+    /// By statement and whether it is for packets of IPv6: where SYNs are answered.
+    answer_blocks: HashMap<(usize, bool), ir::Block>,
+    /// By statement: where acknowledgements without a cookie are dropped.
+    invalid_blocks: HashMap<usize, ir::Block>,
     slots: Slots,
     /// Blocks of states and classes, by how many statements were decided before them.
     state_blocks: HashMap<(StateId, usize), ir::Block>,
@@ -165,6 +170,8 @@ impl<'a> Lower<'a> {
             nat_refs: HashMap::new(),
             nat_tails: HashMap::new(),
             unsent_blocks: HashMap::new(),
+            answer_blocks: HashMap::new(),
+            invalid_blocks: HashMap::new(),
             slots: Slots::new(),
             state_blocks: HashMap::new(),
             class_blocks: HashMap::new(),

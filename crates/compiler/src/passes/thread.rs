@@ -168,6 +168,7 @@ impl Threader {
                     | Terminator::Forward(_)
                     | Terminator::Refuse(_)
                     | Terminator::Echo(_)
+                    | Terminator::SynAck(_)
             )
             && data.insts.iter().all(|inst| inst.op.is_pure())
             && data.params.iter().copied().chain(results).all(|value| !self.used_elsewhere(value))
@@ -237,7 +238,8 @@ impl Threader {
             | Terminator::Send(_)
             | Terminator::Forward(_)
             | Terminator::Refuse(_)
-            | Terminator::Echo(_) => None,
+            | Terminator::Echo(_)
+            | Terminator::SynAck(_) => None,
         }
     }
 

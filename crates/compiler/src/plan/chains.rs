@@ -188,7 +188,7 @@ impl Known<'_> {
                 let there = |part: &KeyPart| Pred::There(part.term.clone());
                 limit.keys.iter().all(|key| needs(key.iter().map(there).collect()))
             }
-            Action::Decap | Action::Balance(_) | Action::Answer(_) | Action::Echo => {
+            Action::Decap | Action::Balance(_) | Action::Answer(_) | Action::Echo | Action::Syncookie => {
                 let terms = statement.action.terms(&self.policy.protocols).into_iter();
                 terms.map(Pred::There).all(|there| needs(vec![there]))
             }

@@ -35,32 +35,48 @@ pub(crate) fn headers(protocols: &Protocols) -> Vec<(HeaderRef, bool)> {
     outer.iter().map(|ip| (ip.header, protocols[ip.header.protocol].name == FAMILIES[1][0])).collect()
 }
 
-/// A whole request without options or extension headers, whose lengths are true, to one interface and from a host.
 fn request(protocols: &Protocols, ip: HeaderRef, six: bool) -> Option<Pred> {
     let (name, number, kind) = REQUESTS[usize::from(six)];
     let message = HeaderRef { level: 0, protocol: protocols.find(name)?, index: 0 };
-    let is = |header: HeaderRef, name: &str, value| {
-        let left = field(protocols, header, name)?;
-        Some(Pred::Compare(Compare { op: Relation::Eq, left, right: Term::Const(value) }))
-    };
-    let mut asked = match six {
-        false => {
-            vec![is(ip, "proto", number)?, is(ip, "ihl", 5)?, is(ip, "flags.mf", 0)?, is(ip, "frag", 0)?]
-        }
-        true => vec![is(ip, "nxt", number)?],
-    };
-    asked.extend([is(message, "type", kind)?, is(message, "code", 0)?]);
-    let said = Said::of(protocols, ip)?;
-    let header = if six { 40 } else { 20 };
-    let whole = Term::Const(header + 8);
-    asked.push(Pred::Compare(Compare { op: Relation::Ge, left: said.length.clone(), right: whole }));
-    asked.push(said.sound(protocols, false));
-    let no_hosts = if six { NO_HOSTS_6.to_vec() } else { NO_HOSTS_4.to_vec() };
-    asked.push(Pred::Not(Box::new(Pred::In(field(protocols, ip, "src")?, no_hosts))));
+    let least = Term::Const(if six { 48 } else { 28 });
+    let mut asked = answerable(protocols, ip, six, number, least)?;
+    asked.extend([is(protocols, message, "type", kind)?, is(protocols, message, "code", 0)?]);
     Some(Pred::And(asked))
 }
 
-fn field(protocols: &Protocols, header: HeaderRef, name: &str) -> Option<Term> {
+/// A whole packet of a protocol without options or extension headers, whose lengths are true and that is at least so long, to one
+/// interface and from a host.
+pub(super) fn answerable(
+    protocols: &Protocols,
+    ip: HeaderRef,
+    six: bool,
+    number: u128,
+    least: Term,
+) -> Option<Vec<Pred>> {
+    let is = |name, value| is(protocols, ip, name, value);
+    let mut asked = match six {
+        false => vec![is("proto", number)?, is("ihl", 5)?, is("flags.mf", 0)?, is("frag", 0)?],
+        true => vec![is("nxt", number)?],
+    };
+    let said = Said::of(protocols, ip)?;
+    asked.push(Pred::Compare(Compare { op: Relation::Ge, left: said.length.clone(), right: least }));
+    asked.push(said.sound(protocols, false));
+    asked.push(of_host(protocols, ip, six, "src")?);
+    Some(asked)
+}
+
+/// An address of a packet can be a host's.
+pub(super) fn of_host(protocols: &Protocols, ip: HeaderRef, six: bool, name: &str) -> Option<Pred> {
+    let no_hosts = if six { NO_HOSTS_6.to_vec() } else { NO_HOSTS_4.to_vec() };
+    Some(Pred::Not(Box::new(Pred::In(field(protocols, ip, name)?, no_hosts))))
+}
+
+fn is(protocols: &Protocols, header: HeaderRef, name: &str, value: u128) -> Option<Pred> {
+    let left = field(protocols, header, name)?;
+    Some(Pred::Compare(Compare { op: Relation::Eq, left, right: Term::Const(value) }))
+}
+
+pub(super) fn field(protocols: &Protocols, header: HeaderRef, name: &str) -> Option<Term> {
     let field = protocols[header.protocol].field(name)?;
     Some(Term::Field(FieldRef { header, field }))
 }

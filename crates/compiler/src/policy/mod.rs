@@ -5,6 +5,7 @@
 //! What a policy *means* is defined on this form, by [`crate::eval`].
 
 mod balance;
+pub(crate) mod cookie;
 mod decap;
 pub(crate) mod echo;
 mod nat;
@@ -17,6 +18,7 @@ mod through;
 pub use crate::ir::{Origin, Via};
 pub(crate) use balance::FAMILIES;
 pub use balance::{Backend, Balance, FLOWS, Fragments, GUE_PORT, MTU, Pool, Said, Unsent, VXLAN_PORT};
+pub use cookie::PARTS as COOKIE_PARTS;
 pub(crate) use decap::leads;
 pub use decap::{Decap, IpHeader};
 pub use nat::{Kind, Outer, Quoted, ending};
@@ -250,6 +252,9 @@ pub enum Action {
     Answer(Balance),
     /// Answers an echo request of ICMP. The condition says that it is one, and that it can be answered.
     Echo,
+    /// Answers SYNs of TCP with SYN cookies, and drops acknowledgements that bring none back. The condition says that it is either, and
+    /// that it can be answered.
+    Syncookie,
     /// Hands some of the packets on, with what becomes of them.
     Sample(Sample),
 }
@@ -264,6 +269,7 @@ impl Action {
             }
             Action::Balance(balance) | Action::Answer(balance) => balance.terms(protocols),
             Action::Decap => Decap::of(protocols).iter().flat_map(Decap::terms).collect(),
+            Action::Syncookie => cookie::terms(protocols),
             Action::Echo => echo::headers(protocols).into_iter().map(|(ip, _)| Term::Begin(ip)).collect(),
         }
     }
@@ -375,6 +381,7 @@ impl Statement {
             Action::Decap => "decap",
             Action::Balance(_) => "balance",
             Action::Answer(_) => "answer",
+            Action::Syncookie => "syncookie",
             Action::Echo => "echo",
             Action::Sample(_) => "sample",
         }
@@ -386,6 +393,7 @@ impl Statement {
             Action::Limit(_) => &["over"],
             Action::Balance(_) | Action::Answer(_) if !self.shadow => return self.balance_counters(),
             Action::Sample(_) => &["lost"],
+            Action::Syncookie if !self.shadow => &cookie::PARTS,
             _ => &[],
         };
         let own = parts.iter().map(|part| format!("{}/{part}", self.name));
@@ -425,7 +433,9 @@ impl Statement {
     pub fn only_counts(&self) -> bool {
         match self.action {
             Action::Count => true,
-            Action::Verdict(_) | Action::Decap | Action::Balance(_) | Action::Echo => self.shadow,
+            Action::Verdict(_) | Action::Decap | Action::Balance(_) | Action::Echo | Action::Syncookie => {
+                self.shadow
+            }
             Action::Limit(_) | Action::Answer(_) | Action::Sample(_) => false,
         }
     }

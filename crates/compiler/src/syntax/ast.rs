@@ -243,6 +243,8 @@ pub enum Action {
     Balance(Box<Balance>),
     /// `sample [NAME] 1 in N [when …] [bytes B] [budget RATE]`
     Sample(Sample),
+    /// `answer [NAME] syncookie [when …]`
+    Syncookie,
 }
 
 /// The clauses of `sample`.

@@ -7,6 +7,7 @@ use weir_compiler::Compilation;
 use weir_compiler::codegen::counters::SLOTS;
 use weir_compiler::codegen::samples::{RING, SECTION, section_of};
 use weir_compiler::sampling::{Dice, Odds};
+use weir_compiler::sockets::{Acknowledged, Socket, Sockets};
 use weir_compiler::state::{PoolState, ROUTED};
 
 /// `weir_bpf`'s interpreter on the emitted bytecode.
@@ -23,6 +24,7 @@ impl<'a> Bytecode<'a> {
     pub fn new(compilation: &'a Compilation) -> Self {
         let mut vm = Vm::for_object(&compilation.object);
         vm.fib = Some(Box::new(routed));
+        vm.sockets = Some(Box::new(Host(Sockets::default())));
         // As the engines that follow the same laws in Rust.
         let mut dice = Dice::default();
         vm.random = Box::new(move || dice.roll());
@@ -36,6 +38,37 @@ impl<'a> Bytecode<'a> {
         }
         let statements = counted(&compilation.analysis.policy);
         Self { compilation, statements, vm, xdp: is_xdp(compilation) }
+    }
+}
+
+/// A host's TCP, asked by helpers.
+struct Host(Sockets);
+
+/// States: a connection that is there, a socket that listens.
+const ESTABLISHED: u32 = 1;
+const LISTENS: u32 = 10;
+
+/// Addresses and ports.
+fn ends(ip: &[u8], segment: &[u8]) -> Vec<u8> {
+    let addresses = if ip.len() == 40 { &ip[8..] } else { &ip[12..20] };
+    [addresses, &segment[..4]].concat()
+}
+
+impl weir_bpf::interp::Sockets for Host {
+    fn find(&mut self, tuple: &[u8]) -> Option<u32> {
+        Some(match self.0.find(tuple)? {
+            Socket::Listening => LISTENS,
+            Socket::Connected => ESTABLISHED,
+        })
+    }
+
+    fn cookie(&mut self, ip: &[u8], segment: &[u8]) -> Option<(u32, u16)> {
+        let cookie = self.0.cookie(&ends(ip, segment), segment);
+        (cookie != 0).then_some((cookie as u32, (cookie >> 32) as u16))
+    }
+
+    fn brings_cookie(&mut self, ip: &[u8], segment: &[u8]) -> bool {
+        self.0.acknowledged(&ends(ip, segment), segment) == Acknowledged::Cookie
     }
 }
 
@@ -86,6 +119,10 @@ impl Engine for Bytecode<'_> {
             None | Some(Ok(())) => Ok(()),
             Some(Err(fault)) => Err(EngineError::Fault { engine: "bytecode", what: format!("{fault:?}") }),
         }
+    }
+
+    fn set_sockets(&mut self, sockets: &Sockets) {
+        self.vm.sockets = Some(Box::new(Host(sockets.clone())));
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {

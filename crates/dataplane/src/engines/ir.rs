@@ -6,6 +6,7 @@ use weir_compiler::ir::interp::{Captured, Interpreter};
 use weir_compiler::lower::Lowered;
 use weir_compiler::policy::Policy;
 use weir_compiler::sampling::Odds;
+use weir_compiler::sockets::Sockets;
 use weir_compiler::state::{PoolState, State};
 
 /// The IR interpreter on a lowered program.
@@ -60,6 +61,10 @@ impl Engine for Ir<'_> {
     fn set_odds(&mut self, odds: &[Odds]) -> Result<(), EngineError> {
         self.state.odds = odds.to_vec();
         Ok(())
+    }
+
+    fn set_sockets(&mut self, sockets: &Sockets) {
+        self.state.sockets = sockets.clone();
     }
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {

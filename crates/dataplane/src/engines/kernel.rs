@@ -7,6 +7,7 @@ use weir_compiler::Compilation;
 use weir_compiler::codegen::Statistic;
 use weir_compiler::codegen::samples::{RING, SECTION, section_of};
 use weir_compiler::sampling::Odds;
+use weir_compiler::sockets::Sockets;
 use weir_compiler::state::{Counter, PoolState};
 use weir_kernel::load::{self, Loaded};
 use weir_kernel::maps::{Map, Update};
@@ -91,6 +92,8 @@ impl Engine for Kernel<'_> {
         }
         Ok(())
     }
+
+    fn set_sockets(&mut self, _: &Sockets) {}
 
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {
         let totals = match self.map("counters") {

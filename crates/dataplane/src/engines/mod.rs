@@ -26,6 +26,7 @@ use weir_compiler::codegen::pools::section_of;
 use weir_compiler::ir::{PoolRef, Verdict};
 use weir_compiler::policy::{Action, Policy};
 use weir_compiler::sampling::Odds;
+use weir_compiler::sockets::Sockets;
 use weir_compiler::state::PoolState;
 
 /// Who decided.
@@ -92,6 +93,9 @@ pub trait Engine {
 
     /// Says how likely samples are, by statement that samples, for tests.
     fn set_odds(&mut self, odds: &[Odds]) -> Result<(), EngineError>;
+
+    /// Says what the host's TCP has, for tests. The kernel has its own.
+    fn set_sockets(&mut self, sockets: &Sockets);
 
     /// By statement, `default` last.
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError>;

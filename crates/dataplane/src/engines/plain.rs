@@ -4,6 +4,7 @@ use crate::counters::{Counted, by_statement, counted};
 use weir_compiler::eval::Evaluator;
 use weir_compiler::policy::{Policy, Unsent};
 use weir_compiler::sampling::Odds;
+use weir_compiler::sockets::Sockets;
 use weir_compiler::state::{Counter, PoolState};
 
 /// The naive evaluator over the checked policy: what it means, said as plainly as can be.
@@ -50,6 +51,10 @@ impl Engine for Plain<'_> {
         Ok(())
     }
 
+    fn set_sockets(&mut self, sockets: &Sockets) {
+        self.evaluator.sockets = sockets.clone();
+    }
+
     fn counters(&mut self) -> Result<Vec<StatementCounters>, EngineError> {
         let of = |name: &str| -> Counter {
             let named = |name: &str| self.statements.iter().position(|statement| statement.name == name);
@@ -62,6 +67,9 @@ impl Engine for Plain<'_> {
                 // Here nothing is ever lost.
                 Some("lost") => Counter::default(),
                 Some("over") => self.evaluator.over[index],
+                Some(part @ ("answered" | "valid" | "invalid")) => {
+                    self.evaluator.cookies.get(&(index, part)).copied().unwrap_or_default()
+                }
                 Some(part) => {
                     let why = Unsent::ALL.into_iter().find(|why| why.word() == part);
                     let counter = why.and_then(|why| self.evaluator.unsent.get(&(index, why)));

@@ -5,6 +5,7 @@ use super::generation::Generation;
 use super::heirs::Inheritance;
 use super::meta::{Recorder, Setting, Source};
 use crate::Error;
+use crate::cookies;
 use crate::counters::{counted, slot_names};
 use crate::pools::{self, meta::PoolMeta};
 use crate::sets::carry::{self, Carry, Grown};
@@ -65,7 +66,11 @@ pub(crate) struct Beside<'a> {
 pub(crate) fn build(policy: &Policy<'_>, setting: &Setting, beside: Beside<'_>) -> Result<Built, Error> {
     let start = Instant::now();
     let recorder = Recorder::new(policy.loader);
-    let analysis = weir_compiler::analyse(policy.name, policy.text, &recorder);
+    let mut analysis = weir_compiler::analyse(policy.name, policy.text, &recorder);
+    // What runs goes on, whatever the host has become: only a policy that is put in its place is looked at.
+    if beside.capture.is_empty() && beside.grown.is_none() {
+        cookies::tell(&mut analysis);
+    }
     let source = Source { name: policy.name.into(), text: policy.text.into(), files: recorder.into_files() };
     let mut options = lower::Options { capture: beside.capture.to_vec(), ..lower::Options::default() };
     let mut inheritance = Inheritance::default();

@@ -4,7 +4,7 @@
 //! meaning: it inherits. One of the same name that means something else begins anew.
 
 use super::meta::{Carried, Counting, Meta};
-use crate::counters::{Counted, lost, over};
+use crate::counters::{Counted, parts};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use weir_compiler::lower::Slots;
 
@@ -55,12 +55,13 @@ fn old_names(old: &[Counted], new: &[Counted]) -> BTreeMap<String, String> {
 }
 
 impl Counting {
-    /// The same counters by other names; `old_names` are those of statements, which may have a second one: of what is over a limit, or lost.
+    /// The same counters by other names; `old_names` are those of statements, which may have more: of what is over a limit, or lost.
     fn under(&self, old_names: &BTreeMap<String, String>) -> Counting {
         let pairs: Vec<(String, String)> = old_names
             .iter()
             .flat_map(|(new, old)| {
-                [(new.clone(), old.clone()), (over(new), over(old)), (lost(new), lost(old))]
+                let part = move |part| (format!("{new}/{part}"), format!("{old}/{part}"));
+                [(new.clone(), old.clone())].into_iter().chain(parts().map(part))
             })
             .collect();
         let slots = |slots: &Slots| -> Slots {

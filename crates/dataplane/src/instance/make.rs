@@ -9,7 +9,7 @@ use super::meta::{CaptureMeta, Carried, Counting, LimitMeta, Meta, Setting, Sour
 use super::place::{self, Place};
 use super::profile::Profile;
 use crate::Error;
-use crate::counters::counted;
+use crate::counters::{counted, parts};
 use crate::engines::totals_of;
 use crate::error::refusal;
 use crate::pools;
@@ -293,9 +293,9 @@ fn report_statements(plan: &mut Plan, built: &Built, running: Option<&Generation
     plan.gone.extend(gone.map(|name| format!("statement {name}")));
 }
 
-/// Whether a slot is the second one of a statement.
+/// Whether a slot is not the first one of a statement.
 fn is_part(name: &str) -> bool {
-    name.ends_with("/over") || name.ends_with("/lost")
+    name.rsplit_once('/').is_some_and(|(_, part)| parts().any(|known| known == part))
 }
 
 /// The slots of names that both have.

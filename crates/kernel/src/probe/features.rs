@@ -52,6 +52,7 @@ const PROBES: &[(Feature, Probe)] = &[
     (Feature::MillionInsns, Code(|asm| (0..5000).for_each(|_| asm.emit(Insn::mov(Reg::R1, 0))))),
     (Feature::GlobalData, Special(global_data)),
     (Feature::BoundedLoops, Code(bounded_loop)),
+    (Feature::SynCookies, Helper(helpers::TCP_GEN_SYNCOOKIE)),
     (Feature::DevMapHash, Table(MapKind::DevMapHash, 4, 4, 1, 0)),
     (Feature::BatchOps, Special(batches)),
     (Feature::XdpLink, Special(|| super::interface::try_link(ProgramKind::Xdp))),

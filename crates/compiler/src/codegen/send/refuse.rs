@@ -7,8 +7,8 @@
 
 use super::hops::fib;
 use super::{
-    DONT_FRAGMENT, ETHERTYPE, ETHERTYPE_4, ETHERTYPE_6, HOPS, ICMP, ICMP_HEADER, ICMP6, LONGEST_LINK,
-    SHORTEST_LINK, TRANSMIT,
+    DONT_FRAGMENT, ETHERTYPE, ETHERTYPE_4, ETHERTYPE_6, HOPS, ICMP, ICMP_HEADER, ICMP6, IP4_HEADER,
+    LONGEST_LINK, SHORTEST_LINK, TRANSMIT,
 };
 use crate::codegen::decap::Ends;
 use crate::codegen::isel::Isel;
@@ -96,7 +96,7 @@ impl Isel<'_> {
     pub(in crate::codegen) fn refuse(&mut self, refuse: &Refuse) {
         let around: i16 = if refuse.six { 40 + ICMP_HEADER } else { 20 + ICMP_HEADER };
         let (packet, room) = (self.value(refuse.packet), self.value(refuse.room));
-        self.cut_off(packet);
+        self.cut_off(packet, QUOTED);
         self.begin_further_out(around);
         let frame = self.ends();
         let before = self.alu_imm(Width::W64, AluOp::Sub, packet, ETHERTYPE.into());
@@ -129,30 +129,13 @@ impl Isel<'_> {
                 self.store(Size::W, header, ETHERTYPE + at + nth as i16 * bytes + 4 * word, part);
             }
         }
-        let words: [u64; 2] = match refuse.six {
-            true => {
-                sum = self.alu(Width::W64, AluOp::Add, sum, addresses);
-                let pseudo = u32::from(length.swap_bytes()) + (ICMP6 as u32) * 0x100;
-                sum = self.alu_imm(Width::W64, AluOp::Add, sum, pseudo as i32);
-                [0x60, u64::from(length.swap_bytes()) | ICMP6 << 16 | HOPS << 24]
-            }
-            false => {
-                let total = u64::from((length + 20).swap_bytes());
-                let first = 0x45 | total << 16;
-                let hops = HOPS | ICMP << 8;
-                let own = (0x45 + total + DONT_FRAGMENT + hops) as i32;
-                let own = self.alu_imm(Width::W64, AluOp::Add, addresses, own);
-                let own = self.checksum(own);
-                let own = self.alu_imm(Width::W64, AluOp::Lsh, own, 16);
-                let third = self.alu_imm(Width::W64, AluOp::Or, own, hops as i32);
-                self.store(Size::W, header, ETHERTYPE + 8, third);
-                [first, DONT_FRAGMENT << 16]
-            }
-        };
-        for (nth, word) in words.into_iter().enumerate() {
-            let word = self.constant(word);
-            self.store(Size::W, header, ETHERTYPE + 4 * nth as i16, word);
+        if refuse.six {
+            sum = self.alu(Width::W64, AluOp::Add, sum, addresses);
+            let pseudo = u32::from(length.swap_bytes()) + (ICMP6 as u32) * 0x100;
+            sum = self.alu_imm(Width::W64, AluOp::Add, sum, pseudo as i32);
         }
+        let protocol = if refuse.six { ICMP6 } else { ICMP };
+        self.write_own_header(header, refuse.six, protocol, length, addresses);
         let sum = self.checksum(sum);
         let sum = self.alu_imm(Width::W64, AluOp::Lsh, sum, 16);
         let first = self.alu_imm(Width::W64, AluOp::Or, sum, kind);
@@ -162,11 +145,40 @@ impl Isel<'_> {
         self.emit(Kind::Return(TRANSMIT), &[]);
     }
 
-    /// The frame ends where what is quoted of the packet ends.
-    fn cut_off(&mut self, packet: VReg) {
+    /// The IP header of a packet of our own but for its addresses, of which the sum is known: so many bytes come behind it.
+    pub(super) fn write_own_header(
+        &mut self,
+        header: VReg,
+        six: bool,
+        protocol: u64,
+        length: u16,
+        addresses: VReg,
+    ) {
+        let words: [u64; 2] = match six {
+            true => [0x60, u64::from(length.swap_bytes()) | protocol << 16 | HOPS << 24],
+            false => {
+                let total = u64::from((length + IP4_HEADER as u16).swap_bytes());
+                let hops = HOPS | protocol << 8;
+                let own = (0x45 + total + DONT_FRAGMENT + hops) as i32;
+                let own = self.alu_imm(Width::W64, AluOp::Add, addresses, own);
+                let own = self.checksum(own);
+                let own = self.alu_imm(Width::W64, AluOp::Lsh, own, 16);
+                let third = self.alu_imm(Width::W64, AluOp::Or, own, hops as i32);
+                self.store(Size::W, header, ETHERTYPE + 8, third);
+                [0x45 | total << 16, DONT_FRAGMENT << 16]
+            }
+        };
+        for (nth, word) in words.into_iter().enumerate() {
+            let word = self.constant(word);
+            self.store(Size::W, header, ETHERTYPE + 4 * nth as i16, word);
+        }
+    }
+
+    /// The frame ends behind so many bytes of the packet.
+    pub(super) fn cut_off(&mut self, packet: VReg, bytes: u16) {
         let frame = self.ends();
         let length = self.alu(Width::W64, AluOp::Sub, frame.end, frame.data);
-        let kept = self.alu_imm(Width::W64, AluOp::Add, packet, QUOTED.into());
+        let kept = self.alu_imm(Width::W64, AluOp::Add, packet, bytes.into());
         let change = self.alu(Width::W64, AluOp::Sub, kept, length);
         self.move_edge(helpers::XDP_ADJUST_TAIL, change);
     }
@@ -186,7 +198,7 @@ impl Isel<'_> {
     }
 
     /// The checksum of a sum, as it stands in memory. It may be of many words.
-    fn checksum(&mut self, sum: VReg) -> VReg {
+    pub(super) fn checksum(&mut self, sum: VReg) -> VReg {
         let high = self.alu_imm(Width::W64, AluOp::Rsh, sum, 32);
         let low = self.alu_imm(Width::W32, AluOp::And, sum, -1);
         let mut sum = self.alu(Width::W64, AluOp::Add, low, high);

@@ -43,6 +43,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Op::Nat { call: NatCall::Part(_), .. } | Op::Backend { .. } => 8,
         Op::Nat { .. } => 600,
         Op::Note { .. } | Op::Recall { .. } | Op::Room { .. } | Op::Route { .. } => 100,
+        Op::Cookie { .. } => 150,
         Op::InTable { table, .. } => walk(*table),
     };
     let of_end = match &data.end {
@@ -57,6 +58,7 @@ fn weight(program: &Program, block: Block) -> u64 {
         Terminator::Forward(_) => 200,
         Terminator::Refuse(_) => 200,
         Terminator::Echo(_) => 70,
+        Terminator::SynAck(_) => 100,
     };
     let insts: u64 = data.insts.iter().map(|inst| of_op(&inst.op)).sum();
     insts + of_end

@@ -2,9 +2,9 @@
 
 use crate::ir::analysis::Graph;
 use crate::ir::{
-    BackendPart, BalanceRef, BinaryOp, Block, Echo, Forward, Inst, LimitRef, NatCall, NatRef, Op, PoolRef,
-    Program, Refuse, Relation, SampleRef, Send, SetRef, StatementId, TableRef, Target, Terminator, Value,
-    Verdict,
+    BackendPart, BalanceRef, BinaryOp, Block, CookieCall, Echo, Forward, Inst, LimitRef, NatCall, NatRef, Op,
+    PoolRef, Program, Refuse, Relation, SampleRef, Send, SetRef, StatementId, SynAck, TableRef, Target,
+    Terminator, Value, Verdict,
 };
 use weir_pool::slots::Track;
 
@@ -97,6 +97,12 @@ pub(super) enum Step {
         call: NatCall,
         args: u32,
     },
+    Cookie {
+        to: u32,
+        call: CookieCall,
+        six: bool,
+        packet: u32,
+    },
     Route {
         to: u32,
     },
@@ -178,6 +184,12 @@ pub(super) enum Step {
         by: StatementId,
         six: bool,
         packet: u32,
+    },
+    SynAck {
+        by: StatementId,
+        six: bool,
+        packet: u32,
+        cookie: u32,
     },
     /// Index into [`Resolved::forwards`]. What is too long for its next hop goes on right behind it.
     Forward {
@@ -291,6 +303,9 @@ impl Resolver<'_> {
             Terminator::Echo(Echo { by, six, packet }) => {
                 self.push(Step::Echo { by: *by, six: *six, packet: packet.0 });
             }
+            Terminator::SynAck(SynAck { by, six, packet, cookie }) => {
+                self.push(Step::SynAck { by: *by, six: *six, packet: packet.0, cookie: cookie.0 });
+            }
             Terminator::Forward(forward) => {
                 let index = self.out.forwards.len() as u32;
                 self.out.forwards.push((**forward).clone());
@@ -343,6 +358,7 @@ impl Resolver<'_> {
             Op::Nat { nat, six, call, args } => {
                 Step::Nat { to, nat: *nat, six: *six, call: *call, args: self.key(args) }
             }
+            Op::Cookie { call, six, packet } => Step::Cookie { to, call: *call, six: *six, packet: packet.0 },
             Op::Route { .. } => Step::Route { to },
             Op::Note { key, word } => Step::Note { key: key.0, word: word.0 },
             Op::Room { balance, backend } => Step::Room { to, balance: *balance, backend: backend.0 },

@@ -1,8 +1,9 @@
 //! Pools, and what is sent to them.
 
-use super::{Expected, Scan, statement, target, value};
+use super::{Expected, Scan, lookup, statement, target, value};
 use crate::ir::{
-    BalanceDecl, BalanceRef, Echo, Op, Origin, PoolDecl, PoolRef, Refuse, Send, Terminator, Via,
+    BalanceDecl, BalanceRef, CookieCall, Echo, Op, Origin, PoolDecl, PoolRef, Refuse, Send, SynAck,
+    Terminator, Via,
 };
 
 /// `"web" slots 65537 max 64 flows 32768 [all silence 60000000000]`, behind the pool's number.
@@ -132,6 +133,22 @@ pub(super) fn echo(scan: &mut Scan<'_>) -> Expected<Terminator> {
     let packet = value(scan)?;
     scan.expect("by")?;
     Ok(Terminator::Echo(Echo { by: statement(scan)?, six, packet }))
+}
+
+/// `ip4 v1 cookie v2 by s0`, behind `synack`.
+pub(super) fn syn_ack(scan: &mut Scan<'_>) -> Expected<Terminator> {
+    let six = family(scan)?;
+    let packet = value(scan)?;
+    scan.expect("cookie")?;
+    let cookie = value(scan)?;
+    scan.expect("by")?;
+    Ok(Terminator::SynAck(SynAck { by: statement(scan)?, six, packet, cookie }))
+}
+
+/// `make ip4 v1`, behind `cookie`.
+pub(super) fn cookie(scan: &mut Scan<'_>) -> Expected<Op> {
+    let call = lookup::<CookieCall>(scan, &CookieCall::NAMES).ok_or("expected `make` or `check`")?;
+    Ok(Op::Cookie { call, six: family(scan)?, packet: value(scan)? })
 }
 
 /// `balance0 v1`, behind `room`.

@@ -5,7 +5,7 @@ use crate::ir::analysis::constants;
 use crate::ir::build::upper_bound;
 use crate::ir::{
     BOOL, BinaryOp, Block, Echo, Forward, Frequency, Inst, MILLION, Op, Program, Refuse, Rule, SampleDecl,
-    TableDecl, TableRef, Target, Terminator, Type, Value,
+    SynAck, TableDecl, TableRef, Target, Terminator, Type, Value,
 };
 use crate::policy::{MOST_BYTES, MOST_SAMPLES};
 use crate::table::{Entry, MOST_WORDS};
@@ -43,7 +43,9 @@ pub(super) fn check_indices(program: &Program, errors: &mut Errors) {
                     check_index(pool, pool.0, program.pools.len(), at, errors);
                 }
             }
-            Terminator::Refuse(Refuse { by, .. }) | Terminator::Echo(Echo { by, .. }) => {
+            Terminator::Refuse(Refuse { by, .. })
+            | Terminator::Echo(Echo { by, .. })
+            | Terminator::SynAck(SynAck { by, .. }) => {
                 check_index(by, by.0, program.statements.len(), at, errors);
             }
             Terminator::Send(ref send) => {
@@ -247,6 +249,7 @@ impl Types<'_> {
             }
             Op::InSet { set, key } => self.check_key(key, &self.program.sets[set.index()].words, at, errors),
             Op::Nat { six, call, args, .. } => self.check_key(args, &call.widths(*six), at, errors),
+            Op::Cookie { packet, .. } => self.require_width(*packet, 16, at, errors),
             Op::Route { to } => self.check_key(to, address_words(to), at, errors),
             Op::Take { limit, key, .. } => {
                 self.check_key(key, &self.program.limits[limit.index()].words, at, errors)
@@ -296,6 +299,10 @@ impl Types<'_> {
                 [*packet, *room].into_iter().for_each(|value| self.require_width(value, 16, at, errors));
             }
             Terminator::Echo(Echo { packet, .. }) => self.require_width(*packet, 16, at, errors),
+            Terminator::SynAck(SynAck { packet, cookie, .. }) => {
+                self.require_width(*packet, 16, at, errors);
+                self.require_width(*cookie, 48, at, errors);
+            }
             Terminator::Jump(_) | Terminator::Return { .. } => {}
         }
         end.targets(|target| self.check_target(target, at, errors));

@@ -65,7 +65,7 @@ impl Parser<'_> {
     pub(super) fn planned(&mut self, word: &str) -> Reported {
         let span = self.here();
         let message = format!("this version does not have `{word}`");
-        let help = "there are `pass`, `drop`, `count`, `limit`, `decap`, `balance` and `sample`";
+        let help = "there are `pass`, `drop`, `count`, `limit`, `decap`, `balance`, `sample` and `answer`";
         self.report(Code::Planned, span, message).help(help).done()
     }
 

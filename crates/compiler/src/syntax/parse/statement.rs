@@ -7,7 +7,9 @@ use crate::syntax::ast::{Action, Default_, Expr, ExprKind, Key, Likelihood, Limi
 use crate::syntax::token::Kind;
 
 /// What begins a statement, for messages.
-const VERBS: &str = "`pass`, `drop`, `count`, `limit`, `decap`, `balance` or `sample`";
+const VERBS: &str = "`pass`, `drop`, `count`, `limit`, `decap`, `balance`, `sample` or `answer`";
+
+const SYNCOOKIE: &str = "syncookie";
 
 impl Parser<'_> {
     pub(super) fn statement(&mut self) -> Parsed<Statement> {
@@ -17,12 +19,16 @@ impl Parser<'_> {
         let (verb, action_span) = self.verb()?;
         let name = self.statement_name(verb)?;
         let one_in = if verb == "sample" { Some(self.one_in()?) } else { None };
+        if verb == "answer" {
+            self.syncookie()?;
+        }
         let when = if one_in.is_some() && self.is_sample_clause() { None } else { self.when()? };
         let action = match (verb, one_in) {
             ("pass", _) => Action::Pass,
             ("drop", _) => Action::Drop,
             ("count", _) => Action::Count,
             ("decap", _) => Action::Decap,
+            ("answer", _) => Action::Syncookie,
             // After a condition that could not be read, the clauses were skipped with it.
             _ if is_error(&when) => return Err(Reported),
             ("balance", _) => Action::Balance(Box::new(self.balance(when.is_some())?)),
@@ -53,6 +59,7 @@ impl Parser<'_> {
             Some("decap") => "decap",
             Some("balance") => "balance",
             Some("sample") => "sample",
+            Some("answer") => "answer",
             Some(word) if words::is_planned(word) => return Err(self.planned(word)),
             Some(word @ ("likely" | "unlikely")) => {
                 let help = format!("write `{word}` before `shadow`");
@@ -66,11 +73,26 @@ impl Parser<'_> {
 
     fn statement_name(&mut self, verb: &str) -> Parsed<Option<Name>> {
         match self.word() {
+            // A statement may be called as what it answers with.
+            Some(SYNCOOKIE) if verb == "answer" && !self.is_word_next(SYNCOOKIE) => Ok(None),
             Some(word) if !words::is_reserved(word) && (verb == "sample" || !self.condition_at(self.at)) => {
                 self.name("a name").map(Some)
             }
             _ => Ok(None),
         }
+    }
+
+    /// What an `answer` answers with.
+    fn syncookie(&mut self) -> Parsed<()> {
+        if self.take_word(SYNCOOKIE) {
+            return Ok(());
+        }
+        let help = "an answer is written `answer [NAME] syncookie [when CONDITION]`";
+        Err(self.expected("`syncookie`").help(help).done())
+    }
+
+    fn is_word_next(&self, word: &str) -> bool {
+        self.nth(1) == Kind::Word && self.text_of(self.tokens[self.at + 1]) == word
     }
 
     /// Whether what begins at this word goes on as a condition does: a name is followed by `when`,

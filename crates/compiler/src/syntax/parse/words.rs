@@ -9,12 +9,12 @@ pub(super) const CONTINUING_ENTRIES: &[&str] =
     &["weight", "drained", "mac", "host", "through", "port", "every", "timeout", "fall", "rise", "expect"];
 
 /// Verbs that a later version has.
-const PLANNED: &[&str] = &["redirect", "reject", "mark", "impair", "answer", "forward"];
+const PLANNED: &[&str] = &["redirect", "reject", "mark", "impair", "forward"];
 
 /// The words that begin an item.
 pub(super) const ITEMS: &[&str] = &[
     "include", "set", "pool", "protocol", "family", "pass", "drop", "count", "limit", "decap", "balance",
-    "sample", "likely", "unlikely", "shadow", "default", "test",
+    "sample", "answer", "likely", "unlikely", "shadow", "default", "test",
 ];
 
 /// Other tools' words at a statement's start, and the language's.
@@ -60,7 +60,7 @@ pub(super) fn is_planned(word: &str) -> bool {
 }
 
 pub(super) fn is_verb(word: &str) -> bool {
-    matches!(word, "pass" | "drop" | "count" | "limit" | "decap" | "balance" | "sample")
+    matches!(word, "pass" | "drop" | "count" | "limit" | "decap" | "balance" | "sample" | "answer")
 }
 
 pub(super) fn verb_for(word: &str) -> Option<&'static str> {

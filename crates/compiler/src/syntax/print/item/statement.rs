@@ -16,6 +16,7 @@ impl<'a> Rows<'a> {
             Action::Limit(_) => "limit",
             Action::Balance(_) => "balance",
             Action::Sample(_) => "sample",
+            Action::Syncookie => "answer",
         };
         let shadow = statement.shadow.then_some("shadow");
         let words = statement.likelihood.map(Likelihood::word).into_iter().chain(shadow).chain([verb]);
@@ -25,6 +26,9 @@ impl<'a> Rows<'a> {
             pieces.put("1 in ");
             pieces.literal(&sample.one_in);
             pieces.put(if statement.when.is_some() { " " } else { "" });
+        }
+        if let Action::Syncookie = &statement.action {
+            pieces.put(if statement.when.is_some() { "syncookie " } else { "syncookie" });
         }
         if let Some(when) = &statement.when {
             pieces.put("when ");
@@ -43,7 +47,7 @@ impl<'a> Rows<'a> {
                     }
                 }
             }
-            Action::Pass | Action::Drop | Action::Count | Action::Decap => {}
+            Action::Pass | Action::Drop | Action::Count | Action::Decap | Action::Syncookie => {}
         }
         let cells = vec![words.collect::<Vec<_>>().join(" "), name.unwrap_or_default()];
         self.leaf(Table::Statement, 0, cells, pieces.finish(), range);
