@@ -28,8 +28,8 @@ pub enum Acknowledged {
 /// The sockets of a host: somebody listens wherever nothing else is said.
 #[derive(Clone, Debug, Default)]
 pub struct Sockets {
-    /// Ports at which nobody listens.
-    pub closed: BTreeSet<u16>,
+    /// Ports at which somebody listens, if not at all of them.
+    pub listening: Option<BTreeSet<u16>>,
     /// Connections, by the ends of what comes in.
     pub connected: BTreeSet<Vec<u8>>,
 }
@@ -48,7 +48,10 @@ impl Sockets {
         let port = ends.last_chunk().map_or(0, |port| u16::from_be_bytes(*port));
         match self.connected.contains(ends) {
             true => Some(Socket::Connected),
-            false => (!self.closed.contains(&port)).then_some(Socket::Listening),
+            false => {
+                let listens = self.listening.as_ref().is_none_or(|ports| ports.contains(&port));
+                listens.then_some(Socket::Listening)
+            }
         }
     }
 
@@ -87,23 +90,22 @@ fn largest(ends: &[u8], segment: &[u8]) -> u16 {
     sizes.into_iter().rev().find(|size| *size <= said).unwrap_or(sizes[0])
 }
 
-/// The largest segment by a header's options (RFC 9293, section 3.7.1).
+/// The largest segment by a header's options (RFC 9293, section 3.7.1); of several that say one the last counts.
 fn said(segment: &[u8]) -> Option<u16> {
-    let mut options = segment.get(HEADER..)?;
+    let (mut said, mut options) = (None, segment.get(HEADER..)?);
     loop {
         match *options {
-            [0, ..] | [] => return None,
             [1, ..] => options = &options[1..],
-            [kind, length, ..] if length >= 2 && usize::from(length) <= options.len() => {
+            [kind, length, ..] if kind != 0 && length >= 2 && usize::from(length) <= options.len() => {
                 let (option, rest) = options.split_at(length.into());
-                let size =
-                    option.get(2..).and_then(<[u8]>::first_chunk).map_or(0, |two| u16::from_be_bytes(*two));
-                if [kind, length] == MSS && size != 0 {
-                    return Some(size);
+                let size = option.get(2..).and_then(<[u8]>::first_chunk).map(|two| u16::from_be_bytes(*two));
+                if [kind, length] == MSS && size != Some(0) {
+                    said = size;
                 }
                 options = rest;
             }
-            _ => return None,
+            // The end, or nothing that can be read.
+            _ => return said,
         }
     }
 }
@@ -145,6 +147,7 @@ mod tests {
         assert_eq!(size(&[2, 4, 0x05, 0xb4]), 1460);
         assert_eq!(size(&[4, 2, 3, 3, 7, 1, 2, 4, 0x05, 0xac, 0]), 1440);
         assert_eq!(size(&[2, 4, 0, 100]), 536);
+        assert_eq!(size(&[2, 4, 0, 100, 2, 4, 0x05, 0xb4, 9, 9]), 1460);
         // Behind the end of options, cut off, zero, without a length.
         for options in [&[0, 2, 4, 5, 0xb4][..], &[2, 4, 5], &[2, 4, 0, 0], &[3, 0, 2, 4, 5, 0xb4], &[3]] {
             assert_eq!(size(options), 536, "{options:?}");
@@ -154,7 +157,7 @@ mod tests {
     #[test]
     fn nothing_is_said_for_connections_and_where_nobody_listens() {
         let connected = Sockets { connected: [ENDS.to_vec()].into(), ..Sockets::default() };
-        let closed = Sockets { closed: [443].into(), ..Sockets::default() };
+        let closed = Sockets { listening: Some([80].into()), ..Sockets::default() };
         for sockets in [connected, closed] {
             assert_eq!(sockets.cookie(&ENDS, &segment(1000, 0, &[])), 0);
             assert_eq!(sockets.acknowledged(&ENDS, &segment(1000, 7, &[])), Acknowledged::Other);

@@ -1,6 +1,7 @@
 //! The data plane on the kernel at hand, in namespaces of its own.
 
 mod captures;
+mod cookies;
 mod damage;
 mod decap;
 mod echo;

@@ -165,13 +165,13 @@ fn connections() -> usize {
 }
 
 /// A connection to nginx that stays open.
-struct Kept {
+pub(crate) struct Kept {
     service: IpAddr,
     stream: TcpStream,
 }
 
 impl Kept {
-    fn open(service: IpAddr) -> Kept {
+    pub(crate) fn open(service: IpAddr) -> Kept {
         let stream = TcpStream::connect_timeout(&(service, 80).into(), WAIT);
         let stream = stream.unwrap_or_else(|error| panic!("{service}: {error}"));
         stream.set_read_timeout(Some(WAIT)).expect("a limit");
@@ -179,7 +179,7 @@ impl Kept {
     }
 
     /// The server's name.
-    fn ask(&mut self) -> std::io::Result<String> {
+    pub(crate) fn ask(&mut self) -> std::io::Result<String> {
         self.stream.write_all(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")?;
         let mut answer = Vec::new();
         let mut some = [0; 1024];

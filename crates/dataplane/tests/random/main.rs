@@ -14,6 +14,9 @@
 
 mod balance;
 mod case;
+mod cookie;
+#[path = "../cookies/mod.rs"]
+mod cookies;
 mod dice;
 mod diff;
 mod judge;

@@ -24,6 +24,11 @@ const VERBS: &[&str] = &["drop", "drop", "drop", "pass", "pass", "count", "count
 const VERBS_OF_XDP: &[&str] =
     &["drop", "drop", "drop", "pass", "pass", "count", "count", "count", "limit", "decap", "sample"];
 
+/// And where the kernel's own sockets have no say.
+const VERBS_WITHOUT_SOCKETS: &[&str] = &[
+    "drop", "drop", "drop", "pass", "pass", "count", "count", "count", "limit", "decap", "sample", "answer",
+];
+
 /// Whose clock the limits meet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clock {
@@ -40,7 +45,11 @@ struct NamedSet {
 
 impl<'a> Author<'a> {
     pub(crate) fn new(vocabulary: Vocabulary<'a>, frames: &'a [Focus], clock: Clock, hook: Hook) -> Self {
-        let verbs = if hook == Hook::Xdp { VERBS_OF_XDP } else { VERBS };
+        let verbs = match (hook, clock) {
+            (Hook::Xdp, Clock::Ours) => VERBS_WITHOUT_SOCKETS,
+            (Hook::Xdp, Clock::Kernel) => VERBS_OF_XDP,
+            _ => VERBS,
+        };
         Self { vocabulary, frames, sets: Vec::new(), clock, verbs }
     }
 
@@ -68,6 +77,10 @@ impl<'a> Author<'a> {
             "sample" => {
                 head += &format!(" 1 in {}", dice.pick(&["1", "2", "3", "10", "1k"]));
                 (*dice.pick(&["", " bytes 14", " bytes 64B", " bytes 512 budget 1M/s"])).to_owned()
+            }
+            "answer" => {
+                head += " syncookie";
+                String::new()
             }
             _ => String::new(),
         };
