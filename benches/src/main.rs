@@ -10,6 +10,7 @@ mod cases;
 mod clang;
 mod classbench;
 mod collectors;
+mod cookies;
 mod cost;
 mod ddos;
 mod detect;
@@ -38,6 +39,7 @@ use weir_dataplane::engines::Kernel;
 use acls::ACLS;
 use balance::BALANCES;
 use cases::{CASES, Case};
+use cookies::COOKIES;
 use mixed::MIXED;
 use parts::PARTS;
 use profile::PROFILES;
@@ -115,8 +117,10 @@ fn names() -> impl Iterator<Item = &'static str> {
     let balances = BALANCES.iter().map(|(name, _)| *name);
     let cases = CASES.iter().map(|(name, _)| *name).chain(rules).chain(mixed).chain(profiles).chain(parts);
     let samples = SAMPLES.iter().map(|(name, ..)| *name);
+    let cookies = COOKIES.iter().map(|(name, _)| *name);
     cases
         .chain(balances)
+        .chain(cookies)
         .chain(samples)
         .chain([POOL, VETH, LAB, TIMES, LIVE, SFLOW, COLLECTORS, PASSES, COST, DETECT, DDOS])
 }
@@ -178,6 +182,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             report.clang.is_some(),
             arguments.rounds,
         )?);
+    }
+    for (name, segments) in COOKIES.iter().filter(|(name, _)| wanted(name)) {
+        report::progress(name);
+        report.balances.push(cookies::measure(name, *segments, &options, arguments.rounds)?);
     }
     for case in SAMPLES.iter().filter(|(name, ..)| wanted(name)) {
         report::progress(case.0);

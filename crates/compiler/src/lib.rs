@@ -211,9 +211,9 @@ impl Analysis {
     fn refuse(&mut self, error: &codegen::CodegenError, program: &ir::Program) {
         let start = Span::new(self.main, 0, 0);
         let line = match error {
-            codegen::CodegenError::Verifier { line, .. } | codegen::CodegenError::XdpOnly { line } => {
-                program.lines[line.index()].span
-            }
+            codegen::CodegenError::Verifier { line, .. }
+            | codegen::CodegenError::XdpOnly { line }
+            | codegen::CodegenError::Missing { line, .. } => program.lines[line.index()].span,
             _ => None,
         };
         let span = line.or(self.policy.statements.first().map(|s| s.span)).unwrap_or(start);

@@ -46,3 +46,23 @@ fn what_an_old_kernel_lacks_is_named() {
     let told = analysis.diagnostics.iter().find(|d| d.code.text() == "E0202").expect("E0202");
     assert!(told.message.contains("5.18"), "{}", told.message);
 }
+
+#[test]
+fn syns_are_answered_at_xdp_and_by_kernels_that_can() {
+    let text = "count\nanswer web syncookie when tcp.dstport == 443\n";
+    let refused = |target: Target, hook: Hook| {
+        let Err(analysis) = compile("edge.weir", text, &NoFiles, &Options::new(target, hook)) else {
+            panic!("it compiles");
+        };
+        let told: Vec<_> = analysis.diagnostics.iter().collect();
+        let [told] = told.as_slice() else { panic!("{told:?}") };
+        (told.code.text(), told.message.clone(), analysis.sources.text(told.primary.0).to_owned())
+    };
+    let (code, message, place) = refused(Target::newest(), Hook::TcIngress);
+    assert_eq!((code, place.as_str()), ("E0202", "answer web syncookie when tcp.dstport == 443"));
+    assert!(message.contains("this needs XDP"), "{message}");
+    let (code, message, place) = refused(Target::for_kernel(5, 2), Hook::Xdp);
+    assert_eq!((code, place.as_str()), ("E0202", "answer web syncookie when tcp.dstport == 443"));
+    assert!(message.contains("SYN cookies") && message.contains("5.3"), "{message}");
+    assert!(codes(&format!("shadow {}", &text[6..]), Target::for_kernel(5, 2), Hook::TcEgress).is_empty());
+}

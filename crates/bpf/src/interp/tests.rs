@@ -329,3 +329,87 @@ fn unknown_helpers_are_named() {
     let fault = vm("call 69\n exit", None).run_xdp(ProgramId(0), &mut packet()).unwrap_err();
     assert!(matches!(fault.kind, FaultKind::Argument { .. } | FaultKind::UnknownHelper(69)));
 }
+
+/// Somebody listens at port 80, and a connection is at port 81; the cookie is 7.
+struct Host;
+
+impl Sockets for Host {
+    fn find(&mut self, tuple: &[u8]) -> Option<u32> {
+        match tuple.last_chunk() {
+            Some([0, 80]) => Some(10),
+            Some([0, 81]) => Some(1),
+            _ => None,
+        }
+    }
+
+    fn cookie(&mut self, ip: &[u8], segment: &[u8]) -> Option<(u32, u16)> {
+        (ip[0] == 0x45).then_some((7, segment.len() as u16))
+    }
+
+    fn brings_cookie(&mut self, _: &[u8], segment: &[u8]) -> bool {
+        segment[8..12] == [0, 0, 0, 8]
+    }
+}
+
+/// Looks up the socket for the segment at 20 of a packet whose IP header is its first bytes, and asks a helper for it.
+fn asks(helper: u32, release: &str, packet: &mut Vec<u8>) -> Result<u32, FaultKind> {
+    let text = format!(
+        "
+        r6 = r1
+        r7 = *(u32 *)(r1 + 0)
+        r2 = r7
+        r2 += 12
+        r3 = 12
+        r4 = -1
+        r5 = 0
+        call 99
+        if r0 == 0 goto none
+        r8 = r0
+        r1 = r8
+        r2 = r7
+        r3 = 20
+        r4 = r7
+        r4 += 20
+        r5 = 24
+        call {helper}
+        r9 = r0
+        {release}
+        r0 = r9
+        exit
+        none:
+        r0 = 99
+        exit"
+    );
+    let mut vm = vm(&text, None);
+    vm.sockets = Some(Box::new(Host));
+    vm.run_xdp(ProgramId(0), packet).map_err(|fault| fault.kind)
+}
+
+#[test]
+fn sockets_are_asked_for_cookies_and_released() {
+    let packet = |port: u8, flags: u8, words: u8| {
+        let mut bytes = vec![0; 60];
+        bytes[0] = 0x45;
+        bytes[23] = port;
+        bytes[31] = 8;
+        (bytes[32], bytes[33]) = (words << 4, flags);
+        bytes
+    };
+    let release = "r1 = r8\n call 86";
+    let (make, check) = (110, 100);
+    assert_eq!(asks(make, release, &mut packet(80, 2, 6)), Ok(7), "the lower half");
+    let no = |errno: i32| Ok(-errno as u32);
+    assert_eq!(asks(make, release, &mut packet(80, 2, 5)), no(22), "another length");
+    assert_eq!(asks(make, release, &mut packet(80, 0x12, 6)), no(22), "no SYN");
+    assert_eq!(asks(make, release, &mut packet(81, 2, 6)), no(22), "a connection");
+    assert_eq!(asks(make, release, &mut packet(82, 2, 6)), Ok(99), "nobody");
+    assert_eq!(asks(check, release, &mut packet(80, 0x10, 6)), Ok(0));
+    assert_eq!(asks(check, release, &mut packet(80, 0x12, 6)), no(2));
+    assert_eq!(asks(check, release, &mut packet(81, 0x10, 6)), no(22));
+    assert_eq!(asks(make, "r2 = 0", &mut packet(80, 2, 6)), Err(FaultKind::UnreleasedSocket));
+    let twice = "r1 = r8\n call 86\n r1 = r8\n call 86";
+    let wanted = FaultKind::Argument { nth: 1, wanted: Wanted::Socket };
+    assert_eq!(asks(make, twice, &mut packet(80, 2, 6)), Err(wanted));
+    let store = "r2 = 1\n *(u32 *)(r8 + 72) = r2\n r1 = r8\n call 86";
+    assert_eq!(asks(make, store, &mut packet(80, 2, 6)), Err(FaultKind::ReadOnly));
+}

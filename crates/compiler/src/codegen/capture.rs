@@ -9,7 +9,7 @@ use super::emit::Emitter;
 use super::isel::Isel;
 use super::machine::Kind;
 use super::{CodegenError, Hook, Statistic};
-use crate::ir::{StatementId, Verdict};
+use crate::ir::{Line, StatementId, Verdict};
 use regalloc2::Operand;
 use weir_bpf::helpers;
 use weir_bpf::insn::{AluOp, Cond, Insn, Reg, Size, Width};
@@ -60,7 +60,7 @@ impl Isel<'_> {
         let missing = needs.iter().find(|f| !self.options.target.has(**f));
         match missing {
             Some(feature) if self.maps.capture.is_some() => {
-                Err(CodegenError::Missing { feature: *feature, purpose: "capturing frames" })
+                Err(CodegenError::Missing { feature: *feature, purpose: "capturing frames", line: Line(0) })
             }
             _ => Ok(()),
         }

@@ -58,11 +58,11 @@ impl CookieSite {
 impl Isel<'_> {
     pub(super) fn check_cookies(&self) -> Result<(), CodegenError> {
         let mut insts = self.program.blocks.iter().flat_map(|block| &block.insts);
-        let asks = insts.any(|inst| matches!(inst.op, Op::Cookie { .. }));
+        let asks = insts.find(|inst| matches!(inst.op, Op::Cookie { .. }));
         let (feature, purpose) = (Feature::SynCookies, "answering with SYN cookies");
-        match asks && !self.options.target.has(feature) {
-            true => Err(CodegenError::Missing { feature, purpose }),
-            false => Ok(()),
+        match asks.filter(|_| !self.options.target.has(feature)) {
+            Some(Inst { line, .. }) => Err(CodegenError::Missing { feature, purpose, line: *line }),
+            None => Ok(()),
         }
     }
 

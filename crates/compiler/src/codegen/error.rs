@@ -22,6 +22,8 @@ pub enum CodegenError {
         feature: Feature,
         /// What for.
         purpose: &'static str,
+        /// Where, if it is one statement that needs it.
+        line: crate::ir::Line,
     },
     /// More slots than one value of the scratch map has.
     ScratchTooLarge {
@@ -83,7 +85,7 @@ impl fmt::Display for CodegenError {
                 f,
                 "too many values are live at once: they need {bytes} bytes of stack, the kernel gives {max}"
             ),
-            CodegenError::Missing { feature, purpose } => {
+            CodegenError::Missing { feature, purpose, .. } => {
                 let row = feature.row();
                 let (major, minor) = row.since;
                 write!(f, "{purpose} needs {} (Linux {major}.{minor}), use {}", row.name, row.instead)

@@ -18,7 +18,7 @@ use super::emit::FRAME;
 use super::isel::{Isel, Shared};
 use super::machine::{Kind, physical};
 use super::{CodegenError, Hook};
-use crate::ir::{self, Op, Program, SampleRef, StatementId, Verdict};
+use crate::ir::{self, Line, Op, Program, SampleRef, StatementId, Verdict};
 use crate::sampling::{ODDS, Odds};
 use regalloc2::{Operand, VReg};
 use weir_bpf::insn::{AluOp, Cond, MapId, Reg, Size, Width};
@@ -166,7 +166,7 @@ impl Isel<'_> {
         };
         match needs.iter().find(|feature| !self.options.target.has(**feature)) {
             Some(feature) if self.maps.samples.is_some() => {
-                Err(CodegenError::Missing { feature: *feature, purpose: "sampling" })
+                Err(CodegenError::Missing { feature: *feature, purpose: "sampling", line: Line(0) })
             }
             _ => Ok(()),
         }

@@ -7,7 +7,7 @@ use crate::ir::Verdict;
 use crate::policy::{Action, Policy, SetPart};
 use std::collections::HashMap;
 
-/// What becomes of a frame while all limits let it go on.
+/// What becomes of a frame while all limits, and all answers with cookies, let it go on.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Fate {
     /// The verdict.

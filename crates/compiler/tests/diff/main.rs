@@ -13,7 +13,7 @@ mod policy;
 use dice::Dice;
 use mutate::{KINDS, mutate};
 use policy::{Policy, packet};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use weir_compiler::diff::{self, Answer, Fate, Report, Settings};
 use weir_compiler::eval::Evaluator;
@@ -39,11 +39,15 @@ pub(crate) fn compare(old: &str, new: &str) -> (Analysis, Analysis, Report) {
     (old, new, report)
 }
 
-/// Every difference is one for the evaluator, with fresh buckets, on each policy by itself; its text
+/// Every difference is one for the evaluator, with fresh buckets and nobody who listens, on each policy by itself; its text
 /// makes its frame.
 fn confirmed(old: &Analysis, new: &Analysis, report: &Report) {
     for difference in &report.differences {
-        let verdict = |analysis: &Analysis| Evaluator::new(&analysis.policy).judge(&difference.frame).verdict;
+        let verdict = |analysis: &Analysis| {
+            let mut evaluator = Evaluator::new(&analysis.policy);
+            evaluator.sockets.listening = Some(BTreeSet::new());
+            evaluator.judge(&difference.frame).verdict
+        };
         let (before, after) = (&difference.old, &difference.new);
         if difference.given.is_empty() {
             assert_eq!(
@@ -145,4 +149,28 @@ fn an_answer_to_echo_requests_is_no_plain_pass() {
     assert_eq!(answer(&echo, &echo), Answer::Equal);
     assert_eq!(answer(&plain, &echo), Answer::Different);
     assert_eq!(answer(&echo, &plain), Answer::Different);
+}
+
+#[test]
+fn an_answer_with_cookies_is_met_and_lets_go_on() {
+    let answer = |old: &str, new: &str| compare(old, new).2.answer();
+    let web = "answer web syncookie when tcp.dstport == 443 and ip.dst == 203.0.113.10";
+    assert_eq!(
+        answer(web, "answer web syncookie when ip.dst == 203.0.113.10 and tcp.dstport == 443"),
+        Answer::Equal
+    );
+    assert_eq!(answer(web, &web.replace("answer web", "answer other")), Answer::Equal);
+    for other in
+        ["", "answer web syncookie when tcp.dstport == 443", "pass when tcp", "drop when tcp.flags.syn"]
+    {
+        assert_eq!(answer(web, other), Answer::Different, "{other}");
+        assert_eq!(answer(other, web), Answer::Different, "{other}");
+    }
+    // What is behind it is asked of the same packets.
+    assert_eq!(
+        answer(&format!("{web}\ndrop when tcp"), &format!("{web}\ndrop when not not tcp")),
+        Answer::Equal
+    );
+    assert_eq!(answer(&format!("{web}\ndrop when tcp"), &format!("{web}\npass when tcp")), Answer::Different);
+    assert_eq!(answer(&format!("shadow {web}"), ""), Answer::Equal);
 }
