@@ -208,7 +208,7 @@ fn any_segment(dice: &mut Dice, source: u16) -> Vec<u8> {
     options.resize(options.len().next_multiple_of(4), 0);
     let to = *dice.pick(&[OPEN, OPEN, OPEN, OPEN, CLOSED]);
     let numbers = [dice.word() as u32, dice.below(9) as u32].map(u32::to_be_bytes).concat();
-    let words = (20 + options.len()) as u8 / 4 << 4;
+    let words = (20 + options.len()) as u8 / 4 * 16;
     let data = vec![0x33; *dice.pick(&[0, 0, 0, 1, 7, 100])];
     let rest = [words, flags, 16, 0, 0, 0, 0, 0];
     [&source.to_be_bytes(), &to.to_be_bytes(), &numbers[..], &rest, &options, &data].concat()

@@ -12,8 +12,8 @@ use std::net::IpAddr;
 pub enum Answer {
     /// Its sources send much more each than good ones do: a `limit` for each of them.
     Limit(Rate),
-    /// New connections from sources without number: the host, or the edge, answers them with SYN cookies (RFC 4987,
-    /// section 3.6). Not a statement of the language.
+    /// New connections from sources without number: the host answers them with SYN cookies (RFC 4987, section 3.6), as `answer … syncookie`
+    /// does.
     SynCookies,
     /// No more of it than there was before: it is the victim's good traffic, and nothing is to be done.
     Usual,

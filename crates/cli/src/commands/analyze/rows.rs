@@ -132,7 +132,9 @@ struct SflowRow {
 pub(super) fn answer(answer: &Answer) -> (&'static str, &'static str) {
     match answer {
         Answer::Limit(_) => ("limit", "a limit for each source"),
-        Answer::SynCookies => ("syn_cookies", "SYN cookies"),
+        Answer::SynCookies => {
+            ("syn_cookies", "SYN cookies, by `answer … syncookie` on the host that they go to")
+        }
         Answer::Usual => ("usual", "no more of it than usual"),
         Answer::Alert => ("alert", "nothing parts it from good traffic: someone has to look"),
     }

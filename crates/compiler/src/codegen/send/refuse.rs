@@ -174,10 +174,9 @@ impl Isel<'_> {
         }
     }
 
-    /// The frame ends behind so many bytes of the packet.
+    /// The frame ends behind so many bytes of the packet, in however many buffers it is.
     pub(super) fn cut_off(&mut self, packet: VReg, bytes: u16) {
-        let frame = self.ends();
-        let length = self.alu(Width::W64, AluOp::Sub, frame.end, frame.data);
+        let length = self.counted_len();
         let kept = self.alu_imm(Width::W64, AluOp::Add, packet, bytes.into());
         let change = self.alu(Width::W64, AluOp::Sub, kept, length);
         self.move_edge(helpers::XDP_ADJUST_TAIL, change);

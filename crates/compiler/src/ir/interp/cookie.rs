@@ -60,7 +60,7 @@ impl Interpreter {
         let mut segment = [to, from, &(cookie as u32).to_be_bytes()].concat();
         let next = sequence.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)).wrapping_add(1);
         segment.extend(next.to_be_bytes());
-        segment.extend([SEGMENT / 4 << 4, 0x12]);
+        segment.extend([SEGMENT / 4 * 16, 0x12]);
         segment.extend(SynAck::WINDOW.to_be_bytes());
         segment.extend([0, 0, 0, 0, 2, 4]);
         let largest = SynAck::LARGEST[usize::from(six)];
