@@ -6,6 +6,7 @@ use weir_compiler::{NoFiles, Options};
 use weir_dataplane::counters::CookieCounters;
 use weir_dataplane::engines::{Engine, Kernel};
 use weir_kernel::sysctl;
+use weir_lab::traffic::Random;
 use weir_lab::{End, HostSpec, Link, Prefix, Topology};
 use weir_packet::build::{Ethernet, Ipv4, Packet, Tcp, TcpFlags, TcpOption};
 
@@ -83,19 +84,23 @@ fn frames_of(segments: Segments, client: SocketAddr) -> Frames {
         Segments::Syns => frames::draw(FRAMES, |random| {
             let tcp = Tcp::new(random.port(), PORT).flags(TcpFlags::SYN).option(TcpOption::Mss(1460));
             let tcp = tcp.option(TcpOption::SackPermitted).option(TcpOption::Other(8, vec![0; 8]));
-            link()
-                .push(Ipv4::new(frames::any_ip4(random), OWN))
-                .push(tcp.option(TcpOption::Other(3, vec![7])))
+            link().push(Ipv4::new(any_host(random), OWN)).push(tcp.option(TcpOption::Other(3, vec![7])))
         }),
         Segments::Acknowledgements => frames::draw(FRAMES, |random| {
             let tcp = Tcp::new(random.port(), PORT).flags(TcpFlags::ACK).ack(random.bits() as u32);
-            link().push(Ipv4::new(frames::any_ip4(random), OWN)).push(tcp)
+            link().push(Ipv4::new(any_host(random), OWN)).push(tcp)
         }),
         Segments::Connection => frames::draw(FRAMES, |random| {
             let tcp = Tcp::new(client.port(), PORT).flags(TcpFlags::ACK).ack(random.bits() as u32);
             link().push(Ipv4::new(OWN, OWN)).push(tcp)
         }),
     }
+}
+
+/// Addresses that no host has get no answer.
+fn any_host(random: &mut Random) -> Ipv4Addr {
+    let [_, b, c, d] = frames::any_ip4(random).octets();
+    Ipv4Addr::new(198, b, c, d)
 }
 
 /// An error if a frame that was measured did not go the way that the case is about.
