@@ -358,7 +358,7 @@ fn a_host_that_takes_no_cookies_is_named() {
     host.set("1");
     let (edge, report) = host.try_load().unwrap_or_else(|error| panic!("{error}"));
     let told: Vec<_> = report.warnings.iter().map(|told| told.code.text()).collect();
-    assert_eq!(told, ["W0306"]);
+    assert_eq!(told, ["W0307"]);
     // No queue is full: SYNs go on, and their acknowledgements find what the stack has begun.
     let mut kept = host.open(4);
     for one in &mut kept {
