@@ -164,7 +164,7 @@ impl Attack {
             }
             let again = mine(&before);
             let fits = !must_tell || again.statements.iter().all(|one| one.is_telling);
-            if again.covered > found.covered && fits {
+            if again.covered >= ENOUGH && fits {
                 (found, good, self.good_until) = (again, before, until);
             }
         }
