@@ -102,12 +102,13 @@ pub(crate) fn events(output: &mut impl BufRead, until: &str) -> Vec<Value> {
     panic!("it ended after {events:?}")
 }
 
-/// Whether datagrams that wait have a sample that a statement dropped.
-fn took(collector: &UdpSocket, statement: &str) -> bool {
-    collector.set_nonblocking(true).unwrap();
-    let (mut bytes, mut tally) = ([0; 2048], sflow::Tally::default());
+/// Whether there comes a datagram with a sample that a statement dropped.
+fn takes(collector: &UdpSocket, statement: &str) -> bool {
+    collector.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let (mut bytes, mut tally, start) = ([0; 2048], sflow::Tally::default(), Instant::now());
     let mut found = false;
-    while let Ok(length) = collector.recv(&mut bytes) {
+    while !found && start.elapsed() < Duration::from_secs(60) {
+        let Ok(length) = collector.recv(&mut bytes) else { continue };
         let each = |sample: Sample<'_>| {
             found |= sample.fate == Fate::Dropped && sample.statement == Some(statement);
         };
@@ -125,6 +126,7 @@ fn an_edge_tells_what_it_meets_and_does() {
     place.file("edge.weir", POLICY);
     let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = collector.local_addr().unwrap().to_string();
+    let collecting = std::thread::spawn(move || takes(&collector, "mitigation_1_ntp_amplification"));
     let mut child = start(&place, &lab, &["--sflow", &address]);
     let name = format!("run-{}", child.id());
     let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -149,7 +151,7 @@ fn an_edge_tells_what_it_meets_and_does() {
     let told = events(&mut output, "ended");
     assert_eq!(told.last().unwrap()["why"], "it was forbidden");
     drop(traffic);
-    assert!(took(&collector, "mitigation_1_ntp_amplification"), "a collector gets the same samples");
+    assert!(collecting.join().unwrap(), "a collector gets the same samples");
 
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let mut rest = String::new();
