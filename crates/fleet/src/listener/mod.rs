@@ -144,13 +144,13 @@ impl Listener {
 
     /// Counts what is missing before a datagram of this number.
     fn follow(&mut self, from: (IpAddr, Option<IpAddr>, u32), number: u32) {
-        if let Some(last) = self.numbers.get(&from) {
+        if let Some(last) = self.numbers.get_mut(&from) {
             let missing = number.wrapping_sub(*last).wrapping_sub(1);
             self.lost += if missing < GAP { u64::from(missing) } else { 0 };
-        } else if self.numbers.len() == FOLLOWED {
-            return;
+            *last = number;
+        } else if self.numbers.len() < FOLLOWED {
+            self.numbers.insert(from, number);
         }
-        self.numbers.insert(from, number);
     }
 
     /// Whether it is the first of its kind, as far as there is room to remember that.
