@@ -119,7 +119,9 @@ fn in_process(feed: &mut Feed) -> Result<Turn, Failure> {
         while found < samples {
             let now = start.elapsed();
             let (datagram, inside) = feed.next();
-            sflow::samples(datagram, now, &mut tally, |sample| detector.observe(&sample))?;
+            sflow::samples(datagram, now, &mut tally, |sample| {
+                detector.observe(&sample);
+            })?;
             found += inside;
             if now >= ticked + TICK {
                 ticked = now;

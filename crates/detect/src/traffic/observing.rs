@@ -1,5 +1,7 @@
 //! How samples come in.
 
+use std::net::IpAddr;
+
 use crate::sample::Sample;
 
 use super::detector::Detector;
@@ -14,16 +16,18 @@ const TOGETHER: usize = 32;
 impl Detector {
     /// Takes a sample, and judges its destination if its last tenth of a second is suspicious. Samples are counted a few at a
     /// time: what is asked of the detector knows of those before the last [`Detector::tick`], which also says what came of
-    /// them.
-    pub fn observe(&mut self, sample: &Sample<'_>) {
+    /// them. Gives the address that it went to, if it has an IP header that can be read.
+    pub fn observe(&mut self, sample: &Sample<'_>) -> Option<IpAddr> {
         let Some(seen) = Seen::of(sample) else {
             self.catch_up();
-            return self.tally.skip(sample);
+            self.tally.skip(sample);
+            return None;
         };
         self.waiting.push(seen);
         if self.waiting.len() == TOGETHER {
             self.catch_up();
         }
+        Some(seen.destination())
     }
 
     /// Counts what waits.

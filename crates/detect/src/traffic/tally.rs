@@ -1,5 +1,6 @@
 //! Traffic by destination, and nothing said about it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use weir_packet::layers::Layers;
@@ -73,6 +74,10 @@ impl Seen {
             length: sample.frame_len,
             is_dropped: sample.fate == Fate::Dropped,
         })
+    }
+
+    pub(super) fn destination(&self) -> IpAddr {
+        prefix::address(self.destination)
     }
 }
 

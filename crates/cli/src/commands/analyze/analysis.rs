@@ -2,7 +2,8 @@
 
 use super::memory::{Kept, Known, Memory};
 use super::totals::Totals;
-use std::collections::{BTreeMap, HashMap};
+use foldhash::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 use weir_detect::mine::{Budget, Findings, Prefix, Protected, Request, mine};
@@ -85,7 +86,7 @@ impl Analysis {
             detector: Detector::new(config),
             totals: Totals::default(),
             open: BTreeMap::new(),
-            hosts: HashMap::new(),
+            hosts: HashMap::default(),
             prefixes: Vec::new(),
             rows: Vec::new(),
             ticked: None,
@@ -108,16 +109,14 @@ impl Analysis {
         self.samples += 1;
         let (first, _) = *self.times.get_or_insert((sample.time, sample.time));
         self.times = Some((first, sample.time));
-        self.detector.observe(sample);
-        let Some(to) = destination(sample) else { return };
+        let Some(to) = self.detector.observe(sample) else { return };
         let weight = u64::from(sample.one_in.max(1));
         self.totals.add(to, weight, weight.saturating_mul(sample.frame_len.into()));
-        let around = self.prefixes.iter().filter(|(prefix, _)| prefix.contains(to)).map(|(_, id)| *id);
-        let alerts: Vec<u64> = self.hosts.get(&to).copied().into_iter().chain(around).collect();
-        let known = if alerts.is_empty() { Known::Quiet } else { Known::Suspect };
-        let kept = Kept::of(sample, to, known);
-        for id in alerts {
-            if let Some((evidence, _)) = self.open.get_mut(&id).and_then(|open| open.evidence.as_mut())
+        let mut kept = Kept::of(sample, to, Known::Quiet);
+        let around = self.prefixes.iter().filter(|(prefix, _)| prefix.contains(to)).map(|(_, id)| id);
+        for id in self.hosts.get(&to).into_iter().chain(around) {
+            kept.known = Known::Suspect;
+            if let Some((evidence, _)) = self.open.get_mut(id).and_then(|open| open.evidence.as_mut())
                 && evidence.len() < ENOUGH
             {
                 evidence.push(kept.clone());
@@ -148,6 +147,7 @@ impl Analysis {
         let now = self.ticked.unwrap_or_default() + TICK;
         self.tick(now);
         self.mine(now, |open| open.evidence.is_some());
+        self.totals.catch_up();
     }
 
     /// What happened since the last call, in its order.

@@ -18,12 +18,14 @@ const HEADER: usize = 128;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Kept {
     time: Duration,
-    header: Vec<u8>,
+    header: [u8; HEADER],
+    /// How much of it there is.
+    header_len: usize,
     frame_len: u32,
     one_in: u32,
     fate: Fate,
     to: IpAddr,
-    known: Known,
+    pub(super) known: Known,
 }
 
 /// What is known of a sample that is kept.
@@ -40,20 +42,24 @@ pub(super) enum Known {
 impl Kept {
     /// Of a sample to a destination.
     pub(super) fn of(sample: &Sample<'_>, to: IpAddr, known: Known) -> Kept {
-        let header = sample.header[..sample.header.len().min(HEADER)].to_vec();
+        let header_len = sample.header.len().min(HEADER);
+        let mut header = [0; HEADER];
+        header[..header_len].copy_from_slice(&sample.header[..header_len]);
         let Sample { time, frame_len, one_in, fate, .. } = *sample;
-        Kept { time, header, frame_len, one_in, fate, to, known }
+        Kept { time, header, header_len, frame_len, one_in, fate, to, known }
     }
 
     /// As the miner takes it.
     pub(super) fn sample(&self) -> Sample<'_> {
-        let Kept { time, header, frame_len, one_in, fate, .. } = self;
-        let (time, frame_len, one_in, fate) = (*time, *frame_len, *one_in, *fate);
+        let Kept { time, frame_len, one_in, fate, .. } = *self;
+        let header = &self.header[..self.header_len];
         Sample { time, header, frame_len, one_in, fate, statement: None }
     }
 }
 
-/// Keeps samples, as many as there is room for: some 8 MiB.
+/// Keeps samples, as many as there is room for: some 6 MiB.
+///
+/// They stand one behind the other as they came, and are moved once: each new one would else wait for memory at random.
 #[derive(Debug)]
 pub(super) struct Memory {
     recent: VecDeque<Kept>,
@@ -171,6 +177,6 @@ mod tests {
         let mut memory = Memory::new(1);
         (0..3 * (RECENT + CALM) as u64).for_each(|second| memory.keep(kept(second, 1)));
         assert_eq!((memory.recent.len(), memory.calm.len()), (RECENT, CALM));
-        assert!(memory.recent.iter().all(|kept| kept.header.len() == HEADER));
+        assert!(memory.recent.iter().all(|kept| kept.sample().header.len() == HEADER));
     }
 }
