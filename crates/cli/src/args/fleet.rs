@@ -125,6 +125,18 @@ pub(crate) struct FleetAnalyze {
     /// For how long mitigations stand without any analyser
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     pub(crate) hold: Duration,
+    /// Keep attacks and samples of them in this file [default: /var/lib/weir/analyser-NAME.redb]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Keep nothing of it
+    #[arg(long, conflicts_with = "journal")]
+    pub(crate) no_journal: bool,
+    /// Run this command for each event of an attack, as `weir run` does; may be given several times
+    #[arg(long = "on-attack", value_name = "COMMAND")]
+    pub(crate) commands: Vec<String>,
+    /// Post each event of an attack as JSON to this address; may be given several times
+    #[arg(long = "webhook", value_name = "URL")]
+    pub(crate) webhooks: Vec<String>,
     /// Stop after so long
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,

@@ -1,10 +1,12 @@
 //! `--protect`: the protection that is turned, and what it leaves for other commands and for the next one.
 
+mod chronicle;
 mod message;
 mod place;
 mod story;
 mod wishes;
 
+pub(crate) use chronicle::Chronicle;
 pub(crate) use place::{forget, journal, lasting_name, sweep};
 pub(crate) use story::{Story, running, unread};
 pub(crate) use wishes::{Wish, wish};
@@ -15,27 +17,18 @@ use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::running::told;
 use std::path::Path;
-use std::time::{Duration, Instant};
 use weir_dataplane::protect::{Options, Protector};
 use weir_dataplane::{Error, Instance, Sample};
 use weir_detect::defence::Event;
 use weir_detect::traffic;
-use weir_journal::{Journal, Standing, Watch};
+use weir_journal::Watch;
 use weir_telemetry::Hooks;
-
-/// How often the journal hears of hits.
-const COUNT: Duration = Duration::from_millis(500);
-/// How often what is learnt is kept.
-const REMEMBER: Duration = Duration::from_secs(60);
 
 /// A protection of an instance, with its journal and people's wishes.
 pub(crate) struct Protection {
     name: String,
     protector: Protector,
-    journal: Journal,
-    hooks: Hooks,
-    counted: Instant,
-    remembered: Instant,
+    chronicle: Chronicle,
 }
 
 impl Protection {
@@ -62,12 +55,9 @@ impl Protection {
         let mut protector =
             Protector::start(instance.clone(), options).map_err(|error| told(error, printer))?;
         let name = instance.name().to_owned();
-        let options =
-            weir_journal::Options { file: journal.map(Path::to_owned), live: Some(place::live(&name)) };
-        let (journal, memory) = Journal::start(options)?;
+        let (chronicle, memory) = Chronicle::start(&name, journal, hooks)?;
         protector.recall(memory);
-        let now = Instant::now();
-        Ok(Some(Protection { name, protector, journal, hooks, counted: now, remembered: now }))
+        Ok(Some(Protection { name, protector, chronicle }))
     }
 
     /// Takes a sample.
@@ -79,18 +69,10 @@ impl Protection {
     pub(crate) fn turn(&mut self) -> Result<Vec<Event>, Error> {
         let is_wished = self.grant();
         let events = self.protector.turn()?;
-        for event in events.iter().filter(|_| !self.hooks.is_empty()) {
-            self.hooks.tell(message::of(&self.name, event, epoch()));
-        }
-        if !events.is_empty() || self.counted.elapsed() >= COUNT {
-            self.counted = Instant::now();
-            let standing = self.protector.mitigations();
-            let standing = standing.map(|one| Standing { id: one.id, hits: one.hits, pinned: one.pinned });
-            let standing = standing.collect();
-            self.journal.turn(&events, self.protector.evidence(), standing, epoch());
-        }
-        if is_wished || self.remembered.elapsed() >= REMEMBER {
-            self.remember();
+        let evidence = self.protector.evidence();
+        self.chronicle.turn(&events, evidence, self.protector.mitigations());
+        if is_wished || self.chronicle.is_forgetful() {
+            self.chronicle.remember(self.protector.memory());
         }
         Ok(events)
     }
@@ -108,24 +90,19 @@ impl Protection {
         !wishes.is_empty()
     }
 
-    fn remember(&mut self) {
-        self.remembered = Instant::now();
-        self.journal.remember(self.protector.memory());
-    }
-
     /// What went wrong beside it, each trouble once.
     pub(crate) fn troubles(&self) -> Vec<String> {
-        self.journal.troubles().into_iter().chain(self.hooks.troubles()).collect()
+        self.chronicle.troubles()
     }
 
     /// What it met, and what its journal and hooks did.
     pub(crate) fn watch(&self) -> (Watch, weir_telemetry::Watch) {
-        (self.journal.watch(), self.hooks.watch())
+        self.chronicle.watch()
     }
 
     /// Keeps what is to be kept; what is to be said in the end.
     pub(crate) fn finish(mut self) -> Vec<String> {
-        self.remember();
-        self.journal.finish().into_iter().chain(self.hooks.finish()).collect()
+        self.chronicle.remember(self.protector.memory());
+        self.chronicle.finish()
     }
 }

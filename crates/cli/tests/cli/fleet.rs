@@ -87,7 +87,10 @@ impl Fleet {
     fn start_analyser(&mut self, index: usize) {
         let number = index + 1;
         let listen = ["10.9.1.1:6343", "10.9.2.1:6344"][index];
-        let args = format!("analyze a{number} --listen {listen} --expire 3s --json --etcd {ETCD}");
+        let journal = self.place.path(&format!("a{number}.redb")).display().to_string();
+        let args = format!(
+            "analyze a{number} --listen {listen} --expire 3s --json --journal {journal} --etcd {ETCD}"
+        );
         self.analysers[index] = Some(self.weir("centre", &format!("a{number}.log"), &args));
     }
 
@@ -362,6 +365,13 @@ fn analysers_that_each_see_a_half_agree_on_one_mitigation_and_survive_each_other
     assert!(fleet.is_mitigated(0) && fleet.is_mitigated(1), "it is still hit:\n{}", fleet.logs());
     assert_eq!(fleet.shown()["mitigations"].as_array().unwrap().len(), 1);
     drop(flood);
+    // Its journal has what it met.
+    let journal = format!("a{}.redb", leader + 1);
+    let met = fleet.place.weir(&["attacks", "--journal", &journal, "--json"]).exits(0).json();
+    assert_eq!(met["attacks"][0]["victim"], "10.1.0.2", "{met}");
+    assert_eq!(met["mitigations"][0]["name"], "mitigation_1_ntp_amplification", "{met}");
+    let capture = ["attacks", "--journal", &journal, "--capture", "1", "-w", "cause.pcapng"];
+    fleet.place.weir(&capture).exits(0);
     fleet.until("it goes when it is not hit", || !fleet.is_mitigated(0) && !fleet.is_mitigated(1));
     fleet.until("it told so", || fleet.log(&next).contains("it is hardly hit any more"));
 }

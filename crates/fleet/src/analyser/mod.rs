@@ -26,7 +26,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use weir_compiler::analyse;
 use weir_dataplane::protect;
-use weir_detect::defence::Defence;
+use weir_detect::defence::{Defence, Evidence, Memory};
+use weir_detect::life::Mitigation;
 use weir_detect::mine::Protected;
 use weir_kernel::clock::monotonic_ns;
 
@@ -116,6 +117,27 @@ impl Analyser {
         }
         self.defend(has_changed);
         Ok(std::mem::take(&mut self.events))
+    }
+
+    /// The samples behind the rules that were found since the last call.
+    pub fn evidence(&mut self) -> Vec<Evidence> {
+        self.defence.evidence()
+    }
+
+    /// The mitigations that it answers for; none while another one decides.
+    pub fn mitigations(&self) -> impl Iterator<Item = &Mitigation> {
+        self.defence.standing()
+    }
+
+    /// What is to be kept over a restart.
+    pub fn memory(&self) -> Memory {
+        self.defence.memory()
+    }
+
+    /// Goes on from what was kept: what is usual, and the numbers of attacks. The rest etcd knows.
+    pub fn recall(&mut self, memory: Memory) {
+        let Memory { attacks, learnt, .. } = memory;
+        self.defence.recall(Memory { attacks, learnt, ..Memory::default() });
     }
 
     /// Whether this one decides.

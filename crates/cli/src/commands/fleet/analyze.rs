@@ -4,15 +4,18 @@ use super::{named, open, refused, say};
 use crate::args::fleet::FleetAnalyze;
 use crate::failure::{Exit, Failure, Outcome, failed, words};
 use crate::printer::Printer;
+use crate::protection::{Chronicle, forget, journal};
 use crate::stop::Stop;
 use crate::units::{counted, grouped};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 use weir_dataplane::protect;
+use weir_detect::defence::Event;
 use weir_fleet::Analyser;
-use weir_fleet::analyser::Options;
+use weir_fleet::analyser::{Options, What};
 use weir_fleet::listener::{Listener, Senders};
+use weir_telemetry::Hooks;
 
 pub(super) fn run(args: &FleetAnalyze, printer: &mut Printer) -> Outcome {
     let stop = Stop::on_signals()?;
@@ -35,14 +38,33 @@ pub(super) fn run(args: &FleetAnalyze, printer: &mut Printer) -> Outcome {
         protect,
         hold: args.hold,
     };
+    let hooks = Hooks::start(&args.commands, &args.webhooks)?;
+    let name = format!("analyser-{}", args.name);
+    let file = args.journal.clone().unwrap_or_else(|| journal(&name));
+    let file = (!args.no_journal).then_some(file.as_path());
+    let (mut chronicle, memory) = Chronicle::start(&name, file, hooks)?;
     let mut analyser = Analyser::start(open(&args.etcd)?, listener, options).map_err(refused)?;
+    analyser.recall(memory);
     printer.say(format!("listening on {bound}; Ctrl-C ends it"));
     let start = Instant::now();
     while !stop.asked() && args.duration.is_none_or(|time| start.elapsed() < time) {
+        let mut met = Vec::new();
         for event in analyser.turn().map_err(refused)? {
             say(&event, args.json, printer)?;
+            if let What::Defence(what) = event.what {
+                met.push(Event { time_ns: event.time_ns, what });
+            }
         }
+        let evidence = analyser.evidence();
+        chronicle.turn(&met, evidence, analyser.mitigations());
+        if chronicle.is_forgetful() {
+            chronicle.remember(analyser.memory());
+        }
+        chronicle.troubles().iter().for_each(|trouble| printer.warning(trouble));
     }
+    chronicle.remember(analyser.memory());
+    chronicle.finish().iter().for_each(|trouble| printer.warning(trouble));
+    forget(&name);
     let listener = analyser.listener();
     let tally = &listener.tally;
     printer.say(format!(
