@@ -180,7 +180,12 @@ fn what_was_met_outlives_the_edge() {
     let traffic = Traffic::start(&lab, Duration::from_secs(6));
     events(&mut output, "drops");
     // A journal is read while it is written, and by its file.
-    place.weir(&["attacks", "-n", &name, "--capture", "1", "-w", "while.pcapng"]).exits(0);
+    let capture = ["attacks", "-n", &name, "--capture", "1", "-w", "while.pcapng"];
+    let asked = Instant::now();
+    // It is written behind the event, by another thread.
+    while place.weir(&capture).code != Some(0) {
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", place.weir(&capture));
+    }
     let shown = place.weir(&["attacks", "1", "-n", &name]).exits(0);
     shown.answers("attack 1 on 10.1.0.2").answers("first packet").answers("first drop");
     place.weir(&["attacks", "-n", &name, "--forbid", "1"]).exits(0);
@@ -335,7 +340,8 @@ fn four_attacks_are_met_by_rules_of_their_own() {
     }
     let place = Place::new();
     // Other tests may load the machine: times are told, and not judged here.
-    let json = place.weir(&["demo", "ddos", "--json", "--for", "8s"]).json();
+    // The place has no captures.
+    let json = place.weir(&["demo", "ddos", "--json", "--for", "8s", "--captures", "."]).json();
     let attacks = json["attacks"].as_array().unwrap();
     let words = ["dns_amplification", "syn_flood", "synack_reflection", "fragments"];
     assert_eq!(attacks.len(), words.len());
