@@ -4,10 +4,8 @@
 //! know, and nothing is to be merged. A datagram that comes by several ways counts once.
 
 mod clock;
-mod inbox;
 
 use clock::AgentClock;
-use inbox::Inbox;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -44,7 +42,7 @@ pub struct Listener {
     /// Other analysers, by where they listen, which is where they send from.
     peers: Vec<SocketAddr>,
     seen: Seen,
-    inbox: Inbox,
+    bytes: Vec<u8>,
     /// What datagrams held.
     pub tally: Tally,
     /// Datagrams of others.
@@ -73,7 +71,7 @@ impl Listener {
             from,
             peers: Vec::new(),
             seen: Seen::default(),
-            inbox: Inbox::new(),
+            bytes: vec![0; 1 << 16],
             tally: Tally::default(),
             strange: 0,
             lost: 0,
@@ -107,8 +105,10 @@ impl Listener {
         now: impl FnOnce() -> Duration,
         each: impl for<'a> FnMut(Sample<'a>),
     ) -> io::Result<(bool, Option<String>)> {
-        let Some((buffer, length, address)) = self.inbox.next(&self.socket)? else {
-            return Ok((false, None));
+        let (count, address) = match self.socket.recv_from(&mut self.bytes) {
+            Ok(received) => received,
+            Err(error) if is_nothing(&error) => return Ok((false, None)),
+            Err(error) => return Err(error),
         };
         let sender = address.ip().to_canonical();
         let is_handed_on = self.peers.contains(&address);
@@ -117,7 +117,7 @@ impl Listener {
             let told = format!("datagrams of {sender} are not read: it is no listed agent");
             return Ok((true, self.first(sender, false).then_some(told)));
         }
-        let bytes = self.inbox.bytes(buffer, length);
+        let bytes = &self.bytes[..count];
         if !self.peers.is_empty() && !self.seen.is_new(bytes) {
             self.again += 1;
             return Ok((true, None));
@@ -214,4 +214,10 @@ impl Seen {
         }
         true
     }
+}
+
+/// No datagram came, or something that says nothing of the next one.
+fn is_nothing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted | ConnectionRefused)
 }
