@@ -1,8 +1,6 @@
 //! What the edges' counters say of mitigations, together.
 
 use crate::edge::Report;
-use crate::etcd::Store;
-use crate::keys::EDGES;
 use crate::mitigation::number;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,13 +15,9 @@ pub(super) struct Hits {
 
 impl Hits {
     /// Takes what they say now.
-    pub(super) fn take(&mut self, store: &Store) {
-        let edges = store.list(EDGES).into_iter();
-        let reports: Vec<(String, Report)> = edges
-            .filter_map(|(name, entry)| Some((name, serde_json::from_slice(&entry.value).ok()?)))
-            .filter(|(_, report): &(String, Report)| report.running)
-            .collect();
-        for (name, report) in &reports {
+    pub(super) fn take(&mut self, edges: &BTreeMap<String, Report>) {
+        let running = || edges.iter().filter(|(_, report)| report.running);
+        for (name, report) in running() {
             for (id, packets) in &report.mitigations {
                 if let Ok(id) = id.parse() {
                     self.add(name, id, *packets);
@@ -33,7 +27,7 @@ impl Hits {
         let refused = |report: &Report| -> BTreeSet<u64> {
             report.refused.keys().filter_map(|id| id.parse().ok()).collect()
         };
-        let all = reports.iter().map(|(_, report)| refused(report));
+        let all = running().map(|(_, report)| refused(report));
         self.refused = all.reduce(|all, one| &all & &one).unwrap_or_default();
     }
 

@@ -21,7 +21,7 @@ use crate::policy::policy;
 use hits::Hits;
 use leader::Leader;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use weir_compiler::analyse;
@@ -176,11 +176,12 @@ impl Analyser {
 
     /// What etcd says of the others.
     fn look(&mut self) {
-        self.meet();
+        let edges = self.store.read(EDGES);
+        self.meet(&edges);
         // An answer of etcd may have been lost.
         self.lead();
         if self.leader.is_some() {
-            self.hits.take(&self.store);
+            self.hits.take(&edges);
             let hits = &self.hits;
             self.defence.count(now(), |name| Some(hits.of(name)));
             self.hits.refused_by_all().into_iter().for_each(|id| self.defence.refuse(id));
@@ -188,14 +189,12 @@ impl Analyser {
     }
 
     /// The other analysers, and whose samples are read.
-    fn meet(&mut self) {
-        let others = self.store.list(ANALYSERS).into_iter().filter(|(name, _)| *name != self.options.name);
-        let presence = others.filter_map(|(_, entry)| serde_json::from_slice::<Presence>(&entry.value).ok());
-        self.listener.share_with(presence.map(|presence| presence.sflow).collect());
-        let edges = self.store.list(EDGES).into_iter();
-        let reports = edges.filter_map(|(_, entry)| serde_json::from_slice::<Report>(&entry.value).ok());
-        let agents: BTreeSet<IpAddr> =
-            reports.filter_map(|report| report.agent).chain(self.options.agents.iter().copied()).collect();
+    fn meet(&mut self, edges: &BTreeMap<String, Report>) {
+        let analysers = self.store.read::<Presence>(ANALYSERS).into_iter();
+        let others = analysers.filter(|(name, _)| *name != self.options.name);
+        self.listener.share_with(others.map(|(_, presence)| presence.sflow).collect());
+        let agents = edges.values().filter_map(|report| report.agent);
+        let agents: BTreeSet<IpAddr> = agents.chain(self.options.agents.iter().copied()).collect();
         self.listener.listen_to(Senders::Listed(agents));
     }
 
@@ -240,14 +239,16 @@ impl Analyser {
                         self.hits = Hits::default();
                         self.tell(Fleet::Leads);
                     }
-                    Err(error) => self.tell(Fleet::Trouble { why: error.to_string() }),
+                    Err(error) => {
+                        // What it adopted is adopted again, under another lease.
+                        self.step_down();
+                        self.tell(Fleet::Trouble { why: error.to_string() });
+                    }
                 }
             }
             (Some(leader), Some(entry)) if leader.made == entry.made => {}
             (Some(_), _) => {
-                self.leader = None;
-                self.defence.abandon();
-                self.store.keep([]);
+                self.step_down();
                 self.tell(Fleet::Follows);
             }
             (None, None) => {}
@@ -256,6 +257,13 @@ impl Analyser {
             // Another one may be faster; the copy says who it was.
             let _ = leader::apply_for(&self.store, &self.run);
         }
+    }
+
+    /// Decides no more, nor keeps alive what others decide about.
+    fn step_down(&mut self) {
+        self.leader = None;
+        self.defence.abandon();
+        self.store.keep([]);
     }
 
     fn defend(&mut self, has_changed: bool) {
@@ -273,8 +281,7 @@ impl Analyser {
         let commands = self.defence.commands(now);
         if let Err(error) = leader.put(&self.store, &self.defence, &commands) {
             // Somebody else decides, or will: what stands in etcd stands.
-            self.leader = None;
-            self.defence.abandon();
+            self.step_down();
             self.tell(Fleet::Trouble { why: error.to_string() });
             return;
         }

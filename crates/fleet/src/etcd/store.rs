@@ -4,6 +4,7 @@ use super::options::{Endpoint, Options};
 use super::session::Session;
 use super::wire::{Event, KeyValue, Kind, Operation, Transaction};
 use crate::Error;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -160,6 +161,12 @@ impl Store {
         let state = self.shared.state();
         let all = state.entries.range(begin.to_owned()..).take_while(|(name, _)| name.starts_with(begin));
         all.map(|(name, entry)| (name[begin.len()..].to_owned(), entry.clone())).collect()
+    }
+
+    /// Those whose values are JSON of a kind; others are left out.
+    pub fn read<T: DeserializeOwned>(&self, begin: &str) -> BTreeMap<String, T> {
+        let all = self.list(begin).into_iter();
+        all.filter_map(|(name, entry)| Some((name, serde_json::from_slice(&entry.value).ok()?))).collect()
     }
 
     /// Lets a key be this as long as we are there; put again whenever etcd has lost it.

@@ -70,9 +70,9 @@ pub(super) fn run(args: &FleetShow, printer: &mut Printer) -> Outcome {
 
 impl Shown {
     fn of(store: &Store) -> Shown {
-        let edges: BTreeMap<String, Report> = read(store, keys::EDGES);
+        let edges: BTreeMap<String, Report> = store.read(keys::EDGES);
         let leader = store.get(keys::LEADER).map(|entry| entry.text());
-        let analysers = read::<Presence>(store, keys::ANALYSERS).into_iter().map(|(name, presence)| {
+        let analysers = store.read::<Presence>(keys::ANALYSERS).into_iter().map(|(name, presence)| {
             AnalyserRow { leads: leader.as_ref() == Some(&presence.run), sflow: presence.sflow, name }
         });
         let policies = store.list(keys::POLICIES).into_iter().map(|(name, entry)| {
@@ -86,7 +86,7 @@ impl Shown {
                 name,
             }
         });
-        let lives: BTreeMap<String, Life> = read(store, keys::LIVES);
+        let lives: BTreeMap<String, Life> = store.read(keys::LIVES);
         let mitigations = store.list(keys::MITIGATIONS).into_iter().map(|(key, entry)| {
             let life = lives.get(&key);
             let counts = || edges.values().filter_map(|report| report.mitigations.get(&key));
@@ -176,10 +176,4 @@ impl Shown {
         }
         Ok(())
     }
-}
-
-/// Keys of one kind, as far as their values make sense.
-fn read<T: serde::de::DeserializeOwned>(store: &Store, begin: &str) -> BTreeMap<String, T> {
-    let all = store.list(begin).into_iter();
-    all.filter_map(|(name, entry)| Some((name, serde_json::from_slice(&entry.value).ok()?))).collect()
 }
