@@ -5,9 +5,17 @@ use weir_compiler::source::Sources;
 use weir_compiler::syntax::ast::{Action, Item};
 use weir_compiler::syntax::parse;
 
-/// The name of the statement, or why the text is none that an edge would run: it must be one `drop` or `limit`, so that a
+/// What an edge wants to know of a mitigation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Told {
+    pub(crate) name: String,
+    /// It only counts.
+    pub(crate) in_shadow: bool,
+}
+
+/// What the statement says, or why the text is none that an edge would run: it must be one `drop` or `limit`, so that a
 /// key in etcd can do no more to a policy than that.
-pub(crate) fn name(text: &str) -> Result<String, String> {
+pub(crate) fn read(text: &str) -> Result<Told, String> {
     let mut sources = Sources::default();
     let id = sources.add("mitigation", text);
     let mut diagnostics = Diagnostics::default();
@@ -22,7 +30,7 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
         return Err("it is neither `drop` nor `limit`".to_owned());
     }
     match &statement.name {
-        Some(name) => Ok(name.text.clone()),
+        Some(name) => Ok(Told { name: name.text.clone(), in_shadow: statement.shadow }),
         None => Err("it has no name".to_owned()),
     }
 }
@@ -35,7 +43,7 @@ pub(crate) fn split(text: &str) -> Vec<(String, String)> {
         one.push('\n');
         if !line.trim_start().starts_with('#') {
             let text = std::mem::take(&mut one);
-            all.extend(name(&text).ok().map(|name| (name, text)));
+            all.extend(read(&text).ok().map(|told| (told.name, text)));
         }
     }
     all
@@ -48,12 +56,14 @@ pub(crate) fn number(name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::name;
+    use super::read;
 
     #[test]
     fn only_one_statement_that_takes_packets_away() {
-        assert_eq!(name("# why\nshadow drop a when udp\n").unwrap(), "a");
-        assert_eq!(name("limit b when udp to 10/s per ip.src/24/56").unwrap(), "b");
+        let told = |text: &str| read(text).map(|told| (told.name, told.in_shadow)).unwrap();
+        assert_eq!(told("# why\nshadow drop a when udp\n"), ("a".to_owned(), true));
+        assert_eq!(told("likely shadow drop a when udp\n"), ("a".to_owned(), true));
+        assert_eq!(told("limit b when udp to 10/s per ip.src/24/56"), ("b".to_owned(), false));
         for (text, why) in [
             ("", "not one statement"),
             ("default drop", "not one statement"),
@@ -62,9 +72,9 @@ mod tests {
             ("pass all", "neither"),
             ("drop when udp", "no name"),
         ] {
-            let told = name(text).unwrap_err();
+            let told = read(text).unwrap_err();
             assert!(told.contains(why), "{text}: {told}");
         }
-        assert!(name("drop a when (").is_err());
+        assert!(read("drop a when (").is_err());
     }
 }

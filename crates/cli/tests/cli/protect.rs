@@ -153,10 +153,7 @@ fn an_edge_tells_what_it_meets_and_does() {
     drop(traffic);
     assert!(collecting.join().unwrap(), "a collector gets the same samples");
 
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    let mut rest = String::new();
-    output.read_to_string(&mut rest).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    interrupt(child, output);
     place.weir(&["attacks", "-n", &name]).exits(2);
     assert!(!std::path::Path::new("/run/weir").join(&name).exists());
 }

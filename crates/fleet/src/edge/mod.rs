@@ -14,7 +14,7 @@ pub use report::{Report, Trouble};
 
 use crate::etcd::{Change, Link, Store};
 use crate::keys::{EDGES, numbered};
-use crate::mitigation::{number, split};
+use crate::mitigation::{self, Told, number, split};
 use crate::policy::{Published, policy};
 use desired::Desired;
 use standing::Standing;
@@ -197,10 +197,10 @@ impl Edge {
             return;
         };
         let mut refused = BTreeMap::new();
-        let mut good: Vec<(&String, &String, String)> = Vec::new();
+        let mut good: Vec<(&String, &String, Told)> = Vec::new();
         for (id, text) in &desired.mitigations {
-            match crate::mitigation::name(text) {
-                Ok(name) => good.push((id, text, name)),
+            match mitigation::read(text) {
+                Ok(told) => good.push((id, text, told)),
                 Err(why) => drop(refused.insert(id.clone(), why)),
             }
         }
@@ -231,7 +231,7 @@ impl Edge {
         } else {
             self.report.trouble = None;
         }
-        self.ran(policy, good.into_iter().map(|(id, text, name)| (id.clone(), text.clone(), name)).collect());
+        self.ran(policy, good.into_iter().map(|(id, text, told)| (id.clone(), text.clone(), told)).collect());
         for (id, why) in &refused {
             if self.report.refused.get(id) != Some(why) {
                 self.events.push(Event::Refused { what: format!("mitigation {id}"), why: why.clone() });
@@ -252,17 +252,17 @@ impl Edge {
     }
 
     /// That runs now.
-    fn ran(&mut self, policy: Published, good: Vec<(String, String, String)>) {
+    fn ran(&mut self, policy: Published, good: Vec<(String, String, Told)>) {
         if self.policy.as_ref() != Some(&policy) {
             self.events.push(Event::Runs { policy: self.options.policy.clone(), revision: policy.revision });
         }
         self.report.revision = policy.revision;
         self.policy = Some(policy);
         let mut before = std::mem::take(&mut self.standing);
-        for (id, text, name) in good {
+        for (id, text, Told { name, in_shadow }) in good {
             let known = before.remove(&id);
             if known.as_ref().is_none_or(|known| known.text != text) {
-                self.events.push(Event::Mitigates { name: name.clone(), shadow: standing::is_shadow(&text) });
+                self.events.push(Event::Mitigates { name: name.clone(), shadow: in_shadow });
             }
             let one = match known {
                 Some(known) => known.with(text),

@@ -40,8 +40,3 @@ impl Standing {
         self.last_hit.elapsed() >= idle || self.since.elapsed() >= longest
     }
 }
-
-/// Whether a statement only counts.
-pub(super) fn is_shadow(text: &str) -> bool {
-    text.lines().any(|line| line.trim_start().starts_with("shadow "))
-}
