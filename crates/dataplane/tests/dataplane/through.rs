@@ -288,7 +288,10 @@ fn probes_meet_their_program_before_others() {
     lead_to_the_client(&lab);
     let name = format!("through-{}", std::process::id());
     let load = || {
-        let request = Request::new(Policy::new("out.weir", "drop web when tcp.dstport == 80 and not tcp.flags.reset"), &["clients"]);
+        let request = Request::new(
+            Policy::new("out.weir", "drop web when tcp.dstport == 80 and not tcp.flags.reset"),
+            &["clients"],
+        );
         Instance::load(&Request { instance: &name, hook: weir_dataplane::Hook::TcEgress, ..request })
     };
     let (out, _) =

@@ -6,6 +6,7 @@ use super::sources::Witnesses;
 use crate::mine::{self, Budget, Findings, Prefix, Protected, Request, Statement};
 use crate::sample::{Fate, Sample};
 use crate::traffic::{Alert, Victim};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -33,6 +34,15 @@ const EARLIER_SAMPLES: usize = 30;
 const ENOUGH: f64 = 0.5;
 /// And from so many samples on.
 const LEAST: usize = 20;
+/// The first rules are found by few samples. So long after they stand, the whole attack is looked at again, and then after twice
+/// as long each time,
+const FIRST_AGAIN: Duration = Duration::from_secs(1);
+/// but not longer.
+const LAST_AGAIN: Duration = Duration::from_secs(16);
+/// At so much of it.
+const LOOKED_AT: Duration = Duration::from_secs(2);
+/// A rule is better than those of its kind if it meets more of the attack's samples: this share, and so many at least.
+const BETTER: (f64, usize) = (0.002, 3);
 
 /// An alert, as the protection goes on from it.
 #[derive(Clone, Debug)]
@@ -53,6 +63,32 @@ pub(super) struct Attack {
     settled: Duration,
     /// Until when there was good traffic alone, as far as is known.
     good_until: Duration,
+    /// When to look at the whole again, if rules stand, and the pause after that.
+    again: Option<Duration>,
+    again_pause: Duration,
+}
+
+/// A rule that stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stands<'a> {
+    pub(super) statement: &'a Statement,
+    pub(super) in_shadow: bool,
+}
+
+impl Stands<'_> {
+    fn matches(&self, kept: &Kept) -> bool {
+        self.statement.matches(&kept.sample()) == Some(true)
+    }
+}
+
+/// What a look found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) findings: Findings,
+    /// The samples that it looked at.
+    pub(super) compared: Compared,
+    /// The statements are better than what stands against the same kinds.
+    pub(super) instead: bool,
 }
 
 /// The addresses of a victim; none of a service, whose addresses alerts do not say.
@@ -85,6 +121,8 @@ impl Attack {
             before,
             settled,
             good_until,
+            again: None,
+            again_pause: FIRST_AGAIN,
         })
     }
 
@@ -101,6 +139,7 @@ impl Attack {
     /// Something new stands in the policy since then.
     pub(super) fn settle(&mut self, now: Duration) {
         self.settled = now;
+        self.again.get_or_insert(now + self.again_pause);
     }
 
     /// It is over: what came of it is no history of good traffic.
@@ -108,29 +147,48 @@ impl Attack {
         recent.release(self.victim, self.hot.unwrap_or(now), now);
     }
 
-    /// Looks for rules against what still comes through, if it is time to; with the samples that it looked at.
-    pub(super) fn look<'a>(
+    /// Looks for rules if it is time to: against what still comes through, or for better ones.
+    pub(super) fn look(
         &mut self,
         now: Duration,
         recent: &mut Recent,
-        standing: impl Iterator<Item = (&'a Statement, bool)>,
+        standing: &[Stands<'_>],
         protected: &Protected,
         attacked: impl Fn(IpAddr) -> bool,
-    ) -> Option<(Findings, Compared)> {
-        if now < self.next {
-            return None;
+    ) -> Option<Found> {
+        let victim = self.victim;
+        let standing: Vec<Stands<'_>> =
+            standing.iter().copied().filter(|one| one.statement.victim().meets(&victim)).collect();
+        if now >= self.next {
+            self.next = now + self.pause;
+            let found = self.look_at_the_rest(now, recent, &standing, protected, &attacked);
+            if found.is_some() {
+                return found;
+            }
         }
-        self.next = now + self.pause;
-        let standing: Vec<(&Statement, bool)> =
-            standing.filter(|(one, _)| one.victim().meets(&self.victim)).collect();
+        if self.again.is_some_and(|again| now >= again) {
+            self.again_pause = (self.again_pause * 2).min(LAST_AGAIN);
+            self.again = (!standing.is_empty()).then_some(now + self.again_pause);
+            return self.look_again(now, recent, &standing, protected, &attacked);
+        }
+        None
+    }
+
+    fn look_at_the_rest(
+        &mut self,
+        now: Duration,
+        recent: &mut Recent,
+        standing: &[Stands<'_>],
+        protected: &Protected,
+        attacked: &impl Fn(IpAddr) -> bool,
+    ) -> Option<Found> {
         let is_left = |kept: &&Kept| {
-            let sample = kept.sample();
-            sample.fate == Fate::Passed && !standing.iter().any(|(one, _)| one.matches(&sample) == Some(true))
+            kept.sample().fate == Fate::Passed && !standing.iter().any(|one| one.matches(kept))
         };
         let first = !std::mem::replace(&mut self.looked, true);
         if !first && !self.is_much(now, recent, is_left) {
             self.pause = FIRST_PAUSE;
-            if standing.iter().all(|(_, in_shadow)| !in_shadow) {
+            if standing.iter().all(|one| !one.in_shadow) {
                 self.cool(now, recent);
             }
             return None;
@@ -138,37 +196,60 @@ impl Attack {
         // Between the last look that saw nothing and this one it began.
         let hot = *self.hot.get_or_insert(self.settled.max(self.calm.saturating_sub(LATELY)));
         recent.hold(self.victim);
-        let samples =
-            |kept: Vec<&'_ Kept>| -> Vec<Kept> { kept.into_iter().filter(is_left).cloned().collect() };
-        let attack = samples(recent.since(&self.victim, hot));
+        let attack = picked(recent.since(&self.victim, hot), is_left);
         if attack.len() < LEAST {
             return None;
         }
         self.pause = (self.pause * 2).min(LAST_PAUSE);
-        let network = samples(recent.others(attacked));
-        let min_share = (COVERED / attack.len() as f64).clamp(SHARE, 1.0);
-        let [seen_attack, network] = [&attack, &network].map(|kept| seen(kept));
-        let victim = self.victim;
-        let mine = |good: &[Kept]| {
-            let (attack, good, network) = (&seen_attack[..], &seen(good)[..], &network[..]);
-            let budget = Budget { min_share, ..Budget::default() };
-            mine::mine(&Request { victim, attack, good, network, protected, budget })
-        };
-        let mut good = samples(recent.before(&victim, hot));
-        let mut found = mine(&good);
+        let network = picked(recent.others(attacked), is_left);
+        let mine = |good: &[Kept]| mined(self.victim, &attack, good, &network, protected);
+        let mut good = picked(recent.before(&self.victim, hot), is_left);
+        let mut findings = mine(&good);
+        let mut good_until = self.good_until;
         for (earlier, must_tell) in EARLIER {
             let until = hot.saturating_sub(earlier);
-            let before = samples(recent.before(&victim, until));
-            if found.covered >= ENOUGH || before.len() < EARLIER_SAMPLES {
+            let before = picked(recent.before(&self.victim, until), is_left);
+            if findings.covered >= ENOUGH || before.len() < EARLIER_SAMPLES {
                 break;
             }
             let again = mine(&before);
             let fits = !must_tell || again.statements.iter().all(|one| one.is_telling);
             if again.covered >= ENOUGH && fits {
-                (found, good, self.good_until) = (again, before, until);
+                (findings, good, good_until) = (again, before, until);
             }
         }
-        Some((found, Compared { attack, good }))
+        self.good_until = good_until;
+        Some(Found { findings, compared: Compared { attack, good }, instead: false })
+    }
+
+    /// Looks at all that the attack sends, whatever becomes of it: with more samples a rule says more. What stands is left as it is
+    /// unless another rule of the kind is better.
+    fn look_again(
+        &self,
+        now: Duration,
+        recent: &Recent,
+        standing: &[Stands<'_>],
+        protected: &Protected,
+        attacked: &impl Fn(IpAddr) -> bool,
+    ) -> Option<Found> {
+        let passed = |kept: &&Kept| kept.sample().fate == Fate::Passed;
+        let good = picked(recent.before(&self.victim, self.good_until), passed);
+        // Most of what comes through is good by now: who sent before is not looked at.
+        let known: HashSet<IpAddr> = good.iter().map(Kept::source).collect();
+        let met = |kept: &Kept| standing.iter().any(|one| one.matches(kept));
+        let is_of_it = |kept: &&Kept| met(kept) || passed(kept) && !known.contains(&kept.source());
+        let from = self.alert.first.max(now.saturating_sub(LOOKED_AT));
+        let attack = picked(recent.since(&self.victim, from), is_of_it);
+        // What is mostly something else is no more of the same.
+        if attack.len() < LEAST || attack.iter().filter(|kept| met(kept)).count() < attack.len() / 2 {
+            return None;
+        }
+        let network = picked(recent.others(attacked), passed);
+        let mut findings = mined(self.victim, &attack, &good, &network, protected);
+        findings.statements.retain(|one| is_better(one, standing, &attack));
+        findings.left.clear();
+        let found = Found { findings, compared: Compared { attack, good }, instead: true };
+        (!found.findings.statements.is_empty()).then_some(found)
     }
 
     /// Nothing comes through. What did, until the last mitigation stood, is no history of good traffic.
@@ -194,6 +275,38 @@ impl Attack {
         packets >= WORTH * limit.packets + 2.0 * self.before.0
             || bits >= WORTH * limit.bits + 2.0 * self.before.1
     }
+}
+
+/// Whether a statement meets more of an attack than those that stand against the same kind, or as much by itself.
+fn is_better(statement: &Statement, standing: &[Stands<'_>], attack: &[Kept]) -> bool {
+    let same = |one: &&Stands<'_>| one.statement.is_against_the_same(statement);
+    let old: Vec<&Stands<'_>> = standing.iter().filter(same).collect();
+    let by_old = attack.iter().filter(|kept| old.iter().any(|one| one.matches(kept))).count();
+    let by_new = attack.iter().filter(|kept| statement.matches(&kept.sample()) == Some(true)).count();
+    let (share, least) = BETTER;
+    let more = ((share * attack.len() as f64) as usize).max(least);
+    match old.len() {
+        0 => false,
+        1 => by_new >= by_old + more,
+        _ => by_new >= by_old,
+    }
+}
+
+fn mined(
+    victim: Prefix,
+    attack: &[Kept],
+    good: &[Kept],
+    network: &[Kept],
+    protected: &Protected,
+) -> Findings {
+    let min_share = (COVERED / attack.len() as f64).clamp(SHARE, 1.0);
+    let budget = Budget { min_share, ..Budget::default() };
+    let [attack, good, network] = [attack, good, network].map(seen);
+    mine::mine(&Request { victim, attack: &attack, good: &good, network: &network, protected, budget })
+}
+
+fn picked<'a>(kept: Vec<&'a Kept>, which: impl Fn(&&'a Kept) -> bool) -> Vec<Kept> {
+    kept.into_iter().filter(which).cloned().collect()
 }
 
 fn seen(kept: &[Kept]) -> Vec<Sample<'_>> {

@@ -1,14 +1,14 @@
 //! The loop, but for what it is done with.
 
-use super::attack::Attack;
+use super::attack::{Attack, Found, Stands};
 use super::event::{Event, Named, What};
-use super::evidence::{Compared, Evidence};
+use super::evidence::Evidence;
 use super::handover::Standing;
 use super::recent::{Recent, ends};
 use super::sources::Witnesses;
 use super::watched::Watched;
 use crate::life::{self, Command, Mitigation, Mitigations, Past, Proposal, Refusal};
-use crate::mine::{Answer, Findings, Prefix, Protected};
+use crate::mine::{Answer, Prefix, Protected};
 use crate::sample::{Fate, Sample};
 use crate::traffic::{self, Detector};
 use std::collections::{BTreeMap, BTreeSet};
@@ -272,25 +272,30 @@ impl Defence {
         let attacked = |address: IpAddr| victims.iter().any(|victim| victim.contains(address));
         let mut found = None;
         let Self { attacks, watched, witnesses, recent, protected, .. } = self;
+        let standing: Vec<Stands<'_>> = watched
+            .values()
+            .map(|one| Stands { statement: &one.statement, in_shadow: one.enforced.is_none() })
+            .collect();
         for attack in attacks.values_mut() {
-            let standing = watched.values().map(|one| (&one.statement, one.enforced.is_none()));
             let good_until = attack.good_until();
-            let findings = attack.look(now, recent, standing, protected, attacked);
+            let looked = attack.look(now, recent, &standing, protected, attacked);
             if attack.good_until() != good_until {
                 witnesses.insert(attack.victim, attack.witnesses(recent));
             }
-            found = findings.map(|(findings, compared)| (attack.alert.id, findings, compared));
+            found = looked.map(|found| (attack.alert.id, found));
             // One in a turn: samples must be read meanwhile.
             if found.is_some() {
                 break;
             }
         }
-        if let Some((alert, findings, compared)) = found {
-            self.propose(now, alert, findings, &Arc::new(compared));
+        if let Some((alert, found)) = found {
+            self.propose(now, alert, found);
         }
     }
 
-    fn propose(&mut self, now: Duration, alert: u64, findings: Findings, compared: &Arc<Compared>) {
+    fn propose(&mut self, now: Duration, alert: u64, found: Found) {
+        let Found { findings, compared, instead } = found;
+        let compared = Arc::new(compared);
         let samples = (findings.attack_samples as u64, findings.good_samples as u64);
         let limits = findings.left.iter().filter_map(|left| left.statement.clone());
         for statement in findings.statements.into_iter().chain(limits) {
@@ -311,7 +316,12 @@ impl Defence {
                         text,
                     };
                     self.tell(now, what);
-                    self.evidence.push(Evidence::new(id, compared));
+                    if instead {
+                        let same = |one: &Watched| one.statement.is_against_the_same(&statement);
+                        let older = self.watched.iter().filter(|(_, one)| same(one)).map(|(id, _)| *id);
+                        self.lives.replace(older.collect(), id);
+                    }
+                    self.evidence.push(Evidence::new(id, &compared));
                     self.watched.insert(id, Watched::new(statement, name));
                 }
                 Err(Refusal::Known) => {}

@@ -93,6 +93,8 @@ pub struct Mitigation {
     /// The highest rate of hits, a second.
     pub(super) highest: f64,
     pub(super) fell: bool,
+    /// Those that end when it is enforced.
+    pub(super) replaces: Vec<u64>,
 }
 
 /// What became of a mitigation elsewhere, before these lives go on with it.
@@ -126,6 +128,7 @@ impl Mitigation {
             lately: (0, now),
             highest: 0.0,
             fell: false,
+            replaces: Vec::new(),
         }
     }
 
@@ -181,6 +184,8 @@ pub enum Reason {
     Protected,
     /// The edge did not take it.
     Refused,
+    /// A better one is enforced.
+    Replaced,
 }
 
 impl Reason {
@@ -194,6 +199,7 @@ impl Reason {
             Reason::Forbidden => "it was forbidden",
             Reason::Protected => "what it is about is protected now",
             Reason::Refused => "the edge refused it",
+            Reason::Replaced => "a better one is in its place",
         }
     }
 }

@@ -64,6 +64,14 @@ impl Mitigations {
         Ok(id)
     }
 
+    /// What one was found for is better than others: they end as soon as it is enforced, but for those that people want to
+    /// stay.
+    pub fn replace(&mut self, older: Vec<u64>, by: u64) {
+        if let Some(one) = self.lives.get_mut(&by) {
+            one.replaces = older;
+        }
+    }
+
     /// Numbers up to this one were given before a restart.
     pub fn number_behind(&mut self, last: u64) {
         self.next = self.next.max(last.saturating_add(1));
@@ -232,6 +240,14 @@ impl Mitigations {
             if matches!(one.stage, Stage::Shadow { until } if until <= now) && one.hits > 0 {
                 one.stage = Stage::Enforced;
                 self.commands.push(Command::Enforce(one.clone()));
+            }
+        }
+        // In the same step, so that the attack meets one of them all the time.
+        let enforced = self.lives.values_mut().filter(|one| !one.in_shadow());
+        let replaced: Vec<u64> = enforced.flat_map(|one| std::mem::take(&mut one.replaces)).collect();
+        for id in replaced {
+            if self.lives.get(&id).is_some_and(|one| !one.pinned) {
+                self.end(id, Reason::Replaced);
             }
         }
         std::mem::take(&mut self.commands)

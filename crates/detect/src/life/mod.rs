@@ -4,7 +4,7 @@
 //! [`Command`]s. Nothing here reads a clock, runs a policy or writes text anywhere.
 //!
 //! ```text
-//! proposed ──► in shadow ──► enforced ──► over: unused, old, harmful, forbidden, refused
+//! proposed ──► in shadow ──► enforced ──► over: unused, old, harmful, forbidden, refused, replaced
 //!     │            └───────────────────────▲
 //!     └─► refused: protected, too wide, known, forbidden, too many
 //! ```

@@ -114,6 +114,25 @@ fn harm_ends_it_at_once_and_keeps_it_away() {
 }
 
 #[test]
+fn a_better_one_takes_the_place_of_others_when_it_is_enforced() {
+    let mut play = Play::new(Config::default());
+    let mut old = |port| {
+        let proposal = proposal(&format!("udp.srcport == 53 and udp.dstport == {port}"), Proof::Shown, 0.03);
+        play.lives.propose(proposal).unwrap()
+    };
+    let (old, pinned) = (old(1), old(2));
+    play.lives.pin(pinned, true);
+    let tried = play.lives.propose(thin()).unwrap();
+    play.lives.replace(vec![old, pinned], tried);
+    play.hit(tried, 10);
+    assert_eq!(play.told, ["enforce", "enforce", "try"], "in shadow it is in nobody's place");
+    play.hit(tried, 25);
+    assert_eq!(play.told[3..], ["enforce", Reason::Replaced.words()]);
+    let left: Vec<u64> = play.lives.standing().map(|one| one.id).collect();
+    assert_eq!(left, [pinned, tried], "what people want to stay stays");
+}
+
+#[test]
 fn good_traffic_that_falls_ends_what_is_enforced() {
     let mut play = Play::new(Config::default());
     let id = play.lives.propose(proven()).unwrap();

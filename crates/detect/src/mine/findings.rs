@@ -135,6 +135,11 @@ impl Statement {
         self.rule.holds(&row)
     }
 
+    /// Whether another one is about the same victim and the same kind of attack.
+    pub(crate) fn is_against_the_same(&self, other: &Statement) -> bool {
+        self.victim == other.victim && self.cause == other.cause
+    }
+
     /// Whom it is about.
     pub fn victim(&self) -> Prefix {
         self.victim

@@ -2,6 +2,12 @@
 //!
 //! What becomes of packets, the compiler's evaluator says; so a rule does here what it would do at an edge.
 
+#![allow(clippy::print_stdout, reason = "a skipped test says why, and what is found is for people")]
+
+mod captures;
+#[path = "../mine/recorded.rs"]
+#[allow(dead_code, reason = "each test target uses another part of it")]
+mod recorded;
 #[path = "../mine/traffic.rs"]
 #[allow(dead_code, reason = "each test target uses another part of it")]
 mod traffic;
@@ -17,8 +23,8 @@ use world::{Flow, World};
 const EVERYDAY: f64 = 5000.0;
 const FLOOD: f64 = 50_000.0;
 
-fn everyday() -> Flow {
-    Flow::good(EVERYDAY, Maker::everyday)
+fn everyday() -> Flow<'static> {
+    Flow::good(EVERYDAY, &Maker::everyday)
 }
 
 #[test]
@@ -27,9 +33,9 @@ fn each_kind_of_attack_is_met_and_everyday_traffic_spared() {
         let mut world = World::new(Protected::default());
         world.run(10, &[everyday()]);
         assert_eq!(world.text(), "", "{name}: nothing to do");
-        world.run(8, &[everyday(), Flow::bad(FLOOD, *make)]);
+        world.run(8, &[everyday(), Flow::bad(FLOOD, make)]);
         world.forget();
-        world.run(4, &[everyday(), Flow::bad(FLOOD, *make)]);
+        world.run(4, &[everyday(), Flow::bad(FLOOD, make)]);
         assert!(
             world.bad.dropped() >= 0.995,
             "{name}: {} of it dropped by\n{}",
@@ -65,7 +71,7 @@ fn forged_samples_of_good_traffic_do_not_get_it_blocked() {
     for (name, make) in imitated {
         let mut world = World::new(Protected::default());
         world.run(10, &[everyday()]);
-        world.run(30, &[everyday(), Flow::forged(FLOOD, make)]);
+        world.run(30, &[everyday(), Flow::forged(FLOOD, &make)]);
         let lost = world.good.dropped();
         assert!(lost <= 0.01, "{name}: {lost} of good traffic lost by\n{}", world.text());
         assert!(world.worst_second <= 0.15, "{name}: {} in one second", world.worst_second);
@@ -78,7 +84,7 @@ fn who_imitates_the_protected_resolver_gets_nothing_of_it_matched() {
     let protected = Protected { sources: vec![Prefix::host(IpAddr::from(RESOLVER))], ..Protected::default() };
     let mut world = World::new(protected);
     world.run(10, &[everyday()]);
-    world.run(20, &[everyday(), Flow::bad(FLOOD, Maker::answer)]);
+    world.run(20, &[everyday(), Flow::bad(FLOOD, &Maker::answer)]);
     assert_eq!(
         world.text().matches("drop ").count() + world.text().matches("limit ").count(),
         0,
@@ -91,11 +97,11 @@ fn who_imitates_the_protected_resolver_gets_nothing_of_it_matched() {
 /// It comes so slowly that what came just before an alert is mostly the attack.
 #[test]
 fn a_slow_ramp_is_not_taken_for_good_traffic_nor_the_other_way() {
-    let (_, amplified) = KINDS[0];
+    let (_, amplified) = &KINDS[0];
     let mut world = World::new(Protected::default());
     world.run(900, &[everyday()]);
     for step in 1..=60 {
-        world.run(3, &[everyday(), Flow::bad(FLOOD * f64::from(step) / 60.0, amplified)]);
+        world.run(3, &[everyday(), Flow::bad(FLOOD * f64::from(step) / 60.0, &amplified)]);
     }
     assert!(
         world.good.dropped() <= 0.001,
@@ -104,22 +110,22 @@ fn a_slow_ramp_is_not_taken_for_good_traffic_nor_the_other_way() {
         world.text()
     );
     world.forget();
-    world.run(5, &[everyday(), Flow::bad(FLOOD, amplified)]);
+    world.run(5, &[everyday(), Flow::bad(FLOOD, &amplified)]);
     assert!(world.bad.dropped() >= 0.99, "{} of it dropped by\n{}", world.bad.dropped(), world.text());
 }
 
 /// The machine slept, or its clock was set: nothing is enforced that was not watched, and nothing dropped stays for ever.
 #[test]
 fn jumps_of_the_clock_decide_nothing() {
-    let (_, amplified) = KINDS[1];
+    let (_, amplified) = &KINDS[1];
     let mut world = World::new(Protected::default());
     world.run(10, &[everyday()]);
-    world.run(5, &[everyday(), Flow::bad(FLOOD, amplified)]);
+    world.run(5, &[everyday(), Flow::bad(FLOOD, &amplified)]);
     let text = world.text();
     assert!(text.contains("drop mitigation_1_"), "{text}");
     for seconds in [3600, 86_400] {
         world.jump(seconds);
-        world.run(2, &[everyday(), Flow::bad(FLOOD, amplified)]);
+        world.run(2, &[everyday(), Flow::bad(FLOOD, &amplified)]);
         assert_eq!(world.text(), text, "after a jump of {seconds} s");
     }
     world.run(90, &[everyday()]);
@@ -130,15 +136,15 @@ fn jumps_of_the_clock_decide_nothing() {
 /// Pulses that are over before anybody could do something each.
 #[test]
 fn short_pulses_are_met_once_they_are_known() {
-    let (_, amplified) = KINDS[1];
+    let (_, amplified) = &KINDS[1];
     let mut world = World::new(Protected::default());
     world.run(10, &[everyday()]);
     for _ in 0..3 {
-        world.run(1, &[everyday(), Flow::bad(FLOOD, amplified)]);
+        world.run(1, &[everyday(), Flow::bad(FLOOD, &amplified)]);
         world.run(9, &[everyday()]);
     }
     world.forget();
-    world.run(1, &[everyday(), Flow::bad(FLOOD, amplified)]);
+    world.run(1, &[everyday(), Flow::bad(FLOOD, &amplified)]);
     assert!(
         world.bad.dropped() >= 0.99,
         "{} of the fourth dropped by\n{}",
@@ -163,9 +169,9 @@ fn a_flash_crowd_is_no_attack_that_a_rule_is_found_for() {
         frame
     };
     for step in 1..=60 {
-        world.run(3, &[everyday(), Flow::bad(FLOOD * f64::from(step) / 60.0, game)]);
+        world.run(3, &[everyday(), Flow::bad(FLOOD * f64::from(step) / 60.0, &game)]);
     }
-    world.run(30, &[everyday(), Flow::bad(FLOOD, game)]);
+    world.run(30, &[everyday(), Flow::bad(FLOOD, &game)]);
     assert!(world.bad.dropped() <= 0.01, "{} lost by\n{}", world.bad.dropped(), world.text());
 }
 
@@ -173,7 +179,7 @@ fn a_flash_crowd_is_no_attack_that_a_rule_is_found_for() {
 fn several_attacks_at_once_have_a_rule_each() {
     let mut world = World::new(Protected::default());
     world.run(10, &[everyday()]);
-    let attacks: Vec<Flow> = [0, 9, 11].map(|kind| Flow::bad(FLOOD / 2.0, KINDS[kind].1)).into();
+    let attacks: Vec<Flow> = [0, 9, 11].map(|kind| Flow::bad(FLOOD / 2.0, &KINDS[kind].1)).into();
     let all: Vec<Flow> = std::iter::once(everyday()).chain(attacks).collect();
     world.run(10, &all);
     world.forget();

@@ -1,6 +1,6 @@
 //! Traffic, an edge that samples it and does what is commanded, and a defence.
 
-use crate::traffic::{Make, Maker};
+use crate::traffic::Maker;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use weir_compiler::eval::Evaluator;
@@ -19,10 +19,10 @@ const SHOWN: usize = 128;
 
 /// Packets at an even rate.
 #[derive(Clone, Copy)]
-pub(crate) struct Flow {
+pub(crate) struct Flow<'a> {
     /// Packets a second.
     rate: f64,
-    make: Make,
+    make: &'a dyn Fn(&mut Maker) -> Vec<u8>,
     kind: Kind,
 }
 
@@ -34,16 +34,16 @@ enum Kind {
     Forged,
 }
 
-impl Flow {
-    pub(crate) fn good(rate: f64, make: Make) -> Flow {
+impl<'a> Flow<'a> {
+    pub(crate) fn good(rate: f64, make: &'a dyn Fn(&mut Maker) -> Vec<u8>) -> Flow<'a> {
         Flow { rate, make, kind: Kind::Good }
     }
 
-    pub(crate) fn bad(rate: f64, make: Make) -> Flow {
+    pub(crate) fn bad(rate: f64, make: &'a dyn Fn(&mut Maker) -> Vec<u8>) -> Flow<'a> {
         Flow { rate, make, kind: Kind::Bad }
     }
 
-    pub(crate) fn forged(rate: f64, make: Make) -> Flow {
+    pub(crate) fn forged(rate: f64, make: &'a dyn Fn(&mut Maker) -> Vec<u8>) -> Flow<'a> {
         Flow { rate, make, kind: Kind::Forged }
     }
 }
@@ -111,7 +111,7 @@ impl World {
         self.now += Duration::from_secs(seconds);
     }
 
-    pub(crate) fn run(&mut self, seconds: u32, flows: &[Flow]) {
+    pub(crate) fn run(&mut self, seconds: u32, flows: &[Flow<'_>]) {
         for _ in 0..seconds {
             let before = self.good;
             for _ in 0..TICKS {
@@ -125,7 +125,7 @@ impl World {
     }
 
     /// Those of a tick, in a random order.
-    fn samples(&mut self, flows: &[Flow]) {
+    fn samples(&mut self, flows: &[Flow<'_>]) {
         let rate: f64 = flows.iter().map(|flow| flow.rate).sum();
         self.owed += rate / f64::from(ONE_IN * TICKS);
         let count = self.owed as u32;

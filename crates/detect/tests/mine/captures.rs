@@ -3,58 +3,10 @@
 //! `cargo test -p weir-detect --test mine captures -- --nocapture` prints the table of `docs/detection.md`.
 
 use crate::judge::{SHOWN, agrees, matched, policy, sample, text};
-use std::fs;
+use crate::recorded::{ATTACKS, Recorded, VICTIM, everyday};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use weir_detect::mine::{Budget, Findings, Prefix, Protected, Request, mine};
-use weir_packet::capture::Capture;
 use weir_packet::random::SplitMix;
-
-/// Whom all captured attacks are for: the captures' authors have replaced the addresses.
-const VICTIM: [u8; 4] = [10, 10, 10, 10];
-
-/// A capture, what in it is the attack by a condition that we wrote after looking at it, and how many statements it
-/// may take.
-const ATTACKS: [(&str, &str, usize); 4] = [
-    (
-        "dns-rrsig-amplification-fragmented.pcap",
-        // Answers about the RRSIG records of a name of 14 bytes, and the fragments that follow them.
-        "ip4.frag_offset > 0 or udp.srcport == 53 and udp.payload[26:2] == 46",
-        2,
-    ),
-    ("tcp-syn-ecn-cwr-flood.pcap", "tcp.flags.syn and not tcp.flags.ack", 1),
-    (
-        "tcp-synack-reflection-carpet.pcap",
-        "tcp.srcport in { 80, 443 } and (tcp.flags.syn and tcp.flags.ack or tcp.flags.reset)",
-        2,
-    ),
-    ("udp-isakmp-amplification.pcap", "udp.srcport == 4500", 1),
-];
-
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/captures").join(name)
-}
-
-fn frames(path: &Path) -> Vec<Vec<u8>> {
-    let frames = Capture::open(path).expect("a capture").map(|frame| frame.expect("a frame"));
-    frames.filter_map(|frame| frame.to_ethernet().ok().map(|bytes| bytes.into_owned())).collect()
-}
-
-/// Everyday traffic of all captures, as if it were the victim's.
-fn everyday() -> Vec<Vec<u8>> {
-    let mut paths: Vec<_> =
-        fs::read_dir(folder("benign")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    paths.iter().flat_map(|path| frames(path)).map(to_victim).collect()
-}
-
-/// With the victim as destination, if it is IPv4 right behind Ethernet; no checksum is looked at.
-fn to_victim(mut frame: Vec<u8>) -> Vec<u8> {
-    if frame.len() >= 34 && frame[12..14] == [8, 0] {
-        frame[30..34].copy_from_slice(&VICTIM);
-    }
-    frame
-}
 
 /// One in ten, at random.
 fn tenth(frames: &[Vec<u8>], seed: u64) -> Vec<Vec<u8>> {
@@ -115,16 +67,9 @@ fn real_attacks_are_covered_and_everyday_traffic_is_spared() {
     }
 }
 
-fn judge(
-    (name, truth, most): &(&str, &str, usize),
-    window: Window,
-    turn: u64,
-    everyday: &[Vec<u8>],
-) -> Judged {
-    let truth = policy(&format!("drop attack when {truth}\n"));
-    let all: Vec<_> = frames(&folder("attack").join(name)).into_iter().map(to_victim).collect();
-    let (attack, other): (Vec<_>, Vec<_>) =
-        all.iter().cloned().partition(|frame| matched(&truth, [frame]) == 1);
+fn judge(recorded: &(&str, &str, usize), window: Window, turn: u64, everyday: &[Vec<u8>]) -> Judged {
+    let (name, _, most) = recorded;
+    let Recorded { all, attack, other } = Recorded::open(recorded);
     let good: Vec<_> = other.into_iter().chain(everyday.iter().cloned()).collect();
     let shown = if window == Window::All { &all } else { &attack };
     let findings = mined(&tenth(shown, turn * 2 + 1), &tenth(&good, turn * 2 + 2));

@@ -7,4 +7,5 @@ mod attacks;
 mod captures;
 mod judge;
 mod properties;
+mod recorded;
 mod traffic;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use weir_packet::build::{Ethernet, Ipv4, Packet, Tcp, TcpFlags, TcpOption};
-use weir_packet::layers::protocol;
+use weir_packet::layers::{Fragment, Ip, Layers, protocol};
 
 use super::{Amplifier, Random, Reflection, Replay, Route, SynFlood, Traffic};
 use crate::wire::{Flow, MARK_LEN, Mark, Received};
@@ -16,25 +16,86 @@ const SEED: u64 = 2026;
 /// Different frames of an attack that is made beforehand.
 const FRAMES: usize = 8192;
 
-/// Recorded attacks: the capture, what it is, and the words for what is in it.
-const RECORDED: [(&str, &str, &[&str]); 4] = [
-    (
-        "dns-rrsig-amplification-fragmented.pcap",
-        "DNS amplification, fragmented",
-        &["dns_amplification", "fragments"],
-    ),
-    ("tcp-syn-ecn-cwr-flood.pcap", "SYN flood", &["syn_flood"]),
-    ("tcp-synack-reflection-carpet.pcap", "SYN-ACK reflection", &["synack_reflection", "rst"]),
-    ("udp-isakmp-amplification.pcap", "ISAKMP amplification", &["isakmp_amplification"]),
+/// A capture of an attack. What else its victim got meanwhile is in it as well.
+#[derive(Clone, Copy, Debug)]
+struct Recording {
+    file: &'static str,
+    name: &'static str,
+    words: &'static [&'static str],
+    /// What of it is the attack: by the IP header, and the bytes behind it.
+    is_attack: fn(&Ip, &[u8]) -> bool,
+}
+
+const RECORDED: [Recording; 4] = [
+    Recording {
+        file: "dns-rrsig-amplification-fragmented.pcap",
+        name: "DNS amplification, fragmented",
+        words: &["dns_amplification", "fragments"],
+        // Answers about the RRSIG records (type 46) of a name of 14 bytes, and the fragments that follow them.
+        is_attack: |ip, bytes| {
+            let is_answer = port(bytes) == Some(53) && bytes.get(8 + 26..8 + 28) == Some(&[0, 46]);
+            is_later(ip) || ip.protocol == protocol::UDP && is_answer
+        },
+    },
+    Recording {
+        file: "tcp-syn-ecn-cwr-flood.pcap",
+        name: "SYN flood",
+        words: &["syn_flood"],
+        is_attack: |ip, bytes| is_tcp(ip) && flags(bytes) & (SYN | ACK) == SYN,
+    },
+    Recording {
+        file: "tcp-synack-reflection-carpet.pcap",
+        name: "SYN-ACK reflection",
+        words: &["synack_reflection", "rst"],
+        is_attack: |ip, bytes| {
+            let answers = flags(bytes) & (SYN | ACK) == SYN | ACK || flags(bytes) & RST != 0;
+            is_tcp(ip) && matches!(port(bytes), Some(80 | 443)) && answers
+        },
+    },
+    Recording {
+        file: "udp-isakmp-amplification.pcap",
+        name: "ISAKMP amplification",
+        words: &["isakmp_amplification"],
+        is_attack: |ip, bytes| ip.protocol == protocol::UDP && !is_later(ip) && port(bytes) == Some(4500),
+    },
 ];
 
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// Whether there is no transport header.
+fn is_later(ip: &Ip) -> bool {
+    matches!(ip.fragment, Fragment::Later(_))
+}
+
+fn is_tcp(ip: &Ip) -> bool {
+    ip.protocol == protocol::TCP && !is_later(ip)
+}
+
+/// From which port, of UDP and TCP.
+fn port(transport: &[u8]) -> Option<u16> {
+    transport.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
+}
+
+fn flags(tcp: &[u8]) -> u8 {
+    tcp.get(13).copied().unwrap_or(0)
+}
+
+impl Recording {
+    fn holds(&self, frame: &[u8]) -> bool {
+        let ip = Layers::of(frame).and_then(|layers| layers.ip);
+        ip.is_some_and(|ip| (self.is_attack)(&ip, &frame[ip.payload.clone()]))
+    }
+}
+
 /// An attack on one address.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Attack(Source);
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 enum Source {
-    Recorded { name: &'static str, words: &'static [&'static str], path: PathBuf },
+    Recorded { recording: Recording, path: PathBuf },
     Made { kind: Kind, flow: Flow },
 }
 
@@ -60,15 +121,15 @@ impl Attack {
 
     /// Recorded ones whose captures are in a directory.
     pub fn recorded(directory: &Path) -> Vec<Attack> {
-        let all = RECORDED.into_iter().map(|(file, name, words)| (directory.join(file), name, words));
-        let there = all.filter(|(path, ..)| path.is_file());
-        there.map(|(path, name, words)| Attack(Source::Recorded { name, words, path })).collect()
+        let all = RECORDED.into_iter().map(|recording| (recording, directory.join(recording.file)));
+        let there = all.filter(|(_, path)| path.is_file());
+        there.map(|(recording, path)| Attack(Source::Recorded { recording, path })).collect()
     }
 
     /// The words for what is in it, of which names of rules against it have one.
     pub fn words(&self) -> &'static [&'static str] {
         match &self.0 {
-            Source::Recorded { words, .. } => words,
+            Source::Recorded { recording, .. } => recording.words,
             Source::Made { kind, .. } => match kind {
                 Kind::Amplification => &["dns_amplification"],
                 Kind::SynFlood => &["syn_flood"],
@@ -90,8 +151,9 @@ impl Attack {
     pub fn frames(&self, interface: &Interface, route: Route) -> Result<Box<dyn Traffic + Send>, LabError> {
         let (kind, flow) = match &self.0 {
             Source::Made { kind, flow } => (kind, *flow),
-            Source::Recorded { path, .. } => {
-                let replay = Replay::open(path, interface, Flow(0))?.rounds(u64::MAX);
+            Source::Recorded { recording, path } => {
+                let replay = Replay::open(path, interface, Flow(0))?.only(|frame| recording.holds(frame));
+                let replay = replay.rounds(u64::MAX);
                 return Ok(Box::new(replay.readdressed(route.src_mac, route.dst_mac).redirected(route.dst)));
             }
         };
@@ -122,7 +184,7 @@ impl Attack {
 impl fmt::Display for Attack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
-            Source::Recorded { name, .. } => name,
+            Source::Recorded { recording, .. } => recording.name,
             Source::Made { kind, .. } => match kind {
                 Kind::Amplification => "UDP amplification (DNS)",
                 Kind::SynFlood => "SYN flood",
@@ -165,5 +227,28 @@ impl Traffic for Made {
         frame.extend_from_slice(&self.frames[self.next]);
         self.next = (self.next + 1) % self.frames.len();
         Some(self.flow)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::print_stdout, reason = "a skipped test says why")]
+mod tests {
+    use super::*;
+    use weir_packet::capture::Capture;
+
+    /// As many as the conditions of `docs/detection.md` say, which the policy language's evaluator counted.
+    #[test]
+    fn recordings_are_of_the_attack_alone() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/captures/attack");
+        for (recording, frames) in RECORDED.iter().zip([1249, 9639, 7668, 3984]) {
+            let path = folder.join(recording.file);
+            if !path.is_file() {
+                println!("skipped recordings of attacks: there is no {}", recording.file);
+                return;
+            }
+            let capture = Capture::open(&path).expect("a capture").map(|frame| frame.expect("a frame"));
+            let held = capture.filter(|frame| frame.to_ethernet().is_ok_and(|bytes| recording.holds(&bytes)));
+            assert_eq!(held.count(), frames, "{}", recording.file);
+        }
     }
 }

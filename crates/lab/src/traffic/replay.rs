@@ -54,6 +54,13 @@ impl Replay {
         self
     }
 
+    /// Leaves all other frames out.
+    #[must_use]
+    pub fn only(mut self, which: impl Fn(&[u8]) -> bool) -> Replay {
+        self.frames.retain(|frame| which(frame));
+        self
+    }
+
     /// Gives all frames new Ethernet addresses, so that the next host takes them as its own.
     #[must_use]
     pub fn readdressed(mut self, src: Mac, dst: Mac) -> Replay {
