@@ -137,6 +137,9 @@ pub(crate) struct FleetAnalyze {
     /// Post each event of an attack as JSON to this address; may be given several times
     #[arg(long = "webhook", value_name = "URL")]
     pub(crate) webhooks: Vec<String>,
+    /// Serve metrics for Prometheus here, under /metrics
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Stop after so long
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,

@@ -27,8 +27,8 @@ pub(super) fn run(args: &Metrics, printer: &mut Printer) -> Outcome {
         return Ok(Exit::Fine);
     };
     let stop = Stop::on_signals()?;
-    let page = serve(address, move || sources(name.as_deref()))?;
-    printer.say(format!("metrics at http://{}/metrics; Ctrl-C ends it", page.address()));
+    let served = serve(address, move || page(&sources(name.as_deref())))?;
+    printer.say(format!("metrics at http://{}/metrics; Ctrl-C ends it", served.address()));
     while !stop.asked() {
         stop.sleep(LOOK);
     }

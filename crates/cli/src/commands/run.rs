@@ -6,7 +6,7 @@ use crate::args::Run;
 use crate::export;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::live::{Snapshot, Watch, watch};
-use crate::metrics::{Collectors, Own, Source, serve};
+use crate::metrics::{Collectors, Own, Source, page, serve};
 use crate::printer::{Printer, statement_table};
 use crate::protection::{self, Protection, lasting_name};
 use crate::running::{self, rows, told};
@@ -91,7 +91,7 @@ fn serve_metrics(
     let (name, instance) = (lasting_name(&args.attach.policy), instance.clone());
     serve(address, move || {
         let live = own.journal.as_ref().map(weir_journal::Watch::live);
-        vec![Source { name: name.clone(), instance: instance.clone(), live, own: Some(own.clone()) }]
+        page(&[Source { name: name.clone(), instance: instance.clone(), live, own: Some(own.clone()) }])
     })
 }
 

@@ -37,19 +37,68 @@ pub(crate) struct Own {
     pub(crate) collectors: Collectors,
 }
 
-/// A page of what there is each time.
+/// What an analyser knows of itself; it says so each time round.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Analysing {
+    /// Whether it is the one that decides.
+    pub(crate) leads: bool,
+    /// What came as sFlow.
+    pub(crate) came: Came,
+}
+
+/// Datagrams and samples that came.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Came {
+    pub(crate) datagrams: u64,
+    pub(crate) samples: u64,
+    /// Datagrams that did not come, came twice, are not from listed agents, are malformed, could not be handed on.
+    pub(crate) lost: u64,
+    pub(crate) again: u64,
+    pub(crate) strange: u64,
+    pub(crate) malformed: u64,
+    pub(crate) unsent: u64,
+}
+
+/// A page that is written each time.
 pub(crate) fn serve(
     address: SocketAddr,
-    mut sources: impl FnMut() -> Vec<Source> + Send + 'static,
+    page: impl FnMut() -> String + Send + 'static,
 ) -> Result<Page, Failure> {
-    Page::serve(address, move || page(&sources()))
+    Page::serve(address, page)
         .map_err(|error| failed(format!("cannot serve metrics at {address}: {}", words(&error))))
 }
 
-/// The page.
-pub(crate) fn page(sources: &[Source]) -> String {
+fn begun() -> Text {
     let mut text = Text::default();
     text.put(&BUILD, &[env!("CARGO_PKG_VERSION")], 1);
+    text
+}
+
+/// The page of an analyser.
+pub(crate) fn analyser(name: &str, now: Analysing, own: &Own) -> String {
+    let mut text = begun();
+    text.put(&LEADS, &[name], now.leads.into());
+    let Came { datagrams, samples, lost, again, strange, malformed, unsent } = now.came;
+    text.put(&RECEIVED, &[name], datagrams);
+    text.put(&RECEIVED_SAMPLES, &[name], samples);
+    let problems = [
+        ("lost", lost),
+        ("again", again),
+        ("strange", strange),
+        ("malformed", malformed),
+        ("unsent", unsent),
+    ];
+    problems.iter().for_each(|(problem, count)| text.put(&RECEIVED_NOT, &[name, problem], *count));
+    if let Some(journal) = &own.journal {
+        attacks(&mut text, name, &journal.live());
+    }
+    process(&mut text, name, own);
+    text.finish()
+}
+
+/// The page of policies.
+pub(crate) fn page(sources: &[Source]) -> String {
+    let mut text = begun();
     for source in sources {
         let name = source.name.as_str();
         let status = source.instance.status();

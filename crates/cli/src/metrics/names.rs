@@ -86,6 +86,18 @@ pub(super) const DATAGRAMS_FAILED: Metric = counter(
     &["name", "collector"],
 );
 
+pub(super) const LEADS: Metric =
+    gauge("weir_analyser_leads", "Whether the analyser is the one that decides.", &["name"]);
+pub(super) const RECEIVED: Metric =
+    counter("weir_analyser_datagrams_total", "Datagrams of sFlow that were read.", &["name"]);
+pub(super) const RECEIVED_SAMPLES: Metric =
+    counter("weir_analyser_samples_total", "Samples in these datagrams.", &["name"]);
+pub(super) const RECEIVED_NOT: Metric = counter(
+    "weir_analyser_problem_datagrams_total",
+    "Datagrams that were lost, came again, are of strangers, malformed, or could not be handed on.",
+    &["name", "problem"],
+);
+
 pub(super) const ATTACKS: Metric =
     counter("weir_attacks_total", "Attacks that were met, since the journal was begun.", &["name"]);
 pub(super) const ATTACKS_RUNNING: Metric = gauge("weir_attacks_running", "Attacks that go on.", &["name"]);

@@ -1,6 +1,7 @@
 //! `fleet`: edges, analysers and a real etcd, each a process on a host of its own.
 
 use crate::common::{Place, privileged, skip};
+use crate::metrics::get;
 use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -89,9 +90,14 @@ impl Fleet {
         let listen = ["10.9.1.1:6343", "10.9.2.1:6344"][index];
         let journal = self.place.path(&format!("a{number}.redb")).display().to_string();
         let args = format!(
-            "analyze a{number} --listen {listen} --expire 3s --json --journal {journal} --etcd {ETCD}"
+            "analyze a{number} --listen {listen} --metrics 127.0.0.1:910{number} --expire 3s --json --journal {journal} --etcd {ETCD}"
         );
         self.analysers[index] = Some(self.weir("centre", &format!("a{number}.log"), &args));
+    }
+
+    fn metrics(&self, index: usize) -> String {
+        let address = format!("127.0.0.1:910{}", index + 1);
+        self.host("centre").run(|| get(&address, "/metrics")).unwrap()
     }
 
     fn instance(&self, index: usize) -> String {
@@ -355,8 +361,17 @@ fn analysers_that_each_see_a_half_agree_on_one_mitigation_and_survive_each_other
     assert_eq!((&one["edges"], &one["shadow"]), (&2.into(), &false.into()), "{shown}");
     assert!(one["packets"].as_u64().unwrap() > 10_000, "{shown}");
 
-    // The one that decides is killed: what it decided stands, and the other goes on.
     let leader = usize::from(shown["analysers"][1]["leads"] == true);
+    for index in 0..2 {
+        let (page, name) = (fleet.metrics(index), format!("name=\"analyser-a{}\"", index + 1));
+        let has = |series: &str| page.lines().any(|line| line == series);
+        assert!(has(&format!("weir_analyser_leads{{{name}}} {}", u8::from(index == leader))), "{page}");
+        assert!(page.contains(&format!("weir_analyser_samples_total{{{name}}} ")), "{page}");
+        let enforced = format!("weir_mitigations_standing{{{name},state=\"enforced\"}} 1");
+        assert_eq!(has(&enforced), index == leader, "{page}");
+    }
+
+    // The one that decides is killed: what it decided stands, and the other goes on.
     fleet.analysers[leader] = None;
     let next = format!("a{}.log", 2 - leader);
     fleet.until("the other decides", || fleet.log(&next).matches("\"leads\"").count() == 1);
