@@ -68,6 +68,11 @@ impl Diagnostics {
         self.0.retain(|d| told.insert((d.code, d.primary.0, d.message.clone())));
     }
 
+    /// Keeps those that fit.
+    pub fn retain(&mut self, fits: impl FnMut(&Diagnostic) -> bool) {
+        self.0.retain(fits);
+    }
+
     /// `2 errors, 1 warning`; empty if there is neither.
     pub fn summary(&self) -> String {
         let counted = [(Severity::Error, "error"), (Severity::Warning, "warning")];
@@ -144,6 +149,7 @@ codes! {
     BadPool        "E0114" Error "a pool, or a way to its backends, that cannot be as written"
     BadEcho        "E0115" Error "an `echo` that does not know for whom it answers"
     BadSample      "E0116" Error "a sample that cannot be taken as written"
+    Protected      "E0117" Error "a mitigation that may match what is protected"
     TooComplex     "E0201" Error "more than one program can hold"
     Unsupported    "E0202" Error "the target cannot do this"
     NeverMatches   "W0301" Warning "a statement that no packet reaches"

@@ -51,6 +51,7 @@ const KNOWN: &[Known] = &[];
 
 /// Codes that no case here brings about, with the reason.
 const UNREACHED: &[(&str, &str)] = &[
+    ("E0117", "told of what people write in the place of mitigations; the protection's own tests have it"),
     ("E0201", "no small policy is too large: 400 comparisons of slices fit"),
     ("E0202", "the cases are compiled for the newest kernel, which lacks nothing"),
     ("W0305", "told at tc only; the compiler's own tests have it"),

@@ -11,13 +11,16 @@
 //! | `protector` | the loop around the decision |
 //! | `text` | where in a policy mitigations stand |
 //! | `put` | statements into the policy, by a reload |
+//! | `written` | what people write in the place of mitigations: read, checked, shown to leave out what is protected |
 
 mod options;
 mod protector;
 mod put;
 mod text;
+mod written;
 
 pub use options::Options;
-pub use protector::Protector;
+pub use protector::{NotEdited, Protector};
 pub use put::Put;
 pub use text::{Base, inside};
+pub use written::{Diagnosis, Edit, Taking};

@@ -2,11 +2,13 @@
 
 use super::options::Options;
 use super::put::Put;
+use super::written::{Diagnosis, Edit};
 use crate::{Error, Instance, Sample, StatementCounters};
 use std::time::Duration;
 use weir_compiler::Analysis;
 use weir_detect::defence::{Defence, Event, Evidence, Memory};
 use weir_detect::life::Mitigation;
+use weir_detect::mine::Protected;
 use weir_kernel::clock::monotonic_ns;
 
 /// How often counters are read.
@@ -15,6 +17,26 @@ const COUNT: Duration = Duration::from_millis(250);
 const FOLLOW: Duration = Duration::from_secs(2);
 /// What was refused is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Why what a person wrote does not stand in the place of a mitigation: what stood stands.
+#[derive(Debug, thiserror::Error)]
+pub enum NotEdited {
+    /// There is no such mitigation.
+    #[error("no mitigation {0} stands")]
+    Unknown(u64),
+    /// The text says why.
+    #[error("{0}")]
+    Text(Diagnosis),
+    /// The policy was not taken with it.
+    #[error("{}", .0.brief())]
+    Edge(#[from] Error),
+}
+
+impl From<Diagnosis> for NotEdited {
+    fn from(told: Diagnosis) -> NotEdited {
+        NotEdited::Text(told)
+    }
+}
 
 /// Protects what is behind a running policy, as long as somebody turns it.
 #[derive(Debug)]
@@ -94,9 +116,53 @@ impl Protector {
         self.defence.forbid(id)
     }
 
+    /// A person wants another statement in the place of a mitigation. It stands there when this returns, or what stood stands; what
+    /// the compiler thinks of it comes back.
+    pub fn edit(&mut self, id: u64, text: &str) -> Result<Diagnosis, NotEdited> {
+        // A reload of somebody else in this moment would be undone.
+        if let Some(analysis) = self.put.follow()? {
+            self.adopt(&analysis)?;
+        }
+        let one = self.defence.standing().find(|one| one.id == id);
+        let name = one.map(Mitigation::name).ok_or(NotEdited::Unknown(id))?;
+        let edit = Edit::read(&self.put.source(), &name, text, self.defence.protected())?;
+        // The new one's counter begins anew, and this is what the old one had.
+        self.count(now())?;
+        let as_edited = |one: &Mitigation| match one.id == id {
+            true => one.edited_as(&edit.written, now()).text(),
+            false => one.text(),
+        };
+        let texts: Vec<String> = self.defence.standing().map(as_edited).collect();
+        self.put.put(&texts)?;
+        self.defence.edit(now(), id, &edit.written, edit.matcher);
+        self.count(now())?;
+        Ok(edit.warnings)
+    }
+
     /// Goes on from what an earlier protection kept. To be called before the first sample.
-    pub fn recall(&mut self, memory: Memory) {
-        self.defence.recall(memory);
+    pub fn recall(&mut self, mut memory: Memory) {
+        let Protector { put, defence, .. } = self;
+        let (source, protected) = (put.source(), defence.protected().clone());
+        let mut fits = Vec::new();
+        // One that has no place in the policy of today would keep all others out of it.
+        memory.pinned.retain_mut(|one| {
+            let (id, name) = (one.id, one.name());
+            let Some(written) = &mut one.written else { return true };
+            let text = written.text(&name);
+            match Edit::read(&source, &name, &text, &protected) {
+                Ok(edit) => {
+                    written.spares = protected.clone();
+                    fits.push((id, edit.matcher));
+                    true
+                }
+                Err(told) => {
+                    defence.fits_no_more(now(), id, text, told.message());
+                    false
+                }
+            }
+        });
+        defence.recall(memory);
+        fits.into_iter().for_each(|(id, matcher)| defence.fits(id, &protected, matcher));
     }
 
     /// What the next protection should know.
@@ -132,9 +198,24 @@ impl Protector {
     /// Somebody else loaded another policy: the mitigations stand in it, too.
     fn adopt(&mut self, analysis: &Analysis) -> Result<(), Error> {
         self.sampler = sampler(analysis)?;
-        self.defence.protect(self.options.protected(&analysis.policy)?);
+        let protected = self.options.protected(&analysis.policy)?;
+        self.fit(&protected);
+        self.defence.protect(protected);
         self.owing = true;
         Ok(())
+    }
+
+    /// What people wrote is read once more: it may have no place in the other policy, or match something else.
+    fn fit(&mut self, protected: &Protected) {
+        let source = self.put.source();
+        let written = self.defence.standing().filter_map(|one| Some((one.id, one.name(), one.written()?)));
+        for (id, name, written) in written.collect::<Vec<_>>() {
+            let text = written.text(&name);
+            match Edit::read(&source, &name, &text, protected) {
+                Ok(edit) => self.defence.fits(id, protected, edit.matcher),
+                Err(told) => self.defence.fits_no_more(now(), id, text, told.message()),
+            }
+        }
     }
 
     /// Does what was decided, by one reload.

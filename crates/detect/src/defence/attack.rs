@@ -3,6 +3,7 @@
 use super::evidence::Compared;
 use super::recent::{Kept, Recent};
 use super::sources::Witnesses;
+use super::watched::Watched;
 use crate::mine::{self, Budget, Findings, Prefix, Protected, Request, Statement};
 use crate::sample::{Fate, Sample};
 use crate::traffic::{Alert, Victim};
@@ -66,19 +67,6 @@ pub(super) struct Attack {
     /// When to look at the whole again, if rules stand, and the pause after that.
     again: Option<Duration>,
     again_pause: Duration,
-}
-
-/// A rule that stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stands<'a> {
-    pub(super) statement: &'a Statement,
-    pub(super) in_shadow: bool,
-}
-
-impl Stands<'_> {
-    fn matches(&self, kept: &Kept) -> bool {
-        self.statement.matches(&kept.sample()) == Some(true)
-    }
 }
 
 /// What a look found.
@@ -152,13 +140,13 @@ impl Attack {
         &mut self,
         now: Duration,
         recent: &mut Recent,
-        standing: &[Stands<'_>],
+        standing: &[&Watched],
         protected: &Protected,
         attacked: impl Fn(IpAddr) -> bool,
     ) -> Option<Found> {
         let victim = self.victim;
-        let standing: Vec<Stands<'_>> =
-            standing.iter().copied().filter(|one| one.statement.victim().meets(&victim)).collect();
+        let standing: Vec<&Watched> =
+            standing.iter().copied().filter(|one| one.victim().meets(&victim)).collect();
         if now >= self.next {
             self.next = now + self.pause;
             let found = self.look_at_the_rest(now, recent, &standing, protected, &attacked);
@@ -178,17 +166,17 @@ impl Attack {
         &mut self,
         now: Duration,
         recent: &mut Recent,
-        standing: &[Stands<'_>],
+        standing: &[&Watched],
         protected: &Protected,
         attacked: &impl Fn(IpAddr) -> bool,
     ) -> Option<Found> {
         let is_left = |kept: &&Kept| {
-            kept.sample().fate == Fate::Passed && !standing.iter().any(|one| one.matches(kept))
+            kept.sample().fate == Fate::Passed && !standing.iter().any(|one| one.meets(&kept.sample()))
         };
         let first = !std::mem::replace(&mut self.looked, true);
         if !first && !self.is_much(now, recent, is_left) {
             self.pause = FIRST_PAUSE;
-            if standing.iter().all(|one| !one.in_shadow) {
+            if !standing.iter().any(|one| one.is_on_trial()) {
                 self.cool(now, recent);
             }
             return None;
@@ -228,7 +216,7 @@ impl Attack {
         &self,
         now: Duration,
         recent: &Recent,
-        standing: &[Stands<'_>],
+        standing: &[&Watched],
         protected: &Protected,
         attacked: &impl Fn(IpAddr) -> bool,
     ) -> Option<Found> {
@@ -236,7 +224,7 @@ impl Attack {
         let good = picked(recent.before(&self.victim, self.good_until), passed);
         // Most of what comes through is good by now: who sent before is not looked at.
         let known: HashSet<IpAddr> = good.iter().map(Kept::source).collect();
-        let met = |kept: &Kept| standing.iter().any(|one| one.matches(kept));
+        let met = |kept: &Kept| standing.iter().any(|one| one.meets(&kept.sample()));
         let is_of_it = |kept: &&Kept| met(kept) || passed(kept) && !known.contains(&kept.source());
         let from = self.alert.first.max(now.saturating_sub(LOOKED_AT));
         let attack = picked(recent.since(&self.victim, from), is_of_it);
@@ -278,10 +266,10 @@ impl Attack {
 }
 
 /// Whether a statement meets more of an attack than those that stand against the same kind, or as much by itself.
-fn is_better(statement: &Statement, standing: &[Stands<'_>], attack: &[Kept]) -> bool {
-    let same = |one: &&Stands<'_>| one.statement.is_against_the_same(statement);
-    let old: Vec<&Stands<'_>> = standing.iter().filter(same).collect();
-    let by_old = attack.iter().filter(|kept| old.iter().any(|one| one.matches(kept))).count();
+fn is_better(statement: &Statement, standing: &[&Watched], attack: &[Kept]) -> bool {
+    let same = |one: &&&Watched| one.statement.is_against_the_same(statement);
+    let old: Vec<&&Watched> = standing.iter().filter(same).collect();
+    let by_old = attack.iter().filter(|kept| old.iter().any(|one| one.meets(&kept.sample()))).count();
     let by_new = attack.iter().filter(|kept| statement.matches(&kept.sample()) == Some(true)).count();
     let (share, least) = BETTER;
     let more = ((share * attack.len() as f64) as usize).max(least);

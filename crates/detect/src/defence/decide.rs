@@ -1,13 +1,14 @@
 //! The loop, but for what it is done with.
 
-use super::attack::{Attack, Found, Stands};
+use super::attack::{Attack, Found};
 use super::event::{Event, Named, What};
 use super::evidence::Evidence;
 use super::handover::Standing;
 use super::recent::{Recent, ends};
 use super::sources::Witnesses;
 use super::watched::Watched;
-use crate::life::{self, Command, Mitigation, Mitigations, Past, Proposal, Refusal};
+use super::written::Matcher;
+use crate::life::{self, Command, Mitigation, Mitigations, Proposal, Refusal, Written};
 use crate::mine::{Answer, Prefix, Protected};
 use crate::sample::{Fate, Sample};
 use crate::traffic::{self, Detector};
@@ -72,7 +73,7 @@ impl Defence {
             if !witnesses.vouch(source, sample.time) {
                 continue;
             }
-            for (id, one) in watched.iter_mut().filter(|(_, one)| one.statement.victim() == *victim) {
+            for (id, one) in watched.iter_mut().filter(|(_, one)| one.victim() == *victim) {
                 lives.looked_good(*id, 1, one.harms(sample).into());
                 one.see(sample.fate);
             }
@@ -96,19 +97,22 @@ impl Defence {
         let life = self.lives.standing().find(|one| one.id == id)?;
         let statement = self.watched.get(&id)?.statement.clone();
         let (in_shadow, pinned, hits) = (life.in_shadow(), life.pinned, life.hits);
-        Some(Standing { id, statement, in_shadow, pinned, hits })
+        Some(Standing { id, statement, in_shadow, pinned, hits, written: life.written() })
     }
 
     /// Goes on with a mitigation of another defence, which is `age` old. Whether it was not there yet.
     pub fn adopt(&mut self, now: Duration, standing: Standing, age: Duration) -> bool {
-        let Standing { id, statement, in_shadow, pinned, hits } = standing;
-        let past = Past { in_shadow, pinned, hits, age };
-        if !self.lives.adopt(id, Proposal::of(&statement), past) {
+        let (proposal, past) = standing.life(age);
+        let Standing { id, statement, in_shadow, written, .. } = standing;
+        if !self.lives.adopt(id, proposal, past) {
             return false;
         }
         if let Some(one) = self.lives.standing().find(|one| one.id == id) {
             let mut watched = Watched::new(statement, one.name());
             (watched.tried, watched.enforced) = (in_shadow.then_some(now), (!in_shadow).then_some(now));
+            if let Some(written) = &written {
+                watched.write(written);
+            }
             self.watched.insert(id, watched);
         }
         true
@@ -143,7 +147,12 @@ impl Defence {
 
     /// What is to be done now. Whoever does it says so by [`Defence::done`] or [`Defence::refused`].
     pub fn commands(&mut self, now: Duration) -> Vec<Command> {
-        self.lives.tick(now)
+        let commands = self.lives.tick(now);
+        for (one, reason) in self.lives.harmful() {
+            let named = Named { id: one.id, name: one.name() };
+            self.tell(now, What::Harms { named, why: reason.words().to_owned() });
+        }
+        commands
     }
 
     /// What was commanded is in force.
@@ -173,7 +182,7 @@ impl Defence {
         let Self { witnesses, watched, attacks, .. } = self;
         witnesses.retain(|victim, _| {
             attacks.values().any(|attack| attack.victim == *victim)
-                || watched.values().any(|one| one.statement.victim() == *victim)
+                || watched.values().any(|one| one.victim() == *victim)
         });
     }
 
@@ -214,6 +223,44 @@ impl Defence {
     /// A person does not want a mitigation, now or again. Whether there is such a one.
     pub fn forbid(&mut self, id: u64) -> bool {
         self.lives.forbid(id)
+    }
+
+    /// What is protected.
+    pub fn protected(&self) -> &Protected {
+        &self.protected
+    }
+
+    /// A person wrote another statement in the place of a mitigation, which is in force; `matcher` says what it matches. Whether there
+    /// is such a mitigation.
+    pub fn edit(&mut self, now: Duration, id: u64, written: &Written, matcher: Matcher) -> bool {
+        let Some(old) = self.lives.edit(id, written) else { return false };
+        if let Some(watched) = self.watched.get_mut(&id) {
+            watched.edit(written, now);
+            watched.match_by(matcher);
+        }
+        let Some(new) = self.lives.standing().find(|one| one.id == id).map(Mitigation::text) else {
+            return false;
+        };
+        let named = Named { id, name: old.name() };
+        self.tell(now, What::Edited { named, old: old.text(), new, shadow: written.in_shadow });
+        let victim = old.proposal.victim;
+        let meant = self.attacks.values_mut().filter(|attack| attack.victim.meets(&victim));
+        meant.for_each(|attack| attack.settle(now));
+        true
+    }
+
+    /// What a person wrote leaves out what is to be protected next, and matches this; in another policy that may be something else.
+    pub fn fits(&mut self, id: u64, protected: &Protected, matcher: Matcher) {
+        self.lives.spares_too(id, protected);
+        if let Some(watched) = self.watched.get_mut(&id) {
+            watched.match_by(matcher);
+        }
+    }
+
+    /// What a person wrote has no place any more where it stood: it ends, if it stands.
+    pub fn fits_no_more(&mut self, now: Duration, id: u64, rule: String, why: String) {
+        self.lives.refused(id);
+        self.tell(now, What::NotTried { rule, why });
     }
 
     /// What happened since the last call.
@@ -272,10 +319,7 @@ impl Defence {
         let attacked = |address: IpAddr| victims.iter().any(|victim| victim.contains(address));
         let mut found = None;
         let Self { attacks, watched, witnesses, recent, protected, .. } = self;
-        let standing: Vec<Stands<'_>> = watched
-            .values()
-            .map(|one| Stands { statement: &one.statement, in_shadow: one.enforced.is_none() })
-            .collect();
+        let standing: Vec<&Watched> = watched.values().collect();
         for attack in attacks.values_mut() {
             let good_until = attack.good_until();
             let looked = attack.look(now, recent, &standing, protected, attacked);

@@ -84,6 +84,26 @@ pub enum What {
     Enforced(Named),
     /// The first sample of a packet that it dropped.
     Drops(Named),
+    /// A person wrote another statement in its place, which stands there now.
+    Edited {
+        /// Which.
+        #[serde(flatten)]
+        named: Named,
+        /// The statement before, with its comment.
+        old: String,
+        /// The statement now, likewise.
+        new: String,
+        /// Whether it only counts.
+        shadow: bool,
+    },
+    /// What a person wrote does harm; it stays until a person takes it away.
+    Harms {
+        /// Which.
+        #[serde(flatten)]
+        named: Named,
+        /// What was seen.
+        why: String,
+    },
     /// It is gone.
     Ended {
         /// Which.
@@ -141,6 +161,13 @@ impl fmt::Display for What {
             What::Tried(named) => write!(f, "`{}` is tried in shadow", named.name),
             What::Enforced(named) => write!(f, "`{}` is enforced", named.name),
             What::Drops(named) => write!(f, "`{}` drops", named.name),
+            What::Edited { named, old, new, .. } => {
+                let [old, new] = [old, new].map(|text| text.trim_end());
+                write!(f, "`{}` was edited by a person, from\n{old}\nto\n{new}", named.name)
+            }
+            What::Harms { named, why } => {
+                write!(f, "`{}` does harm: {why}; it stays, as a person wrote it", named.name)
+            }
             What::Ended { named, why, hits } => {
                 write!(f, "`{}` ended after {hits} packets: {why}", named.name)
             }

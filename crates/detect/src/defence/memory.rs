@@ -2,7 +2,6 @@
 
 use super::watched::Watched;
 use super::{Defence, Standing};
-use crate::life::{Past, Proposal};
 use crate::traffic::Learnt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -48,11 +47,14 @@ impl Defence {
     }
 
     fn restore(&mut self, standing: Standing) {
-        let Standing { id, statement, in_shadow, pinned, hits } = standing;
-        let past = Past { in_shadow, pinned, hits, age: Duration::ZERO };
-        self.lives.restore(id, Proposal::of(&statement), past);
+        let (proposal, past) = standing.life(Duration::ZERO);
+        let Standing { id, statement, written, .. } = standing;
+        self.lives.restore(id, proposal, past);
         if let Some(one) = self.lives.standing().find(|one| one.id == id) {
-            let watched = Watched::new(statement, one.name());
+            let mut watched = Watched::new(statement, one.name());
+            if let Some(written) = &written {
+                watched.write(written);
+            }
             self.watched.entry(id).or_insert(watched);
         }
     }

@@ -16,6 +16,7 @@
 //! | `attack` | an attack that goes on: what to mine, when |
 //! | `sources` | who sent good traffic before, so that harm is seen |
 //! | `watched` | a mitigation that stands |
+//! | `written` | what a person wrote in the place of one |
 
 mod attack;
 mod decide;
@@ -26,9 +27,11 @@ mod memory;
 mod recent;
 mod sources;
 mod watched;
+mod written;
 
 pub use decide::Defence;
 pub use event::{Event, Named, What};
 pub use evidence::Evidence;
 pub use handover::Standing;
 pub use memory::Memory;
+pub use written::Matcher;

@@ -1,6 +1,8 @@
 //! A mitigation that stands, and what is seen of it.
 
-use crate::mine::Statement;
+use super::written::Matcher;
+use crate::life::Written;
+use crate::mine::{Prefix, Statement};
 use crate::sample::{Fate, Sample};
 use std::time::Duration;
 
@@ -11,10 +13,23 @@ const EXPECTED: f64 = 20.0;
 /// and has fallen if less than this part came.
 const FALLEN: f64 = 0.5;
 
+/// Who wrote what stands.
+#[derive(Debug)]
+enum Author {
+    Miner,
+    /// It matches what `matcher` says, once that is known.
+    Person {
+        is_limit: bool,
+        matcher: Option<Matcher>,
+    },
+}
+
 /// A mitigation that stands, and the good samples that passed beside it.
 #[derive(Debug)]
 pub(super) struct Watched {
+    /// What was mined.
     pub(super) statement: Statement,
+    author: Author,
     pub(super) tried: Option<Duration>,
     pub(super) enforced: Option<Duration>,
     passed_in_shadow: u64,
@@ -28,6 +43,7 @@ impl Watched {
     pub(super) fn new(statement: Statement, name: String) -> Watched {
         Watched {
             statement,
+            author: Author::Miner,
             tried: None,
             enforced: None,
             passed_in_shadow: 0,
@@ -41,11 +57,67 @@ impl Watched {
         !self.drops && self.name == decider
     }
 
-    /// Whether it takes a sample that looks good. A limit matches good traffic; what it took, the sample says.
+    pub(super) fn victim(&self) -> Prefix {
+        self.statement.victim()
+    }
+
+    /// A person wrote another one in its place, which is in force. Good traffic in shadow is good traffic, whatever stood there.
+    pub(super) fn edit(&mut self, written: &Written, now: Duration) {
+        self.write(written);
+        self.passed_since = 0;
+        match written.in_shadow {
+            true => (self.tried, self.enforced, self.passed_in_shadow) = (Some(now), None, 0),
+            false if self.enforced.is_none() => self.enforced = Some(now),
+            // What stood before took of it, or did not.
+            false => (self.tried, self.enforced) = (None, Some(now)),
+        }
+    }
+
+    /// Likewise, and it is not in force yet.
+    pub(super) fn write(&mut self, written: &Written) {
+        self.author = Author::Person { is_limit: written.verb == "limit", matcher: None };
+    }
+
+    /// What a person wrote matches this.
+    pub(super) fn match_by(&mut self, by: Matcher) {
+        if let Author::Person { matcher, .. } = &mut self.author {
+            *matcher = Some(by);
+        }
+    }
+
+    /// Whether what is like this sample is no longer to be looked at: it is met, or is about to be. What only counts because a person
+    /// wants it so meets nothing.
+    pub(super) fn meets(&self, sample: &Sample<'_>) -> bool {
+        self.matches(sample) && (self.is_mined() || self.enforced.is_some())
+    }
+
+    /// Whether it may still turn out to meet nothing.
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.is_mined() && self.enforced.is_none()
+    }
+
+    fn is_mined(&self) -> bool {
+        matches!(self.author, Author::Miner)
+    }
+
+    fn matches(&self, sample: &Sample<'_>) -> bool {
+        let matches = match &self.author {
+            Author::Miner => self.statement.matches(sample),
+            Author::Person { matcher, .. } => matcher.as_ref().and_then(|matcher| matcher.matches(sample)),
+        };
+        matches == Some(true)
+    }
+
+    /// Whether it takes a sample that looks good. A limit matches good traffic; what it took, the sample says, as it does of what a
+    /// person wrote and enforced: samples do not show all that can be asked for.
     pub(super) fn harms(&self, sample: &Sample<'_>) -> bool {
-        match self.statement.is_limit() {
-            true => sample.fate == Fate::Dropped && sample.statement == Some(&self.name),
-            false => self.statement.matches(sample) == Some(true),
+        let would = match &self.author {
+            Author::Miner => !self.statement.is_limit(),
+            Author::Person { is_limit, .. } => !is_limit && self.enforced.is_none(),
+        };
+        match would {
+            true => self.matches(sample),
+            false => sample.fate == Fate::Dropped && sample.statement == Some(&self.name),
         }
     }
 

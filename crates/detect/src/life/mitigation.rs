@@ -1,6 +1,7 @@
 //! One mitigation, and what is said of it.
 
 use crate::mine::{Estimate, Prefix, Proof, Protected, Statement};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What the miner offers.
@@ -33,6 +34,13 @@ impl Proposal {
         format!("{} to {}", self.cause, self.victim)
     }
 
+    /// The same as a person wrote it: victim and cause stay, so it goes on standing against the same.
+    pub fn written(self, written: &Written) -> Proposal {
+        let Written { verb, rest, spares, .. } = written.clone();
+        let comment = vec![format!("written by a person, against {}", self.against())];
+        Proposal { verb, rest, spares, comment, ..self }
+    }
+
     /// Of a statement that was mined.
     pub fn of(statement: &Statement) -> Proposal {
         Proposal {
@@ -53,6 +61,28 @@ impl Proposal {
     }
 }
 
+/// What a person wrote in a mitigation's place. Whoever hands it in has shown that it is a statement of the policy language
+/// and leaves out what is protected.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Written {
+    /// `drop` or `limit`.
+    pub verb: String,
+    /// All that stands behind the name, on one line.
+    pub rest: String,
+    /// Whether it only counts.
+    pub in_shadow: bool,
+    /// What it was shown to leave out.
+    pub spares: Protected,
+}
+
+impl Written {
+    /// As a statement of the policy language.
+    pub fn text(&self, name: &str) -> String {
+        let Written { verb, rest, in_shadow, .. } = self;
+        format!("{}{verb} {name} {rest}", if *in_shadow { "shadow " } else { "" })
+    }
+}
+
 /// How far it has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
@@ -63,6 +93,11 @@ pub enum Stage {
     },
     /// It does it.
     Enforced,
+}
+
+impl Stage {
+    /// In shadow for as long as the person who wants it so.
+    pub(super) const WATCHED: Stage = Stage::Shadow { until: Duration::MAX };
 }
 
 /// A statement that the edge adds to the policy by itself.
@@ -76,6 +111,8 @@ pub struct Mitigation {
     pub stage: Stage,
     /// A person wants it to stay, whatever is seen.
     pub pinned: bool,
+    /// A person wrote it: what it is against is as before.
+    pub edited: bool,
     /// Packets that it was hit by, in shadow and since.
     pub hits: u64,
     /// Samples of its victim that look good, since it is there.
@@ -95,6 +132,8 @@ pub struct Mitigation {
     pub(super) fell: bool,
     /// Those that end when it is enforced.
     pub(super) replaces: Vec<u64>,
+    /// That a person's own does harm was told.
+    pub(super) is_told: bool,
 }
 
 /// What became of a mitigation elsewhere, before these lives go on with it.
@@ -104,6 +143,8 @@ pub struct Past {
     pub in_shadow: bool,
     /// Whether a person wants it to stay.
     pub pinned: bool,
+    /// Whether a person wrote it.
+    pub edited: bool,
     /// Packets that it was hit by.
     pub hits: u64,
     /// How old it is.
@@ -118,6 +159,7 @@ impl Mitigation {
             proposal,
             stage,
             pinned: false,
+            edited: false,
             hits: 0,
             good: 0,
             harmed: 0,
@@ -129,7 +171,28 @@ impl Mitigation {
             highest: 0.0,
             fell: false,
             replaces: Vec::new(),
+            is_told: false,
         }
+    }
+
+    /// The same as a person wrote it. What was seen of the one before says nothing of it, but hits are counted on.
+    pub fn edited_as(&self, written: &Written, now: Duration) -> Mitigation {
+        let proposal = self.proposal.clone().written(written);
+        let stage = if written.in_shadow { Stage::WATCHED } else { Stage::Enforced };
+        let Mitigation { id, pinned, hits, born, before, counter, .. } = *self;
+        let new = Mitigation::new(id, proposal, stage, now);
+        Mitigation { pinned, hits, born, before, counter, edited: true, ..new }
+    }
+
+    /// What a person wrote, if a person did.
+    pub fn written(&self) -> Option<Written> {
+        let Proposal { verb, rest, spares, .. } = &self.proposal;
+        self.edited.then(|| Written {
+            verb: verb.clone(),
+            rest: rest.clone(),
+            in_shadow: self.in_shadow(),
+            spares: spares.clone(),
+        })
     }
 
     /// Its name in the policy.
@@ -215,6 +278,8 @@ pub enum Refusal {
     Known,
     /// A person forbade it, or it did harm a while ago.
     Forbidden,
+    /// A person edited what stands against the same.
+    Edited,
     /// There are as many as there may be.
     Full,
 }
@@ -227,6 +292,7 @@ impl Refusal {
             Refusal::Wide => "it matches too much good traffic",
             Refusal::Known => "it is there already",
             Refusal::Forbidden => "it was forbidden, or did harm a while ago",
+            Refusal::Edited => "a person edited what stands against it",
             Refusal::Full => "there are as many mitigations as there may be",
         }
     }

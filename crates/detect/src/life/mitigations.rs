@@ -1,6 +1,6 @@
 //! All mitigations of an edge.
 
-use super::{Command, Config, Mitigation, Past, Proposal, Reason, Refusal, Stage};
+use super::{Command, Config, Mitigation, Past, Proposal, Reason, Refusal, Stage, Written};
 use crate::mine::Protected;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -101,6 +101,10 @@ impl Mitigations {
         if self.forbidden.contains(&proposal.against()) || self.resting.contains_key(&proposal.rest) {
             return Err(Refusal::Forbidden);
         }
+        let is_edited = |one: &Mitigation| one.edited && one.proposal.against() == proposal.against();
+        if self.lives.values().any(is_edited) {
+            return Err(Refusal::Edited);
+        }
         match self.lives.len() < self.config.most {
             true => Ok(()),
             false => Err(Refusal::Full),
@@ -163,6 +167,35 @@ impl Mitigations {
         true
     }
 
+    /// A person wrote another statement in its place, which stands there now. What it was, if there is such a one.
+    pub fn edit(&mut self, id: u64, written: &Written) -> Option<Mitigation> {
+        let one = self.lives.get_mut(&id)?;
+        let edited = one.edited_as(written, self.now);
+        // It stands: what was to be done of the one before is done with.
+        self.commands
+            .retain(|command| !matches!(command, Command::Try(one) | Command::Enforce(one) if one.id == id));
+        Some(std::mem::replace(one, edited))
+    }
+
+    /// What a person wrote was shown to leave out what is to be protected next.
+    pub fn spares_too(&mut self, id: u64, protected: &Protected) {
+        if let Some(one) = self.lives.get_mut(&id).filter(|one| one.edited) {
+            one.proposal.spares = protected.clone();
+        }
+    }
+
+    /// Those that people wrote, if they do harm and were not given by the last call.
+    pub fn harmful(&mut self) -> Vec<(Mitigation, Reason)> {
+        let config = &self.config;
+        let new = self.lives.values_mut().filter(|one| one.edited && !one.is_told);
+        let harmful = new.filter_map(|one| {
+            let reason = harm(config, one)?;
+            one.is_told = true;
+            Some((one.clone(), reason))
+        });
+        harmful.collect()
+    }
+
     /// Something else is protected from now on. What does not spare it ends, also if people want it to stay.
     pub fn protect(&mut self, protected: Protected) {
         self.config.protected = protected;
@@ -188,10 +221,14 @@ impl Mitigations {
             return false;
         }
         let until = self.now + self.config.shadow(&proposal);
-        let stage = if past.in_shadow { Stage::Shadow { until } } else { Stage::Enforced };
+        let stage = match past.in_shadow {
+            true if past.edited => Stage::WATCHED,
+            true => Stage::Shadow { until },
+            false => Stage::Enforced,
+        };
         let is_protected = !self.spares(&proposal);
         let mut one = Mitigation::new(id, proposal, stage, self.now);
-        (one.pinned, one.hits, one.before) = (past.pinned, past.hits, past.age);
+        (one.pinned, one.edited, one.hits, one.before) = (past.pinned, past.edited, past.hits, past.age);
         self.lives.insert(id, one);
         self.next = self.next.max(id.saturating_add(1));
         if is_protected {
@@ -259,17 +296,14 @@ impl Mitigations {
         if one.pinned {
             return None;
         }
-        if one.harmed >= config.harmful_samples && one.harmed as f64 > config.harmful_share * one.good as f64
-        {
-            return Some(Reason::Harm);
-        }
-        if one.fell {
-            return Some(Reason::Fell);
+        // People may know better than samples: what they wrote, they take away.
+        if let Some(reason) = harm(config, one).filter(|_| !one.edited) {
+            return Some(reason);
         }
         if self.now.saturating_sub(one.last_hit) >= config.idle {
             return Some(Reason::Unused);
         }
-        (one.age(self.now) >= config.longest).then_some(Reason::Old)
+        (!one.edited && one.age(self.now) >= config.longest).then_some(Reason::Old)
     }
 
     fn end(&mut self, id: u64, reason: Reason) {
@@ -295,4 +329,13 @@ impl Mitigations {
     pub fn now(&self) -> Duration {
         self.now
     }
+}
+
+/// What harm it does, if it does some.
+fn harm(config: &Config, one: &Mitigation) -> Option<Reason> {
+    let share = config.harmful_share * one.good as f64;
+    if one.harmed >= config.harmful_samples && one.harmed as f64 > share {
+        return Some(Reason::Harm);
+    }
+    one.fell.then_some(Reason::Fell)
 }

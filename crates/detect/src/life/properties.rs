@@ -1,7 +1,7 @@
 //! What holds whatever happens.
 
 use super::tests::proposal;
-use super::{Command, Config, Mitigations, Stage};
+use super::{Command, Config, Mitigations, Stage, Written};
 use crate::mine::{Prefix, Proof, Protected};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ enum Step {
     Good(u64, u64, u64),
     Fell(u64),
     Pin(u64, bool),
+    /// In shadow or not.
+    Edit(u64, bool),
     Forbid(u64),
     Refused(u64),
     /// So many addresses are protected as victims.
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (id.clone(), 0..200u64, 0..3u64).prop_map(|(id, good, matched)| Step::Good(id, good, matched)),
         1 => id.clone().prop_map(Step::Fell),
         1 => (id.clone(), any::<bool>()).prop_map(|(id, pinned)| Step::Pin(id, pinned)),
+        1 => (id.clone(), any::<bool>()).prop_map(|(id, in_shadow)| Step::Edit(id, in_shadow)),
         1 => id.clone().prop_map(Step::Forbid),
         1 => id.prop_map(Step::Refused),
         1 => (2..6u8).prop_map(Step::Protect),
@@ -77,6 +80,14 @@ proptest! {
                 Step::Good(id, good, matched) => lives.looked_good(id, good, matched.min(good)),
                 Step::Fell(id) => lives.fell(id),
                 Step::Pin(id, pinned) => drop(lives.pin(id, pinned)),
+                Step::Edit(id, in_shadow) => {
+                    let spares = config.protected.clone();
+                    let written = Written { verb: "drop".into(), rest: "when udp".into(), in_shadow, spares };
+                    if lives.edit(id, &written).is_some() {
+                        // It stands already.
+                        policy.insert(id, in_shadow);
+                    }
+                }
                 Step::Forbid(id) => drop(lives.forbid(id)),
                 Step::Refused(id) => lives.refused(id),
                 Step::Protect(last) => {
@@ -105,12 +116,12 @@ proptest! {
                 prop_assert!(!protected.victims.iter().any(|prefix| prefix.meets(&one.proposal.victim)));
                 prop_assert_eq!(&one.proposal.spares, protected);
                 prop_assert!(one.proposal.collateral.share <= config.max_collateral);
-                prop_assert!(one.pinned || one.age(lives.now()) < config.longest);
+                prop_assert!(one.pinned || one.edited || one.age(lives.now()) < config.longest);
                 prop_assert!(one.pinned || lives.now() - one.last_hit < config.idle);
                 let harmful = one.harmed >= config.harmful_samples
                     && one.harmed as f64 > config.harmful_share * one.good as f64;
-                prop_assert!(one.pinned || !harmful);
-                prop_assert!(!matches!(one.stage, Stage::Enforced) || one.hits > 0 || config.shadow(&one.proposal).is_zero());
+                prop_assert!(one.pinned || one.edited || !harmful);
+                prop_assert!(!matches!(one.stage, Stage::Enforced) || one.edited || one.hits > 0 || config.shadow(&one.proposal).is_zero());
             }
         }
     }

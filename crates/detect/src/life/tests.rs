@@ -1,4 +1,4 @@
-use super::{Command, Config, Mitigations, Past, Proposal, Reason, Refusal};
+use super::{Command, Config, Mitigations, Past, Proposal, Reason, Refusal, Written};
 use crate::mine::{Estimate, Prefix, Proof, Protected};
 use std::time::Duration;
 
@@ -266,4 +266,100 @@ fn a_counter_that_begins_anew_is_no_hit_that_never_was() {
     play.go(1, |lives| lives.hit(id, 1000));
     play.go(1, |lives| lives.hit(id, 10));
     assert_eq!(play.lives.standing().next().unwrap().hits, 1010);
+}
+
+fn written(rest: &str, in_shadow: bool) -> Written {
+    Written { verb: "drop".into(), rest: rest.into(), in_shadow, spares: Protected::default() }
+}
+
+#[test]
+fn what_a_person_wrote_takes_the_place_and_the_life_goes_on() {
+    let mut play = Play::new(Config::default());
+    let id = play.lives.propose(proven()).unwrap();
+    play.hit(id, 10);
+    let old = play.lives.edit(id, &written("when udp", false)).unwrap();
+    assert!(old.text().ends_with(" when udp.srcport == 53\n"));
+    play.go(1, |lives| lives.hit(id, 1030));
+    let one = play.lives.standing().next().unwrap();
+    let text = "# written by a person, against DNS amplification to 192.0.2.1\ndrop mitigation_1_dns_amplification when udp\n";
+    assert_eq!((one.text().as_str(), one.hits, one.edited), (text, 1030, true));
+    assert_eq!(play.told, ["enforce"], "it stands already");
+    assert_eq!(play.lives.edit(7, &written("when udp", false)), None);
+}
+
+#[test]
+fn an_edited_one_in_shadow_only_counts_until_it_is_edited_again() {
+    let mut play = Play::new(Config::default());
+    let id = play.lives.propose(proven()).unwrap();
+    play.hit(id, 1);
+    play.lives.edit(id, &written("when udp", true)).unwrap();
+    play.hit(id, 300);
+    let one = play.lives.standing().next().unwrap();
+    assert!(one.in_shadow() && one.text().contains("shadow drop"));
+    play.lives.edit(id, &written("when udp", false)).unwrap();
+    play.hit(id, 1);
+    assert!(!play.lives.standing().next().unwrap().in_shadow());
+    assert_eq!(play.told, ["enforce"]);
+}
+
+#[test]
+fn harm_of_an_edited_one_is_told_once_and_left_to_people() {
+    let mut play = Play::new(Config::default());
+    let id = play.lives.propose(proven()).unwrap();
+    play.hit(id, 1);
+    play.lives.looked_good(id, 1000, 3);
+    play.lives.edit(id, &written("when udp", false)).unwrap();
+    assert!(play.lives.harmful().is_empty(), "what the one before did is not its own");
+    play.lives.looked_good(id, 100, 50);
+    play.hit(id, 10);
+    let told: Vec<Reason> = play.lives.harmful().into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!((told, play.lives.harmful().len()), (vec![Reason::Harm], 0));
+    assert_eq!(play.lives.standing().count(), 1);
+    play.lives.edit(id, &written("when udp.srcport == 53", false)).unwrap();
+    play.lives.fell(id);
+    assert_eq!(play.lives.harmful()[0].1, Reason::Fell, "another one has harm of its own");
+}
+
+#[test]
+fn an_edited_one_goes_when_it_is_not_hit_and_need_not_be_found_again() {
+    let mut play = Play::new(Config { longest: Duration::from_secs(20), ..Config::default() });
+    let id = play.lives.propose(proven()).unwrap();
+    play.hit(id, 100);
+    play.lives.edit(id, &written("when udp", false)).unwrap();
+    play.hit(id, 400);
+    assert_eq!(play.lives.standing().count(), 1, "old, and hit");
+    play.go(620, |_| ());
+    assert_eq!(play.told, ["enforce", Reason::Unused.words()]);
+}
+
+#[test]
+fn nothing_is_tried_against_what_a_person_edited_and_all_else_is() {
+    let mut play = Play::new(Config::default());
+    let id = play.lives.propose(proven()).unwrap();
+    play.hit(id, 1);
+    play.lives.edit(id, &written("when udp.srcport == 53 and ip.len > 1000", false)).unwrap();
+    assert_eq!(play.lives.propose(proven()), Err(Refusal::Edited));
+    let other = Proposal { cause: "SYN flood".into(), ..proposal("tcp.flags.syn", Proof::Shown, 0.0) };
+    assert!(play.lives.propose(other).is_ok());
+    assert!(play.lives.forbid(id));
+    play.lives.forbid_all(proven().against(), false);
+    assert!(play.lives.propose(proven()).is_ok(), "when it is gone it is a mitigation like others");
+}
+
+#[test]
+fn an_edited_one_ends_when_it_meets_what_is_protected_unless_it_is_shown_to_leave_that_out() {
+    let sources = vec![Prefix::new([192, 0, 2, 9].into(), 32)];
+    let protected = Protected { sources, ..Protected::default() };
+    for shown in [true, false] {
+        let mut play = Play::new(Config::default());
+        let id = play.lives.propose(proven()).unwrap();
+        play.hit(id, 1);
+        play.lives.edit(id, &written("when udp and not ip.src == 192.0.2.9", false)).unwrap();
+        if shown {
+            play.lives.spares_too(id, &protected);
+        }
+        play.lives.protect(protected.clone());
+        play.hit(id, 1);
+        assert_eq!(play.lives.standing().count(), usize::from(shown), "{:?}", play.told);
+    }
 }

@@ -15,6 +15,7 @@ mod world;
 
 use std::net::IpAddr;
 use traffic::{KINDS, Make, Maker, RESOLVER};
+use weir_detect::defence::What;
 use weir_detect::life;
 use weir_detect::mine::{Prefix, Protected};
 use weir_detect::traffic::Config;
@@ -187,6 +188,54 @@ fn several_attacks_at_once_have_a_rule_each() {
     assert!(world.bad.dropped() >= 0.99, "{} dropped by\n{}", world.bad.dropped(), world.text());
     assert!(world.good.dropped() <= 0.005, "{}", world.good.dropped());
     assert!(world.text().matches("drop ").count() <= 4, "{}", world.text());
+}
+
+/// A person narrows what was found: what goes by now is not mined again, and another kind of attack is.
+#[test]
+fn what_a_person_edited_stands_against_its_kind_and_another_kind_is_met() {
+    let (ntp, syn) = (Flow::bad(FLOOD, KINDS[1].1), Flow::bad(FLOOD, KINDS[9].1));
+    let mut world = World::new(Protected::default());
+    world.run(10, &[everyday()]);
+    world.run(4, &[everyday(), ntp]);
+    let found = world.text();
+    assert!(found.contains("drop mitigation_1_ntp_amplification when"), "{found}");
+    world.edit(1, false, "udp.srcport == 123 and ip.src == 0.0.0.0/1");
+    world.forget();
+    world.run(6, &[everyday(), ntp]);
+    let dropped = world.bad.dropped();
+    assert!((0.3..0.7).contains(&dropped), "{dropped} dropped by\n{}", world.text());
+    assert_eq!(world.text().matches("drop ").count(), 1, "{}", world.text());
+    let why = "a person edited what stands against it";
+    let refused = |what: &What| matches!(what, What::NotTried { why: told, .. } if told == why);
+    assert_eq!(world.told.iter().filter(|what| refused(what)).count(), 1, "{:?}", world.told);
+    let edited = world.told.iter().find_map(|what| match what {
+        What::Edited { named, old, new, shadow } => Some((named.id, old.clone(), new.clone(), *shadow)),
+        _ => None,
+    });
+    let new = "# written by a person, against NTP amplification to 203.0.113.7\ndrop mitigation_1_ntp_amplification when udp.srcport == 123 and ip.src == 0.0.0.0/1\n";
+    assert_eq!(edited, Some((1, found, new.to_owned(), false)));
+    world.run(4, &[everyday(), ntp, syn]);
+    assert!(world.text().contains("drop mitigation_2_syn_flood when"), "{}", world.text());
+}
+
+/// A person writes what takes good traffic: that is told, in shadow before it takes any, and left to people.
+#[test]
+fn harm_of_what_a_person_wrote_is_told_and_nothing_else_is_done() {
+    for in_shadow in [true, false] {
+        let mut world = World::new(Protected::default());
+        world.run(10, &[everyday()]);
+        let ntp = Flow::bad(FLOOD, KINDS[1].1);
+        world.run(4, &[everyday(), ntp]);
+        world.edit(1, in_shadow, "ip.dst == 203.0.113.7");
+        world.forget();
+        world.run(2, &[everyday(), ntp]);
+        assert_eq!(world.good.dropped() > 0.9, !in_shadow, "{}", world.good.dropped());
+        let harms: Vec<&What> = world.told.iter().filter(|what| matches!(what, What::Harms { .. })).collect();
+        assert_eq!(harms.len(), 1, "{:?}", world.told);
+        let text = "`mitigation_1_ntp_amplification` does harm: it matches traffic that looks good; it stays, as a person wrote it";
+        assert_eq!(harms[0].to_string(), text);
+        assert!(world.text().contains(" when ip.dst == 203.0.113.7\n"), "{}", world.text());
+    }
 }
 
 fn config() -> (Config, life::Config) {

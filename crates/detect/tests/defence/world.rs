@@ -6,8 +6,8 @@ use std::time::Duration;
 use weir_compiler::eval::Evaluator;
 use weir_compiler::ir::Verdict;
 use weir_compiler::{Analysis, NoFiles, analyse};
-use weir_detect::defence::Defence;
-use weir_detect::life::Mitigation;
+use weir_detect::defence::{Defence, Matcher, What};
+use weir_detect::life::{Mitigation, Written};
 use weir_detect::mine::Protected;
 use weir_detect::sample::{Fate, Sample};
 
@@ -73,6 +73,8 @@ pub(crate) struct World {
     now: Duration,
     edge: Analysis,
     hits: BTreeMap<String, u64>,
+    /// What was told, but for drops.
+    pub(crate) told: Vec<What>,
     owed: f64,
     pub(crate) good: Fates,
     pub(crate) bad: Fates,
@@ -90,6 +92,7 @@ impl World {
             now: Duration::from_secs(1000),
             edge: analyse("edge", "", &NoFiles),
             hits: BTreeMap::new(),
+            told: Vec::new(),
             owed: 0.0,
             good: Fates::default(),
             bad: Fates::default(),
@@ -168,6 +171,21 @@ impl World {
             assert!(!self.edge.diagnostics.has_errors(), "{}", self.text());
             self.defence.done(self.now, &commands);
         }
-        self.defence.events();
+        self.told.extend(self.defence.events().into_iter().map(|event| event.what));
+    }
+
+    /// A person writes another condition in the place of a mitigation.
+    pub(crate) fn edit(&mut self, id: u64, in_shadow: bool, condition: &str) {
+        let rest = format!("when {condition}");
+        let written = Written { verb: "drop".into(), rest, in_shadow, spares: Protected::default() };
+        let alone = analyse("edit", &format!("drop when {condition}"), &NoFiles).policy;
+        let matcher = Matcher::new(move |sample| {
+            let mut frame = sample.header.to_vec();
+            frame.resize(sample.frame_len as usize, 0);
+            Some(Evaluator::new(&alone).judge(&frame).verdict == Verdict::Drop)
+        });
+        assert!(self.defence.edit(self.now, id, &written, matcher));
+        self.edge = analyse("edge", &self.text(), &NoFiles);
+        assert!(!self.edge.diagnostics.has_errors(), "{}", self.text());
     }
 }
