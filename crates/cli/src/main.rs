@@ -4,6 +4,7 @@
 mod args;
 mod clock;
 mod commands;
+mod editing;
 mod export;
 mod failure;
 mod files;

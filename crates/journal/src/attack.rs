@@ -54,6 +54,10 @@ pub enum Step {
     Enforced,
     /// The first sample of a packet that it dropped.
     FirstDrop,
+    /// A person wrote another statement in its place.
+    Edited,
+    /// What a person wrote does harm.
+    Harms,
     /// It is gone.
     Removed,
     /// The attack is over.
@@ -74,6 +78,8 @@ impl Step {
             Step::Tried => "tried",
             Step::Enforced => "enforced",
             Step::FirstDrop => "first drop",
+            Step::Edited => "edited",
+            Step::Harms => "does harm",
             Step::Removed => "removed",
             Step::Over => "over",
             Step::Interrupted => "protection ended",

@@ -3,11 +3,12 @@
 use crate::open::{Opened, open};
 use crate::shared::{Shared, Watch};
 use crate::writer::Writer;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use weir_detect::defence::{Event, Evidence, Memory};
@@ -49,7 +50,22 @@ pub struct Journal {
 #[derive(Debug)]
 pub(crate) enum Told {
     Turn { events: Vec<Event>, evidence: Vec<Evidence>, standing: Vec<Standing>, epoch_ns: u64 },
-    Memory(Memory),
+    Memory(Memory, Option<Then>),
+}
+
+/// Called once with whether what was told is written.
+pub(crate) struct Then(Box<dyn FnOnce(bool) + Send>);
+
+impl Then {
+    pub(crate) fn call(self, is_kept: bool) {
+        (self.0)(is_kept);
+    }
+}
+
+impl fmt::Debug for Then {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Then")
+    }
 }
 
 impl Journal {
@@ -79,13 +95,30 @@ impl Journal {
 
     /// What the next defence should know. Never waits.
     pub fn remember(&self, memory: Memory) {
-        self.tell(Told::Memory(memory), 0);
+        self.tell(Told::Memory(memory, None), 0);
+    }
+
+    /// The same; `then` hears whether that, and all that was told before, is in the database. It is called by the thread that
+    /// writes, or at once if that has no time.
+    pub fn remember_then(&self, memory: Memory, then: impl FnOnce(bool) + Send + 'static) {
+        let told = Told::Memory(memory, Some(Then(Box::new(then))));
+        if let Some(Told::Memory(_, Some(then))) = self.try_tell(told) {
+            then.call(false);
+        }
     }
 
     fn tell(&self, told: Told, lost: u64) {
-        let is_told = self.tell.as_ref().is_some_and(|tell| tell.try_send(told).is_ok());
-        if !is_told {
+        if self.try_tell(told).is_some() {
             self.shared.lost.fetch_add(lost, Relaxed);
+        }
+    }
+
+    /// Gives back what finds no room.
+    fn try_tell(&self, told: Told) -> Option<Told> {
+        let Some(tell) = &self.tell else { return Some(told) };
+        match tell.try_send(told) {
+            Ok(()) => None,
+            Err(TrySendError::Full(told) | TrySendError::Disconnected(told)) => Some(told),
         }
     }
 

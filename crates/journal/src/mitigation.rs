@@ -17,6 +17,9 @@ pub struct Mitigation {
     pub state: State,
     /// A person wants it to stay.
     pub pinned: bool,
+    /// A person wrote the statement; the shares below are of what was found.
+    #[serde(default)]
+    pub edited: bool,
     /// Packets that it was hit by.
     pub hits: u64,
     /// The share of the attack that it matches.
@@ -27,6 +30,15 @@ pub struct Mitigation {
     pub why: Option<String>,
     /// The statement, with its comment.
     pub text: String,
+}
+
+impl Mitigation {
+    /// How far it has come, and what people said of it: `enforced, edited, pinned`.
+    pub fn state_words(&self) -> String {
+        let edited = if self.edited { ", edited" } else { "" };
+        let pinned = if self.pinned { ", pinned" } else { "" };
+        format!("{}{edited}{pinned}", self.state.word())
+    }
 }
 
 /// How far it has come.

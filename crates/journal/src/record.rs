@@ -82,6 +82,12 @@ impl Record {
             What::Tried(named) => self.went(named, at_ns, Step::Tried, State::Shadow),
             What::Enforced(named) => self.went(named, at_ns, Step::Enforced, State::Enforced),
             What::Drops(named) => self.moment_of(named, at_ns, Step::FirstDrop),
+            What::Edited { named, new, shadow, .. } => {
+                let state = if *shadow { State::Shadow } else { State::Enforced };
+                self.went(named, at_ns, Step::Edited, state);
+                self.change_mitigation(named.id, |one| (one.text, one.edited) = (new.clone(), true));
+            }
+            What::Harms { named, .. } => self.moment_of(named, at_ns, Step::Harms),
             What::Ended { named, why, hits } => {
                 self.went(named, at_ns, Step::Removed, State::Ended);
                 self.change_mitigation(named.id, |one| (one.why, one.hits) = (Some(why.clone()), *hits));
@@ -134,6 +140,7 @@ impl Record {
             cause: cause.clone(),
             state: State::Found,
             pinned: false,
+            edited: false,
             hits: 0,
             covered: *covered,
             collateral_at_most: *collateral_at_most,

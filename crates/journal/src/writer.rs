@@ -3,7 +3,7 @@
 use crate::capture;
 use crate::clock::now_ns;
 use crate::error::Error;
-use crate::journal::{Options, Told};
+use crate::journal::{Options, Then, Told};
 use crate::live::Live;
 use crate::open::{Opened, moved, not_written};
 use crate::pending::{Encoded, Pending};
@@ -33,6 +33,8 @@ pub(crate) struct Writer {
     store: Option<Store>,
     record: Record,
     pending: Pending,
+    /// Who wants to know when that is written.
+    asked: Vec<Then>,
     /// A digest of what is remembered in the database: most of it changes once an hour.
     remembered: Option<u64>,
     /// That it is not written was told.
@@ -52,6 +54,7 @@ impl Writer {
             store,
             record,
             pending: Pending::default(),
+            asked: Vec::new(),
             remembered: None,
             is_told,
             failed: is_told.then(Instant::now),
@@ -78,6 +81,7 @@ impl Writer {
                 self.record.interrupt(now_ns());
                 self.failed = None;
                 self.commit();
+                self.answer();
                 break;
             }
             let is_news = !self.pending.events.is_empty();
@@ -87,6 +91,7 @@ impl Writer {
             if !self.pending.is_empty() || self.committed.elapsed() >= COMMIT {
                 self.commit();
             }
+            self.answer();
         }
         if let Some(live) = &self.options.live {
             // It may be gone already.
@@ -113,7 +118,8 @@ impl Writer {
                     self.keep(&evidence, epoch_ns);
                 }
             }
-            Told::Memory(memory) => {
+            Told::Memory(memory, then) => {
+                self.asked.extend(then);
                 let Some(encoded) = Encoded::of(&memory) else { return };
                 let mut digest = DefaultHasher::new();
                 (&encoded.people, &encoded.learnt).hash(&mut digest);
@@ -123,6 +129,12 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Says whether all that was told is written.
+    fn answer(&mut self) {
+        let is_kept = self.options.file.is_some() && self.failed.is_none() && self.pending.is_empty();
+        self.asked.drain(..).for_each(|then| then.call(is_kept));
     }
 
     fn keep(&mut self, evidence: &[Evidence], epoch_ns: u64) {

@@ -68,7 +68,7 @@ pub(crate) struct Attacks {
     #[command(flatten)]
     pub(crate) which: Which,
     /// The journal in this file, whoever wrote it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "pin", "unpin", "forbid"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "pin", "unpin", "forbid", "edit"])]
     pub(crate) journal: Option<PathBuf>,
     /// Keep this mitigation, whatever is seen
     #[arg(long, value_name = "ID")]
@@ -79,11 +79,15 @@ pub(crate) struct Attacks {
     /// Remove it, and never add the same again
     #[arg(long, value_name = "ID")]
     pub(crate) forbid: Option<u64>,
+    /// Let another statement stand in its place, a `drop` or `limit` of the policy language; `-` reads it from standard input,
+    /// without it $VISUAL or $EDITOR is opened
+    #[arg(long, value_names = ["ID", "STATEMENT"], num_args = 1..=2, conflicts_with_all = ["id", "unpin", "forbid", "json"])]
+    pub(crate) edit: Option<Vec<String>>,
     /// Print all that happened, a line each
-    #[arg(long, conflicts_with_all = ["id", "capture", "pin", "unpin", "forbid"])]
+    #[arg(long, conflicts_with_all = ["id", "capture", "pin", "unpin", "forbid", "edit"])]
     pub(crate) events: bool,
     /// Write the samples that this mitigation was found by, those of the attack and the good ones, as pcapng
-    #[arg(long, value_name = "ID", requires = "write", conflicts_with_all = ["id", "pin", "unpin", "forbid", "json"])]
+    #[arg(long, value_name = "ID", requires = "write", conflicts_with_all = ["id", "pin", "unpin", "forbid", "edit", "json"])]
     pub(crate) capture: Option<u64>,
     /// Where to write them; `-` is standard output
     #[arg(short, long, value_name = "FILE", requires = "capture")]

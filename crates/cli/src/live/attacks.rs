@@ -38,8 +38,7 @@ fn line(attack: &Attack, standing: &[&Mitigation], now_ns: u64) -> String {
 }
 
 fn mitigation(one: &Mitigation) -> String {
-    let pinned = if one.pinned { ", pinned" } else { "" };
-    format!("{} {}{pinned}, {}", one.name, one.state.word(), counted(one.hits, "packet"))
+    format!("{} {}, {}", one.name, one.state_words(), counted(one.hits, "packet"))
 }
 
 #[cfg(test)]
@@ -67,6 +66,7 @@ mod tests {
             cause: String::new(),
             state,
             pinned: id == 3,
+            edited: id == 3,
             hits: 1234,
             covered: 1.0,
             collateral_at_most: 0.0,
@@ -89,7 +89,7 @@ mod tests {
         };
         let expected = [
             "attack 2 on 192.0.2.2 is over, 50.0k packets/s or more: mitigation_2_x enforced, 1,234 packets",
-            "attack 3 on 192.0.2.3 for 12.0 s, 50.0k packets/s or more: mitigation_3_x shadow, pinned, 1,234 packets",
+            "attack 3 on 192.0.2.3 for 12.0 s, 50.0k packets/s or more: mitigation_3_x shadow, edited, pinned, 1,234 packets",
             "attack 4 on 192.0.2.4 for 12.0 s, 50.0k packets/s or more: nothing fits yet",
         ];
         assert_eq!(lines(&live, 13_000_000_000), expected);

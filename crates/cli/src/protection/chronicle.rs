@@ -63,6 +63,12 @@ impl Chronicle {
         self.journal.remember(memory);
     }
 
+    /// The same; `then` hears whether that is in the journal, with all that happened before.
+    pub(crate) fn remember_then(&mut self, memory: Memory, then: impl FnOnce(bool) + Send + 'static) {
+        self.remembered = Instant::now();
+        self.journal.remember_then(memory, then);
+    }
+
     /// What went wrong, each trouble once.
     pub(crate) fn troubles(&self) -> Vec<String> {
         self.journal.troubles().into_iter().chain(self.hooks.troubles()).collect()

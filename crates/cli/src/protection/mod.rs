@@ -9,20 +9,21 @@ mod wishes;
 pub(crate) use chronicle::Chronicle;
 pub(crate) use place::{forget, journal, lasting_name, sweep};
 pub(crate) use story::{Story, running, unread};
-pub(crate) use wishes::{Wish, wish};
+pub(crate) use wishes::{Wish, edit, wish};
 
 use crate::args::Protect;
 use crate::clock::epoch;
 use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::running::told;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use weir_dataplane::protect::{Options, Protector};
 use weir_dataplane::{Error, Instance, Sample};
 use weir_detect::defence::Event;
 use weir_detect::traffic;
 use weir_journal::Watch;
 use weir_telemetry::Hooks;
+use wishes::{Answer, Wished};
 
 /// A protection of an instance, with its journal and people's wishes.
 pub(crate) struct Protection {
@@ -67,27 +68,40 @@ impl Protection {
 
     /// Does what is due, and says what happened.
     pub(crate) fn turn(&mut self) -> Result<Vec<Event>, Error> {
-        let is_wished = self.grant();
+        let wishes = wishes::wishes(&self.name);
+        let is_wished = !wishes.is_empty();
+        let answers: Vec<(PathBuf, Answer)> = wishes.into_iter().filter_map(|one| self.grant(one)).collect();
         let events = self.protector.turn()?;
         let evidence = self.protector.evidence();
         self.chronicle.turn(&events, evidence, self.protector.mitigations());
-        if is_wished || self.chronicle.is_forgetful() {
+        if is_wished {
+            // Nobody is told that something is done before a kill would leave it so.
+            self.chronicle.remember_then(self.protector.memory(), move |is_kept| {
+                for (file, answer) in answers {
+                    wishes::answer(&file, &Answer { is_kept, ..answer });
+                }
+            });
+        } else if self.chronicle.is_forgetful() {
             self.chronicle.remember(self.protector.memory());
         }
         Ok(events)
     }
 
-    /// Does what people want; whether they wanted something.
-    fn grant(&mut self) -> bool {
-        let wishes = wishes::wishes(&self.name);
-        for wish in &wishes {
-            match *wish {
-                Wish::Pin(id) => self.protector.pin(id, true),
-                Wish::Unpin(id) => self.protector.pin(id, false),
-                Wish::Forbid(id) => self.protector.forbid(id),
-            };
+    /// Does what a person wants; what to answer, and where, if that is asked for.
+    fn grant(&mut self, Wished { wish, asker }: Wished) -> Option<(PathBuf, Answer)> {
+        match wish {
+            Wish::Pin(id) => drop(self.protector.pin(id, true)),
+            Wish::Unpin(id) => drop(self.protector.pin(id, false)),
+            Wish::Forbid(id) => drop(self.protector.forbid(id)),
+            Wish::Edit(id, text) => {
+                let answer = match self.protector.edit(id, &text) {
+                    Ok(warnings) => Answer { warnings: warnings.to_string(), ..Answer::default() },
+                    Err(told) => Answer { refused: Some(told.to_string()), ..Answer::default() },
+                };
+                return Some((wishes::answer_file(&self.name, &asker), answer));
+            }
         }
-        !wishes.is_empty()
+        None
     }
 
     /// What went wrong beside it, each trouble once.

@@ -18,17 +18,17 @@ const FOLLOW: Duration = Duration::from_secs(2);
 /// What was refused is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Why what a person wrote does not stand in the place of a mitigation: what stood stands.
+/// Why what a person wrote does not stand in the place of a mitigation, for people: what stood stands.
 #[derive(Debug, thiserror::Error)]
 pub enum NotEdited {
     /// There is no such mitigation.
-    #[error("no mitigation {0} stands")]
+    #[error("error: no mitigation {0} stands any more")]
     Unknown(u64),
     /// The text says why.
     #[error("{0}")]
     Text(Diagnosis),
     /// The policy was not taken with it.
-    #[error("{}", .0.brief())]
+    #[error("error: it is not taken, and what stood stands: {}", .0.brief())]
     Edge(#[from] Error),
 }
 

@@ -345,7 +345,7 @@ mod tests {
             ("default drop", &["it is not one statement"]),
             (
                 "pass when udp",
-                &["error[E0003]: it is neither `drop` nor `limit`", "^^^^ ", "help: say `drop`"],
+                &["error[E0003]: it is neither `drop` nor `limit`", "| ^^^^\n", "help: say `drop`"],
             ),
             (
                 "drop other when udp",

@@ -1,6 +1,7 @@
 //! `weir attacks`: what a protected policy met, and what it does about it.
 
 mod answer;
+mod edit;
 mod show;
 
 use crate::args::Attacks;
@@ -10,7 +11,7 @@ use crate::printer::Printer;
 use crate::protection::{Story, Wish, unread, wish};
 use answer::Answer;
 use std::path::Path;
-use weir_journal::{State, read};
+use weir_journal::{Mitigation, State, read};
 
 pub(super) fn run(args: &Attacks, printer: &mut Printer) -> Outcome {
     let mut story = match &args.journal {
@@ -25,7 +26,12 @@ pub(super) fn run(args: &Attacks, printer: &mut Printer) -> Outcome {
     }
     if grant(args, &story)? {
         printer.say("the protection does it with its next turn");
-        return Ok(Exit::Fine);
+        if args.edit.is_none() {
+            return Ok(Exit::Fine);
+        }
+    }
+    if let Some(words) = &args.edit {
+        return edit::run(words, &story, printer);
     }
     if let Some(id) = args.id {
         story.attacks.retain(|attack| attack.id == id);
@@ -48,18 +54,23 @@ fn grant(args: &Attacks, story: &Story) -> Result<bool, Failure> {
         [(args.pin, Wish::Pin as fn(u64) -> Wish), (args.unpin, Wish::Unpin), (args.forbid, Wish::Forbid)];
     let mut wished = false;
     for (id, of) in wishes.iter().filter_map(|(id, of)| Some(((*id)?, of))) {
-        let Some(name) = &story.running else {
-            return Err(failed("nobody protects it now")
-                .help("start it with `weir run POLICY -i INTERFACE --protect`"));
-        };
-        if !story.mitigations.iter().any(|one| one.id == id && one.state != State::Ended) {
-            return Err(failed(format!("no mitigation {id} stands in `{name}`")));
-        }
+        let (name, _) = standing(story, id)?;
         let cannot = |error| failed(format!("cannot tell `{name}`: {}", words(&error)));
-        wish(name, of(id)).map_err(cannot)?;
+        wish(name, &of(id)).map_err(cannot)?;
         wished = true;
     }
     Ok(wished)
+}
+
+/// A mitigation that stands, and where it does.
+fn standing(story: &Story, id: u64) -> Result<(&str, &Mitigation), Failure> {
+    let Some(name) = &story.running else {
+        return Err(
+            failed("nobody protects it now").help("start it with `weir run POLICY -i INTERFACE --protect`")
+        );
+    };
+    let one = story.mitigations.iter().find(|one| one.id == id && one.state != State::Ended);
+    Ok((name, one.ok_or_else(|| failed(format!("no mitigation {id} stands in `{name}`")))?))
 }
 
 fn capture(story: &Story, id: u64, output: &Path, printer: &mut Printer) -> Outcome {

@@ -112,13 +112,11 @@ fn milliseconds(attack: &Attack, at_ns: u64) -> String {
 fn mitigations(mitigations: &[Mitigation]) -> Table {
     let mut table = Table::new(&["mitigation", "attack", "name", "is", ">packets", "why"]);
     for one in mitigations {
-        let state =
-            if one.pinned { format!("{}, pinned", one.state.word()) } else { one.state.word().to_owned() };
         table.row(vec![
             one.id.to_string().into(),
             one.attack.to_string().into(),
             one.name.as_str().into(),
-            state.into(),
+            one.state_words().into(),
             Cell::right(grouped(one.hits)),
             one.why.clone().unwrap_or_default().into(),
         ]);
