@@ -7,7 +7,8 @@
 //! | `mitigations/ID` | one statement, as text; goes with a lease that the leader keeps alive | the leader |
 //! | `lives/ID` | what the next leader needs to go on with it, as JSON; the same lease | the leader |
 //! | `forbidden/ID` | against what no mitigation is wanted, in words; the number is of the one that was forbidden | the leader |
-//! | `wishes/ID` | `pin`, `unpin`, `forbid` or `allow`, until it is done | people, `weir fleet pin` … |
+//! | `wishes/ID` | `pin`, `unpin`, `forbid`, `allow` or `edit STATEMENT`, until it is done | people, `weir fleet pin` … |
+//! | `answers/ID` | what became of the last `edit`, as JSON; the same lease, until whoever asked has read it | the leader |
 //! | `leader` | which analyser decides; goes with it | analysers |
 //! | `analysers/NAME` | where it takes sFlow, as JSON; goes with it | itself |
 //! | `edges/NAME` | what it runs and what it counts, as JSON; goes with it | itself |
@@ -24,6 +25,8 @@ pub const LIVES: &str = "lives/";
 pub const FORBIDDEN: &str = "forbidden/";
 /// What people want of mitigations.
 pub const WISHES: &str = "wishes/";
+/// What became of what people wrote.
+pub const ANSWERS: &str = "answers/";
 /// Who decides.
 pub const LEADER: &str = "leader";
 /// Who listens.

@@ -1,9 +1,6 @@
 //! A mitigation in etcd: one statement, as text.
 
-use weir_compiler::diagnostic::Diagnostics;
-use weir_compiler::source::Sources;
-use weir_compiler::syntax::ast::{Action, Item};
-use weir_compiler::syntax::parse;
+use weir_dataplane::protect::Taking;
 
 /// What an edge wants to know of a mitigation.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,21 +13,9 @@ pub(crate) struct Told {
 /// What the statement says, or why the text is none that an edge would run: it must be one `drop` or `limit`, so that a
 /// key in etcd can do no more to a policy than that.
 pub(crate) fn read(text: &str) -> Result<Told, String> {
-    let mut sources = Sources::default();
-    let id = sources.add("mitigation", text);
-    let mut diagnostics = Diagnostics::default();
-    let file = parse(&sources, id, &mut diagnostics);
-    if let Some(first) = diagnostics.iter().next() {
-        return Err(first.message.clone());
-    }
-    let [Item::Statement(statement)] = file.items.as_slice() else {
-        return Err("it is not one statement".to_owned());
-    };
-    if !matches!(statement.action, Action::Drop | Action::Limit(_)) {
-        return Err("it is neither `drop` nor `limit`".to_owned());
-    }
-    match &statement.name {
-        Some(name) => Ok(Told { name: name.text.clone(), in_shadow: statement.shadow }),
+    let statement = Taking::read("mitigation", text).map_err(|told| told.message())?.statement;
+    match statement.name {
+        Some(name) => Ok(Told { name: name.text, in_shadow: statement.shadow }),
         None => Err("it has no name".to_owned()),
     }
 }

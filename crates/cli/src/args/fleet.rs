@@ -27,6 +27,8 @@ pub(crate) enum FleetAction {
     Show(FleetShow),
     /// Keep a mitigation, whatever is seen
     Pin(FleetWish),
+    /// Let another statement stand in a mitigation's place
+    Edit(FleetEdit),
     /// Let a mitigation end again
     Unpin(FleetWish),
     /// End a mitigation, and never try anything against the same kind of attack on the same victim again
@@ -176,6 +178,17 @@ pub(crate) struct FleetShow {
 pub(crate) struct FleetWish {
     /// The mitigation's number
     pub(crate) id: u64,
+    #[command(flatten)]
+    pub(crate) etcd: Etcd,
+}
+
+/// `weir fleet edit`.
+#[derive(Debug, Args)]
+pub(crate) struct FleetEdit {
+    /// The mitigation's number
+    pub(crate) id: u64,
+    /// A `drop` or `limit` of the policy language; `-` reads it from standard input, without it $VISUAL or $EDITOR is opened
+    pub(crate) statement: Option<String>,
     #[command(flatten)]
     pub(crate) etcd: Etcd,
 }

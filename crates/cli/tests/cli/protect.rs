@@ -1,6 +1,6 @@
 //! `run --protect`, `attacks` and `demo ddos`: an edge that finds its own rules.
 
-use crate::common::{Place, privileged};
+use crate::common::{Place, answer, privileged};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, UdpSocket};
@@ -287,6 +287,150 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+/// Of the same policy, and of what stands in it, as the program counts them.
+fn counted(instance: &Instance) -> (u64, u64) {
+    let counters = instance.counters().unwrap();
+    let of = |name: &str| counters.iter().find(|counter| counter.name == name).map_or(0, |one| one.packets);
+    (of("mitigation_1_ntp_amplification"), of("default"))
+}
+
+#[test]
+fn a_person_edits_a_mitigation_and_finds_it_so_after_a_kill() {
+    if !privileged("a_person_edits_a_mitigation_and_finds_it_so_after_a_kill") {
+        return;
+    }
+    let (place, lab) = (Place::new(), Arc::new(lab()));
+    place.file("edge.weir", &[b"set protected : ip = { 192.0.2.0/24 }\n", POLICY].concat());
+    let mut child = start(&place, &lab, &[]);
+    let name = format!("run-{}", child.id());
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let traffic = Traffic::start(&lab, Duration::from_secs(20));
+    events(&mut output, "drops");
+    let instance = Instance::open(&name).unwrap();
+    let found = instance.policy_text().unwrap();
+    let edit = |id: &str, text: &str| place.weir(&["attacks", "-n", &name, "--edit", id, text]);
+    let mitigation =
+        || place.weir(&["attacks", "-n", &name, "--json"]).exits(0).json()["mitigations"][0].clone();
+
+    // What cannot stand there is shown, and what stands stands.
+    for (text, told) in REFUSED {
+        let answer = edit("1", text).exits(1);
+        assert_eq!(answer.err, told.trim_start(), "{text}");
+    }
+    edit("7", "drop when udp").exits(2).says("no mitigation 7 stands");
+    edit("one", "drop when udp").exits(2).says("`one` is no number of a mitigation");
+    let open = |editor: &str| {
+        let mut command = place.command(&["attacks", "-n", &name, "--edit", "1"]);
+        answer(command.env_remove("VISUAL").env("EDITOR", editor), b"")
+    };
+    open("true").exits(0).says("nothing is changed");
+    open("false").exits(2).says("the editor `false` failed: nothing is changed");
+    open("").exits(2).says("help: write the statement behind the number, or set `EDITOR`");
+    assert_eq!(instance.policy_text().unwrap(), found);
+
+    // In an editor: from now on it counts, and all of it goes by.
+    let hits = mitigation()["hits"].as_u64().unwrap();
+    assert!(hits > 0);
+    open("sed -i 's/^drop/shadow drop/'").exits(0).says("`mitigation_1_ntp_amplification` is edited");
+    let told = events(&mut output, "edited").pop().unwrap();
+    assert_eq!((&told["id"], &told["shadow"]), (&1.into(), &true.into()), "{told}");
+    assert!(told["old"].as_str().unwrap().contains("\ndrop mitigation_1"), "{told}");
+    assert!(told["new"].as_str().unwrap().contains("\nshadow drop mitigation_1"), "{told}");
+    let gone_by = |time: u64| {
+        let before = counted(&instance);
+        std::thread::sleep(Duration::from_millis(time));
+        let after = counted(&instance);
+        (after.0 - before.0, after.1 - before.1)
+    };
+    let (counts, passed) = gone_by(300);
+    assert!(counts > 500 && passed >= counts, "{counts} counted, {passed} passed");
+    assert_eq!(mitigation()["state"], "shadow");
+
+    // Another condition, which drops, and is to stay; nobody is there to hear of more than that it is done.
+    let condition = "when udp.srcport == 123 and frame.len > 100 and not ip.src in protected";
+    let pinned = ["attacks", "-n", &name, "--pin", "1", "--edit", "1", "-"];
+    place.weir_reads(&pinned, format!("drop {condition}\n").as_bytes()).exits(0).says("is edited");
+    let (dropped, passed) = gone_by(300);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(dropped > 500 && passed < dropped, "{dropped} dropped, {passed} passed");
+    drop(traffic);
+    let text = format!("\ndrop mitigation_1_ntp_amplification {condition}\n");
+    assert!(instance.policy_text().unwrap().contains(&text));
+    weir_dataplane::unload(&name).unwrap();
+    let kept = |more: &[&str]| place.weir(&[&["attacks", "--journal", "edge.redb"], more].concat()).exits(0);
+    let one = kept(&["--json"]).json()["mitigations"][0].clone();
+    assert!(one["text"].as_str().unwrap().ends_with(&text[1..]) && one["edited"] == true, "{one}");
+    assert!(one["hits"].as_u64().unwrap() >= hits, "{one}");
+    kept(&["1"]).answers("edited  ").answers("ended, edited");
+    let told = kept(&["--events"]).out;
+    assert_eq!(
+        told.matches("`mitigation_1_ntp_amplification` was edited by a person, from").count(),
+        2,
+        "{told}"
+    );
+
+    let mut child = start(&place, &lab, &[]);
+    let name = format!("run-{}", child.id());
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(events(&mut output, "enforced").len(), 1);
+    assert!(Instance::open(&name).unwrap().policy_text().unwrap().contains(&text));
+    place.weir(&["attacks", "-n", &name]).exits(0).answers("enforced, edited, pinned");
+    interrupt(child, output);
+}
+
+/// What is refused, and what is said of it.
+const REFUSED: [(&str, &str); 4] = [
+    (
+        "pass when udp",
+        r"
+error[E0003]: it is neither `drop` nor `limit`
+ --> mitigation_1_ntp_amplification:1:1
+  |
+1 | pass when udp
+  | ^^^^
+  |
+  = help: say `drop`, or `shadow drop` to count what that would take
+",
+    ),
+    (
+        "drop ntp when udp and not ip.src in protected",
+        r"
+error[E0003]: the mitigation is called `mitigation_1_ntp_amplification`, and not `ntp`
+ --> mitigation_1_ntp_amplification:1:6
+  |
+1 | drop ntp when udp and not ip.src in protected
+  |      ^^^
+  |
+  = help: leave the name out
+",
+    ),
+    (
+        "drop when udp.srcprt == 123",
+        r"
+error[E0101]: protocol `udp` has no field `srcprt`
+ --> mitigation_1_ntp_amplification:1:15
+  |
+1 | drop when udp.srcprt == 123
+  |               ^^^^^^
+  |
+  = help: did you mean `srcport`?
+",
+    ),
+    (
+        "drop when udp.srcport == 123",
+        r"
+error[E0117]: it may match what is protected
+ --> mitigation_1_ntp_amplification:1:11
+  |
+1 | drop when udp.srcport == 123
+  |           ^^^^^^^^^^^^^^^^^^ such as udp(ip.src=192.0.2.0, srcport=123)
+  |
+  = help: leave that out: put `and not (ip.src in protected)` behind it, and what has `or` into parentheses
+",
+    ),
+];
 
 #[test]
 fn a_journal_is_named_after_the_policy_and_may_be_missing() {

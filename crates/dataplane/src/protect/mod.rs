@@ -23,4 +23,4 @@ pub use options::Options;
 pub use protector::{NotEdited, Protector};
 pub use put::Put;
 pub use text::{Base, inside};
-pub use written::{Diagnosis, Edit, Taking};
+pub use written::{Diagnosis, Edit, Taking, read_again};

@@ -2,13 +2,12 @@
 
 use super::options::Options;
 use super::put::Put;
-use super::written::{Diagnosis, Edit};
+use super::written::{Diagnosis, Edit, read_again};
 use crate::{Error, Instance, Sample, StatementCounters};
 use std::time::Duration;
 use weir_compiler::Analysis;
 use weir_detect::defence::{Defence, Event, Evidence, Memory};
 use weir_detect::life::Mitigation;
-use weir_detect::mine::Protected;
 use weir_kernel::clock::monotonic_ns;
 
 /// How often counters are read.
@@ -143,22 +142,17 @@ impl Protector {
     pub fn recall(&mut self, mut memory: Memory) {
         let Protector { put, defence, .. } = self;
         let (source, protected) = (put.source(), defence.protected().clone());
+        let read = |name: &str, text: &str| Edit::read(&source, name, text, &protected);
         let mut fits = Vec::new();
         // One that has no place in the policy of today would keep all others out of it.
-        memory.pinned.retain_mut(|one| {
-            let (id, name) = (one.id, one.name());
-            let Some(written) = &mut one.written else { return true };
-            let text = written.text(&name);
-            match Edit::read(&source, &name, &text, &protected) {
-                Ok(edit) => {
-                    written.spares = protected.clone();
-                    fits.push((id, edit.matcher));
-                    true
-                }
-                Err(told) => {
-                    defence.fits_no_more(now(), id, text, told.message());
-                    false
-                }
+        memory.pinned.retain_mut(|one| match read_again(one, read) {
+            Ok(matcher) => {
+                fits.extend(matcher.map(|matcher| (one.id, matcher)));
+                true
+            }
+            Err((text, told)) => {
+                defence.fits_no_more(now(), one.id, text, told.message());
+                false
             }
         });
         defence.recall(memory);
@@ -199,23 +193,14 @@ impl Protector {
     fn adopt(&mut self, analysis: &Analysis) -> Result<(), Error> {
         self.sampler = sampler(analysis)?;
         let protected = self.options.protected(&analysis.policy)?;
-        self.fit(&protected);
+        let source = self.put.source();
+        self.defence.read_again(now(), &protected, |name, text| {
+            let edit = Edit::read(&source, name, text, &protected).map_err(|told| told.message())?;
+            Ok(edit.matcher)
+        });
         self.defence.protect(protected);
         self.owing = true;
         Ok(())
-    }
-
-    /// What people wrote is read once more: it may have no place in the other policy, or match something else.
-    fn fit(&mut self, protected: &Protected) {
-        let source = self.put.source();
-        let written = self.defence.standing().filter_map(|one| Some((one.id, one.name(), one.written()?)));
-        for (id, name, written) in written.collect::<Vec<_>>() {
-            let text = written.text(&name);
-            match Edit::read(&source, &name, &text, protected) {
-                Ok(edit) => self.defence.fits(id, protected, edit.matcher),
-                Err(told) => self.defence.fits_no_more(now(), id, text, told.message()),
-            }
-        }
     }
 
     /// Does what was decided, by one reload.

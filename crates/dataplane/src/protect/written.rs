@@ -16,7 +16,7 @@ use weir_compiler::policy::{Action, Policy, Pred, Statement};
 use weir_compiler::source::{SourceId, Sources, Span};
 use weir_compiler::syntax::{ast, parse};
 use weir_compiler::{Analysis, Loader, analyse};
-use weir_detect::defence::Matcher;
+use weir_detect::defence::{Matcher, Standing};
 use weir_detect::life::Written;
 use weir_detect::mine::{Prefix, Protected};
 use weir_detect::sample::Sample;
@@ -54,6 +54,11 @@ impl fmt::Display for Diagnosis {
 }
 
 impl Diagnosis {
+    /// Whether it is of what is protected, which no other place mends.
+    pub fn is_of_protected(&self) -> bool {
+        self.diagnostics.iter().any(|one| one.code == Code::Protected)
+    }
+
     /// The first message alone.
     pub fn message(&self) -> String {
         self.diagnostics.iter().next().map(|first| first.message.clone()).unwrap_or_default()
@@ -157,6 +162,20 @@ impl Edit {
         let matcher = matcher(alone(&checked, statement.when.clone()));
         Ok(Edit { written, matcher, warnings: Diagnosis { sources, diagnostics } })
     }
+}
+
+/// What a person wrote in the place of one that stood elsewhere or before, read where it is to stand: what it matches, and nothing if
+/// nobody wrote it. Or its text, and why it has no place.
+pub fn read_again(
+    standing: &mut Standing,
+    read: impl FnOnce(&str, &str) -> Result<Edit, Diagnosis>,
+) -> Result<Option<Matcher>, (String, Diagnosis)> {
+    let name = standing.name();
+    let Some(written) = &mut standing.written else { return Ok(None) };
+    let text = written.text(&name);
+    let edit = read(&name, &text).map_err(|told| (text, told))?;
+    *written = edit.written;
+    Ok(Some(edit.matcher))
 }
 
 /// Where it is to stand.

@@ -233,6 +233,10 @@ impl Defence {
     /// A person wrote another statement in the place of a mitigation, which is in force; `matcher` says what it matches. Whether there
     /// is such a mitigation.
     pub fn edit(&mut self, now: Duration, id: u64, written: &Written, matcher: Matcher) -> bool {
+        let present = self.lives.standing().find(|one| one.id == id).and_then(Mitigation::written);
+        if present.as_ref() == Some(written) {
+            return true;
+        }
         let Some(old) = self.lives.edit(id, written) else { return false };
         if let Some(watched) = self.watched.get_mut(&id) {
             watched.edit(written, now);
@@ -249,11 +253,29 @@ impl Defence {
         true
     }
 
-    /// What a person wrote leaves out what is to be protected next, and matches this; in another policy that may be something else.
+    /// What a person wrote leaves out what is to be protected, and matches this.
     pub fn fits(&mut self, id: u64, protected: &Protected, matcher: Matcher) {
         self.lives.spares_too(id, protected);
         if let Some(watched) = self.watched.get_mut(&id) {
             watched.match_by(matcher);
+        }
+    }
+
+    /// Where mitigations stand, something else does, or something else is to be protected: what people wrote is read once more. `read`
+    /// says, of a name and a text, what it matches, or why it has no place any more.
+    pub fn read_again(
+        &mut self,
+        now: Duration,
+        protected: &Protected,
+        read: impl Fn(&str, &str) -> Result<Matcher, String>,
+    ) {
+        let written = self.lives.standing().filter_map(|one| Some((one.id, one.name(), one.written()?)));
+        for (id, name, written) in written.collect::<Vec<_>>() {
+            let text = written.text(&name);
+            match read(&name, &text) {
+                Ok(matcher) => self.fits(id, protected, matcher),
+                Err(why) => self.fits_no_more(now, id, text, why),
+            }
         }
     }
 

@@ -1,11 +1,12 @@
 //! What the deciding analyser writes to etcd.
 
-use super::Options;
+use super::policies::Policies;
 use crate::Error;
 use crate::etcd::{Compare, Operation, Store, Transaction};
-use crate::keys::{FORBIDDEN, LEADER, LIVES, MITIGATIONS, WISHES, numbered};
+use crate::keys::{ANSWERS, FORBIDDEN, LEADER, LIVES, MITIGATIONS, WISHES, numbered};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use weir_dataplane::protect::read_again;
 use weir_detect::defence::{Defence, Standing};
 use weir_detect::life::{Command, Mitigation, Reason};
 
@@ -28,6 +29,15 @@ pub struct Life {
     pub born: u64,
 }
 
+/// What became of what a person wrote.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// Why not, if it does not stand.
+    pub refused: Option<String>,
+    /// What the compiler thinks of it, if it does.
+    pub warnings: String,
+}
+
 /// Takes the key if nobody has it.
 pub(super) fn apply_for(store: &Store, run: &str) -> Result<bool, Error> {
     store.transact(Transaction {
@@ -37,15 +47,15 @@ pub(super) fn apply_for(store: &Store, run: &str) -> Result<bool, Error> {
 }
 
 impl Leader {
-    /// Goes on with what stands in etcd, under a lease of its own.
+    /// Goes on with what stands in etcd, under a lease of its own, which is for so long.
     pub(super) fn begin(
         store: &Store,
-        made: i64,
-        options: &Options,
+        (made, hold): (i64, Duration),
+        policies: &Policies,
         defence: &mut Defence,
         now: Duration,
     ) -> Result<Leader, Error> {
-        let leader = Leader { made, hold: store.grant(options.hold)? };
+        let leader = Leader { made, hold: store.grant(hold)? };
         store.keep([leader.hold]);
         for (_, entry) in store.list(FORBIDDEN) {
             defence.forbid_all(entry.text(), true);
@@ -54,13 +64,25 @@ impl Leader {
         for (key, entry) in store.list(LIVES) {
             let text = store.get(&format!("{MITIGATIONS}{key}"));
             let life = serde_json::from_slice::<Life>(&entry.value).ok();
-            let (Some(text), Some(life)) = (text, life) else {
+            let (Some(text), Some(mut life)) = (text, life) else {
                 // What nobody understands has nobody who watches it.
                 then.extend(gone(&key));
                 continue;
             };
             let age = Duration::from_secs(seconds().saturating_sub(life.born));
+            let id = life.standing.id;
+            let matcher = match read_again(&mut life.standing, |name, text| policies.read(name, text)) {
+                Ok(matcher) => matcher,
+                Err((text, told)) => {
+                    defence.fits_no_more(now, id, text, told.message());
+                    then.extend(gone(&key));
+                    continue;
+                }
+            };
             if defence.adopt(now, life.standing, age) {
+                if let Some(matcher) = matcher {
+                    defence.fits(id, policies.protected(), matcher);
+                }
                 then.push(Operation::Hold(format!("{MITIGATIONS}{key}"), text.value, leader.hold));
                 then.push(Operation::Hold(format!("{LIVES}{key}"), entry.value, leader.hold));
             }
@@ -90,8 +112,14 @@ impl Leader {
         self.write(store, then)
     }
 
-    /// Does what people wish.
-    pub(super) fn grant(&self, store: &Store, defence: &mut Defence) {
+    /// Does what people wish. If that cannot be written, it is not done in etcd, and a wish is still there.
+    pub(super) fn grant(
+        &self,
+        store: &Store,
+        policies: &Policies,
+        defence: &mut Defence,
+        now: Duration,
+    ) -> Result<(), Error> {
         let mut then = Vec::new();
         for (key, entry) in store.list(WISHES) {
             let id = key.parse().unwrap_or(0);
@@ -106,15 +134,20 @@ impl Leader {
                         then.push(Operation::Delete(key));
                     }
                 }
-                _ => {}
+                wish => {
+                    if let Some(text) = wish.strip_prefix(b"edit ") {
+                        let answer = edit(policies, defence, (id, &String::from_utf8_lossy(text)), now);
+                        let json = serde_json::to_vec(&answer).unwrap_or_default();
+                        then.push(Operation::Hold(format!("{ANSWERS}{key}"), json, self.hold));
+                    }
+                }
             }
             then.push(Operation::Delete(format!("{WISHES}{key}")));
             if let Some(one) = defence.standing().find(|one| one.id == id) {
                 then.extend(self.standing(store, defence, one));
             }
         }
-        // A wish that is not taken away is done once more.
-        let _ = self.write(store, then);
+        self.write(store, then)
     }
 
     fn standing(&self, store: &Store, defence: &Defence, one: &Mitigation) -> Vec<Operation> {
@@ -140,6 +173,21 @@ impl Leader {
             true => Ok(()),
             false => Err(Error::Refused("another analyser leads".into())),
         }
+    }
+}
+
+/// Lets what a person wrote stand in the place of a mitigation, if it can.
+fn edit(policies: &Policies, defence: &mut Defence, (id, text): (u64, &str), now: Duration) -> Answer {
+    let refused = |told: String| Answer { refused: Some(told), ..Answer::default() };
+    let Some(name) = defence.standing().find(|one| one.id == id).map(Mitigation::name) else {
+        return refused(format!("error: no mitigation {id} stands any more\n"));
+    };
+    match policies.read(&name, text) {
+        Ok(edit) => {
+            defence.edit(now, id, &edit.written, edit.matcher);
+            Answer { refused: None, warnings: edit.warnings.to_string() }
+        }
+        Err(told) => refused(told.to_string()),
     }
 }
 

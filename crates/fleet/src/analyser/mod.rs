@@ -8,27 +8,26 @@
 mod event;
 mod hits;
 mod leader;
+mod policies;
 
 pub use event::{Event, Fleet, What};
-pub use leader::Life;
+pub use leader::{Answer, Life};
 
 use crate::Error;
 use crate::edge::Report;
 use crate::etcd::{Change, Link, Store};
 use crate::keys::{ANALYSERS, EDGES, FILES, LEADER, POLICIES};
 use crate::listener::{Listener, Senders};
-use crate::policy::policy;
 use hits::Hits;
 use leader::Leader;
+use policies::Policies;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
-use weir_compiler::analyse;
 use weir_dataplane::protect;
 use weir_detect::defence::{Defence, Evidence, Memory};
 use weir_detect::life::Mitigation;
-use weir_detect::mine::Protected;
 use weir_kernel::clock::monotonic_ns;
 
 /// How long one turn takes datagrams in before it looks at anything else.
@@ -72,8 +71,9 @@ pub struct Analyser {
     leader: Option<Leader>,
     seen: Change,
     link: Link,
-    /// The policies whose sets are protected, with their revisions.
-    policies: Vec<(String, i64)>,
+    policies: Policies,
+    /// Of what they were made.
+    revisions: Vec<(String, i64)>,
     hits: Hits,
     looked: Instant,
     events: Vec<Event>,
@@ -88,6 +88,7 @@ impl Analyser {
         store.lend(&format!("{ANALYSERS}{}", options.name), json);
         Ok(Analyser {
             defence: Defence::new(options.protect.traffic(), options.protect.life()),
+            policies: Policies::of(&store, &options.protect),
             options,
             store,
             listener,
@@ -95,7 +96,7 @@ impl Analyser {
             leader: None,
             seen: Change::default(),
             link: Link::Opening,
-            policies: Vec::new(),
+            revisions: Vec::new(),
             hits: Hits::default(),
             looked: Instant::now(),
             events: Vec::new(),
@@ -201,27 +202,18 @@ impl Analyser {
     /// Protects what policies do now, if any has changed.
     fn protect(&mut self) {
         let named = self.store.list(POLICIES).into_iter().chain(self.store.list(FILES));
-        let policies: Vec<(String, i64)> = named.map(|(name, entry)| (name, entry.changed)).collect();
-        if policies != self.policies {
-            self.policies = policies;
-            self.defence.protect(self.protected());
+        let revisions: Vec<(String, i64)> = named.map(|(name, entry)| (name, entry.changed)).collect();
+        if revisions == self.revisions {
+            return;
         }
-    }
-
-    /// What any policy of the fleet protects. Statements list it: a set of one policy is none of another.
-    fn protected(&self) -> Protected {
-        let mut all = self.options.protect.life().protected;
-        for (name, _) in self.store.list(POLICIES) {
-            let Ok(Some(published)) = policy(&self.store, &name) else { continue };
-            let source = published.source;
-            let analysis = analyse(&source.name, &source.text, &source);
-            if let Ok(protected) = self.options.protect.protected(&analysis.policy) {
-                all.sources.extend(protected.sources);
-            }
-        }
-        all.sources.sort();
-        all.sources.dedup();
-        all
+        self.revisions = revisions;
+        self.policies = Policies::of(&self.store, &self.options.protect);
+        let Analyser { policies, defence, .. } = self;
+        defence.read_again(now(), policies.protected(), |name, text| {
+            let edit = policies.read(name, text).map_err(|told| told.message())?;
+            Ok(edit.matcher)
+        });
+        defence.protect(policies.protected().clone());
     }
 
     /// Takes the lead if nobody has it, and gives it up if it is lost.
@@ -232,7 +224,9 @@ impl Analyser {
         let ours = entry.filter(|entry| self.link == Link::Up && entry.value == self.run.as_bytes());
         match (&self.leader, ours) {
             (None, Some(entry)) => {
-                let leader = Leader::begin(&self.store, entry.made, &self.options, &mut self.defence, now());
+                let hold = self.options.hold;
+                let leader =
+                    Leader::begin(&self.store, (entry.made, hold), &self.policies, &mut self.defence, now());
                 match leader {
                     Ok(leader) => {
                         self.leader = Some(leader);
@@ -275,11 +269,12 @@ impl Analyser {
             return;
         };
         self.defence.turn(now);
-        if has_changed {
-            leader.grant(&self.store, &mut self.defence);
-        }
+        let granted = match has_changed {
+            true => leader.grant(&self.store, &self.policies, &mut self.defence, now),
+            false => Ok(()),
+        };
         let commands = self.defence.commands(now);
-        if let Err(error) = leader.put(&self.store, &self.defence, &commands) {
+        if let Err(error) = granted.and_then(|()| leader.put(&self.store, &self.defence, &commands)) {
             // Somebody else decides, or will: what stands in etcd stands.
             self.step_down();
             self.tell(Fleet::Trouble { why: error.to_string() });

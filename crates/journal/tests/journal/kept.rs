@@ -5,7 +5,7 @@ use crate::common::{
 };
 use std::io::Cursor;
 use std::time::Duration;
-use weir_detect::defence::What;
+use weir_detect::defence::{Memory, What};
 use weir_journal::Step;
 use weir_journal::record::ATTACKS;
 use weir_journal::{Journal, Live, Options, State, read};
@@ -122,6 +122,37 @@ fn samples_behind_a_rule_are_a_capture() {
     assert!(frames.iter().filter(is_ntp).count() >= 20);
     let time = Duration::from_nanos(frames[0].timestamp_ns) - EPOCH;
     assert!((100..110).contains(&time.as_secs()), "{time:?}");
+}
+
+#[test]
+fn an_edited_mitigation_has_the_text_that_a_person_wrote() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = file(&directory);
+    let journal = start(&file);
+    let text = "# written by a person\nshadow drop mitigation_1_ntp_amplification when udp\n";
+    let edited = What::Edited { named: named(1), old: "drop …".into(), new: text.into(), shadow: true };
+    let harms = What::Harms { named: named(1), why: "it matches traffic that looks good".into() };
+    tell(&journal, &[began(1, 0, 0), found(1, 1, 10), at(20, What::Enforced(named(1)))]);
+    journal.turn(&[at(30, edited), at(40, harms)], Vec::new(), Vec::new(), EPOCH);
+    let (say, said) = std::sync::mpsc::channel();
+    let remember = |journal: &Journal| {
+        let say = say.clone();
+        journal.remember_then(Memory::default(), move |is_kept| say.send(is_kept).unwrap());
+        said.recv_timeout(Duration::from_secs(30)).unwrap()
+    };
+    assert!(remember(&journal));
+    // It is still written, and who reads sees all that was said to be there.
+    let (attacks, mitigations) = read::record(&file).unwrap();
+    let one = &mitigations[0];
+    assert_eq!((one.text.as_str(), one.state, one.edited), (text, State::Shadow, true));
+    assert_eq!(one.state_words(), "shadow, edited");
+    let steps: Vec<Step> = attacks[0].timeline.iter().map(|moment| moment.step).collect();
+    assert_eq!(steps[3..], [Step::Enforced, Step::Edited, Step::Harms]);
+    let logged = read::events(&file).unwrap();
+    assert_eq!(logged[3].event["new"], text);
+    // Nothing is said to be kept that is kept nowhere.
+    let nowhere = Journal::start(Options::default()).unwrap().0;
+    assert!(!remember(&nowhere));
 }
 
 #[test]

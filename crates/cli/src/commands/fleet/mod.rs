@@ -2,6 +2,7 @@
 
 mod analyze;
 mod edge;
+mod edit;
 mod publish;
 mod show;
 
@@ -24,6 +25,7 @@ pub(super) fn run(args: &Fleet, printer: &mut Printer) -> Outcome {
         FleetAction::Publish(args) => publish::run(args, printer),
         FleetAction::Show(args) => show::run(args, printer),
         FleetAction::Pin(args) => wish(args, keys::MITIGATIONS, "pin", printer),
+        FleetAction::Edit(args) => edit::run(args, printer),
         FleetAction::Unpin(args) => wish(args, keys::MITIGATIONS, "unpin", printer),
         FleetAction::Forbid(args) => wish(args, keys::MITIGATIONS, "forbid", printer),
         FleetAction::Allow(args) => wish(args, keys::FORBIDDEN, "allow", printer),
@@ -35,14 +37,16 @@ fn wish(args: &FleetWish, of: &str, word: &str, printer: &mut Printer) -> Outcom
     let key = keys::numbered("", args.id);
     if store.get(&format!("{of}{key}")).is_none() {
         let what = if word == "allow" { "forbade" } else { "has" };
-        return Err(
-            failed(format!("the fleet {what} no mitigation {}", args.id)).help("see `weir fleet show`")
-        );
+        return Err(nobody(what, args.id));
     }
     let then = vec![Operation::Put(format!("{}{key}", keys::WISHES), word.as_bytes().to_vec())];
     store.transact(Transaction { when: Vec::new(), then }).map_err(refused)?;
     printer.say("the analyser that decides does it with its next turn");
     Ok(Exit::Fine)
+}
+
+fn nobody(what: &str, id: u64) -> Failure {
+    failed(format!("the fleet {what} no mitigation {id}")).help("see `weir fleet show`")
 }
 
 /// A copy of etcd that is on its way.

@@ -50,6 +50,8 @@ struct MitigationRow {
     cause: Option<String>,
     shadow: bool,
     pinned: bool,
+    /// Whether a person wrote it.
+    edited: bool,
     born: Option<u64>,
     /// Packets at all edges.
     packets: u64,
@@ -96,11 +98,11 @@ impl Shown {
             let id = key.parse().unwrap_or(0);
             MitigationRow {
                 id,
-                name: life
-                    .map_or(key.clone(), |life| format!("mitigation_{id}_{}", life.standing.statement.name)),
+                name: life.map_or(key.clone(), |life| life.standing.name()),
                 cause: life.map(|life| life.standing.statement.cause.to_string()),
                 shadow: life.is_some_and(|life| life.standing.in_shadow),
                 pinned: life.is_some_and(|life| life.standing.pinned),
+                edited: life.is_some_and(|life| life.standing.written.is_some()),
                 born: life.map(|life| life.born),
                 packets: counts().sum(),
                 edges: counts().count(),
@@ -153,8 +155,14 @@ impl Shown {
         printer.line("")?;
         let mut table = Table::new(&[">mitigation", "name", "is", ">packets", ">edges", "since"]);
         for row in &self.mitigations {
-            let state = if row.shadow { "shadow" } else { "enforced" };
-            let state = if row.pinned { format!("{state}, pinned") } else { state.to_owned() };
+            let words = [
+                (true, if row.shadow { "shadow" } else { "enforced" }),
+                (row.edited, "edited"),
+                (row.pinned, "pinned"),
+            ];
+            let words: Vec<&str> =
+                words.into_iter().filter_map(|(holds, word)| holds.then_some(word)).collect();
+            let state = words.join(", ");
             table.row(vec![
                 Cell::right(row.id.to_string()),
                 row.name.as_str().into(),

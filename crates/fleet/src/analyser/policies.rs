@@ -1,0 +1,55 @@
+//! The policies that mitigations stand in.
+
+use crate::etcd::Store;
+use crate::keys::POLICIES;
+use crate::policy::policy;
+use weir_compiler::analyse;
+use weir_dataplane::Source;
+use weir_dataplane::protect::{Diagnosis, Edit, Options};
+use weir_detect::mine::Protected;
+
+/// All that the fleet has, and what they protect.
+#[derive(Debug)]
+pub(super) struct Policies {
+    sources: Vec<Source>,
+    protected: Protected,
+}
+
+impl Policies {
+    /// Those that etcd has.
+    pub(super) fn of(store: &Store, options: &Options) -> Policies {
+        let published = store.list(POLICIES).into_iter().filter_map(|(name, _)| policy(store, &name).ok()?);
+        let sources: Vec<Source> = published.map(|published| published.source).collect();
+        let mut protected = options.life().protected;
+        for source in &sources {
+            let analysis = analyse(&source.name, &source.text, source);
+            if let Ok(one) = options.protected(&analysis.policy) {
+                protected.sources.extend(one.sources);
+            }
+        }
+        protected.sources.sort();
+        protected.sources.dedup();
+        Policies { sources, protected }
+    }
+
+    /// What any of them protects. Statements list it: a set of one policy is none of another.
+    pub(super) fn protected(&self) -> &Protected {
+        &self.protected
+    }
+
+    /// What a person wrote in the place of the mitigation of this name. It has a place in one policy at least, as edges of others
+    /// refuse it by themselves; and in none it may match what is protected.
+    pub(super) fn read(&self, name: &str, text: &str) -> Result<Edit, Diagnosis> {
+        let none = Source::default();
+        let sources = if self.sources.is_empty() { std::slice::from_ref(&none) } else { &self.sources };
+        let (mut fits, mut refused) = (None, None);
+        for source in sources {
+            match Edit::read(source, name, text, &self.protected) {
+                Ok(edit) => fits = fits.or(Some(edit)),
+                Err(told) if told.is_of_protected() => return Err(told),
+                Err(told) => refused = refused.or(Some(told)),
+            }
+        }
+        fits.ok_or_else(|| refused.unwrap_or_default())
+    }
+}
