@@ -361,6 +361,30 @@ fn analysers_that_each_see_a_half_agree_on_one_mitigation_and_survive_each_other
     assert_eq!((&one["edges"], &one["shadow"]), (&2.into(), &false.into()), "{shown}");
     assert!(one["packets"].as_u64().unwrap() > 10_000, "{shown}");
 
+    // A person writes something else in its place; who decides says what cannot stand there.
+    let edit = |text: &str| {
+        let weir = env!("CARGO_BIN_EXE_weir");
+        let told = format!("{weir} fleet edit 1 '{text}' --etcd {ETCD} 2>&1; echo \"exit $?\"");
+        fleet.run(&["sh", "-c", &told])
+    };
+    let told = edit("pass when udp");
+    for words in
+        ["error[E0003]: it is neither `drop` nor `limit`", "mitigation_1_ntp_amplification:1:1", "exit 1"]
+    {
+        assert!(told.contains(words), "{told}");
+    }
+    let told = edit("drop when ip.src in nowhere");
+    assert!(told.contains("error[E0101]") && told.contains("exit 1"), "{told}");
+    assert_eq!(fleet.shown()["mitigations"][0]["text"], one["text"]);
+    let told = edit("drop when udp.srcport == 123 and frame.len > 100");
+    assert!(told.contains("mitigation 1 is edited") && told.contains("exit 0"), "{told}");
+    let written = "\ndrop mitigation_1_ntp_amplification when udp.srcport == 123 and frame.len > 100\n";
+    let stands = || (0..2).all(|index| fleet.policy(index).contains(written));
+    fleet.until("both edges run what a person wrote", stands);
+    let edited = &fleet.shown()["mitigations"][0];
+    assert_eq!(edited["edited"], true, "{edited}");
+    assert!(edited["packets"].as_u64() >= one["packets"].as_u64(), "{edited}");
+
     let leader = usize::from(shown["analysers"][1]["leads"] == true);
     for index in 0..2 {
         let (page, name) = (fleet.metrics(index), format!("name=\"analyser-a{}\"", index + 1));
@@ -377,14 +401,17 @@ fn analysers_that_each_see_a_half_agree_on_one_mitigation_and_survive_each_other
     fleet.until("the other decides", || fleet.log(&next).matches("\"leads\"").count() == 1);
     assert!(fleet.is_mitigated(0) && fleet.is_mitigated(1));
     std::thread::sleep(Duration::from_secs(4));
-    assert!(fleet.is_mitigated(0) && fleet.is_mitigated(1), "it is still hit:\n{}", fleet.logs());
+    let stands = (0..2).all(|index| fleet.policy(index).contains(written));
+    assert!(stands, "it is still hit, and what a person wrote:\n{}", fleet.logs());
     assert_eq!(fleet.shown()["mitigations"].as_array().unwrap().len(), 1);
+    assert_eq!(fleet.shown()["mitigations"][0]["edited"], true);
     drop(flood);
     // Its journal has what it met.
     let journal = format!("a{}.redb", leader + 1);
     let met = fleet.place.weir(&["attacks", "--journal", &journal, "--json"]).exits(0).json();
     assert_eq!(met["attacks"][0]["victim"], "10.1.0.2", "{met}");
     assert_eq!(met["mitigations"][0]["name"], "mitigation_1_ntp_amplification", "{met}");
+    assert!(met["mitigations"][0]["text"].as_str().unwrap().ends_with(&written[1..]), "{met}");
     let capture = ["attacks", "--journal", &journal, "--capture", "1", "-w", "cause.pcapng"];
     fleet.place.weir(&capture).exits(0);
     fleet.until("it goes when it is not hit", || !fleet.is_mitigated(0) && !fleet.is_mitigated(1));

@@ -25,6 +25,10 @@ use weir_detect::sample::Sample;
 const NEVER: &str = "what is protected";
 /// No frame is longer: agents may say anything.
 const LONGEST: usize = 1 << 16;
+/// How hard the proof is tried: samples wait meanwhile.
+const ROOM: usize = 1_000_000;
+/// And how many packets, where there is none.
+const TRIES: u64 = 1_000;
 /// So many addresses a help lists.
 const LISTED: usize = 8;
 
@@ -222,7 +226,8 @@ impl Place<'_> {
         }
         let [nothing, both] =
             [Pred::Const(false), Pred::And(vec![own, never])].map(|when| alone(&policy, when));
-        let report = diff(&nothing, &both, &Settings { most: 1, ..Settings::default() });
+        let report =
+            diff(&nothing, &both, &Settings { most: 1, room: ROOM, tries: TRIES, ..Settings::default() });
         match report.differences.first() {
             None if report.unproven.is_empty() => None,
             None => unproven(),

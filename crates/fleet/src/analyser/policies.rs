@@ -53,3 +53,28 @@ impl Policies {
         fits.ok_or_else(|| refused.unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_detect::mine::Prefix;
+
+    #[test]
+    fn what_a_person_wrote_has_a_place_in_one_policy_and_spares_what_any_protects() {
+        let source = |text: &str| Source { name: "edge.weir".into(), text: text.into(), files: Vec::new() };
+        let sources = vec![Prefix::new([192, 0, 2, 0].into(), 24)];
+        let protected = Protected { sources, ..Protected::default() };
+        let all =
+            Policies { sources: vec![source(""), source("set mine : ip = { 10.0.0.0/8 }\n")], protected };
+        let read = |text: &str| {
+            all.read("mitigation_1_x", text).map(|edit| edit.written.rest).map_err(|told| told.to_string())
+        };
+        let in_one = "when ip.src in mine";
+        assert_eq!(read(&format!("drop {in_one}")).unwrap(), in_one);
+        assert!(read("drop when ip.src in nobodys").unwrap_err().contains("E0101"));
+        let told = read("drop when ip.src in mine or udp").unwrap_err();
+        assert!(told.contains("E0117") && told.contains("and not (ip.src in { 192.0.2.0/24 })"), "{told}");
+        let none = Policies { sources: Vec::new(), protected: Protected::default() };
+        assert!(none.read("mitigation_1_x", "drop when udp").is_ok());
+    }
+}
