@@ -301,7 +301,7 @@ fn a_person_edits_a_mitigation_and_finds_it_so_after_a_kill() {
         return;
     }
     let (place, lab) = (Place::new(), Arc::new(lab()));
-    place.file("edge.weir", &[b"set protected : ip = { 192.0.2.0/24 }\n", POLICY].concat());
+    place.file("edge.weir", &[b"set protected : ip = { 198.19.7.0/24 }\n", POLICY].concat());
     let mut child = start(&place, &lab, &[]);
     let name = format!("run-{}", child.id());
     let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -409,13 +409,13 @@ error[E0003]: the mitigation is called `mitigation_1_ntp_amplification`, and not
     (
         "drop when udp.srcprt == 123",
         r"
-error[E0101]: protocol `udp` has no field `srcprt`
+error[E0101]: `udp` has no field `srcprt`
  --> mitigation_1_ntp_amplification:1:15
   |
 1 | drop when udp.srcprt == 123
-  |               ^^^^^^
+  |               ^^^^^^ unknown
   |
-  = help: did you mean `srcport`?
+  = help: there is `udp.srcport`
 ",
     ),
     (
@@ -425,7 +425,7 @@ error[E0117]: it may match what is protected
  --> mitigation_1_ntp_amplification:1:11
   |
 1 | drop when udp.srcport == 123
-  |           ^^^^^^^^^^^^^^^^^^ such as udp(ip.src=192.0.2.0, srcport=123)
+  |           ^^^^^^^^^^^^^^^^^^ such as `ip4(src=198.19.7.0) / udp(srcport=123)`
   |
   = help: leave that out: put `and not (ip.src in protected)` behind it, and what has `or` into parentheses
 ",

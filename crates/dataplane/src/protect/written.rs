@@ -233,7 +233,7 @@ impl Place<'_> {
             None => unproven(),
             Some(packet) => {
                 let given = packet.given.iter().map(|(set, element)| format!(" if {element} is in `{set}`"));
-                Some(format!("such as {}{}", packet.packet, given.collect::<Vec<_>>().join(" and")))
+                Some(format!("such as `{}`{}", packet.packet, given.collect::<Vec<_>>().join(" and")))
             }
         }
     }
@@ -388,7 +388,7 @@ mod tests {
                 &[
                     "error[E0117]: it may match what is protected",
                     "mitigation_1_ntp_amplification:1:11",
-                    "such as udp",
+                    "such as `udp",
                     "help: leave that out: put `and not (ip.src in protected)` behind it",
                 ],
             ),
