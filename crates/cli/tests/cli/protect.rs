@@ -378,6 +378,15 @@ fn a_person_edits_a_mitigation_and_finds_it_so_after_a_kill() {
     assert!(Instance::open(&name).unwrap().policy_text().unwrap().contains(&text));
     place.weir(&["attacks", "-n", &name]).exits(0).answers("enforced, edited, pinned");
     interrupt(child, output);
+
+    // A policy without the set has no place for it, and is none the worse for that.
+    place.file("edge.weir", POLICY);
+    let mut child = start(&place, &lab, &[]);
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let told = events(&mut output, "not_tried");
+    assert_eq!(told[0]["rule"], text.trim(), "{told:?}");
+    assert!(told[0]["why"].as_str().unwrap().contains("`protected`"), "{told:?}");
+    interrupt(child, output);
 }
 
 /// What is refused, and what is said of it.

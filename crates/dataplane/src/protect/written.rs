@@ -380,7 +380,7 @@ mod tests {
                 ],
             ),
             ("likely drop when udp", &["a mitigation has no `likely`", "help: leave it out"]),
-            ("drop when udp.sport == 1", &["E0101", "mitigation_1_ntp_amplification:1:11"]),
+            ("drop when udp.sport == 1", &["E0101", "mitigation_1_ntp_amplification:1:15"]),
             ("drop when (", &["E0003"]),
             ("drop when ip.src in nowhere", &["E0101", "nowhere"]),
             (
