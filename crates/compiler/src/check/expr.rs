@@ -4,7 +4,7 @@
 //! field for two. A comparison becomes the `or` over the members that do not exclude each other, and
 //! over the sides (for `!=` the `and`: no side is equal).
 
-use super::literal::{Misfit, Range, describe_literal, family, integer, normalise};
+use super::literal::{Misfit, Range, describe_literal, family, integer};
 use super::names::{Choice, Member, Resolved, byte_place, combine, dotted};
 use super::{Checker, Typed, describe};
 use crate::diagnostic::Code;
@@ -421,7 +421,7 @@ impl Checker<'_> {
                 }
             }
         }
-        fine.then(|| normalise(ranges))
+        fine.then(|| crate::policy::joined(ranges))
     }
 
     fn element_range(&self, typed: &Typed, element: &ast::Element) -> Result<Range, (ast::Literal, Misfit)> {

@@ -111,19 +111,6 @@ pub(super) fn integer(literal: &LiteralValue) -> Option<u128> {
     }
 }
 
-/// Sorts ranges and joins those that touch.
-pub(super) fn normalise(mut ranges: Vec<Range>) -> Vec<Range> {
-    ranges.sort_unstable();
-    let mut joined: Vec<Range> = Vec::with_capacity(ranges.len());
-    for (low, high) in ranges {
-        match joined.last_mut() {
-            Some(last) if low <= last.1.saturating_add(1) => last.1 = last.1.max(high),
-            _ => joined.push((low, high)),
-        }
-    }
-    joined
-}
-
 impl Typed {
     /// The range of values of a literal beside this term.
     pub(super) fn literal(&self, literal: &Literal) -> Result<Range, Misfit> {

@@ -7,10 +7,10 @@
 
 use super::balance::TRANSPORTS;
 use super::expr::{all, any};
-use super::literal::normalise;
 use crate::plan::{Presence, headers_asked, simplify};
 use crate::policy::{
-    Compare, FAMILIES, FieldRef, HeaderRef, KeyPart, Pred, ProtocolId, Protocols, Relation, Term, leads,
+    Compare, FAMILIES, FieldRef, HeaderRef, KeyPart, Pred, ProtocolId, Protocols, Relation, Term, joined,
+    leads,
 };
 use crate::syntax::ast::ArithmeticOp;
 use std::collections::BTreeMap;
@@ -172,7 +172,7 @@ impl<'p> Quoted<'p> {
     fn number_of(&self, of: &dyn Fn(ProtocolId) -> bool) -> Pred {
         let Some(number) = self.field(self.error, self.number) else { return Pred::Const(false) };
         let numbers = self.follows.iter().filter(|row| of(*row.1)).map(|row| (*row.0, *row.0));
-        match normalise(numbers.collect()).as_slice() {
+        match joined(numbers.collect()).as_slice() {
             [(low, high)] if low == high => {
                 Pred::Compare(Compare { op: Relation::Eq, left: number, right: Term::Const(*low) })
             }

@@ -165,7 +165,7 @@ impl Checker<'_> {
             let apart = set.live.is_some() && !is_address;
             if part.widths.len() == 1 && !apart {
                 let ranges = part.elements.iter().map(|e| e[0]).collect();
-                part.elements = super::literal::normalise(ranges).into_iter().map(|r| vec![r]).collect();
+                part.elements = crate::policy::joined(ranges).into_iter().map(|r| vec![r]).collect();
             } else {
                 part.elements.sort_unstable();
                 part.elements.dedup();

@@ -4,7 +4,7 @@ use super::Checker;
 use super::quoted::or_errors;
 use crate::diagnostic::Code;
 use crate::ir::Verdict;
-use crate::policy::{Action, Balance, Decap, Pred, Statement, cookie, echo};
+use crate::policy::{Action, Balance, Decap, Pred, Service, Statement, cookie, echo, services};
 use crate::source::Span;
 use crate::syntax::ast;
 use std::collections::HashMap;
@@ -31,6 +31,15 @@ impl Checker<'_> {
         self.warn_unused_sets();
         self.check_uses_of_pools();
         self.ways_of_checks();
+        self.policy.services = self.served();
+    }
+
+    /// What is behind each `balance` that is in force.
+    fn served(&self) -> Vec<Service> {
+        let statements = self.policy.statements.iter();
+        let balances = statements.filter(|one| !one.shadow && matches!(one.action, Action::Balance(_)));
+        let asked = balances.filter_map(|one| Some((one.name.as_str(), self.services.get(&one.name)?)));
+        services(&self.policy, asked)
     }
 
     fn statement(&mut self, ast: &ast::Statement, names: &mut HashMap<String, Span>) {

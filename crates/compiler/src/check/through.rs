@@ -4,16 +4,10 @@ use super::Checker;
 use super::balance::TRANSPORTS;
 use super::pool::entry;
 use crate::diagnostic::{Code, nearest};
-use crate::policy::{
-    Action, Balance, Compare, FieldRef, HeaderRef, Pred, ProtocolId, Protocols, Relation, Statement, Term,
-    Through, Via,
-};
+use crate::policy::{Action, Admitted, Balance, Statement, Through, Via, destinations};
 use crate::syntax::ast::{self, Name, PoolEntry};
 use std::net::IpAddr;
 use weir_pool::probe::Probe;
-
-/// The IP headers, of IPv4 and of IPv6.
-const FAMILIES: [&str; 2] = ["ip4", "ip6"];
 
 impl Checker<'_> {
     /// What checks name are statements, so these must be known.
@@ -112,18 +106,13 @@ impl Checker<'_> {
     /// The service's address of each family.
     fn fixed_services(&mut self, name: &Name) -> Option<[Option<IpAddr>; 2]> {
         let when = self.services.get(&name.text)?;
-        let protocols = &self.policy.protocols;
-        let [four, six] = [0, 1].map(|family| {
-            let [own, other] = [FAMILIES[family], FAMILIES[1 - family]];
-            values(when, field(protocols, own, "dst")?, &[protocols.find(other)?])
-        });
-        let services = match (four.as_deref(), six.as_deref()) {
-            (Some([]), Some([])) => None,
-            (Some(four @ ([] | [_])), Some(six @ ([] | [_]))) => {
-                let four = four.first().map(|four| IpAddr::from((*four as u32).to_be_bytes()));
-                Some([four, six.first().map(|six| IpAddr::from(six.to_be_bytes()))])
+        let [four, six] = destinations(&self.policy, when)?;
+        let services = match (four.as_deref().and_then(only), six.as_deref().and_then(only)) {
+            (None, _) | (_, None) | (Some(None), Some(None)) => None,
+            (Some(four), Some(six)) => {
+                let four = four.map(|four| IpAddr::from((four as u32).to_be_bytes()));
+                Some([four, six.map(|six| IpAddr::from(six.to_be_bytes()))])
             }
-            _ => None,
         };
         if services.is_none() {
             let message = format!("`{}` is not for one address, so a check has none to ask", name.text);
@@ -141,49 +130,20 @@ impl Checker<'_> {
             Probe::Dns { .. } | Probe::Udp { .. } => "udp",
             Probe::Tcp | Probe::Http { .. } | Probe::Exec { .. } => "tcp",
         };
-        let protocols = &self.policy.protocols;
-        let others = TRANSPORTS.iter().filter(|name| **name != own);
-        let others: Vec<ProtocolId> = others.filter_map(|name| protocols.find(name)).collect();
-        let port = field(protocols, own, "dstport")?;
-        match values(self.services.get(name)?, port, &others).as_deref() {
-            Some([port]) => u16::try_from(*port).ok(),
+        let others: Vec<&str> = TRANSPORTS.into_iter().filter(|name| *name != own).collect();
+        let ports = Admitted::of(&self.policy, own, "dstport", &others)?.by(self.services.get(name)?);
+        match ports.as_deref().and_then(only) {
+            Some(Some(port)) => u16::try_from(port).ok(),
             _ => probe.usual_port(),
         }
     }
 }
 
-/// A field of the first header of a protocol.
-fn field(protocols: &Protocols, protocol: &str, name: &str) -> Option<FieldRef> {
-    let protocol = protocols.find(protocol)?;
-    let field = protocols[protocol].field(name)?;
-    Some(FieldRef { header: HeaderRef { level: 0, protocol, index: 0 }, field })
-}
-
-/// All values of a field for which a condition can hold; `None` if these are many. Where one of `others` is there, the field is not.
-fn values(pred: &Pred, of: FieldRef, others: &[ProtocolId]) -> Option<Vec<u128>> {
-    let inner = |pred| values(pred, of, others);
-    match pred {
-        Pred::Const(false) => Some(Vec::new()),
-        Pred::And(list) => list.iter().filter_map(inner).min_by_key(Vec::len),
-        Pred::Or(list) => {
-            let mut all = list.iter().map(inner).collect::<Option<Vec<_>>>()?.concat();
-            all.sort_unstable();
-            all.dedup();
-            Some(all)
-        }
-        Pred::Compare(Compare { op: Relation::Eq, left, right: Term::Const(value) })
-            if *left == Term::Field(of) =>
-        {
-            Some(vec![*value])
-        }
-        Pred::In(term, ranges) if *term == Term::Field(of) => {
-            let single = |range: &(u128, u128)| (range.0 == range.1).then_some(range.0);
-            ranges.iter().map(single).collect()
-        }
-        Pred::Const(true) | Pred::Not(_) => None,
-        question => {
-            let without = |header: &HeaderRef| header.level == 0 && others.contains(&header.protocol);
-            crate::plan::headers_asked(question).iter().any(without).then(Vec::new)
-        }
+/// The only value that there is, if there is any; `None` if there are several.
+fn only(ranges: &[(u128, u128)]) -> Option<Option<u128>> {
+    match ranges {
+        [] => Some(None),
+        [(low, high)] if low == high => Some(Some(*low)),
+        _ => None,
     }
 }

@@ -40,7 +40,7 @@ impl Joint {
         let split = statements.len();
         statements.extend(renamed(new, &new_sets, &new_pools));
         let same = first_of_each(&statements, counts);
-        let policy = Policy { protocols, sets, pools, statements, default: None, tests: Vec::new() };
+        let policy = Policy { protocols, sets, pools, statements, ..Policy::default() };
         Ok(Joint { policy, split, same })
     }
 }

@@ -4,6 +4,7 @@
 //! here: the checker turned them into `or`, `and` and arithmetic over fields of one header each.
 //! What a policy *means* is defined on this form, by [`crate::eval`].
 
+mod admitted;
 mod balance;
 pub(crate) mod cookie;
 mod decap;
@@ -12,10 +13,12 @@ mod nat;
 mod print;
 mod protocol;
 mod sample;
+mod service;
 mod simplify;
 mod through;
 
 pub use crate::ir::{Origin, Via};
+pub(crate) use admitted::{Admitted, destinations, joined};
 pub(crate) use balance::FAMILIES;
 pub use balance::{Backend, Balance, FLOWS, Fragments, GUE_PORT, MTU, Pool, Said, Unsent, VXLAN_PORT};
 pub use cookie::PARTS as COOKIE_PARTS;
@@ -25,6 +28,8 @@ pub use nat::{Kind, Outer, Quoted, ending};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
 pub use sample::{BUDGET, BYTES, MOST_BYTES, MOST_SAMPLES, Sample};
+pub(crate) use service::services;
+pub use service::{MOST_PREFIXES, Service};
 pub use simplify::{Presence, simplify};
 pub use through::Through;
 
@@ -452,6 +457,8 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     /// The statements, in order.
     pub statements: Vec<Statement>,
+    /// The services that `balance` statements send to backends.
+    pub services: Vec<Service>,
     /// What happens to packets that no statement decides.
     pub default: Option<Verdict>,
     /// The tests.

@@ -58,6 +58,8 @@ pub struct Alert {
     pub id: u64,
     /// Whom it is about.
     pub victim: Victim,
+    /// The victim's addresses, as prefixes of which none is in another: those of a service are several.
+    pub prefixes: Vec<Prefix>,
     /// The highest rate of packets so far, by its lower bound. At the beginning the attack fills only a part of the
     /// window, so it is too low then, never too high.
     pub packets_per_second: Estimate,

@@ -110,6 +110,11 @@ impl Span {
         Span { key, length: 128 }
     }
 
+    /// Whether all of these are in those.
+    pub(super) fn are_in(spans: &[Span], outer: &[Span]) -> bool {
+        spans.iter().all(|span| outer.iter().any(|outer| outer.holds(*span)))
+    }
+
     pub(super) fn holds(self, other: Span) -> bool {
         self.length <= other.length && masked(other.key, self.length) == self.key
     }

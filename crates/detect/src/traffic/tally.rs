@@ -199,8 +199,7 @@ impl Tally {
             entry.add(arrival);
             each(Place { kind, slot }, entry, limit);
         }
-        self.services.each(seen.destination, |slot, entry, limit| {
-            entry.add(arrival);
+        self.services.add(seen.destination, arrival, |slot, entry, limit| {
             each(Place { kind: kinds, slot }, entry, limit);
         });
     }
@@ -255,6 +254,14 @@ impl Tally {
             (kind, _) if kind == self.services_kind() => self.services.spans(place.slot),
             (kind, Some(entry)) => vec![self.span(kind, entry.key)],
             (_, None) => Vec::new(),
+        }
+    }
+
+    /// What goes to some of the addresses of a service: none if that is not counted apart.
+    pub(super) fn part(&self, service: u32, span: Span) -> Option<&Entry> {
+        match span.length {
+            128 => self.hosts.entry(self.hosts.find(span.key)?),
+            _ => self.services.part(service, span),
         }
     }
 
