@@ -100,6 +100,11 @@ impl Baselines {
         self.own.get(victim).unwrap_or(&self.rest[kind]).usual(self.hour)
     }
 
+    /// Likewise, if something was learnt of this very destination.
+    pub(super) fn known(&self, victim: &Victim) -> Option<Rate> {
+        self.own.get(victim)?.usual(self.hour)
+    }
+
     /// Takes note of a second in which there were samples. The answer is the hour that is over by it, with whether enough of
     /// it was seen.
     pub(super) fn turn(&mut self, hour: u64) -> Option<Over> {

@@ -1,15 +1,20 @@
-//! Attacks on a prefix that are on none of its hosts: carpet bombing.
+//! Attacks on a prefix or a service that are on none of its hosts: carpet bombing.
 //!
 //! A flood on one host is above the limit of its prefix as well, and that would be two alerts of one attack. So a prefix
 //! has an alert for what is left without the hosts (and prefixes inside of it) that explain it. A host that has an alert
 //! does. One that has half of what an alert takes may be about to have one, so it does for a moment, [`PATIENCE`]: the
 //! hosts' samples come at the same rate as the prefix's, and what they have not told by then they will not tell soon.
+//!
+//! With services it is the same, with three more rules. What is as wide as a service is told under the service's name. A service that
+//! is only partly in a prefix explains what goes to that part. And as somebody who waits may get an alert any moment, what is around
+//! waits for that.
 
 use super::config::Config;
 use super::entry::Horizons;
 use super::judge::above;
+use super::prefix::Span;
 use super::suspicion::{Suspicion, Suspicions};
-use super::tally::Tally;
+use super::tally::{Place, Tally};
 use super::window::Moment;
 
 /// Two and a half of the shortest horizon, in nanoseconds.
@@ -18,7 +23,7 @@ const PATIENCE: u64 = 250_000_000;
 /// Who explains a prefix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Explained {
-    /// Those with an alert.
+    /// Those with an alert, or that would have one if they did not wait.
     ByAlerts,
     /// Those that may have one soon, too.
     ByAny,
@@ -55,22 +60,63 @@ fn without(
     now: &Moment,
     explained: Explained,
 ) -> Horizons {
-    let inside = |other: &&Suspicion| {
-        other.place.kind < prefix.place.kind
-            && (explained == Explained::ByAny || other.alert.is_some())
-            && other.is_inside(&prefix.spans)
-    };
-    let parts: Vec<&Suspicion> = all.iter().filter(inside).collect();
+    let counts = |other: &&Suspicion| explained == Explained::ByAny || other.is_above();
+    let parts: Vec<Part> =
+        all.iter().filter(counts).filter_map(|other| Part::of(other, prefix, tally)).collect();
     // Each frame is taken away once: with the outermost of those that have it.
-    let is_outermost = |part: &&&Suspicion| {
-        !parts.iter().any(|other| other.place.kind > part.place.kind && part.is_inside(&other.spans))
-    };
+    let is_outermost =
+        |part: &&Part| !parts.iter().any(|other| part.explains(other.place, &other.spans, tally));
     let mut left = *sums;
-    for part in parts.iter().filter(is_outermost) {
-        let Some(entry) = tally.entry(part.place) else { continue };
-        for (left, part) in left.iter_mut().zip(entry.horizons(now)) {
+    for sums in parts.iter().filter(is_outermost).flat_map(|part| part.sums(tally, now)) {
+        for (left, part) in left.iter_mut().zip(sums) {
             *left = left.without(&part);
         }
     }
     left
+}
+
+/// What a suspicion is of another one that is around it.
+struct Part {
+    place: Place,
+    spans: Vec<Span>,
+    /// Not all of a service.
+    is_cut: bool,
+}
+
+impl Part {
+    fn of(suspicion: &Suspicion, around: &Suspicion, tally: &Tally) -> Option<Part> {
+        let (place, spans) = (suspicion.place, suspicion.spans.clone());
+        let whole = Part { place, spans, is_cut: false };
+        if whole.explains(around.place, &around.spans, tally) {
+            return Some(whole);
+        }
+        let is_service = |place: Place| place.kind == tally.services_kind();
+        if !is_service(place) || is_service(around.place) {
+            return None;
+        }
+        let mut spans = whole.spans;
+        spans.retain(|span| Span::are_in(&[*span], &around.spans));
+        (!spans.is_empty()).then_some(Part { place, spans, is_cut: true })
+    }
+
+    /// Whether it is inside of the other one, and narrower. Services are narrower than what is as wide as they are, and what of
+    /// a prefix is all of one of their own is not narrower than they are.
+    fn explains(&self, place: Place, spans: &[Span], tally: &Tally) -> bool {
+        let services = tally.services_kind();
+        let is_prefix = self.place.kind != 0 && self.place.kind != services;
+        let is_as_wide = match is_prefix && place.kind == services {
+            true => spans.iter().any(|span| Span::are_in(&[*span], &self.spans)),
+            false => Span::are_in(spans, &self.spans),
+        };
+        let rank = |place: Place| if place.kind == services { 0 } else { place.kind + 1 };
+        Span::are_in(&self.spans, spans) && (!is_as_wide || rank(self.place) < rank(place))
+    }
+
+    fn sums(&self, tally: &Tally, now: &Moment) -> Vec<Horizons> {
+        let entries: Vec<_> = match self.is_cut {
+            false => vec![tally.entry(self.place)],
+            true => self.spans.iter().map(|span| tally.part(self.place.slot, *span)).collect(),
+        };
+        entries.into_iter().flatten().map(|entry| entry.horizons(now)).collect()
+    }
 }

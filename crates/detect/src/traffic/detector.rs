@@ -6,10 +6,12 @@ use super::alert::{Alert, Event, Victim};
 use super::baseline::{Baselines, Learnt};
 use super::carpet;
 use super::clock::nanos;
-use super::config::{Config, Limit, Rate};
+use super::config::{Config, Limit, Rate, Service};
 use super::entry::{Horizons, is_suspect};
 use super::flow::{Flow, Kind};
 use super::judge::{self, estimates, freshest};
+use super::prefix::Span;
+use super::services::Services;
 use super::suspicion::{Suspicion, Suspicions};
 use super::tally::{Place, Seen, Tally};
 use super::window::{HORIZONS, Moment};
@@ -17,7 +19,7 @@ use super::window::{HORIZONS, Moment};
 /// Suspicions are judged as often as this at most, in nanoseconds, beside what samples of the shortest horizon decide.
 const ROUND: u64 = 10_000_000;
 
-/// Prefixes are judged by samples as often as this at most: each time, all hosts that explain them are gone through.
+/// Prefixes and services are judged by samples as often as this at most: each time, all hosts that explain them are gone through.
 const PREFIX_REST: u64 = 5_000_000;
 
 /// A suspicion without an alert that has not even half of its limit is given up after this.
@@ -105,7 +107,41 @@ impl Detector {
     /// What is usual for a destination at this hour, if anything is known of it.
     pub fn usual(&self, victim: &Victim) -> Option<Rate> {
         let kind = self.tally.kind(victim)?;
-        self.baselines.usual(victim, kind)
+        let spans = self.tally.place(victim).map(|place| self.tally.spans(place)).unwrap_or_default();
+        self.usual_of(kind, victim, &spans)
+    }
+
+    /// From now on these are the destinations with a name. Those that were there before, with the same addresses, go on as they
+    /// are; alerts about what has no such name any more end. What is usual for a name is kept in any case.
+    pub fn serve(&mut self, services: Vec<Service>) {
+        if services == self.config.services {
+            return;
+        }
+        self.catch_up();
+        self.config.services = services;
+        let former = std::mem::replace(&mut self.tally.services, Services::new(&self.config));
+        let slots = self.tally.services.inherit(former);
+        let kind = self.tally.services_kind();
+        let moved = |place: Place| match place.kind == kind {
+            true => slots.get(place.slot as usize).copied().flatten().map(|slot| Place { kind, slot }),
+            false => Some(place),
+        };
+        self.notable = self.notable.iter().filter_map(|place| moved(*place)).collect();
+        self.tally.era += 1;
+        for slot in 0..self.suspicions.len() {
+            let Some(mut one) = self.suspicions.remove(slot) else { continue };
+            match moved(one.place) {
+                Some(place) => {
+                    one.place = place;
+                    let is_renamed = one.alert.is_some() && self.is_service(&one);
+                    self.suspicions.put(slot, one);
+                    if is_renamed {
+                        self.end(slot);
+                    }
+                }
+                None => self.told_over(&one),
+            }
+        }
     }
 
     /// Adds what another analyser counted ([`Tally::merge`] has the conditions). Sources and drops are those of this one's
@@ -184,8 +220,26 @@ impl Detector {
             let nothing = Rate { packets: f64::INFINITY, bits: f64::INFINITY };
             return (Limit::of(capacity.unwrap_or(nothing)), None);
         }
-        let usual = self.baselines.usual(victim, place.kind);
+        let usual = self.usual_of(place.kind, victim, &self.tally.spans(place));
         (Limit::of(self.config.limit(floor, capacity, usual)), usual)
+    }
+
+    /// What is usual for a victim. For a service it is at least what is usual for its hosts together, as policies may give a name to
+    /// what was there for long.
+    fn usual_of(&self, kind: usize, victim: &Victim, spans: &[Span]) -> Option<Rate> {
+        let own = self.baselines.usual(victim, kind);
+        if kind != self.tally.services_kind() {
+            return own;
+        }
+        let hosts = spans.iter().filter(|span| span.length == 128);
+        let hosts = hosts.filter_map(|span| self.baselines.known(&Victim::Host(span.prefix().address())));
+        let sum = hosts.reduce(|a, b| Rate { packets: a.packets + b.packets, bits: a.bits + b.bits });
+        match (own, sum) {
+            (Some(own), Some(sum)) => {
+                Some(Rate { packets: own.packets.max(sum.packets), bits: own.bits.max(sum.bits) })
+            }
+            (own, sum) => own.or(sum),
+        }
     }
 
     /// The suspicion of a place, if its windows give reason for one by what is usual for it.
@@ -246,12 +300,19 @@ impl Detector {
 
     /// Whether an alert is due, for what.
     fn above(&self, one: &mut Suspicion, sums: &Horizons) -> Option<(usize, Horizons)> {
-        let is_prefix = one.place.kind != 0 && one.place.kind != self.tally.services_kind();
-        if !is_prefix {
+        if one.place.kind == 0 && !self.is_service(one) {
             return judge::above(sums, &one.limit, &self.config).map(|level| (level, *sums));
         }
         one.rest_until = self.tally.clock.now() + PREFIX_REST;
+        if one.place.kind == 0 {
+            return None;
+        }
         carpet::above_unexplained(one, &self.suspicions, sums, &self.tally, &self.config)
+    }
+
+    /// Whether a service is this very host, and has its alerts.
+    fn is_service(&self, one: &Suspicion) -> bool {
+        one.place.kind == 0 && one.spans.first().is_some_and(|host| self.tally.services.is_one(host.key))
     }
 
     fn begin(&mut self, one: &mut Suspicion, level: usize, sums: &Horizons) {
@@ -260,6 +321,7 @@ impl Detector {
         let alert = Alert {
             id: self.next_id,
             victim: one.victim.clone(),
+            prefixes: one.spans.iter().map(|span| span.prefix()).collect(),
             packets_per_second,
             bits_per_second,
             window: HORIZONS[level],
@@ -311,6 +373,10 @@ impl Detector {
     fn end(&mut self, slot: usize) {
         let Some(one) = self.suspicions.remove(slot) else { return };
         self.tally.hold(one.place, None);
+        self.told_over(&one);
+    }
+
+    fn told_over(&mut self, one: &Suspicion) {
         if let Some(alert) = &one.alert {
             self.events.push(Event::Ended(one.told(alert)));
         }

@@ -10,7 +10,8 @@
 //! # From rates to alerts
 //! An alert takes a horizon of at least [`Config::samples`] samples whose lower bound (three standard deviations) is above
 //! both a floor and six times what is usual, or above a capacity. It ends when no horizon was above half of that for half
-//! a minute, so attacks in pulses are one alert. A prefix has one only for what no host in it explains.
+//! a minute, so attacks in pulses are one alert. A prefix or a service has one only for what no host in it explains, and a host that is a service has it under the
+//! service's name.
 //!
 //! Latency: 50,000 packets a second, sampled one in 100, are 500 samples a second, and the floor of 20,000 is passed with
 //! confidence by 36 of them, which come in 72 ms. With a tick every 20 ms, half of 2,000 such attacks at random were told of

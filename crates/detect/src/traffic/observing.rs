@@ -68,10 +68,13 @@ impl Detector {
             }
             entry.looked(&sums, era, of_table, &bounds);
         });
-        while let Some(place) = self.due.pop() {
+        // Hosts first: they may explain what is around them.
+        let mut due = std::mem::take(&mut self.due);
+        for place in due.drain(..) {
             if let Some(slot) = self.suspect(place) {
                 self.judge(slot);
             }
         }
+        self.due = due;
     }
 }
