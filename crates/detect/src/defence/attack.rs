@@ -4,9 +4,9 @@ use super::evidence::Compared;
 use super::recent::{Kept, Recent};
 use super::sources::Witnesses;
 use super::watched::Watched;
-use crate::mine::{self, Budget, Findings, Prefix, Protected, Request, Statement};
+use crate::mine::{self, Budget, Destinations, Findings, Protected, Request, Statement};
 use crate::sample::{Fate, Sample};
-use crate::traffic::{Alert, Victim};
+use crate::traffic::Alert;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -49,7 +49,7 @@ const BETTER: (f64, usize) = (0.002, 3);
 #[derive(Clone, Debug)]
 pub(super) struct Attack {
     pub(super) alert: Alert,
-    pub(super) victim: Prefix,
+    pub(super) victim: Destinations,
     /// When to look again, and the pause after that.
     next: Duration,
     pause: Duration,
@@ -79,18 +79,9 @@ pub(super) struct Found {
     pub(super) instead: bool,
 }
 
-/// The addresses of a victim; none of a service, whose addresses alerts do not say.
-pub(super) fn prefix(victim: &Victim) -> Option<Prefix> {
-    match victim {
-        Victim::Host(address) => Some(Prefix::host(*address)),
-        Victim::Prefix(prefix) => Some(Prefix::new(prefix.address(), prefix.length())),
-        Victim::Service(_) => None,
-    }
-}
-
 impl Attack {
-    pub(super) fn of(alert: &Alert, recent: &Recent) -> Option<Attack> {
-        let victim = prefix(&alert.victim)?;
+    pub(super) fn of(alert: &Alert, recent: &Recent) -> Attack {
+        let victim = Destinations::of(alert);
         let before = recent.before(&victim, alert.first);
         let beginning = alert.first.saturating_sub(BEGINNING);
         let earlier = before.iter().filter(|kept| kept.time() < beginning).count();
@@ -98,7 +89,7 @@ impl Attack {
         let from = alert.first.saturating_sub(BEFORE);
         let before = rates(before.into_iter().filter(|kept| kept.time() >= from), BEFORE);
         let (next, settled) = (Duration::ZERO, alert.first);
-        Some(Attack {
+        Attack {
             alert: alert.clone(),
             victim,
             next,
@@ -111,7 +102,7 @@ impl Attack {
             good_until,
             again: None,
             again_pause: FIRST_AGAIN,
-        })
+        }
     }
 
     /// Those who sent to the victim before.
@@ -132,7 +123,7 @@ impl Attack {
 
     /// It is over: what came of it is no history of good traffic.
     pub(super) fn end(&self, now: Duration, recent: &mut Recent) {
-        recent.release(self.victim, self.hot.unwrap_or(now), now);
+        recent.release(&self.victim, self.hot.unwrap_or(now), now);
     }
 
     /// Looks for rules if it is time to: against what still comes through, or for better ones.
@@ -144,9 +135,9 @@ impl Attack {
         protected: &Protected,
         attacked: impl Fn(IpAddr) -> bool,
     ) -> Option<Found> {
-        let victim = self.victim;
+        let victim = &self.victim;
         let standing: Vec<&Watched> =
-            standing.iter().copied().filter(|one| one.victim().meets(&victim)).collect();
+            standing.iter().copied().filter(|one| one.victim().meets(victim)).collect();
         if now >= self.next {
             self.next = now + self.pause;
             let found = self.look_at_the_rest(now, recent, &standing, protected, &attacked);
@@ -183,14 +174,14 @@ impl Attack {
         }
         // Between the last look that saw nothing and this one it began.
         let hot = *self.hot.get_or_insert(self.settled.max(self.calm.saturating_sub(LATELY)));
-        recent.hold(self.victim);
+        recent.hold(&self.victim);
         let attack = picked(recent.since(&self.victim, hot), is_left);
         if attack.len() < LEAST {
             return None;
         }
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         let network = picked(recent.others(attacked), is_left);
-        let mine = |good: &[Kept]| mined(self.victim, &attack, good, &network, protected);
+        let mine = |good: &[Kept]| mined(&self.victim, &attack, good, &network, protected);
         let mut good = picked(recent.before(&self.victim, hot), is_left);
         let mut findings = mine(&good);
         let mut good_until = self.good_until;
@@ -233,7 +224,7 @@ impl Attack {
             return None;
         }
         let network = picked(recent.others(attacked), passed);
-        let mut findings = mined(self.victim, &attack, &good, &network, protected);
+        let mut findings = mined(&self.victim, &attack, &good, &network, protected);
         findings.statements.retain(|one| is_better(one, standing, &attack));
         findings.left.clear();
         let found = Found { findings, compared: Compared { attack, good }, instead: true };
@@ -247,7 +238,7 @@ impl Attack {
         }
         self.calm = now;
         if let Some(hot) = self.hot.take() {
-            recent.release(self.victim, hot, self.settled.max(now.saturating_sub(LATELY)));
+            recent.release(&self.victim, hot, self.settled.max(now.saturating_sub(LATELY)));
         }
     }
 
@@ -281,7 +272,7 @@ fn is_better(statement: &Statement, standing: &[&Watched], attack: &[Kept]) -> b
 }
 
 fn mined(
-    victim: Prefix,
+    victim: &Destinations,
     attack: &[Kept],
     good: &[Kept],
     network: &[Kept],

@@ -9,9 +9,9 @@ use super::sources::Witnesses;
 use super::watched::Watched;
 use super::written::Matcher;
 use crate::life::{self, Command, Mitigation, Mitigations, Proposal, Refusal, Written};
-use crate::mine::{Answer, Prefix, Protected};
+use crate::mine::{Answer, Destinations, Protected};
 use crate::sample::{Fate, Sample};
-use crate::traffic::{self, Detector};
+use crate::traffic::{self, Alert, Detector, Service};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub struct Defence {
     attacks: BTreeMap<u64, Attack>,
     pub(super) lives: Mitigations,
     pub(super) watched: BTreeMap<u64, Watched>,
-    witnesses: BTreeMap<Prefix, Witnesses>,
+    witnesses: BTreeMap<Destinations, Witnesses>,
     /// Refusals that were told: each look finds them again.
     told: BTreeSet<String>,
     events: Vec<Event>,
@@ -73,7 +73,7 @@ impl Defence {
             if !witnesses.vouch(source, sample.time) {
                 continue;
             }
-            for (id, one) in watched.iter_mut().filter(|(_, one)| one.victim() == *victim) {
+            for (id, one) in watched.iter_mut().filter(|(_, one)| one.victim() == victim) {
                 lives.looked_good(*id, 1, one.harms(sample).into());
                 one.see(sample.fate);
             }
@@ -160,7 +160,7 @@ impl Defence {
         for command in commands {
             let (Command::Try(one) | Command::Enforce(one) | Command::Remove(one, _)) = command;
             let named = Named { id: one.id, name: one.name() };
-            let victim = one.proposal.victim;
+            let victim = &one.proposal.victim;
             match command {
                 Command::Try(_) => {
                     self.watched.entry(one.id).and_modify(|watched| watched.tried = Some(now));
@@ -176,13 +176,13 @@ impl Defence {
                     self.tell(now, What::Ended { named, why, hits: one.hits });
                 }
             }
-            let meant = self.attacks.values_mut().filter(|attack| attack.victim.meets(&victim));
+            let meant = self.attacks.values_mut().filter(|attack| attack.victim.meets(victim));
             meant.for_each(|attack| attack.settle(now));
         }
         let Self { witnesses, watched, attacks, .. } = self;
         witnesses.retain(|victim, _| {
             attacks.values().any(|attack| attack.victim == *victim)
-                || watched.values().any(|one| one.victim() == *victim)
+                || watched.values().any(|one| one.victim() == victim)
         });
     }
 
@@ -208,6 +208,11 @@ impl Defence {
     pub fn protect(&mut self, protected: Protected) {
         self.protected = protected.clone();
         self.lives.protect(protected);
+    }
+
+    /// These are the destinations with a name from now on. What stands against attacks on others lives on.
+    pub fn serve(&mut self, services: Vec<Service>) {
+        self.detector.serve(services);
     }
 
     /// No edge takes a mitigation: it ends.
@@ -300,14 +305,14 @@ impl Defence {
         let events: Vec<traffic::Event> = self.detector.tick(now).collect();
         for event in events {
             let alert = event.alert();
+            let addresses = addresses(alert);
             match &event {
                 traffic::Event::Began(_) => {
-                    if let Some(attack) =
-                        Attack::of(alert, &self.recent).filter(|_| self.attacks.len() < ATTACKS)
-                    {
+                    if self.attacks.len() < ATTACKS {
+                        let attack = Attack::of(alert, &self.recent);
                         let witnesses = attack.witnesses(&self.recent);
-                        self.witnesses.entry(attack.victim).or_insert(witnesses);
-                        self.recent.hold(attack.victim);
+                        self.witnesses.entry(attack.victim.clone()).or_insert(witnesses);
+                        self.recent.hold(&attack.victim);
                         self.attacks.insert(alert.id, attack);
                     }
                 }
@@ -318,13 +323,14 @@ impl Defence {
                     }
                     self.told.clear();
                     let victim = alert.victim.to_string();
-                    self.tell(now, What::AttackEnded { alert: alert.id, victim });
+                    self.tell(now, What::AttackEnded { alert: alert.id, victim, addresses });
                     continue;
                 }
             }
             let what = What::Attack {
                 alert: alert.id,
                 victim: alert.victim.to_string(),
+                addresses,
                 packets_per_second: alert.packets_per_second.low as u64,
                 bits_per_second: alert.bits_per_second.low as u64,
                 sources: alert.sources,
@@ -337,7 +343,7 @@ impl Defence {
 
     /// Looks for rules against what comes through.
     fn look(&mut self, now: Duration) {
-        let victims: Vec<Prefix> = self.attacks.values().map(|attack| attack.victim).collect();
+        let victims: Vec<Destinations> = self.attacks.values().map(|attack| attack.victim.clone()).collect();
         let attacked = |address: IpAddr| victims.iter().any(|victim| victim.contains(address));
         let mut found = None;
         let Self { attacks, watched, witnesses, recent, protected, .. } = self;
@@ -346,7 +352,7 @@ impl Defence {
             let good_until = attack.good_until();
             let looked = attack.look(now, recent, &standing, protected, attacked);
             if attack.good_until() != good_until {
-                witnesses.insert(attack.victim, attack.witnesses(recent));
+                witnesses.insert(attack.victim.clone(), attack.witnesses(recent));
             }
             found = looked.map(|found| (attack.alert.id, found));
             // One in a turn: samples must be read meanwhile.
@@ -410,6 +416,10 @@ impl Defence {
     fn tell(&mut self, now: Duration, what: What) {
         self.events.push(Event { time_ns: nanos(now), what });
     }
+}
+
+fn addresses(alert: &Alert) -> Vec<String> {
+    Destinations::of(alert).prefixes().iter().map(ToString::to_string).collect()
 }
 
 fn nanos(time: Duration) -> u64 {

@@ -21,8 +21,10 @@ pub enum What {
     Attack {
         /// The alert's number.
         alert: u64,
-        /// To whom it goes.
+        /// To whom it goes: an address, a prefix, or the name of a service.
         victim: String,
+        /// The victim's addresses, as prefixes.
+        addresses: Vec<String>,
         /// Packets a second, at least.
         packets_per_second: u64,
         /// Bits a second, at least.
@@ -40,6 +42,8 @@ pub enum What {
         alert: u64,
         /// Whose it was.
         victim: String,
+        /// The victim's addresses, as prefixes.
+        addresses: Vec<String>,
     },
     /// A rule was found.
     Found {
@@ -121,6 +125,23 @@ pub enum What {
     },
 }
 
+/// So many addresses of a service are shown beside its name.
+const SHOWN: usize = 4;
+
+/// A victim for people: a service with its addresses, or the first of these.
+pub fn with_addresses(victim: &str, addresses: &[String]) -> String {
+    match addresses {
+        [] => victim.to_owned(),
+        [one] if one == victim => victim.to_owned(),
+        all => {
+            let shown = all[..all.len().min(SHOWN)].join(", ");
+            let more = all.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{victim} ({shown}{more})")
+        }
+    }
+}
+
 /// A mitigation.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Named {
@@ -139,13 +160,23 @@ impl fmt::Display for Event {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            What::Attack { alert, victim, packets_per_second, bits_per_second, sources, grew, .. } => write!(
+            What::Attack {
+                alert,
+                victim,
+                addresses,
+                packets_per_second,
+                bits_per_second,
+                sources,
+                grew,
+                ..
+            } => write!(
                 f,
-                "attack {alert} on {victim} {}: {packets_per_second} packets/s or more, {:.1} Mbit/s, about {sources} sources",
+                "attack {alert} on {} {}: {packets_per_second} packets/s or more, {:.1} Mbit/s, about {sources} sources",
+                with_addresses(victim, addresses),
                 if *grew { "grew" } else { "began" },
                 *bits_per_second as f64 / 1e6,
             ),
-            What::AttackEnded { alert, victim } => write!(f, "attack {alert} on {victim} is over"),
+            What::AttackEnded { alert, victim, .. } => write!(f, "attack {alert} on {victim} is over"),
             What::Found { name, text, .. } => write!(f, "found `{name}`:\n{}", text.trim_end()),
             What::NotTried { rule, why } => write!(f, "not tried: `{rule}`: {why}"),
             What::NothingFits { alert, cause, share, cookies } => {

@@ -5,7 +5,7 @@ use crate::mine::Statement;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A mitigation that stands, with all that the next defence needs of it: in any format.
+/// A mitigation that stands, with all that the next defence needs of it: in any format that describes itself.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Standing {
     /// Its number.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What is worth keeping. It can be written with any format of serde, what is usual apart from the rest: it is some megabytes.
+/// What is worth keeping. It can be written with any format of serde that describes itself; what is usual is apart from
+/// the rest, as it is some megabytes.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
     /// The last numbers that attacks and mitigations were given.

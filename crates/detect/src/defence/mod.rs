@@ -30,7 +30,7 @@ mod watched;
 mod written;
 
 pub use decide::Defence;
-pub use event::{Event, Named, What};
+pub use event::{Event, Named, What, with_addresses};
 pub use evidence::Evidence;
 pub use handover::Standing;
 pub use memory::Memory;

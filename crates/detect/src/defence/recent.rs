@@ -6,7 +6,7 @@
 //! pushes out what was there before, and none is taken for good later. All together are at most [`ALL`], some 15 MiB; then the
 //! destination that was quiet for the longest makes room.
 
-use crate::mine::Prefix;
+use crate::mine::{Destinations, Prefix};
 use crate::sample::{Fate, Sample};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -79,7 +79,7 @@ struct Host {
 pub(super) struct Recent {
     hosts: HashMap<IpAddr, Host>,
     /// To whom an attack comes through.
-    held: Vec<Prefix>,
+    held: Vec<Destinations>,
     count: usize,
 }
 
@@ -103,15 +103,15 @@ impl Recent {
     }
 
     /// An attack on the victim comes through: nothing of it is history.
-    pub(super) fn hold(&mut self, victim: Prefix) {
-        if !self.held.contains(&victim) {
-            self.held.push(victim);
+    pub(super) fn hold(&mut self, victim: &Destinations) {
+        if !self.held.contains(victim) {
+            self.held.push(victim.clone());
         }
     }
 
     /// It does not any more: what came between the two times is no history either.
-    pub(super) fn release(&mut self, victim: Prefix, from: Duration, to: Duration) {
-        self.held.retain(|held| *held != victim);
+    pub(super) fn release(&mut self, victim: &Destinations, from: Duration, to: Duration) {
+        self.held.retain(|held| held != victim);
         for (_, host) in self.hosts.iter_mut().filter(|(address, _)| victim.contains(**address)) {
             let before = host.len();
             host.newest.retain(|kept| kept.time < from || kept.time >= to);
@@ -137,21 +137,22 @@ impl Recent {
     }
 
     /// Samples to the victim from that time on.
-    pub(super) fn since(&self, victim: &Prefix, time: Duration) -> Vec<&Kept> {
+    pub(super) fn since(&self, victim: &Destinations, time: Duration) -> Vec<&Kept> {
         self.to(victim).filter(|kept| kept.time >= time).collect()
     }
 
     /// Samples to the victim before that time.
-    pub(super) fn before(&self, victim: &Prefix, time: Duration) -> Vec<&Kept> {
+    pub(super) fn before(&self, victim: &Destinations, time: Duration) -> Vec<&Kept> {
         self.to(victim).filter(|kept| kept.time < time).collect()
     }
 
-    fn to(&self, victim: &Prefix) -> impl Iterator<Item = &Kept> {
+    fn to(&self, victim: &Destinations) -> impl Iterator<Item = &Kept> {
         // Most victims are hosts: others need not be gone through for these.
-        let one = (*victim == Prefix::host(victim.address())).then(|| self.hosts.get(&victim.address()));
+        let host = |prefix: &Prefix| (*prefix == Prefix::host(prefix.address())).then(|| prefix.address());
+        let hosts: Option<Vec<IpAddr>> = victim.prefixes().iter().map(host).collect();
         let within = |(address, _): &(&IpAddr, &Host)| victim.contains(**address);
-        let all: Vec<&Host> = match one {
-            Some(host) => host.into_iter().collect(),
+        let all: Vec<&Host> = match hosts {
+            Some(hosts) => hosts.iter().filter_map(|address| self.hosts.get(address)).collect(),
             None => self.hosts.iter().filter(within).map(|(_, host)| host).collect(),
         };
         all.into_iter().flat_map(Host::all)
@@ -235,7 +236,7 @@ mod tests {
     #[test]
     fn a_flood_does_not_push_out_what_was_before() {
         let mut recent = Recent::default();
-        let victim = Prefix::host(Ipv4Addr::from(9).into());
+        let victim = Destinations::from(Prefix::host(Ipv4Addr::from(9).into()));
         (0..1000).for_each(|n| add(&mut recent, 9, 10 * n));
         (0..500_000).for_each(|n| add(&mut recent, 9, 12_000 + n / 50));
         let before = recent.before(&victim, Duration::from_secs(12)).len();
@@ -248,11 +249,11 @@ mod tests {
     #[test]
     fn what_was_an_attack_is_no_history() {
         let mut recent = Recent::default();
-        let victim = Prefix::host(Ipv4Addr::from(9).into());
+        let victim = Destinations::from(Prefix::host(Ipv4Addr::from(9).into()));
         (0..100).for_each(|n| add(&mut recent, 9, 100 * n));
-        recent.hold(victim);
+        recent.hold(&victim);
         (0..100).for_each(|n| add(&mut recent, 9, 10_000 + 100 * n));
-        recent.release(victim, Duration::from_secs(10), Duration::from_secs(19));
+        recent.release(&victim, Duration::from_secs(10), Duration::from_secs(19));
         let all = recent.since(&victim, Duration::ZERO);
         assert!(
             all.iter()

@@ -2,7 +2,7 @@
 
 use super::written::Matcher;
 use crate::life::Written;
-use crate::mine::{Prefix, Statement};
+use crate::mine::{Destinations, Statement};
 use crate::sample::{Fate, Sample};
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ impl Watched {
         !self.drops && self.name == decider
     }
 
-    pub(super) fn victim(&self) -> Prefix {
+    pub(super) fn victim(&self) -> &Destinations {
         self.statement.victim()
     }
 

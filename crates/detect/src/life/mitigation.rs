@@ -1,14 +1,15 @@
 //! One mitigation, and what is said of it.
 
-use crate::mine::{Estimate, Prefix, Proof, Protected, Statement};
+use crate::mine::{Destinations, Estimate, Proof, Protected, Statement};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What the miner offers.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Proposal {
     /// Whom it is for.
-    pub victim: Prefix,
+    pub victim: Destinations,
     /// What kind of attack it is against, for people.
     pub cause: String,
     /// The word for that, in names.
@@ -41,10 +42,16 @@ impl Proposal {
         Proposal { verb, rest, spares, comment, ..self }
     }
 
+    /// Whether something that people forbade is against the same: for its victim by name, or for one of the addresses.
+    pub(super) fn is_forbidden(&self, forbidden: &BTreeSet<String>) -> bool {
+        let against = |prefix| forbidden.contains(&format!("{} to {prefix}", self.cause));
+        forbidden.contains(&self.against()) || self.victim.prefixes().iter().any(against)
+    }
+
     /// Of a statement that was mined.
     pub fn of(statement: &Statement) -> Proposal {
         Proposal {
-            victim: statement.victim(),
+            victim: statement.victim().clone(),
             cause: statement.cause.to_string(),
             word: statement.name.clone(),
             verb: statement.verb.to_string(),

@@ -98,7 +98,7 @@ impl Mitigations {
         if self.lives.values().any(|one| one.proposal.rest == proposal.rest) {
             return Err(Refusal::Known);
         }
-        if self.forbidden.contains(&proposal.against()) || self.resting.contains_key(&proposal.rest) {
+        if proposal.is_forbidden(&self.forbidden) || self.resting.contains_key(&proposal.rest) {
             return Err(Refusal::Forbidden);
         }
         let is_edited = |one: &Mitigation| one.edited && one.proposal.against() == proposal.against();
@@ -115,7 +115,7 @@ impl Mitigations {
     fn spares(&self, proposal: &Proposal) -> bool {
         let protected = &self.config.protected;
         proposal.spares == *protected
-            && !protected.victims.iter().any(|prefix| prefix.meets(&proposal.victim))
+            && !protected.victims.iter().any(|prefix| proposal.victim.meets_prefix(prefix))
     }
 
     /// What its counter says now; a counter that is lower than before began anew.

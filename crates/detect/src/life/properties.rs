@@ -69,7 +69,7 @@ proptest! {
                 Step::Propose { rest, victim, shown, high, share, spares } => {
                     let proof = if shown { Proof::Shown } else { Proof::Thin };
                     let mut one = proposal(&format!("ip.len == {rest}"), proof, high);
-                    one.victim = Prefix::new([192, 0, 2, victim].into(), 32);
+                    one.victim = Prefix::new([192, 0, 2, victim].into(), 32).into();
                     one.collateral.share = share;
                     if spares {
                         one.spares = config.protected.clone();
@@ -113,7 +113,7 @@ proptest! {
             prop_assert!(standing.len() <= config.most);
             for one in lives.standing() {
                 let protected = &config.protected;
-                prop_assert!(!protected.victims.iter().any(|prefix| prefix.meets(&one.proposal.victim)));
+                prop_assert!(!protected.victims.iter().any(|prefix| one.proposal.victim.meets_prefix(prefix)));
                 prop_assert_eq!(&one.proposal.spares, protected);
                 prop_assert!(one.proposal.collateral.share <= config.max_collateral);
                 prop_assert!(one.pinned || one.edited || one.age(lives.now()) < config.longest);

@@ -1,10 +1,10 @@
 use super::{Command, Config, Mitigations, Past, Proposal, Reason, Refusal, Written};
-use crate::mine::{Estimate, Prefix, Proof, Protected};
+use crate::mine::{Destinations, Estimate, Prefix, Proof, Protected};
 use std::time::Duration;
 
 pub(super) fn proposal(rest: &str, proof: Proof, high: f64) -> Proposal {
     Proposal {
-        victim: Prefix::new([192, 0, 2, 1].into(), 32),
+        victim: Prefix::new([192, 0, 2, 1].into(), 32).into(),
         cause: "DNS amplification".into(),
         word: "dns_amplification".into(),
         verb: "drop".into(),
@@ -218,7 +218,7 @@ fn what_people_said_holds_over_a_restart() {
     let next = after.lives.propose(other("udp")).unwrap();
     assert_eq!(next, before.last_id() + 1, "no number is given twice");
 
-    let victims = vec![proven().victim];
+    let victims = proven().victim.prefixes().to_vec();
     let protected = Protected { victims, ..Protected::default() };
     let after = recall(Config { protected, ..Config::default() });
     assert_eq!(after.told, [Reason::Protected.words()], "and that is said");
@@ -362,4 +362,21 @@ fn an_edited_one_ends_when_it_meets_what_is_protected_unless_it_is_shown_to_leav
         play.hit(id, 1);
         assert_eq!(play.lives.standing().count(), usize::from(shown), "{:?}", play.told);
     }
+}
+
+/// Whoever forbade something for an address, or for a service by its name, does not get it under another victim.
+#[test]
+fn what_is_forbidden_for_an_address_is_for_its_service() {
+    let prefix = |last| Prefix::new([192, 0, 2, last].into(), 32);
+    let web = |addresses: &[u8]| {
+        let prefixes = addresses.iter().map(|last| prefix(*last)).collect();
+        Proposal { victim: Destinations::new(Some("web".into()), prefixes), ..proven() }
+    };
+    let mut lives = Mitigations::new(Config::default());
+    let id = lives.propose(proven()).unwrap();
+    assert!(lives.forbid(id));
+    assert_eq!(lives.propose(web(&[1, 7])), Err(Refusal::Forbidden));
+    let id = lives.propose(web(&[2, 7])).unwrap();
+    assert!(lives.forbid(id));
+    assert_eq!(lives.propose(web(&[2, 8])), Err(Refusal::Forbidden), "other addresses, the same name");
 }

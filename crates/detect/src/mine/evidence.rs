@@ -44,8 +44,8 @@ impl Evidence {
         let mut good = rows(request.good, to_victim);
         let mut good_weights = capped(&good);
         if good.len() < ENOUGH {
-            let v4 = request.victim.is_v4();
-            let network = rows(request.network, |row| row.dst.is_ipv4() == v4 && !to_victim(row));
+            let is_alike = |row: &Row| request.victim.is_of(row.dst.is_ipv4());
+            let network = rows(request.network, |row| is_alike(row) && !to_victim(row));
             let network_weights = capped(&network);
             balance(&mut good_weights, &network_weights);
             good.extend(network);

@@ -5,9 +5,10 @@ use super::answer::{Answer, Rate};
 use super::cause::{CAUSES, Nature};
 use super::condition::Rule;
 use super::covering::Covering;
+use super::destinations::Destinations;
 use super::estimate::Estimate;
 use super::evidence::Evidence;
-use super::prefix::{Prefix, Protected};
+use super::prefix::Protected;
 use super::table::Bits;
 use super::walk::features;
 use crate::sample::Sample;
@@ -58,7 +59,7 @@ pub struct Statement {
     pub unseen: Estimate,
     /// How much is known of its harm.
     pub proof: Proof,
-    victim: Prefix,
+    victim: Destinations,
     protected: Protected,
     rule: Rule,
     comment: Vec<String>,
@@ -141,8 +142,8 @@ impl Statement {
     }
 
     /// Whom it is about.
-    pub fn victim(&self) -> Prefix {
-        self.victim
+    pub fn victim(&self) -> &Destinations {
+        &self.victim
     }
 
     /// What its condition leaves out.
@@ -198,7 +199,7 @@ impl Writer<'_> {
             collateral: self.harm(&hit, &good.table.all()),
             unseen: self.harm(&hit.and(&good.held), &good.held),
             proof: if self.covering.is_thin() { Proof::Thin } else { Proof::Shown },
-            victim: self.request.victim,
+            victim: self.request.victim.clone(),
             protected: self.request.protected.clone(),
             rule: rule.clone(),
             comment: Vec::new(),
@@ -234,9 +235,9 @@ impl Writer<'_> {
     }
 
     fn condition(&self, rule: &Rule) -> String {
-        let victim = [format!("ip.dst == {}", self.request.victim)];
-        let exclusion = self.request.protected.exclusion(self.request.victim.is_v4());
-        let all: Vec<_> = victim.into_iter().chain(rule.write()).chain(exclusion).collect();
+        let victim = self.request.victim;
+        let exclusion = self.request.protected.exclusion(victim);
+        let all: Vec<_> = [victim.condition()].into_iter().chain(rule.write()).chain(exclusion).collect();
         all.join(" and ")
     }
 

@@ -1,5 +1,6 @@
 //! Prefixes of addresses, and those that no mined statement may match.
 
+use super::Destinations;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -103,12 +104,12 @@ impl Protected {
         self.sources.iter().any(|prefix| prefix.contains(source))
     }
 
-    /// The condition that leaves its sources out; `None` if none is of the family.
-    pub(super) fn exclusion(&self, v4: bool) -> Option<String> {
+    /// The condition that leaves its sources out of what goes to a victim; `None` if none is of its families.
+    pub(super) fn exclusion(&self, victim: &Destinations) -> Option<String> {
         if let Some(set) = &self.set {
             return Some(format!("not ip.src in {set}"));
         }
-        let mut own: Vec<_> = self.sources.iter().filter(|prefix| prefix.is_v4() == v4).collect();
+        let mut own: Vec<_> = self.sources.iter().filter(|prefix| victim.is_of(prefix.is_v4())).collect();
         own.sort();
         own.dedup();
         let list: Vec<_> = own.iter().map(|prefix| prefix.to_string()).collect();
@@ -144,15 +145,19 @@ mod tests {
     }
 
     #[test]
-    fn the_exclusion_is_of_one_family() {
+    fn the_exclusion_is_of_the_victims_families() {
         let both = Protected {
             sources: vec![prefix("192.0.2.1", 32), prefix("2001:db8::", 32)],
             ..Default::default()
         };
-        assert_eq!(both.exclusion(true).unwrap(), "not ip.src == 192.0.2.1");
-        assert_eq!(both.exclusion(false).unwrap(), "not ip.src == 2001:db8::/32");
+        let [four, six] = [prefix("10.0.0.1", 32), prefix("2001:db8:1::1", 128)];
+        let service = Destinations::new(None, vec![four, six]);
+        let [four, six] = [four, six].map(Destinations::from);
+        assert_eq!(both.exclusion(&four).unwrap(), "not ip.src == 192.0.2.1");
+        assert_eq!(both.exclusion(&six).unwrap(), "not ip.src == 2001:db8::/32");
+        assert_eq!(both.exclusion(&service).unwrap(), "not ip.src in { 192.0.2.1, 2001:db8::/32 }");
         let named = Protected { set: Some("friends".into()), ..both };
-        assert_eq!(named.exclusion(true).unwrap(), "not ip.src in friends");
-        assert_eq!(Protected::default().exclusion(true), None);
+        assert_eq!(named.exclusion(&four).unwrap(), "not ip.src in friends");
+        assert_eq!(Protected::default().exclusion(&four), None);
     }
 }

@@ -5,19 +5,20 @@
 //! does. One that has half of what an alert takes may be about to have one, so it does for a moment, [`PATIENCE`]: the
 //! hosts' samples come at the same rate as the prefix's, and what they have not told by then they will not tell soon.
 //!
-//! With services it is the same, with three more rules. What is as wide as a service is told under the service's name. A service that
+//! With services it is the same, with four more rules. One of several addresses always waits. What is as wide as a service is told under the service's name. A service that
 //! is only partly in a prefix explains what goes to that part. And as somebody who waits may get an alert any moment, what is around
 //! waits for that.
 
+use super::clock::nanos;
 use super::config::Config;
 use super::entry::Horizons;
-use super::judge::above;
+use super::judge::{above, freshest};
 use super::prefix::Span;
 use super::suspicion::{Suspicion, Suspicions};
 use super::tally::{Place, Tally};
-use super::window::Moment;
+use super::window::{HORIZONS, Moment};
 
-/// Two and a half of the shortest horizon, in nanoseconds.
+/// Two and a half of the shortest horizon, in nanoseconds; where samples are too few for that one, as long as theirs.
 const PATIENCE: u64 = 250_000_000;
 
 /// Who explains a prefix.
@@ -29,27 +30,35 @@ enum Explained {
     ByAny,
 }
 
-/// Whether a prefix has an alert, by the horizon and the sums that are left of it.
+/// Whether a prefix or a service has an alert, by the horizon and the sums that are left of it.
 pub(super) fn above_unexplained(
-    prefix: &mut Suspicion,
+    one: &mut Suspicion,
     all: &Suspicions,
     sums: &Horizons,
     tally: &Tally,
     config: &Config,
 ) -> Option<(usize, Horizons)> {
     let now = tally.clock.moment();
-    let judge = |sums: Horizons| above(&sums, &prefix.limit, config).map(|level| (level, sums));
-    let left = |explained| judge(without(prefix, all, sums, tally, &now, explained));
-    if let found @ Some(_) = left(Explained::ByAny) {
+    let judge = |sums: Horizons| above(&sums, &one.limit, config).map(|level| (level, sums));
+    let left = |explained| judge(without(one, all, sums, tally, &now, explained));
+    if !is_service_of_several(one, tally)
+        && let found @ Some(_) = left(Explained::ByAny)
+    {
         return found;
     }
     let found = left(Explained::ByAlerts);
     if found.is_none() {
-        prefix.explained_since = None;
+        one.explained_since = None;
         return None;
     }
-    let since = *prefix.explained_since.get_or_insert(now.nanos);
-    found.filter(|_| now.nanos - since >= PATIENCE)
+    let since = *one.explained_since.get_or_insert(now.nanos);
+    let patience = nanos(HORIZONS[freshest(sums, config.samples)]).max(PATIENCE);
+    found.filter(|_| now.nanos - since >= patience)
+}
+
+/// Its limit is that of a host, so a host that is attacked may well be nowhere near a suspicion when the service is above it.
+fn is_service_of_several(one: &Suspicion, tally: &Tally) -> bool {
+    one.place.kind == tally.services_kind() && !matches!(one.spans.as_slice(), [host] if host.length == 128)
 }
 
 fn without(

@@ -58,11 +58,6 @@ impl Suspicion {
         }
     }
 
-    /// Whether all of it is in the other's addresses.
-    pub(super) fn is_inside(&self, spans: &[Span]) -> bool {
-        Span::are_in(&self.spans, spans)
-    }
-
     /// Whether it has an alert, or is above its limit and only waits whether somebody else explains it.
     pub(super) fn is_above(&self) -> bool {
         self.alert.is_some() || self.explained_since.is_some()

@@ -17,7 +17,7 @@ fn samples(frames: &[Vec<u8>]) -> Vec<Sample<'_>> {
 
 fn mined(attack: &[Vec<u8>], good: &[Vec<u8>], network: &[Vec<u8>], protected: &Protected) -> Findings {
     mine(&Request {
-        victim: Prefix::host(IpAddr::from(VICTIM)),
+        victim: &Prefix::host(IpAddr::from(VICTIM)).into(),
         attack: &samples(attack),
         good: &samples(good),
         network: &samples(network),
@@ -222,7 +222,7 @@ fn an_ipv6_victim_gets_a_statement_of_its_family() {
     let good = maker.many(500, |maker| maker.v6(victim, 53, (60, 300)));
     let protected = Protected { sources: vec![Prefix::new(IpAddr::V6(victim), 32)], ..open() };
     let findings = mine(&Request {
-        victim: Prefix::new(IpAddr::V6(victim), 64),
+        victim: &Prefix::new(IpAddr::V6(victim), 64).into(),
         attack: &samples(&attack),
         good: &samples(&good),
         network: &[],
@@ -249,7 +249,7 @@ fn a_carpet_gets_one_statement() {
     let attack = spread(maker.many(500, KINDS[10].1));
     let good = spread(maker.many(1000, Maker::everyday));
     let findings = mine(&Request {
-        victim: Prefix::new(IpAddr::from(VICTIM), 24),
+        victim: &Prefix::new(IpAddr::from(VICTIM), 24).into(),
         attack: &samples(&attack),
         good: &samples(&good),
         network: &[],
@@ -277,7 +277,7 @@ fn one_loud_destination_does_not_decide_what_is_good() {
     let network = [own, maker.many(3000, Maker::everyday).into_iter().enumerate().map(to).collect()].concat();
     let attack = maker.many(500, KINDS[15].1);
     let findings = mine(&Request {
-        victim: Prefix::host(IpAddr::from(VICTIM)),
+        victim: &Prefix::host(IpAddr::from(VICTIM)).into(),
         attack: &samples(&attack),
         good: &[],
         network: &samples(&network),
@@ -312,7 +312,7 @@ fn it_takes_milliseconds() {
         good.iter_mut().enumerate().for_each(|(index, sample)| sample.one_in += index as u32 % 7);
         let protected = open();
         let request = Request {
-            victim: Prefix::host(IpAddr::from(VICTIM)),
+            victim: &Prefix::host(IpAddr::from(VICTIM)).into(),
             attack: &attack,
             good: &good,
             network: &[],

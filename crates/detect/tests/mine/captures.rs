@@ -18,7 +18,7 @@ fn mined(attack: &[Vec<u8>], good: &[Vec<u8>]) -> Findings {
     let attack: Vec<_> = attack.iter().map(|frame| sample(frame, SHOWN, 10)).collect();
     let good: Vec<_> = good.iter().map(|frame| sample(frame, SHOWN, 10)).collect();
     mine(&Request {
-        victim: Prefix::host(IpAddr::from(VICTIM)),
+        victim: &Prefix::host(IpAddr::from(VICTIM)).into(),
         attack: &attack,
         good: &good,
         network: &[],

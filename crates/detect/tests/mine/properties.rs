@@ -42,7 +42,7 @@ fn protected() -> Protected {
 }
 
 fn mined(attack: &[Sample], good: &[Sample], protected: &Protected) -> Findings {
-    let victim = Prefix::host(IpAddr::from(VICTIM));
+    let victim = &Prefix::host(IpAddr::from(VICTIM)).into();
     mine(&Request { victim, attack, good, network: good, protected, budget: Budget::default() })
 }
 
@@ -91,7 +91,7 @@ proptest! {
         }).collect();
         let samples = samples(&frames, 0);
         let protected = protected();
-        let victim = Prefix::new(if ipv6 { "::".parse().unwrap() } else { "0.0.0.0".parse().unwrap() }, 0);
+        let victim = &Prefix::new(if ipv6 { "::".parse().unwrap() } else { "0.0.0.0".parse().unwrap() }, 0).into();
         for (attack, good) in [(&samples[..], &samples[..]), (&samples, &samples[40..]), (&samples[..], &[]), (&[], &samples)] {
             let budget = Budget { max_collateral: 1.0, max_statements: 3, min_share: 0.0 };
             let request = Request { victim, attack, good, network: good, protected: &protected, budget };

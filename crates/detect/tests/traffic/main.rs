@@ -9,3 +9,4 @@ mod estimates;
 mod floods;
 mod merging;
 mod quiet;
+mod services;
