@@ -8,6 +8,7 @@ mod captures;
 #[path = "../mine/recorded.rs"]
 #[allow(dead_code, reason = "each test target uses another part of it")]
 mod recorded;
+mod services;
 #[path = "../mine/traffic.rs"]
 #[allow(dead_code, reason = "each test target uses another part of it")]
 mod traffic;

@@ -10,6 +10,7 @@ use weir_detect::defence::{Defence, Matcher, What};
 use weir_detect::life::{Mitigation, Written};
 use weir_detect::mine::Protected;
 use weir_detect::sample::{Fate, Sample};
+use weir_detect::traffic::Service;
 
 const ONE_IN: u32 = 100;
 const TICK: Duration = Duration::from_millis(20);
@@ -68,9 +69,9 @@ impl Fates {
 }
 
 pub(crate) struct World {
-    defence: Defence,
+    pub(crate) defence: Defence,
     maker: Maker,
-    now: Duration,
+    pub(crate) now: Duration,
     edge: Analysis,
     hits: BTreeMap<String, u64>,
     /// What was told, but for drops.
@@ -78,14 +79,20 @@ pub(crate) struct World {
     owed: f64,
     pub(crate) good: Fates,
     pub(crate) bad: Fates,
+    /// Who was attacked, as it was told.
+    pub(crate) attacked: Vec<String>,
     /// The largest share of good traffic that was lost in one second.
     pub(crate) worst_second: f64,
 }
 
 impl World {
     pub(crate) fn new(protected: Protected) -> World {
-        let (traffic, mut life) = crate::config();
-        life.protected = protected;
+        World::with(protected, Vec::new())
+    }
+
+    pub(crate) fn with(protected: Protected, services: Vec<Service>) -> World {
+        let (mut traffic, mut life) = crate::config();
+        (life.protected, traffic.services) = (protected, services);
         World {
             defence: Defence::new(traffic, life),
             maker: Maker::new(1),
@@ -96,6 +103,7 @@ impl World {
             owed: 0.0,
             good: Fates::default(),
             bad: Fates::default(),
+            attacked: Vec::new(),
             worst_second: 0.0,
         }
     }
@@ -171,7 +179,12 @@ impl World {
             assert!(!self.edge.diagnostics.has_errors(), "{}", self.text());
             self.defence.done(self.now, &commands);
         }
-        self.told.extend(self.defence.events().into_iter().map(|event| event.what));
+        for event in self.defence.events() {
+            if let What::Attack { victim, grew: false, .. } = &event.what {
+                self.attacked.push(victim.clone());
+            }
+            self.told.push(event.what);
+        }
     }
 
     /// A person writes another condition in the place of a mitigation.

@@ -1,10 +1,10 @@
 //! Attacks made up: each kind alone, several at once, none that can be told, and those that want to mislead.
 
 use crate::judge::{SHOWN, agrees, matched, policy, sample, text};
-use crate::traffic::{KINDS, Maker, RESOLVER, VICTIM};
+use crate::traffic::{KINDS, Make, Maker, RESOLVER, VICTIM};
 use std::net::IpAddr;
 use std::time::Duration;
-use weir_detect::mine::{Answer, Budget, Findings, Prefix, Proof, Protected, Request, mine};
+use weir_detect::mine::{Answer, Budget, Destinations, Findings, Prefix, Proof, Protected, Request, mine};
 use weir_detect::sample::Sample;
 
 fn samples(frames: &[Vec<u8>]) -> Vec<Sample<'_>> {
@@ -329,4 +329,46 @@ fn it_takes_milliseconds() {
         worst = worst.max(took);
     }
     assert!(worst < Duration::from_millis(500), "{worst:?}");
+}
+
+/// One statement for all addresses of a service, of both families.
+#[test]
+fn a_service_has_one_statement() {
+    let addresses =
+        ["203.0.113.7", "198.51.100.20", "2001:db8::7"].map(|text| text.parse::<IpAddr>().unwrap());
+    let prefixes = addresses.map(Prefix::host).to_vec();
+    let mut maker = Maker::new(18);
+    let mut to = |count: usize, make: Make| -> Vec<Vec<u8>> {
+        let frame = |number: usize| {
+            let mut frame = make(&mut maker);
+            if number % 3 == 1 {
+                frame[30..34].copy_from_slice(&[198, 51, 100, 20]);
+            }
+            frame
+        };
+        (0..count).map(frame).collect()
+    };
+    let (mut attack, good) = (to(400, KINDS[1].1), to(900, Maker::everyday));
+    attack.extend((0..200).map(|_| maker.v6("2001:db8::7".parse().unwrap(), 123, (440, 440))));
+    let findings = mine(&Request {
+        victim: &Destinations::new(Some("web".into()), prefixes),
+        attack: &samples(&attack),
+        good: &samples(&good),
+        network: &[],
+        protected: &Protected { sources: vec![Prefix::host(IpAddr::from(RESOLVER))], ..open() },
+        budget: Budget::default(),
+    });
+    let [statement] = findings.statements.as_slice() else { panic!("{findings:#?}") };
+    let begin = "ip.dst in { 198.51.100.20, 203.0.113.7, 2001:db8::7 } and udp.srcport == 123";
+    assert!(statement.condition.starts_with(begin), "{}", statement.condition);
+    assert!(statement.comment()[0].starts_with("web: NTP amplification; "), "{:?}", statement.comment());
+    assert!(findings.covered >= 0.99, "{findings:#?}");
+    assert_eq!(matched(&policy(&text(&findings)), &attack), attack.len());
+    assert_eq!(matched(&policy(&text(&findings)), &good), 0);
+    let elsewhere = maker.many(50, |maker| {
+        let mut frame = KINDS[1].1(maker);
+        frame[33] = 8;
+        frame
+    });
+    agrees(statement, "", &[attack, good, elsewhere].concat());
 }

@@ -55,7 +55,9 @@ fn an_attack_that_no_address_explains_is_one_on_the_service() {
             let events = play(&mut detector(several()), &samples, seconds(60.0));
             assert_eq!(began(&events), [named(name)], "{name} at {rate}, seed {seed}");
             assert_eq!(ended(&events), 1);
-            assert!(events[0].0 < seconds(1.6), "{name}: {:?}", events[0].0);
+            // Nearer to the limit it takes longer to be sure.
+            let soon = if rate < 40e3 { 2.5 } else { 1.5 };
+            assert!(events[0].0 < seconds(soon), "{name}: {:?}", events[0].0);
         }
     }
 }
