@@ -690,6 +690,9 @@ pub(crate) struct Analyze {
     /// Frames of captures were sampled, one in so many; those that `weir samples` recorded say it themselves
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) one_in: u32,
+    /// A policy, whose services (the destinations of each `balance`) alerts call by their names
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) policy: Option<PathBuf>,
     /// A capture of good traffic, which statements are to spare; may be given several times
     #[arg(long, value_name = "CAPTURE")]
     pub(crate) good: Vec<PathBuf>,

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 pub struct Attack {
     /// No other one of the same journal has it.
     pub id: u64,
-    /// To whom it goes.
+    /// To whom it goes: an address, a prefix, or the name of a service.
     pub victim: String,
+    /// The victim's addresses, as prefixes.
+    #[serde(default)]
+    pub addresses: Vec<String>,
     /// The highest rate that was told, at least.
     pub packets_per_second: u64,
     /// Likewise.

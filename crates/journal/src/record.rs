@@ -97,7 +97,16 @@ impl Record {
     }
 
     fn attacked(&mut self, what: &What, at_ns: u64, epoch_ns: u64) {
-        let What::Attack { alert, victim, packets_per_second, bits_per_second, sources, first_ns, .. } = what
+        let What::Attack {
+            alert,
+            victim,
+            addresses,
+            packets_per_second,
+            bits_per_second,
+            sources,
+            first_ns,
+            ..
+        } = what
         else {
             return;
         };
@@ -114,6 +123,7 @@ impl Record {
         let attack = Attack {
             id: *alert,
             victim: victim.clone(),
+            addresses: addresses.clone(),
             packets_per_second: *packets_per_second,
             bits_per_second: *bits_per_second,
             sources: *sources,

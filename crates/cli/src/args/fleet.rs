@@ -118,7 +118,7 @@ pub(crate) struct FleetAnalyze {
     /// The set in policies whose addresses mitigations never match as sources [default: `protected`]
     #[arg(long, value_name = "SET")]
     pub(crate) never: Option<String>,
-    /// From how many packets a second to one address on there may be an attack [default: 20000]
+    /// From how many packets a second to one address or service on there may be an attack [default: 20000]
     #[arg(long, value_name = "PACKETS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) from: Option<u64>,
     /// A mitigation goes when it was hardly hit for so long [default: 60s]

@@ -16,7 +16,7 @@ pub(crate) struct Protect {
     /// The set of addresses that these statements never match as sources [default: `protected`, if the policy has it]
     #[arg(long = "protect-never", value_name = "SET", requires = "protect")]
     pub(crate) never: Option<String>,
-    /// From how many packets a second to one address on there may be an attack [default: 20000]
+    /// From how many packets a second to one address or service on there may be an attack [default: 20000]
     #[arg(long = "protect-from", value_name = "PACKETS", requires = "protect", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) from: Option<u64>,
     /// After how long without hits such a statement goes [default: 1m]

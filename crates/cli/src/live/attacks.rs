@@ -49,6 +49,7 @@ mod tests {
         Attack {
             id,
             victim: format!("192.0.2.{id}"),
+            addresses: Vec::new(),
             packets_per_second: 50_000,
             bits_per_second: 0,
             sources: 9,

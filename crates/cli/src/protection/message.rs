@@ -7,12 +7,13 @@ use weir_detect::defence::Event;
 use weir_telemetry::Message;
 
 /// What becomes a variable under which name.
-const VARIABLES: [(&str, &str); 8] = [
+const VARIABLES: [(&str, &str); 9] = [
     ("instance", "WEIR_INSTANCE"),
     ("at", "WEIR_AT"),
     ("event", "WEIR_EVENT"),
     ("alert", "WEIR_ATTACK"),
     ("victim", "WEIR_VICTIM"),
+    ("addresses", "WEIR_ADDRESSES"),
     ("id", "WEIR_MITIGATION"),
     ("name", "WEIR_STATEMENT"),
     ("why", "WEIR_WHY"),
@@ -36,6 +37,7 @@ pub(super) fn of(instance: &str, event: &Event, epoch: Duration) -> Message {
     let json = serde_json::to_value(told).unwrap_or_default();
     let variable = |(key, name): (&str, &'static str)| match json.get(key)? {
         Value::String(text) => Some((name, text.clone())),
+        Value::Array(all) => Some((name, all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "))),
         other => Some((name, other.to_string())),
     };
     let variables = VARIABLES.into_iter().filter_map(variable).collect();
@@ -46,6 +48,22 @@ pub(super) fn of(instance: &str, event: &Event, epoch: Duration) -> Message {
 mod tests {
     use super::*;
     use weir_detect::defence::{Named, What};
+
+    #[test]
+    fn an_attack_on_a_service_tells_its_name_and_addresses() {
+        let addresses = ["192.0.2.1", "2001:db8::/64"].map(str::to_owned).to_vec();
+        let event =
+            Event { time_ns: 0, what: What::AttackEnded { alert: 1, victim: "web".into(), addresses } };
+        let message = of("run-1", &event, Duration::ZERO);
+        for variable in [("WEIR_VICTIM", "web"), ("WEIR_ADDRESSES", "192.0.2.1 2001:db8::/64")] {
+            assert!(
+                message.variables.contains(&(variable.0, variable.1.to_owned())),
+                "{:?}",
+                message.variables
+            );
+        }
+        assert!(message.json.contains(r#""addresses":["192.0.2.1","2001:db8::/64"]"#), "{}", message.json);
+    }
 
     #[test]
     fn an_event_is_json_and_variables() {

@@ -144,6 +144,45 @@ fn a_flood_in_a_capture_is_told_to_people() {
     assert_eq!((drops, all), (5000, 5900), "{}", place.read("found.weir"));
 }
 
+/// A flood over two addresses that a policy calls one service; neither is above the limit of a host.
+#[test]
+fn services_of_a_policy_are_told_by_their_names() {
+    let place = Place::new();
+    place.file(
+        "edge.weir",
+        b"pool web {\n    10.0.1.10\n}\nbalance web when ip.dst in { 203.0.113.10, 198.51.100.10 } and tcp.dstport == 443 to web\n",
+    );
+    let mut writer =
+        PcapWriter::create(place.path("flood.pcap"), LinkType::Ethernet, Resolution::Nano).unwrap();
+    let spread = |(number, mut frame): (usize, Vec<u8>)| {
+        if number % 2 == 1 {
+            frame[30..34].copy_from_slice(&[198, 51, 100, 10]);
+        }
+        frame
+    };
+    let good = everyday(600).into_iter().enumerate().map(spread).zip((0..).map(|number| number * 10_000_000));
+    // 30,000 packets/s for two seconds.
+    let attack = flood(60_000).into_iter().enumerate().map(spread);
+    let attack = attack.zip((0..).map(|number| 6_000_000_000 + number * 33_333));
+    for (frame, time) in good.chain(attack) {
+        writer.frame(&Frame::ethernet(1_700_000_000_000_000_000 + time, frame)).unwrap();
+    }
+    writer.finish().unwrap();
+    place.weir(&["analyze", "flood.pcap", "--floor-bits", "1G"]).exits(0).answers("0 alerts");
+    let args = ["analyze", "flood.pcap", "--floor-bits", "1G", "--policy", "edge.weir"];
+    let answer = place.weir(&[&args[..], &["-o", "found.weir"]].concat()).exits(0);
+    answer.answers("alert 1 began: web (198.51.100.10, 203.0.113.10) has ").answers("1 alert\n");
+    let (drops, all) = dropped(&place, "found.weir", &["flood.pcap"]);
+    assert_eq!((drops, all), (60_000, 60_600), "{}", place.read("found.weir"));
+    assert_eq!(place.read("found.weir").matches("drop ").count(), 1);
+    let lines = lines(&place.weir(&[&args[..], &["--json"]].concat()).exits(0).out);
+    let began = events(&lines, "began")[0];
+    assert_eq!(began["victim"], "web");
+    assert_eq!(began["addresses"], serde_json::json!(["198.51.100.10", "203.0.113.10"]));
+    place.file("bad.weir", b"balance web to nobody\n");
+    place.weir(&["analyze", "flood.pcap", "--policy", "bad.weir"]).exits(1).says("nobody");
+}
+
 #[test]
 fn what_cannot_be_read_is_said() {
     let place = Place::new();

@@ -340,6 +340,13 @@ fn analysers_that_each_see_a_half_agree_on_one_mitigation_and_survive_each_other
     }
     let mut fleet = Fleet::start();
     fleet.settle();
+    // The service is another policy's, which analysers know as well.
+    fleet.place.file(
+        "shop.weir",
+        b"pool shop {\n    10.9.9.9\n}\nbalance shop when ip.dst == 10.1.0.2 and tcp.dstport == 443 to shop\n",
+    );
+    let shop = fleet.place.path("shop.weir").display().to_string();
+    fleet.run(&[env!("CARGO_BIN_EXE_weir"), "fleet", "publish", "shop", &shop, "--etcd", ETCD]);
     (0..2).for_each(|index| fleet.start_analyser(index));
     fleet.until("one decides", || {
         let shown = fleet.shown();
@@ -409,7 +416,8 @@ fn analysers_that_each_see_a_half_agree_on_one_mitigation_and_survive_each_other
     // Its journal has what it met.
     let journal = format!("a{}.redb", leader + 1);
     let met = fleet.place.weir(&["attacks", "--journal", &journal, "--json"]).exits(0).json();
-    assert_eq!(met["attacks"][0]["victim"], "10.1.0.2", "{met}");
+    assert_eq!(met["attacks"][0]["victim"], "shop", "{met}");
+    assert_eq!(met["attacks"][0]["addresses"][0], "10.1.0.2", "{met}");
     assert_eq!(met["mitigations"][0]["name"], "mitigation_1_ntp_amplification", "{met}");
     assert!(met["mitigations"][0]["text"].as_str().unwrap().ends_with(&written[1..]), "{met}");
     let capture = ["attacks", "--journal", &journal, "--capture", "1", "-w", "cause.pcapng"];

@@ -32,14 +32,18 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn start(lab: &Arc<Lab>, flood: Duration) -> Traffic {
+        Traffic::to(lab, &[[10, 1, 0, 2]], (Duration::from_secs(3), flood), 50_000)
+    }
+
+    /// To several addresses of a host; the flood begins after some time, and goes on for some.
+    fn to(lab: &Arc<Lab>, all: &[[u8; 4]], flood: (Duration, Duration), rate: u64) -> Traffic {
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = |wait: Duration, time: Duration, rate: u64| {
+        let thread = |to: [u8; 4], wait: Duration, time: Duration, rate: u64| {
             let (lab, stop) = (Arc::clone(lab), Arc::clone(&stop));
             std::thread::spawn(move || {
                 std::thread::sleep(wait);
                 let client = lab.host("a").unwrap();
-                let route =
-                    Route::from(client.interface("eth0").unwrap(), Ipv4Addr::new(10, 1, 0, 2)).unwrap();
+                let route = Route::from(client.interface("eth0").unwrap(), Ipv4Addr::from(to)).unwrap();
                 let options = SendOptions { stop, ..SendOptions::new(Pace::PerSecond(rate), time) };
                 if wait.is_zero() {
                     send(client, "eth0", &mut Everyday::new(route, 200, 7, Flow(100)), &options).unwrap();
@@ -49,10 +53,12 @@ impl Traffic {
                 }
             })
         };
-        let threads = vec![
-            thread(Duration::ZERO, Duration::from_secs(60), 4000),
-            thread(Duration::from_secs(3), flood, 50_000),
-        ];
+        let everyday = 4000 / all.len() as u64;
+        let threads = all.iter().flat_map(|to| {
+            let everyday = thread(*to, Duration::ZERO, Duration::from_secs(60), everyday);
+            [everyday, thread(*to, flood.0, flood.1, rate)]
+        });
+        let threads = threads.collect();
         Traffic { stop, threads, _lab: Arc::clone(lab) }
     }
 }
@@ -162,6 +168,50 @@ pub(crate) fn interrupt(mut child: Child, mut output: impl Read) {
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     output.read_to_string(&mut String::new()).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A flood over two addresses, each below what is an attack on a host; and another policy, which calls them otherwise.
+#[test]
+fn a_service_of_the_policy_is_defended_as_one() {
+    if !privileged("a_service_of_the_policy_is_defended_as_one") {
+        return;
+    }
+    let (place, lab) = (Place::new(), Arc::new(lab()));
+    let policy = |service: &str| {
+        let pool = "pool web {\n    10.1.0.9 mac 02:00:00:00:00:09\n}\n";
+        let both = "when ip.dst in { 10.1.0.2, 10.2.0.2 } and tcp.dstport == 9";
+        format!("sample all 1 in 20\n{pool}balance {service} {both} to web\ndefault pass\n")
+    };
+    place.file("edge.weir", policy("web").as_bytes());
+    let mut child = start(&place, &lab, &["--protect-from", "8000"]);
+    let name = format!("run-{}", child.id());
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let flood = Duration::from_secs(12);
+    let traffic = Traffic::to(&lab, &[[10, 1, 0, 2], [10, 2, 0, 2]], (Duration::from_secs(1), flood), 6500);
+    let told = events(&mut output, "drops");
+    assert_eq!(told[0]["victim"], "web", "{told:?}");
+    assert_eq!(told[0]["addresses"], serde_json::json!(["10.1.0.2", "10.2.0.2"]));
+    let attacks = told.iter().filter(|event| event["event"] == "attack").count();
+    let found: Vec<&str> = told
+        .iter()
+        .filter_map(|event| event["text"].as_str())
+        .filter(|text| text.contains(" drop ") || text.contains("\ndrop "))
+        .collect();
+    assert_eq!((attacks, found.len()), (1, 1), "{told:?}");
+    assert!(found[0].contains("when ip.dst in { 10.1.0.2, 10.2.0.2 } and udp.srcport == 123"), "{found:?}");
+    let shown = place.weir(&["attacks", "1", "-n", &name]).exits(0);
+    shown.answers("attack 1 on web (10.1.0.2, 10.2.0.2): ");
+
+    place.file("next.weir", policy("shop").as_bytes());
+    place.weir(&["reload", "next.weir", "-n", &name]).exits(0);
+    let told = events(&mut output, "attack");
+    assert_eq!(told.last().unwrap()["victim"], "shop", "{told:?}");
+    let over = told.iter().find(|event| event["event"] == "attack_ended");
+    assert_eq!(over.map(|event| &event["victim"]), Some(&"web".into()), "{told:?}");
+    let text = Instance::open(&name).unwrap().policy_text().unwrap();
+    assert!(text.contains("balance shop") && text.contains("mitigation_1_ntp_amplification"), "{text}");
+    drop(traffic);
+    interrupt(child, output);
 }
 
 #[test]

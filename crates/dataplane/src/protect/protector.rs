@@ -71,6 +71,7 @@ impl Protector {
             owing: true,
             again: Duration::ZERO,
         };
+        protector.serve(&analysis);
         protector.apply()?;
         Ok(protector)
     }
@@ -200,8 +201,15 @@ impl Protector {
             Ok(edit.matcher)
         });
         self.defence.protect(protected);
+        self.serve(analysis);
         self.owing = true;
         Ok(())
+    }
+
+    /// Alerts speak of the policy's services.
+    fn serve(&mut self, analysis: &Analysis) {
+        let services = self.options.services(&[("", &analysis.policy.services)]);
+        self.defence.serve(services);
     }
 
     /// Does what was decided, by one reload.

@@ -199,7 +199,7 @@ impl Analyser {
         self.listener.listen_to(Senders::Listed(agents));
     }
 
-    /// Protects what policies do now, if any has changed.
+    /// Protects what policies do now, and knows their services, if any has changed.
     fn protect(&mut self) {
         let named = self.store.list(POLICIES).into_iter().chain(self.store.list(FILES));
         let revisions: Vec<(String, i64)> = named.map(|(name, entry)| (name, entry.changed)).collect();
@@ -214,6 +214,7 @@ impl Analyser {
             Ok(edit.matcher)
         });
         defence.protect(policies.protected().clone());
+        defence.serve(policies.services().to_vec());
     }
 
     /// Takes the lead if nobody has it, and gives it up if it is lost.

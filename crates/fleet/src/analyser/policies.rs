@@ -3,38 +3,48 @@
 use crate::etcd::Store;
 use crate::keys::POLICIES;
 use crate::policy::policy;
-use weir_compiler::analyse;
+use weir_compiler::{Analysis, analyse};
 use weir_dataplane::Source;
 use weir_dataplane::protect::{Diagnosis, Edit, Options};
 use weir_detect::mine::Protected;
+use weir_detect::traffic::Service;
 
-/// All that the fleet has, and what they protect.
+/// All that the fleet has, what they protect, and their services.
 #[derive(Debug)]
 pub(super) struct Policies {
     sources: Vec<Source>,
     protected: Protected,
+    services: Vec<Service>,
 }
 
 impl Policies {
     /// Those that etcd has.
     pub(super) fn of(store: &Store, options: &Options) -> Policies {
-        let published = store.list(POLICIES).into_iter().filter_map(|(name, _)| policy(store, &name).ok()?);
-        let sources: Vec<Source> = published.map(|published| published.source).collect();
+        let published = store.list(POLICIES).into_iter().filter_map(|(name, _)| {
+            let source = policy(store, &name).ok()??.source;
+            let analysis = analyse(&source.name, &source.text, &source);
+            Some((name, source, analysis))
+        });
+        let published: Vec<(String, Source, Analysis)> = published.collect();
         let mut protected = options.life().protected;
-        for source in &sources {
-            let analysis = analyse(&source.name, &source.text, source);
-            if let Ok(one) = options.protected(&analysis.policy) {
-                protected.sources.extend(one.sources);
-            }
-        }
+        let all = published.iter().filter_map(|(_, _, analysis)| options.protected(&analysis.policy).ok());
+        protected.sources.extend(all.flat_map(|one| one.sources));
         protected.sources.sort();
         protected.sources.dedup();
-        Policies { sources, protected }
+        let named = published.iter().map(|(name, _, analysis)| (&name[..], &analysis.policy.services[..]));
+        let services = options.services(&named.collect::<Vec<_>>());
+        let sources = published.into_iter().map(|(_, source, _)| source).collect();
+        Policies { sources, protected, services }
     }
 
     /// What any of them protects. Statements list it: a set of one policy is none of another.
     pub(super) fn protected(&self) -> &Protected {
         &self.protected
+    }
+
+    /// Destinations that have names.
+    pub(super) fn services(&self) -> &[Service] {
+        &self.services
     }
 
     /// What a person wrote in the place of the mitigation of this name. It has a place in one policy at least, as edges of others
@@ -65,7 +75,7 @@ mod tests {
         let sources = vec![Prefix::new([192, 0, 2, 0].into(), 24)];
         let protected = Protected { sources, ..Protected::default() };
         let all =
-            Policies { sources: vec![source(""), source("set mine : ip = { 10.0.0.0/8 }\n")], protected };
+            Policies { sources: vec![source(""), source("set mine : ip = { 10.0.0.0/8 }\n")], protected, services: Vec::new() };
         let read = |text: &str| {
             all.read("mitigation_1_x", text).map(|edit| edit.written.rest).map_err(|told| told.to_string())
         };
@@ -74,7 +84,7 @@ mod tests {
         assert!(read("drop when ip.src in nobodys").unwrap_err().contains("E0101"));
         let told = read("drop when ip.src in mine or udp").unwrap_err();
         assert!(told.contains("E0117") && told.contains("and not (ip.src in { 192.0.2.0/24 })"), "{told}");
-        let none = Policies { sources: Vec::new(), protected: Protected::default() };
+        let none = Policies { sources: Vec::new(), protected: Protected::default(), services: Vec::new() };
         assert!(none.read("mitigation_1_x", "drop when udp").is_ok());
     }
 }

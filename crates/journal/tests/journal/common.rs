@@ -19,6 +19,7 @@ pub(crate) fn began(alert: u64, first_ms: u64, ms: u64) -> Event {
     let what = What::Attack {
         alert,
         victim: format!("192.0.2.{}", alert % 200),
+        addresses: vec![format!("192.0.2.{}", alert % 200)],
         packets_per_second: 50_000,
         bits_per_second: 400_000_000,
         sources: 500,
@@ -47,7 +48,8 @@ pub(crate) fn found(alert: u64, id: u64, ms: u64) -> Event {
 }
 
 pub(crate) fn over(alert: u64, ms: u64) -> Event {
-    at(ms, What::AttackEnded { alert, victim: format!("192.0.2.{}", alert % 200) })
+    let victim = format!("192.0.2.{}", alert % 200);
+    at(ms, What::AttackEnded { alert, addresses: vec![victim.clone()], victim })
 }
 
 /// An attack from its first packet to its end: 23 ms until the alert, 65 ms until the first drop.

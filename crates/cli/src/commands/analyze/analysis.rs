@@ -6,7 +6,7 @@ use foldhash::HashMap;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
-use weir_detect::mine::{Budget, Findings, Prefix, Protected, Request, mine};
+use weir_detect::mine::{Budget, Destinations, Findings, Protected, Request, mine};
 use weir_detect::sample::Sample;
 use weir_detect::traffic::{Alert, Config, Detector, Event, Victim};
 use weir_packet::layers::Layers;
@@ -49,7 +49,7 @@ pub(super) struct Row {
 /// An alert that runs.
 #[derive(Debug)]
 struct Open {
-    victim: Prefix,
+    victim: Destinations,
     alert: Alert,
     /// Samples since it began, and until when more are awaited.
     evidence: Option<(Vec<Kept>, Duration)>,
@@ -70,7 +70,7 @@ pub(super) struct Analysis {
     /// Alerts about single hosts, to find them by.
     hosts: HashMap<IpAddr, u64>,
     /// The others.
-    prefixes: Vec<(Prefix, u64)>,
+    others: Vec<(Destinations, u64)>,
     rows: Vec<Row>,
     ticked: Option<Duration>,
     /// The first and the last sample.
@@ -87,7 +87,7 @@ impl Analysis {
             totals: Totals::default(),
             open: BTreeMap::new(),
             hosts: HashMap::default(),
-            prefixes: Vec::new(),
+            others: Vec::new(),
             rows: Vec::new(),
             ticked: None,
             times: None,
@@ -113,7 +113,7 @@ impl Analysis {
         let weight = u64::from(sample.one_in.max(1));
         self.totals.add(to, weight, weight.saturating_mul(sample.frame_len.into()));
         let mut kept = Kept::of(sample, to, Known::Quiet);
-        let around = self.prefixes.iter().filter(|(prefix, _)| prefix.contains(to)).map(|(_, id)| id);
+        let around = self.others.iter().filter(|(victim, _)| victim.contains(to)).map(|(_, id)| id);
         for id in self.hosts.get(&to).into_iter().chain(around) {
             kept.known = Known::Suspect;
             if let Some((evidence, _)) = self.open.get_mut(id).and_then(|open| open.evidence.as_mut())
@@ -195,19 +195,11 @@ impl Analysis {
     }
 
     fn begin(&mut self, alert: Alert) {
-        let victim = match &alert.victim {
-            Victim::Host(address) => {
-                self.hosts.insert(*address, alert.id);
-                Prefix::host(*address)
-            }
-            Victim::Prefix(prefix) => {
-                let prefix = Prefix::new(prefix.address(), prefix.length());
-                self.prefixes.push((prefix, alert.id));
-                prefix
-            }
-            // None is configured.
-            Victim::Service(_) => return,
-        };
+        let victim = Destinations::of(&alert);
+        match &alert.victim {
+            Victim::Host(address) => drop(self.hosts.insert(*address, alert.id)),
+            Victim::Prefix(_) | Victim::Service(_) => self.others.push((victim.clone(), alert.id)),
+        }
         let (found, statements) = (None, Vec::new());
         let open = Open { victim, evidence: None, is_wanting: true, found, statements, alert };
         self.open.insert(open.alert.id, open);
@@ -216,7 +208,7 @@ impl Analysis {
     fn end(&mut self, now: Duration, alert: Alert) {
         let Some(mut open) = self.open.remove(&alert.id) else { return };
         self.hosts.retain(|_, id| *id != alert.id);
-        self.prefixes.retain(|(_, id)| *id != alert.id);
+        self.others.retain(|(_, id)| *id != alert.id);
         open.alert = alert;
         if self.rows.len() < REMEMBERED {
             self.rows.push(open.row(Some(now)));
@@ -269,7 +261,7 @@ fn findings(open: &Open, evidence: &[Kept], memory: &Memory) -> Findings {
         let (good, network) = memory.good(&open.victim, until, GOOD);
         let (protected, budget) = (&Protected::default(), Budget::default());
         let (attack, good, network) = (&attack[..], &good[..], &network[..]);
-        mine(&Request { victim: open.victim, attack, good, network, protected, budget })
+        mine(&Request { victim: &open.victim, attack, good, network, protected, budget })
     };
     let all = by(Duration::MAX);
     if all.covered >= 0.5 {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
-use weir_detect::mine::Prefix;
+use weir_detect::mine::Destinations;
 use weir_detect::sample::{Fate, Sample};
 use weir_packet::random::SplitMix;
 
@@ -95,7 +95,7 @@ impl Memory {
 
     /// An alert about a victim has begun with samples of this time: those that went to it since, which are good traffic
     /// of nobody from now on.
-    pub(super) fn suspect(&mut self, victim: &Prefix, since: Duration) -> Vec<Kept> {
+    pub(super) fn suspect(&mut self, victim: &Destinations, since: Duration) -> Vec<Kept> {
         let ours = self.recent.iter_mut().filter(|kept| kept.time >= since && victim.contains(kept.to));
         let marked = ours.map(|kept| {
             kept.known = Known::Suspect;
@@ -107,7 +107,7 @@ impl Memory {
     /// Good samples: those that went to a victim until a time, and those of others; the latest `most` of each.
     pub(super) fn good(
         &self,
-        victim: &Prefix,
+        victim: &Destinations,
         until: Duration,
         most: usize,
     ) -> (Vec<Sample<'_>>, Vec<Sample<'_>>) {
@@ -141,8 +141,8 @@ mod tests {
         Kept::of(&sample, IpAddr::from([192, 0, 2, to]), Known::Quiet)
     }
 
-    fn host(last: u8) -> Prefix {
-        Prefix::host(IpAddr::from([192, 0, 2, last]))
+    fn host(last: u8) -> Destinations {
+        weir_detect::mine::Prefix::host(IpAddr::from([192, 0, 2, last])).into()
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use weir_dataplane::protect;
 use weir_detect::traffic::{Config, Rate};
 use weir_fleet::listener::{Listener, Senders};
 
@@ -33,7 +34,7 @@ struct Report<'a> {
 }
 
 pub(super) fn run(args: &Analyze, printer: &mut Printer) -> Outcome {
-    let mut analysis = Analysis::new(config(args));
+    let mut analysis = Analysis::new(config(args, printer)?);
     for path in &args.good {
         let mut captures = Captures::new(args.one_in);
         let read = captures.read(path, &mut |sample| {
@@ -49,7 +50,7 @@ pub(super) fn run(args: &Analyze, printer: &mut Printer) -> Outcome {
     }
 }
 
-fn config(args: &Analyze) -> Config {
+fn config(args: &Analyze, printer: &mut Printer) -> Result<Config, Failure> {
     let mut config = Config::default();
     config.floor = Rate {
         packets: args.floor_packets.unwrap_or(config.floor.packets),
@@ -58,7 +59,12 @@ fn config(args: &Analyze) -> Config {
     for level in &mut config.levels {
         level.floor = Rate { packets: 2.0 * config.floor.packets, bits: 2.0 * config.floor.bits };
     }
-    config
+    if let Some(path) = &args.policy {
+        let analysis = crate::policy::analyse(path, printer)?;
+        let options = protect::Options { traffic: config.clone(), ..protect::Options::default() };
+        config.services = options.services(&[("", &analysis.policy.services)]);
+    }
+    Ok(config)
 }
 
 fn captured(args: &Analyze, analysis: &mut Analysis, report: &mut Report<'_>) -> Outcome {

@@ -3,7 +3,7 @@
 use super::analysis::{Analysis, News, Row};
 use serde::Serialize;
 use std::time::Duration;
-use weir_detect::mine::{Answer, Findings, Left, Proof, Statement};
+use weir_detect::mine::{Answer, Destinations, Findings, Left, Proof, Statement};
 use weir_detect::traffic::{Alert, Estimate, Event, Rate};
 use weir_fleet::listener::Listener;
 
@@ -23,6 +23,7 @@ pub(super) struct AlertLine {
     time: f64,
     id: u64,
     victim: String,
+    addresses: Vec<String>,
     since: f64,
     packets_per_second: EstimateRow,
     bits_per_second: EstimateRow,
@@ -107,6 +108,7 @@ struct TopRow {
 struct AlertRow {
     id: u64,
     victim: String,
+    addresses: Vec<String>,
     since: f64,
     until: Option<f64>,
     packets_per_second: EstimateRow,
@@ -158,12 +160,18 @@ impl Line {
     }
 }
 
+/// Those of an alert's victim.
+pub(super) fn addresses(alert: &Alert) -> Vec<String> {
+    Destinations::of(alert).prefixes().iter().map(ToString::to_string).collect()
+}
+
 impl AlertLine {
     fn of(now: Duration, alert: &Alert) -> AlertLine {
         AlertLine {
             time: now.as_secs_f64(),
             id: alert.id,
             victim: alert.victim.to_string(),
+            addresses: addresses(alert),
             since: alert.since.as_secs_f64(),
             packets_per_second: alert.packets_per_second.into(),
             bits_per_second: alert.bits_per_second.into(),
@@ -247,6 +255,7 @@ impl AlertRow {
         AlertRow {
             id: alert.id,
             victim: alert.victim.to_string(),
+            addresses: addresses(alert),
             since: alert.since.as_secs_f64(),
             until: row.until.map(|until| until.as_secs_f64()),
             packets_per_second: alert.packets_per_second.into(),

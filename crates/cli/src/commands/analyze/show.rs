@@ -1,11 +1,12 @@
 //! The analysis for people.
 
 use super::analysis::{Analysis, News};
-use super::rows::answer;
+use super::rows::{addresses, answer};
 use crate::failure::Failure;
 use crate::printer::{Cell, Printer, Table};
 use crate::units::{counted, duration, grouped, short};
 use std::time::Duration;
+use weir_detect::defence::with_addresses;
 use weir_detect::mine::Findings;
 use weir_detect::traffic::{Alert, Estimate, Event};
 use weir_fleet::listener::Listener;
@@ -17,7 +18,7 @@ pub(super) fn news(news: &News, start: Duration, printer: &mut Printer) -> Resul
             let text = match event {
                 Event::Began(alert) => format!("began: {}", traffic(alert)),
                 Event::Grew(alert) => format!("grew: {}", traffic(alert)),
-                Event::Ended(alert) => format!("ended: {} had {}", alert.victim, rates(alert)),
+                Event::Ended(alert) => format!("ended: {} had {}", victim(alert), rates(alert)),
             };
             printer.line(format!("{}  alert {} {text}", at(*now, start), event.alert().id))
         }
@@ -54,9 +55,14 @@ fn traffic(alert: &Alert) -> String {
     let sources = counted(alert.sources, "source");
     format!(
         "{} has {} ({samples} in {window}, about {sources}{dropped}; {limit})",
-        alert.victim,
+        victim(alert),
         rates(alert)
     )
+}
+
+/// A service with its addresses.
+fn victim(alert: &Alert) -> String {
+    with_addresses(&alert.victim.to_string(), &addresses(alert))
 }
 
 fn rates(alert: &Alert) -> String {

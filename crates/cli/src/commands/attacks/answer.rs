@@ -14,6 +14,7 @@ pub(super) struct Answer<'a> {
 struct Told<'a> {
     id: u64,
     victim: &'a str,
+    addresses: &'a [String],
     packets_per_second: u64,
     bits_per_second: u64,
     sources: u64,
@@ -61,6 +62,7 @@ fn told(attack: &Attack) -> Told<'_> {
     Told {
         id: attack.id,
         victim: &attack.victim,
+        addresses: &attack.addresses,
         packets_per_second: attack.packets_per_second,
         bits_per_second: attack.bits_per_second,
         sources: attack.sources,

@@ -6,6 +6,7 @@ use crate::printer::{Cell, Printer, Table};
 use crate::protection::Story;
 use crate::units::{counted, duration, grouped, short};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use weir_detect::defence::with_addresses;
 use weir_journal::{Attack, Mitigation, State, Step};
 
 /// All attacks, a line each; of mitigations those that stand with their statements.
@@ -23,7 +24,7 @@ pub(super) fn one(story: &Story, printer: &mut Printer) -> Result<(), Failure> {
         printer.line(format!(
             "attack {} on {}: {} packets/s or more, {:.1} Mbit/s, about {}",
             attack.id,
-            attack.victim,
+            with_addresses(&attack.victim, &attack.addresses),
             short(attack.packets_per_second as f64),
             attack.bits_per_second as f64 / 1e6,
             counted(attack.sources, "source"),
