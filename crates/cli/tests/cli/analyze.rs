@@ -162,7 +162,7 @@ fn services_of_a_policy_are_told_by_their_names() {
     };
     let good = everyday(600).into_iter().enumerate().map(spread).zip((0..).map(|number| number * 10_000_000));
     // 30,000 packets/s for two seconds.
-    let attack = flood(60_000).into_iter().enumerate().map(spread);
+    let attack = flood(5000).into_iter().cycle().take(60_000).enumerate().map(spread);
     let attack = attack.zip((0..).map(|number| 6_000_000_000 + number * 33_333));
     for (frame, time) in good.chain(attack) {
         writer.frame(&Frame::ethernet(1_700_000_000_000_000_000 + time, frame)).unwrap();

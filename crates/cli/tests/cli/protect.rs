@@ -186,8 +186,9 @@ fn a_service_of_the_policy_is_defended_as_one() {
     let mut child = start(&place, &lab, &["--protect-from", "8000"]);
     let name = format!("run-{}", child.id());
     let mut output = BufReader::new(child.stdout.take().unwrap());
-    let flood = Duration::from_secs(12);
-    let traffic = Traffic::to(&lab, &[[10, 1, 0, 2], [10, 2, 0, 2]], (Duration::from_secs(1), flood), 6500);
+    let flood = Duration::from_secs(10);
+    // 7,500 packets/s to each address, with everyday traffic.
+    let traffic = Traffic::to(&lab, &[[10, 1, 0, 2], [10, 2, 0, 2]], (Duration::from_secs(3), flood), 5500);
     let told = events(&mut output, "drops");
     assert_eq!(told[0]["victim"], "web", "{told:?}");
     assert_eq!(told[0]["addresses"], serde_json::json!(["10.1.0.2", "10.2.0.2"]));

@@ -129,8 +129,8 @@ impl Isel<'_> {
                 self.tell(block, Verdict::Pass, Some(*by));
                 self.decap(*inner, *link, *ecn);
             }
-            Terminator::Send(send) => self.send(block, send),
-            Terminator::Forward(forward) => self.forward(block, forward),
+            Terminator::Send(send) => self.apart(|isel| isel.send(block, send)),
+            Terminator::Forward(forward) => self.apart(|isel| isel.forward(block, forward)),
             Terminator::Refuse(refuse) => {
                 self.tell(block, Verdict::Send, Some(refuse.by));
                 self.refuse(refuse);

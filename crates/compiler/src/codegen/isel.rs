@@ -374,6 +374,13 @@ impl<'a> Isel<'a> {
         vreg
     }
 
+    /// Emits what not all ways to the code behind it go through: what is shared there is not at hand.
+    pub(super) fn apart(&mut self, emit: impl FnOnce(&mut Self)) {
+        let before = (self.here, self.chunk);
+        emit(self);
+        (self.here, self.chunk) = before;
+    }
+
     pub(super) fn emit(&mut self, kind: Kind, operands: &[Operand]) {
         self.builder.push(self.current, kind, self.line, operands);
     }

@@ -83,7 +83,7 @@ impl Isel<'_> {
                 let (four, six) = (self.builder.block(false), self.builder.block(false));
                 self.branch_flag(leaving.flags, SIX, six, four);
                 self.open(four);
-                self.send_inside(&leaving, false);
+                self.apart(|isel| isel.send_inside(&leaving, false));
                 self.open(six);
                 self.send_inside(&leaving, true);
             }

@@ -210,11 +210,8 @@ impl Isel<'_> {
         let (hit, miss) = (self.builder.block(false), self.builder.block(false));
         let none = [Operand::reg_use(found)];
         self.branch(Kind::Branch(Cond::Eq, Width::W64, Some(0)), &none, miss, hit);
-        // What is computed for the hit alone is not at hand behind it.
-        let here = self.here;
         self.open(hit);
-        self.rule(block, found);
-        self.here = here;
+        self.apart(|isel| isel.rule(block, found));
         self.open(miss);
         let args = self.arguments(block, otherwise);
         self.jump_with(self.machine_block(otherwise.block), &args);
