@@ -117,6 +117,15 @@ impl Taking {
             let message = format!("a mitigation has no `{}`", likelihood.word());
             diagnostics.report(Code::Expected, place, message).help("leave it out");
         }
+        if statement.when.is_none() {
+            // Half of a command line says that sooner than a person does.
+            let told = diagnostics.report(
+                Code::Expected,
+                statement.span,
+                "it has no condition, and would be for all packets",
+            );
+            told.help("say for which: `drop when …`");
+        }
         match diagnostics.has_errors() {
             true => Err(Diagnosis { sources: self.sources, diagnostics }),
             false => Ok(self),
@@ -394,7 +403,8 @@ mod tests {
             ),
             ("limit when udp to 10/s", &["E0117"]),
             ("shadow drop when udp", &["E0117"]),
-            ("drop", &["E0117"]),
+            ("drop", &["E0003", "it has no condition", "help: say for which"]),
+            ("drop when eth", &["E0117"]),
             // The set may change.
             ("drop when udp and not ip.src == 192.0.2.0/24", &["E0117"]),
             ("drop when udp or tcp and not ip.src in protected", &["E0117"]),
