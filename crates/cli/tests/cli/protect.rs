@@ -187,8 +187,8 @@ fn a_service_of_the_policy_is_defended_as_one() {
     let name = format!("run-{}", child.id());
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let flood = Duration::from_secs(10);
-    // 7,500 packets/s to each address, with everyday traffic.
-    let traffic = Traffic::to(&lab, &[[10, 1, 0, 2], [10, 2, 0, 2]], (Duration::from_secs(3), flood), 5500);
+    // 6,500 packets/s to each address, with everyday traffic.
+    let traffic = Traffic::to(&lab, &[[10, 1, 0, 2], [10, 2, 0, 2]], (Duration::from_secs(3), flood), 4500);
     let told = events(&mut output, "drops");
     assert_eq!(told[0]["victim"], "web", "{told:?}");
     assert_eq!(told[0]["addresses"], serde_json::json!(["10.1.0.2", "10.2.0.2"]));
