@@ -29,7 +29,7 @@ pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
 pub use sample::{BUDGET, BYTES, MOST_BYTES, MOST_SAMPLES, Sample};
 pub(crate) use service::services;
-pub use service::{MOST_PREFIXES, Service};
+pub use service::{MOST_PREFIXES, Prefix, Service};
 pub use simplify::{Presence, simplify};
 pub use through::Through;
 

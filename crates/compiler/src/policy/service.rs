@@ -3,7 +3,11 @@
 use super::admitted::{Range, destinations};
 use super::{Policy, Pred};
 use crate::plan::ranges_to_prefixes;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A first address, and how many bits of it count.
+pub type Prefix = (IpAddr, u8);
 
 /// A service has so many prefixes at most: who sends more destinations to a pool has a network behind it, and no service.
 pub const MOST_PREFIXES: usize = 256;
@@ -16,7 +20,7 @@ pub struct Service {
     /// The name of the statement; of several statements for the same destinations `web+web_tls`, and no more than three of them.
     pub name: String,
     /// Its destinations: prefixes that are apart, those of IPv4 first, each family rising.
-    pub prefixes: Vec<(IpAddr, u8)>,
+    pub prefixes: Vec<Prefix>,
 }
 
 /// The services of statements, by their names and conditions.
@@ -24,8 +28,8 @@ pub(crate) fn services<'a>(
     policy: &Policy,
     balances: impl Iterator<Item = (&'a str, &'a Pred)>,
 ) -> Vec<Service> {
-    let mut found: Vec<(Vec<(IpAddr, u8)>, Vec<&str>)> = Vec::new();
-    let mut known = std::collections::HashMap::new();
+    let mut found: Vec<(Vec<Prefix>, Vec<&str>)> = Vec::new();
+    let mut known = HashMap::new();
     for (name, when) in balances {
         let Some(prefixes) = prefixes(policy, when) else { continue };
         let at = *known.entry(prefixes.clone()).or_insert(found.len());
@@ -43,7 +47,7 @@ fn joined(names: &[&str]) -> String {
 }
 
 /// The destinations that a condition admits; `None` if these are none, all of a family, or too many to be a service.
-fn prefixes(policy: &Policy, when: &Pred) -> Option<Vec<(IpAddr, u8)>> {
+fn prefixes(policy: &Policy, when: &Pred) -> Option<Vec<Prefix>> {
     let [four, six] = destinations(policy, when)?;
     let mut all = split(four?, 32, |first| Ipv4Addr::from(first as u32).into())?;
     all.extend(split(six?, 128, |first| Ipv6Addr::from(first).into())?);
@@ -51,7 +55,7 @@ fn prefixes(policy: &Policy, when: &Pred) -> Option<Vec<(IpAddr, u8)>> {
     is_service.then_some(all)
 }
 
-fn split(ranges: Vec<Range>, width: u8, address: impl Fn(u128) -> IpAddr) -> Option<Vec<(IpAddr, u8)>> {
+fn split(ranges: Vec<Range>, width: u8, address: impl Fn(u128) -> IpAddr) -> Option<Vec<Prefix>> {
     if ranges.len() > MOST_PREFIXES {
         return None;
     }

@@ -8,6 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | `options` | what it is told, and which sources a policy protects |
+//! | `services` | what alerts call by a name, of one policy or of several |
 //! | `protector` | the loop around the decision |
 //! | `text` | where in a policy mitigations stand |
 //! | `put` | statements into the policy, by a reload |
@@ -16,6 +17,7 @@
 mod options;
 mod protector;
 mod put;
+mod services;
 mod text;
 mod written;
 

@@ -1,7 +1,7 @@
 //! What the protection is told.
 
+use super::services;
 use crate::Error;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 use weir_compiler::policy::{Family46, Policy, Service, Set, ValueType};
@@ -43,9 +43,7 @@ impl Options {
 
     /// The services of policies, which have names; an attack on one is as large as one on a host.
     pub fn services(&self, policies: &[(&str, &[Service])]) -> Vec<traffic::Service> {
-        let floor = self.traffic().floor;
-        let service = |(name, prefixes)| traffic::Service { floor, ..traffic::Service::new(name, prefixes) };
-        merged(policies).into_iter().map(service).collect()
+        services::of(policies, self.traffic().floor)
     }
 
     /// How mitigations live, with `idle`; what policies protect is not in it.
@@ -72,31 +70,6 @@ impl Options {
             None => Ok(self.life.protected.clone()),
         }
     }
-}
-
-/// The services of policies, which have names. What several policies have is one; what they call alike and is not the same has
-/// the policy's name before its own.
-fn merged(policies: &[(&str, &[Service])]) -> Vec<(String, Vec<traffic::Prefix>)> {
-    let mut merged: Vec<(String, String, &[(IpAddr, u8)])> = Vec::new();
-    let mut known = BTreeMap::new();
-    for (policy, service) in
-        policies.iter().flat_map(|(policy, all)| all.iter().map(move |one| (policy, one)))
-    {
-        let at = *known.entry(service.prefixes.as_slice()).or_insert(merged.len());
-        match merged.get_mut(at) {
-            None => merged.push(((*policy).to_owned(), service.name.clone(), &service.prefixes)),
-            Some((_, name, _)) if name.split('+').any(|one| one == service.name) || *name == service.name => {
-            }
-            Some((_, name, _)) => *name = format!("{name}+{}", service.name),
-        }
-    }
-    let mut named: BTreeMap<String, usize> = BTreeMap::new();
-    merged.iter().for_each(|(_, name, _)| *named.entry(name.clone()).or_default() += 1);
-    let name =
-        |policy: String, name: String| if named[&name] > 1 { format!("{policy}/{name}") } else { name };
-    let prefixes =
-        |all: &[(IpAddr, u8)]| all.iter().map(|(ip, bits)| traffic::Prefix::new(*ip, *bits)).collect();
-    merged.into_iter().map(|(policy, own, all)| (name(policy, own), prefixes(all))).collect()
 }
 
 /// The elements that the policy itself lists.
@@ -159,31 +132,6 @@ mod tests {
         assert!(protected(text, Some("nobody")).is_err());
         assert!(protected(text, Some("ports")).is_err());
         assert_eq!(protected("default pass\n", None).unwrap(), Protected::default());
-    }
-
-    fn analysed(statements: &str) -> Policy {
-        let text = format!("pool p {{\n    10.0.0.1\n}}\n{statements}");
-        let analysis = weir_compiler::analyse("test.weir", &text, &NoFiles);
-        assert!(!analysis.diagnostics.has_errors(), "{text}");
-        analysis.policy
-    }
-
-    #[test]
-    fn services_of_several_policies_have_names_of_their_own() {
-        let one = analysed(
-            "balance web when ip.dst == 192.0.2.1 to p\nbalance mail when ip.dst == 192.0.2.5 to p\nbalance same when ip.dst == 192.0.2.9 to p\n",
-        );
-        let two = analysed(
-            "balance web when ip.dst == 192.0.2.2 to p\nbalance smtp when ip.dst == 192.0.2.5 to p\nbalance same when ip.dst == 192.0.2.9 to p\n",
-        );
-        let options = Options { from: Some(5000), ..Options::default() };
-        let found = options.services(&[("fra", &one.services), ("ams", &two.services)]);
-        let shown: Vec<String> =
-            found.iter().map(|one| format!("{} {}", one.name, one.prefixes[0])).collect();
-        let expected =
-            ["fra/web 192.0.2.1/32", "mail+smtp 192.0.2.5/32", "same 192.0.2.9/32", "ams/web 192.0.2.2/32"];
-        assert_eq!(shown, expected);
-        assert!(found.iter().all(|one| one.floor.packets == 5000.0));
     }
 
     #[test]
