@@ -266,6 +266,7 @@ fn is_better(statement: &Statement, standing: &[&Watched], attack: &[Kept]) -> b
     let more = ((share * attack.len() as f64) as usize).max(least);
     match old.len() {
         0 => false,
+        _ if old.iter().any(|one| !one.is_mined()) => false,
         1 => by_new >= by_old + more,
         _ => by_new >= by_old,
     }

@@ -96,7 +96,8 @@ impl Watched {
         self.is_mined() && self.enforced.is_none()
     }
 
-    fn is_mined(&self) -> bool {
+    /// Whether what stands is what the miner found.
+    pub(super) fn is_mined(&self) -> bool {
         matches!(self.author, Author::Miner)
     }
 

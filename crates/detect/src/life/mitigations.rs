@@ -64,8 +64,7 @@ impl Mitigations {
         Ok(id)
     }
 
-    /// What one was found for is better than others: they end as soon as it is enforced, but for those that people want to
-    /// stay.
+    /// One is better than others: they end as soon as it is enforced, but for those that people want to stay, or wrote.
     pub fn replace(&mut self, older: Vec<u64>, by: u64) {
         if let Some(one) = self.lives.get_mut(&by) {
             one.replaces = older;
@@ -283,7 +282,7 @@ impl Mitigations {
         let enforced = self.lives.values_mut().filter(|one| !one.in_shadow());
         let replaced: Vec<u64> = enforced.flat_map(|one| std::mem::take(&mut one.replaces)).collect();
         for id in replaced {
-            if self.lives.get(&id).is_some_and(|one| !one.pinned) {
+            if self.lives.get(&id).is_some_and(|one| !one.pinned && !one.edited) {
                 self.end(id, Reason::Replaced);
             }
         }

@@ -120,16 +120,17 @@ fn a_better_one_takes_the_place_of_others_when_it_is_enforced() {
         let proposal = proposal(&format!("udp.srcport == 53 and udp.dstport == {port}"), Proof::Shown, 0.03);
         play.lives.propose(proposal).unwrap()
     };
-    let (old, pinned) = (old(1), old(2));
-    play.lives.pin(pinned, true);
+    let (old, pinned, edited) = (old(1), old(2), old(3));
     let tried = play.lives.propose(thin()).unwrap();
-    play.lives.replace(vec![old, pinned], tried);
+    play.lives.replace(vec![old, pinned, edited], tried);
     play.hit(tried, 10);
-    assert_eq!(play.told, ["enforce", "enforce", "try"], "in shadow it is in nobody's place");
+    assert_eq!(play.told, ["enforce", "enforce", "enforce", "try"], "in shadow it is in nobody's place");
+    play.lives.pin(pinned, true);
+    play.lives.edit(edited, &written("when udp", false)).unwrap();
     play.hit(tried, 25);
-    assert_eq!(play.told[3..], ["enforce", Reason::Replaced.words()]);
+    assert_eq!(play.told[4..], ["enforce", Reason::Replaced.words()]);
     let left: Vec<u64> = play.lives.standing().map(|one| one.id).collect();
-    assert_eq!(left, [pinned, tried], "what people want to stay stays");
+    assert_eq!(left, [pinned, edited, tried], "what people want to stay, or wrote, stays");
 }
 
 #[test]

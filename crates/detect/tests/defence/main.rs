@@ -194,7 +194,7 @@ fn several_attacks_at_once_have_a_rule_each() {
 /// A person narrows what was found: what goes by now is not mined again, and another kind of attack is.
 #[test]
 fn what_a_person_edited_stands_against_its_kind_and_another_kind_is_met() {
-    let (ntp, syn) = (Flow::bad(FLOOD, KINDS[1].1), Flow::bad(FLOOD, KINDS[9].1));
+    let (ntp, syn) = (Flow::bad(FLOOD, &KINDS[1].1), Flow::bad(FLOOD, &KINDS[9].1));
     let mut world = World::new(Protected::default());
     world.run(10, &[everyday()]);
     world.run(4, &[everyday(), ntp]);
@@ -225,7 +225,7 @@ fn harm_of_what_a_person_wrote_is_told_and_nothing_else_is_done() {
     for in_shadow in [true, false] {
         let mut world = World::new(Protected::default());
         world.run(10, &[everyday()]);
-        let ntp = Flow::bad(FLOOD, KINDS[1].1);
+        let ntp = Flow::bad(FLOOD, &KINDS[1].1);
         world.run(4, &[everyday(), ntp]);
         world.edit(1, in_shadow, "ip.dst == 203.0.113.7");
         world.forget();

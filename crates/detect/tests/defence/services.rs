@@ -30,8 +30,8 @@ fn spread(maker: &mut Maker, make: Make) -> Vec<u8> {
     frame
 }
 
-fn everyday() -> Flow {
-    Flow::good(5000.0, |maker| spread(maker, Maker::everyday))
+fn everyday() -> Flow<'static> {
+    Flow::good(5000.0, &|maker| spread(maker, Maker::everyday))
 }
 
 /// What is spread over the service, and how many statements it takes.
@@ -47,13 +47,13 @@ fn an_attack_that_is_spread_over_a_service_is_one_and_has_one_statement_a_vector
     for (number, (make, statements)) in ATTACKS.into_iter().enumerate() {
         let mut world = World::with(Protected::default(), vec![farm()]);
         world.run(10, &[everyday()]);
-        world.run(8, &[everyday(), Flow::bad(SPREAD, make)]);
+        world.run(8, &[everyday(), Flow::bad(SPREAD, &make)]);
         let text = world.text();
         assert_eq!(text.matches("drop mitigation_").count(), statements, "{number}: {text}");
         assert_eq!(text.matches(ALL).count(), statements, "{number}: {text}");
         assert_eq!(text.matches("# farm: ").count(), statements, "{number}: {text}");
         world.forget();
-        world.run(4, &[everyday(), Flow::bad(SPREAD, make)]);
+        world.run(4, &[everyday(), Flow::bad(SPREAD, &make)]);
         assert_eq!(world.attacked, ["farm"], "{number}");
         assert!(world.bad.dropped() >= 0.995, "{number}: {} of it dropped by\n{text}", world.bad.dropped());
         assert!(
@@ -70,7 +70,7 @@ fn an_attack_that_is_spread_over_a_service_is_one_and_has_one_statement_a_vector
 fn a_host_of_a_service_is_attacked_and_defended_alone() {
     let mut world = World::with(Protected::default(), vec![farm()]);
     world.run(10, &[everyday()]);
-    world.run(8, &[everyday(), Flow::bad(50_000.0, KINDS[1].1)]);
+    world.run(8, &[everyday(), Flow::bad(50_000.0, &KINDS[1].1)]);
     assert_eq!(world.attacked, ["203.0.113.7"]);
     assert!(world.text().contains("when ip.dst == 203.0.113.7 and "), "{}", world.text());
     assert_eq!(world.text().matches("drop mitigation_").count(), 1, "{}", world.text());
@@ -80,9 +80,9 @@ fn a_host_of_a_service_is_attacked_and_defended_alone() {
 fn a_service_of_one_address_is_attacked_under_its_name() {
     let web = Service::new("web", vec!["203.0.113.7/32".parse().unwrap()]);
     let mut world = World::with(Protected::default(), vec![web]);
-    let everyday = Flow::good(5000.0, Maker::everyday);
+    let everyday = Flow::good(5000.0, &Maker::everyday);
     world.run(10, &[everyday]);
-    world.run(8, &[everyday, Flow::bad(50_000.0, KINDS[1].1)]);
+    world.run(8, &[everyday, Flow::bad(50_000.0, &KINDS[1].1)]);
     assert_eq!(world.attacked, ["web"]);
     assert!(world.text().contains("# web: NTP amplification; "), "{}", world.text());
     assert!(world.text().contains("when ip.dst == 203.0.113.7 and "), "{}", world.text());
@@ -94,7 +94,7 @@ fn a_service_with_a_protected_address_gets_no_statement() {
     let victims = vec!["198.51.100.2/32".parse::<weir_detect::traffic::Prefix>().unwrap().into()];
     let mut world = World::with(Protected { victims, ..Protected::default() }, vec![farm()]);
     world.run(10, &[everyday()]);
-    world.run(8, &[everyday(), Flow::bad(SPREAD, ATTACKS[0].0)]);
+    world.run(8, &[everyday(), Flow::bad(SPREAD, &ATTACKS[0].0)]);
     assert_eq!((world.attacked.as_slice(), world.text().as_str()), (&["farm".to_owned()][..], ""));
 }
 
@@ -103,7 +103,7 @@ fn a_service_with_a_protected_address_gets_no_statement() {
 fn what_stands_for_a_service_outlives_another_policy() {
     let mut world = World::with(Protected::default(), vec![farm()]);
     world.run(10, &[everyday()]);
-    let attack = Flow::bad(SPREAD, ATTACKS[0].0);
+    let attack = Flow::bad(SPREAD, &ATTACKS[0].0);
     world.run(5, &[everyday(), attack]);
     let text = world.text();
     let other = Service::new("other", vec!["192.0.2.0/28".parse().unwrap()]);
@@ -128,7 +128,7 @@ fn what_stands_for_a_service_outlives_another_policy() {
 fn a_mitigation_of_a_service_is_handed_over_as_text() {
     let mut world = World::with(Protected::default(), vec![farm()]);
     world.run(10, &[everyday()]);
-    world.run(5, &[everyday(), Flow::bad(SPREAD, ATTACKS[0].0)]);
+    world.run(5, &[everyday(), Flow::bad(SPREAD, &ATTACKS[0].0)]);
     assert!(world.defence.pin(1, true));
     let text = world.text();
     let json = serde_json::to_string(&world.defence.standing_one(1).unwrap()).unwrap();
@@ -150,6 +150,6 @@ fn a_mitigation_of_a_service_is_handed_over_as_text() {
 
     // What a person forbids for the service, nobody tries again.
     assert!(world.defence.forbid(1));
-    world.run(5, &[everyday(), Flow::bad(SPREAD, ATTACKS[0].0)]);
+    world.run(5, &[everyday(), Flow::bad(SPREAD, &ATTACKS[0].0)]);
     assert_eq!(world.text(), "");
 }

@@ -74,8 +74,11 @@ mod tests {
         let source = |text: &str| Source { name: "edge.weir".into(), text: text.into(), files: Vec::new() };
         let sources = vec![Prefix::new([192, 0, 2, 0].into(), 24)];
         let protected = Protected { sources, ..Protected::default() };
-        let all =
-            Policies { sources: vec![source(""), source("set mine : ip = { 10.0.0.0/8 }\n")], protected, services: Vec::new() };
+        let all = Policies {
+            sources: vec![source(""), source("set mine : ip = { 10.0.0.0/8 }\n")],
+            protected,
+            services: Vec::new(),
+        };
         let read = |text: &str| {
             all.read("mitigation_1_x", text).map(|edit| edit.written.rest).map_err(|told| told.to_string())
         };
