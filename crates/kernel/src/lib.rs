@@ -14,14 +14,18 @@
 //! | [`pins`] | bpffs: mounts and directories of pins |
 //! | [`netns`], [`netlink`], [`offload`], [`sysctl`] | namespaces and the links in them |
 //! | [`clock`] | the clock that programs see |
+//! | [`memory`] | huge pages for large tables |
+//! | [`datagrams`] | UDP datagrams, several in a call |
 #![allow(unsafe_code, reason = "the one crate that talks to the kernel; each block says why it is sound")]
 
 pub mod attach;
 pub mod bench;
 pub mod clock;
+pub mod datagrams;
 mod error;
 pub mod load;
 pub mod maps;
+pub mod memory;
 pub mod netlink;
 pub mod netns;
 pub mod offload;

@@ -4,8 +4,10 @@
 //! know, and nothing is to be merged. A datagram that comes by several ways counts once.
 
 mod clock;
+mod inbox;
 
 use clock::AgentClock;
+use inbox::Inbox;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -37,12 +39,11 @@ pub enum Senders {
 /// Receives what agents send.
 #[derive(Debug)]
 pub struct Listener {
-    socket: UdpSocket,
+    inbox: Inbox,
     from: Senders,
     /// Other analysers, by where they listen, which is where they send from.
     peers: Vec<SocketAddr>,
     seen: Seen,
-    bytes: Vec<u8>,
     /// What datagrams held.
     pub tally: Tally,
     /// Datagrams of others.
@@ -67,11 +68,10 @@ impl Listener {
         let socket = UdpSocket::bind(address)?;
         socket.set_read_timeout(Some(WAIT))?;
         Ok(Listener {
-            socket,
+            inbox: Inbox::of(socket)?,
             from,
             peers: Vec::new(),
             seen: Seen::default(),
-            bytes: vec![0; 1 << 16],
             tally: Tally::default(),
             strange: 0,
             lost: 0,
@@ -85,7 +85,7 @@ impl Listener {
 
     /// Where it listens.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.inbox.socket.local_addr()
     }
 
     /// Reads these from now on.
@@ -105,11 +105,10 @@ impl Listener {
         now: impl FnOnce() -> Duration,
         each: impl for<'a> FnMut(Sample<'a>),
     ) -> io::Result<(bool, Option<String>)> {
-        let (count, address) = match self.socket.recv_from(&mut self.bytes) {
-            Ok(received) => received,
-            Err(error) if is_nothing(&error) => return Ok((false, None)),
-            Err(error) => return Err(error),
-        };
+        if !self.inbox.advance()? {
+            return Ok((false, None));
+        }
+        let Some((bytes, address)) = self.inbox.datagram() else { return Ok((true, None)) };
         let sender = address.ip().to_canonical();
         let is_handed_on = self.peers.contains(&address);
         if !is_handed_on && !self.from.has(sender) {
@@ -117,13 +116,12 @@ impl Listener {
             let told = format!("datagrams of {sender} are not read: it is no listed agent");
             return Ok((true, self.first(sender, false).then_some(told)));
         }
-        let bytes = &self.bytes[..count];
         if !self.peers.is_empty() && !self.seen.is_new(bytes) {
             self.again += 1;
             return Ok((true, None));
         }
         if !is_handed_on {
-            let unsent = self.peers.iter().filter(|peer| self.socket.send_to(bytes, peer).is_err());
+            let unsent = self.peers.iter().filter(|peer| self.inbox.socket.send_to(bytes, peer).is_err());
             self.unsent += unsent.count() as u64;
         }
         let time = sent(&mut self.clocks, bytes, sender, now());
@@ -214,10 +212,4 @@ impl Seen {
         }
         true
     }
-}
-
-/// No datagram came, or something that says nothing of the next one.
-fn is_nothing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), WouldBlock | TimedOut | Interrupted | ConnectionRefused)
 }
