@@ -23,6 +23,10 @@ mod units;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// The detection's tables are read at random.
+#[global_allocator]
+static ALLOCATOR: weir_kernel::memory::Allocator = weir_kernel::memory::Allocator;
+
 fn main() -> ExitCode {
     let args = args::Args::parse();
     let mut printer = printer::Printer::new(args.color);

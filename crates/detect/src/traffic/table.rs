@@ -23,20 +23,21 @@ pub(super) struct Table {
     seed: u64,
 }
 
-/// What is looked at to find a key stands together, the keys and their windows apart from that.
+/// What is looked at to find a key stands together, the keys and their windows apart from that: two cache lines that are
+/// neighbours.
 #[derive(Clone, Debug, Default)]
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 struct Set {
-    /// Bits of hashes that chose no set.
-    tags: [u32; WAYS],
     /// Where the entries are.
     slots: [u32; WAYS],
-    recent: [Recent; WAYS],
-    used: usize,
-    /// A bit for each that must stay.
-    held: u32,
+    /// Bits of hashes that chose no set.
+    tags: [u16; WAYS],
     /// Weight that went with keys that were replaced, or came for those that found no place.
     lost: u64,
+    used: u8,
+    /// A bit for each that must stay.
+    held: u8,
+    recent: [Recent; WAYS],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,7 +61,7 @@ impl Recent {
 #[derive(Clone, Copy, Debug)]
 struct Hash {
     set: usize,
-    tag: u32,
+    tag: u16,
 }
 
 impl Table {
@@ -140,7 +141,7 @@ impl Table {
             set.lose(theirs.lost);
         }
         for theirs in &other.sets {
-            for way in 0..theirs.used {
+            for way in 0..usize::from(theirs.used) {
                 self.merge_one(theirs.recent[way], &other.entries[theirs.slots[way] as usize], now);
             }
         }
@@ -164,7 +165,7 @@ impl Table {
 
     fn hash(&self, key: u128) -> Hash {
         let hash = mix(key, self.seed);
-        Hash { set: hash as usize & (self.sets.len() - 1), tag: (hash >> 32) as u32 }
+        Hash { set: hash as usize & (self.sets.len() - 1), tag: (hash >> 48) as u16 }
     }
 
     fn way(&self, hash: Hash, key: u128) -> Option<usize> {
@@ -183,13 +184,14 @@ impl Table {
     fn make(&mut self, hash: Hash, key: u128, now: u64) -> Option<usize> {
         let room = self.sets.len() * WAYS;
         let set = &mut self.sets[hash.set];
-        let way = if set.used < WAYS {
+        let used = usize::from(set.used);
+        let way = if used < WAYS {
             // A table that was cloned has no room yet.
             self.entries.reserve_exact(room - self.entries.len());
-            set.slots[set.used] = self.entries.len() as u32;
+            set.slots[used] = self.entries.len() as u32;
             self.entries.push(Entry::of(key));
             set.used += 1;
-            set.used - 1
+            used
         } else {
             let way = set.smallest(second(now))?;
             let entry = &mut self.entries[set.slots[way] as usize];
@@ -204,14 +206,14 @@ impl Table {
 
 impl Set {
     /// A bit for each place with this tag. Without branches, which nobody could foresee.
-    fn with_tag(&self, tag: u32) -> u32 {
+    fn with_tag(&self, tag: u16) -> u32 {
         let bits: [u32; WAYS] = std::array::from_fn(|way| if self.tags[way] == tag { 1 << way } else { 0 });
         bits.iter().fold(0, |ways, bit| ways | bit) & ((1 << self.used) - 1)
     }
 
     /// A word of each of its cache lines.
     fn touch(&self) -> u32 {
-        self.tags[0] ^ self.recent[0].weight ^ self.held
+        u32::from(self.tags[0]) ^ self.recent[0].second
     }
 
     fn smallest(&self, second: u32) -> Option<usize> {

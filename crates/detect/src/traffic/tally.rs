@@ -81,6 +81,13 @@ impl Seen {
     }
 }
 
+impl Lengths {
+    /// The prefix that an address is in.
+    fn key(&self, address: u128) -> u128 {
+        masked(address, if is_ipv4(address) { self.ipv4 } else { self.ipv6 })
+    }
+}
+
 impl Tally {
     /// An empty one.
     pub fn new(config: &Config) -> Tally {
@@ -171,7 +178,11 @@ impl Tally {
 
     /// Reads what counting these will look for among many.
     pub(super) fn touch(&self, all: &[Seen]) {
-        self.hosts.touch(all.iter().map(|seen| seen.destination));
+        let destinations = all.iter().map(|seen| seen.destination);
+        self.hosts.touch(destinations.clone());
+        for level in &self.levels {
+            level.table.touch(destinations.clone().map(|destination| level.key(destination)));
+        }
     }
 
     /// Goes on to the time of a sample.
@@ -188,8 +199,8 @@ impl Tally {
     ) {
         let now = self.clock.now();
         let tables = self.levels.iter_mut().map(|level| {
-            let length = if is_ipv4(seen.destination) { level.ipv4 } else { level.ipv6 };
-            (&mut level.table, masked(seen.destination, length))
+            let key = level.key(seen.destination);
+            (&mut level.table, key)
         });
         let tables = std::iter::once((&mut self.hosts, seen.destination)).chain(tables);
         let mut kinds = 0;

@@ -112,17 +112,19 @@ impl Analysis {
         let Some(to) = self.detector.observe(sample) else { return };
         let weight = u64::from(sample.one_in.max(1));
         self.totals.add(to, weight, weight.saturating_mul(sample.frame_len.into()));
-        let mut kept = Kept::of(sample, to, Known::Quiet);
+        let mut known = Known::Quiet;
         let around = self.others.iter().filter(|(victim, _)| victim.contains(to)).map(|(_, id)| id);
         for id in self.hosts.get(&to).into_iter().chain(around) {
-            kept.known = Known::Suspect;
+            known = Known::Suspect;
             if let Some((evidence, _)) = self.open.get_mut(id).and_then(|open| open.evidence.as_mut())
                 && evidence.len() < ENOUGH
             {
-                evidence.push(kept.clone());
+                evidence.push(Kept::of(sample, to, known));
             }
         }
-        self.memory.keep(kept);
+        if self.memory.takes() {
+            self.memory.keep(Kept::of(sample, to, known));
+        }
     }
 
     /// Time goes on.
@@ -130,7 +132,9 @@ impl Analysis {
         if self.ticked.is_some_and(|ticked| now < ticked + TICK) {
             return;
         }
-        self.ticked = Some(now);
+        if let Some(ticked) = self.ticked.replace(now) {
+            self.memory.pace(now - ticked);
+        }
         let events: Vec<Event> = self.detector.tick(now).collect();
         for event in events {
             self.event(now, event);

@@ -9,8 +9,12 @@ use weir_packet::random::SplitMix;
 
 /// Samples of the last moments: an attack of 100,000 samples a second is told of in a fifth of what this takes to go round.
 const RECENT: usize = 1 << 14;
+/// Where more come in a second, one in so many is kept, so that moments do not get shorter.
+const A_SECOND: f64 = 50_000.0;
 /// Samples of the time before. Each new one takes the place of another at random, so that they reach far back.
 const CALM: usize = 1 << 14;
+/// Of so many samples one is kept at least.
+const MOST: u32 = 1000;
 /// What of a frame is kept: what the miner looks at.
 const HEADER: usize = 128;
 
@@ -65,12 +69,39 @@ pub(super) struct Memory {
     recent: VecDeque<Kept>,
     calm: Vec<Kept>,
     random: SplitMix,
+    /// Samples since the pace was set; of the next ones, one in so many is kept, after so many that are not.
+    came: u32,
+    one_in: u32,
+    skip: u32,
 }
 
 impl Memory {
     /// An empty one; the seed chooses what is forgotten.
     pub(super) fn new(seed: u64) -> Memory {
-        Memory { recent: VecDeque::new(), calm: Vec::new(), random: SplitMix::new(seed) }
+        let (recent, calm, random) = (VecDeque::new(), Vec::new(), SplitMix::new(seed));
+        Memory { recent, calm, random, came: 0, one_in: 1, skip: 0 }
+    }
+
+    /// A sample comes: whether it is one to be kept.
+    pub(super) fn takes(&mut self) -> bool {
+        self.came = self.came.saturating_add(1);
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        if self.one_in > 1 {
+            // Drawn anew each time: what agents do in turns must not hide behind turns of ours.
+            self.skip = (self.random.bits() % u64::from(2 * self.one_in - 1)) as u32;
+        }
+        true
+    }
+
+    /// So much time went by since this was called last.
+    pub(super) fn pace(&mut self, time: Duration) {
+        let times = f64::from(std::mem::take(&mut self.came)) / (A_SECOND * time.as_secs_f64());
+        // Few samples in a time of almost nothing are no pace.
+        self.one_in = if times.is_finite() { (times.ceil() as u32).clamp(1, MOST) } else { 1 };
+        self.skip = self.skip.min(2 * self.one_in - 2);
     }
 
     /// Keeps one more.
@@ -170,6 +201,26 @@ mod tests {
         (0..10 * RECENT).for_each(|_| memory.keep(flood.clone()));
         assert_eq!((memory.recent.len(), memory.good(&host(1), Duration::MAX, 5000).0.len()), (RECENT, 1000));
         assert!(memory.good(&host(2), Duration::MAX, 5000).0.is_empty());
+    }
+
+    #[test]
+    fn however_many_come_the_last_moments_are_kept() {
+        let mut memory = Memory::new(1);
+        let mut kept_of = |a_second: u32| {
+            let kept = (0..50).map(|_| {
+                let kept = (0..a_second / 50).filter(|_| memory.takes()).count();
+                memory.pace(Duration::from_millis(20));
+                kept
+            });
+            kept.skip(1).sum::<usize>()
+        };
+        assert_eq!([kept_of(1000), kept_of(50_000)], [980, 49_000], "all of them");
+        for a_second in [120_000, 1_000_000, 20_000_000] {
+            let kept = kept_of(a_second);
+            assert!((35_000..52_000).contains(&kept), "{kept} of {a_second}");
+        }
+        kept_of(0);
+        assert_eq!(kept_of(1000), 980, "all of them again");
     }
 
     #[test]
