@@ -9,7 +9,7 @@ use weir_packet::random::SplitMix;
 
 /// Samples of the last moments: an attack of 100,000 samples a second is told of in a fifth of what this takes to go round.
 const RECENT: usize = 1 << 14;
-/// Where more come in a second, one in so many is kept, so that moments do not get shorter.
+/// Where more come in a second and there is no room left, one in so many is kept, so that moments do not get shorter.
 const A_SECOND: f64 = 50_000.0;
 /// Samples of the time before. Each new one takes the place of another at random, so that they reach far back.
 const CALM: usize = 1 << 14;
@@ -85,6 +85,9 @@ impl Memory {
     /// A sample comes: whether it is one to be kept.
     pub(super) fn takes(&mut self) -> bool {
         self.came = self.came.saturating_add(1);
+        if self.recent.len() < RECENT {
+            return true;
+        }
         if self.skip > 0 {
             self.skip -= 1;
             return false;
@@ -206,6 +209,12 @@ mod tests {
     #[test]
     fn however_many_come_the_last_moments_are_kept() {
         let mut memory = Memory::new(1);
+        for _ in 0..RECENT {
+            memory.pace(Duration::from_nanos(1));
+            assert!(memory.takes(), "there is room");
+            memory.keep(kept(0, 1));
+        }
+        memory.pace(Duration::from_secs(1));
         let mut kept_of = |a_second: u32| {
             let kept = (0..50).map(|_| {
                 let kept = (0..a_second / 50).filter(|_| memory.takes()).count();
