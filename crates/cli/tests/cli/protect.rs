@@ -1,6 +1,7 @@
 //! `run --protect`, `attacks` and `demo ddos`: an edge that finds its own rules.
 
 use crate::common::{Place, answer, privileged};
+use crate::sflow::until;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, UdpSocket};
@@ -331,14 +332,6 @@ fn a_killed_edge_goes_on_dropping() {
     interrupt(child, output);
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// Of the same policy, and of what stands in it, as the program counts them.
 fn counted(instance: &Instance) -> (u64, u64) {
     let counters = instance.counters().unwrap();
@@ -381,8 +374,9 @@ fn a_person_edits_a_mitigation_and_finds_it_so_after_a_kill() {
     assert_eq!(instance.policy_text().unwrap(), found);
 
     // In an editor: from now on it counts, and all of it goes by.
-    let hits = mitigation()["hits"].as_u64().unwrap();
-    assert!(hits > 0);
+    let hit = || mitigation()["hits"].as_u64().unwrap();
+    until("it is hit, as the journal counts", || hit() > 0);
+    let hits = hit();
     open("sed -i 's/^drop/shadow drop/'").exits(0).says("`mitigation_1_ntp_amplification` is edited");
     let told = events(&mut output, "edited").pop().unwrap();
     assert_eq!((&told["id"], &told["shadow"]), (&1.into(), &true.into()), "{told}");

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use weir_detect::sflow::{Counter, Datagram, Flow, Reason, Record};
+use weir_kernel::datagrams::make_room;
 
 /// nfdump's collector of sFlow, and where it writes.
 struct Sfcapd {
@@ -85,6 +86,8 @@ struct Ours {
 impl Ours {
     fn start() -> Ours {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // Samples come in a burst, and other tests have the CPUs as well.
+        make_room(&socket, 8 << 20).unwrap();
         let name = socket.local_addr().unwrap().to_string();
         let read = move || {
             let mut bytes = [0; 2000];

@@ -231,20 +231,19 @@ impl Traffic for Made {
 }
 
 #[cfg(test)]
-#[allow(clippy::print_stdout, reason = "a skipped test says why")]
 mod tests {
     use super::*;
     use weir_packet::capture::Capture;
 
-    /// As many as the conditions of `docs/detection.md` say, which the policy language's evaluator counted.
+    /// As many as the conditions of `docs/detection.md` say, which the policy language's evaluator counted. Where the captures are
+    /// not, the tests of `weir-detect` say so.
     #[test]
     fn recordings_are_of_the_attack_alone() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/captures/attack");
         for (recording, frames) in RECORDED.iter().zip([1249, 9639, 7668, 3984]) {
             let path = folder.join(recording.file);
             if !path.is_file() {
-                println!("skipped recordings of attacks: there is no {}", recording.file);
-                return;
+                continue;
             }
             let capture = Capture::open(&path).expect("a capture").map(|frame| frame.expect("a frame"));
             let held = capture.filter(|frame| frame.to_ethernet().is_ok_and(|bytes| recording.holds(&bytes)));
