@@ -29,8 +29,8 @@ const INSTANCE: &str = "bench-ddos";
 const RATE: u64 = 50_000;
 const EVERYDAY: u64 = 5_000;
 const FIRST: Flow = Flow(100);
-/// Everyday traffic alone, then the attack, of which the last part is its steady state.
-const LEARN: Duration = Duration::from_secs(3);
+/// Everyday traffic alone, of which an edge has seen more than that, then the attack, of which the last part is its steady state.
+const LEARN: Duration = Duration::from_secs(10);
 const ATTACK: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_secs(2);
 

@@ -40,6 +40,8 @@ const LEAST: usize = 20;
 const FIRST_AGAIN: Duration = Duration::from_secs(1);
 /// but not longer.
 const LAST_AGAIN: Duration = Duration::from_secs(16);
+/// What comes with it in so long a time is of it, if it would be by itself; later it may be anybody's.
+const YOUNG: Duration = Duration::from_secs(8);
 /// At so much of it.
 const LOOKED_AT: Duration = Duration::from_secs(2);
 /// A rule is better than those of its kind if it meets more of the attack's samples: this share, and so many at least.
@@ -202,7 +204,7 @@ impl Attack {
     }
 
     /// Looks at all that the attack sends, whatever becomes of it: with more samples a rule says more. What stands is left as it is
-    /// unless another rule of the kind is better.
+    /// unless another rule of the kind is better; kinds that nothing stands against may have been too few to be seen.
     fn look_again(
         &self,
         now: Duration,
@@ -225,7 +227,12 @@ impl Attack {
         }
         let network = picked(recent.others(attacked), passed);
         let mut findings = mined(&self.victim, &attack, &good, &network, protected);
-        findings.statements.retain(|one| is_better(one, standing, &attack));
+        let is_young = now.saturating_sub(self.alert.first) < YOUNG;
+        findings.statements.retain(|one| match against(one, standing) {
+            // A small vector beside a large one is no attack by itself; with this one it came.
+            old if old.is_empty() => is_young,
+            old => is_better(one, &old, &attack),
+        });
         findings.left.clear();
         let found = Found { findings, compared: Compared { attack, good }, instead: true };
         (!found.findings.statements.is_empty()).then_some(found)
@@ -256,20 +263,21 @@ impl Attack {
     }
 }
 
-/// Whether a statement meets more of an attack than those that stand against the same kind, or as much by itself.
-fn is_better(statement: &Statement, standing: &[&Watched], attack: &[Kept]) -> bool {
-    let same = |one: &&&Watched| one.statement.is_against_the_same(statement);
-    let old: Vec<&&Watched> = standing.iter().filter(same).collect();
+/// What stands against the same kind as a statement.
+fn against<'a>(statement: &Statement, standing: &[&'a Watched]) -> Vec<&'a Watched> {
+    standing.iter().copied().filter(|one| one.statement.is_against_the_same(statement)).collect()
+}
+
+/// Whether a statement meets more of an attack than these old ones, or as much by itself. What a person wrote stays.
+fn is_better(statement: &Statement, old: &[&Watched], attack: &[Kept]) -> bool {
+    if old.iter().any(|one| !one.is_mined()) {
+        return false;
+    }
     let by_old = attack.iter().filter(|kept| old.iter().any(|one| one.meets(&kept.sample()))).count();
     let by_new = attack.iter().filter(|kept| statement.matches(&kept.sample()) == Some(true)).count();
     let (share, least) = BETTER;
     let more = ((share * attack.len() as f64) as usize).max(least);
-    match old.len() {
-        0 => false,
-        _ if old.iter().any(|one| !one.is_mined()) => false,
-        1 => by_new >= by_old + more,
-        _ => by_new >= by_old,
-    }
+    by_new >= if old.len() == 1 { by_old + more } else { by_old }
 }
 
 fn mined(

@@ -177,6 +177,20 @@ fn a_flash_crowd_is_no_attack_that_a_rule_is_found_for() {
     assert!(world.bad.dropped() <= 0.01, "{} lost by\n{}", world.bad.dropped(), world.text());
 }
 
+/// Less than is an attack by itself comes with one.
+#[test]
+fn a_small_vector_beside_a_large_one_is_met() {
+    let mut world = World::new(Protected::default());
+    world.run(10, &[everyday()]);
+    let all = [everyday(), Flow::bad(0.86 * FLOOD, &KINDS[10].1), Flow::bad(0.14 * FLOOD, &KINDS[14].1)];
+    world.run(5, &all);
+    world.forget();
+    world.run(5, &all);
+    assert!(world.bad.dropped() >= 0.995, "{} dropped by\n{}", world.bad.dropped(), world.text());
+    assert!(world.good.dropped() <= 0.005, "{}", world.good.dropped());
+    assert_eq!(world.text().matches("drop ").count(), 2, "{}", world.text());
+}
+
 #[test]
 fn several_attacks_at_once_have_a_rule_each() {
     let mut world = World::new(Protected::default());
