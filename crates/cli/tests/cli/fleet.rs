@@ -141,7 +141,7 @@ impl Fleet {
     fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let start = Instant::now();
         while !holds() {
-            assert!(start.elapsed() < Duration::from_secs(20), "{what}: not after 20 s\n{}", self.logs());
+            assert!(start.elapsed() < Duration::from_secs(40), "{what}: not after 40 s\n{}", self.logs());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
