@@ -58,15 +58,32 @@ impl Typed {
         Ok(Some(typed))
     }
 
+    /// It was taken, with warnings perhaps; or refused, and why.
+    pub(crate) fn answered(
+        &self,
+        refused: Option<&str>,
+        warnings: &str,
+        printer: &mut Printer,
+    ) -> Result<(), Failure> {
+        if let Some(told) = refused {
+            return Err(self.refused(told, printer));
+        }
+        self.done();
+        if !warnings.is_empty() {
+            printer.say(warnings.trim_end());
+        }
+        Ok(())
+    }
+
     /// It is done with.
-    pub(crate) fn done(&self) {
+    fn done(&self) {
         if let Some(file) = &self.file {
             let _ = fs::remove_file(file);
         }
     }
 
     /// It was refused, with what was said of it. What was typed with care is not lost.
-    pub(crate) fn refused(&self, told: &str, printer: &mut Printer) -> Failure {
+    fn refused(&self, told: &str, printer: &mut Printer) -> Failure {
         printer.say(told.trim_end());
         if let Some(file) = &self.file {
             printer.note(format!("what you wrote is in `{}`", file.display()));

@@ -176,8 +176,7 @@ impl Defence {
                     self.tell(now, What::Ended { named, why, hits: one.hits });
                 }
             }
-            let meant = self.attacks.values_mut().filter(|attack| attack.victim.meets(victim));
-            meant.for_each(|attack| attack.settle(now));
+            self.settle(now, victim);
         }
         let Self { witnesses, watched, attacks, .. } = self;
         witnesses.retain(|victim, _| {
@@ -252,9 +251,7 @@ impl Defence {
         };
         let named = Named { id, name: old.name() };
         self.tell(now, What::Edited { named, old: old.text(), new, shadow: written.in_shadow });
-        let victim = old.proposal.victim;
-        let meant = self.attacks.values_mut().filter(|attack| attack.victim.meets(&victim));
-        meant.for_each(|attack| attack.settle(now));
+        self.settle(now, &old.proposal.victim);
         true
     }
 
@@ -411,6 +408,12 @@ impl Defence {
                 self.tell(now, What::NothingFits { alert, cause, share, cookies });
             }
         }
+    }
+
+    /// Something new stands for a victim.
+    fn settle(&mut self, now: Duration, victim: &Destinations) {
+        let meant = self.attacks.values_mut().filter(|attack| attack.victim.meets(victim));
+        meant.for_each(|attack| attack.settle(now));
     }
 
     fn tell(&mut self, now: Duration, what: What) {

@@ -23,13 +23,7 @@ pub(super) fn run(args: &[String], story: &Story, printer: &mut Printer) -> Outc
         return Err(failed(format!("`{name}` does not answer"))
             .help("`weir attacks` says whether it is done once it does"));
     };
-    if let Some(told) = &answer.refused {
-        return Err(typed.refused(told, printer));
-    }
-    typed.done();
-    if !answer.warnings.is_empty() {
-        printer.say(answer.warnings.trim_end());
-    }
+    typed.answered(answer.refused.as_deref(), &answer.warnings, printer)?;
     printer.say(format!("`{}` is edited", one.name));
     if !answer.is_kept && story.journal.is_some() {
         printer.warning("the journal does not have it: it goes with the process that protects");

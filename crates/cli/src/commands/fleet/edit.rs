@@ -29,13 +29,7 @@ pub(super) fn run(args: &FleetEdit, printer: &mut Printer) -> Outcome {
             Some(_) => failed("the analyser that decides does not answer").help("see `weir fleet show`"),
         });
     };
-    if let Some(told) = &answer.refused {
-        return Err(typed.refused(told, printer));
-    }
-    typed.done();
-    if !answer.warnings.is_empty() {
-        printer.say(answer.warnings.trim_end());
-    }
+    typed.answered(answer.refused.as_deref(), &answer.warnings, printer)?;
     printer.say(format!("mitigation {} is edited; `weir fleet show` says which edges run it", args.id));
     Ok(Exit::Fine)
 }
