@@ -18,7 +18,7 @@ const DATAGRAMS: usize = 1 << 14;
 const HOSTS: u64 = 100_000;
 
 /// So rarely is sampled, and such are the frames: no host and no network gets what would be an attack.
-const ONE_IN: u32 = 10;
+const ONE_IN: u32 = 2;
 const LENGTH: u32 = 500;
 
 /// Where a datagram has its number (sFlow version 5, behind an IPv4 agent).

@@ -19,7 +19,7 @@ fn resident() -> usize {
 fn ten_million_sources_and_100_000_destinations() {
     let config = Config::default();
     let mut detector = Detector::new(config.clone());
-    assert!(detector.tally().bound() < 110 << 20, "{}", detector.tally().bound());
+    assert!(detector.tally().bound() < 48 << 20, "{}", detector.tally().bound());
     let mut random = SplitMix::new(1);
     let mut events = Vec::new();
     let mut header = [0; 42];
@@ -45,7 +45,7 @@ fn ten_million_sources_and_100_000_destinations() {
         }
     }
     let end = resident();
-    assert!(end.saturating_sub(start) < 160 << 20, "{} MiB", end.saturating_sub(start) >> 20);
+    assert!(end.saturating_sub(start) < 64 << 20, "{} MiB", end.saturating_sub(start) >> 20);
     assert!(end.saturating_sub(halfway) < 4 << 20, "{} KiB more", end.saturating_sub(halfway) >> 10);
     let attacked = Victim::Host(Ipv4Addr::new(10, 0, 0, 1).into());
     let alerts: Vec<_> = events.iter().filter(|event| matches!(event, Event::Began(_))).collect();

@@ -69,8 +69,11 @@ pub struct Config {
     /// What to add to the time of samples to get to the start of some day, for the hours of a week. Nothing suits times since
     /// 1970 and days of UTC.
     pub origin: Duration,
-    /// Hosts with windows of their own: 131,072, which take 90 MiB when all are there.
+    /// Hosts that are told apart: 262,144, which take 18 MiB when all are there.
     pub hosts: usize,
+    /// Hosts with windows of their own: 16,384, which take 11 MiB. Where there are more, those with the least traffic have
+    /// none, up to a fiftieth of what an alert takes: what comes for them is lost after a second.
+    pub windows: usize,
     /// Prefixes of each level with windows of their own: 16,384, which take 11 MiB.
     pub prefixes: usize,
     /// Destinations with a baseline of their own: 4,096 of 1.5 KiB. Only those need one that get near a floor.
@@ -97,7 +100,8 @@ impl Default for Config {
             growth: 0.25,
             learn: Duration::ZERO,
             origin: Duration::ZERO,
-            hosts: 1 << 17,
+            hosts: 1 << 18,
+            windows: 1 << 14,
             prefixes: 1 << 14,
             baselines: 4096,
             alerts: 1024,
@@ -138,6 +142,17 @@ impl Limit {
     pub(super) fn is_part_reached(&self, parts: u64, sums: &Sums, level: usize) -> bool {
         sums.packets.saturating_mul(10 * parts) >= self.packets.saturating_mul(TENTHS[level])
             || sums.bytes.saturating_mul(10 * parts) >= self.bytes.saturating_mul(TENTHS[level])
+    }
+
+    /// One in so many parts of this.
+    pub(super) fn part(&self, parts: u64) -> Limit {
+        Limit { packets: (self.packets / parts).max(1), bytes: (self.bytes / parts).max(1) }
+    }
+
+    /// How often one or the other doubles this, from the first power of two beyond it on.
+    pub(super) fn doublings(&self, packets: u64, bytes: u64) -> u32 {
+        let over = |sum: u64, limit: u64| limit.leading_zeros().saturating_sub(sum.leading_zeros());
+        over(packets, self.packets).max(over(bytes, self.bytes))
     }
 
     /// What is missing until that is reached, or somewhat less.

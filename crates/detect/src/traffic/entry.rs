@@ -1,6 +1,7 @@
 //! What is kept of one destination.
 
 use super::config::Limit;
+use super::row::Row;
 use super::window::{Arrival, HORIZONS, LONGEST, Moment, Sums, Windows};
 
 /// Samples that are kept as they are before windows count them.
@@ -29,6 +30,8 @@ pub(super) struct Entry {
     pub(super) suspicion: u32,
     /// Whether it is among those whose baseline is learnt.
     pub(super) is_notable: bool,
+    /// Whether what may come was found without those horizons that had too few samples.
+    is_partial: bool,
     /// How many samples wait.
     waits: u8,
     waiting: [Arrival; WAITING],
@@ -53,7 +56,9 @@ impl Entry {
     pub(super) fn add(&mut self, arrival: &Arrival) {
         if usize::from(self.waits) == WAITING {
             self.settle();
-            self.look_again();
+            if self.is_partial {
+                self.look_again();
+            }
         }
         self.waiting[usize::from(self.waits)] = *arrival;
         self.waits += 1;
@@ -94,6 +99,14 @@ impl Entry {
         self.look_again();
     }
 
+    /// What came before its windows were its own: as if all of it had come at the beginning, so that no horizon has more than
+    /// it should.
+    pub(super) fn begin(&mut self, row: &Row) {
+        let (since, sums) = row.sums();
+        self.windows.add_at(since, &sums);
+        self.look_again();
+    }
+
     /// Becomes that of another destination, of which nothing was seen.
     pub(super) fn reset(&mut self, key: u128) {
         self.key = key;
@@ -106,12 +119,13 @@ impl Entry {
         self.looked == era
     }
 
-    /// It was looked at: more can only be said of it when what comes could reach a bound, or so many samples came that
-    /// windows count them.
+    /// It was looked at: more can only be said of it when what comes could reach a bound. Horizons with too few samples have none
+    /// until windows count those that wait.
     pub(super) fn looked(&mut self, sums: &Horizons, era: u32, of_table: &Limit, bounds: &Bounds) {
         let limit = self.limit(era, of_table);
         let may_have_enough = |sums: &Sums| is_half(sums.samples + WAITING as u32, bounds.samples);
         let levels = (0..HORIZONS.len()).filter(|level| may_have_enough(&sums[*level]));
+        self.is_partial = levels.clone().count() < HORIZONS.len();
         let suspect = levels.map(|level| limit.left(2, &sums[level], level));
         let learnt = may_have_enough(&sums[LONGEST]) && !self.is_notable;
         let learnt = learnt.then(|| of_table.left(bounds.parts, &sums[LONGEST], LONGEST));

@@ -18,7 +18,7 @@ impl Detector {
     /// time: what is asked of the detector knows of those before the last [`Detector::tick`], which also says what came of
     /// them. Gives the address that it went to, if it has an IP header that can be read.
     pub fn observe(&mut self, sample: &Sample<'_>) -> Option<IpAddr> {
-        let Some(seen) = Seen::of(sample) else {
+        let Some((seen, to)) = Seen::of(sample) else {
             self.catch_up();
             self.tally.skip(sample);
             return None;
@@ -27,24 +27,24 @@ impl Detector {
         if self.waiting.len() == TOGETHER {
             self.catch_up();
         }
-        Some(seen.destination())
+        Some(to)
     }
 
     /// Counts what waits.
     pub(super) fn catch_up(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
-        self.tally.touch(&waiting);
-        waiting.drain(..).for_each(|seen| self.count(&seen));
+        self.tally.find_all(&waiting);
+        waiting.drain(..).enumerate().for_each(|(at, seen)| self.count(at, &seen));
         self.waiting = waiting;
     }
 
-    fn count(&mut self, seen: &Seen) {
+    fn count(&mut self, at: usize, seen: &Seen) {
         let arrival = self.tally.arrive(seen);
         self.feed();
         let now = self.tally.clock.now();
         let (era, bounds) = (self.tally.era, self.tally.bounds);
         let Detector { tally, suspicions, config, due, notable, .. } = self;
-        tally.add(seen, &arrival, |place, entry, of_table| {
+        tally.add(at, seen, &arrival, |place, entry, of_table| {
             if let Some(suspicion) = entry.suspicion().and_then(|slot| suspicions.at_mut(slot)) {
                 suspicion.see(seen);
                 if suspicion.alert.is_none()

@@ -16,17 +16,21 @@ use super::services::Services;
 use super::table::Table;
 use super::window::Arrival;
 
+/// Where windows are fewer than hosts, a host has some from this part of what an alert takes on.
+const WORTH_WINDOWS: u64 = 50;
+
 /// Sums over samples by host, prefix and service.
 ///
 /// # Merging
 /// Two tallies of the same configuration that saw parts of the same traffic, told by one clock, become one by
-/// [`Tally::merge`]. Where no key had to give way to another ([`Tally::lost`] is 0), every sum is exactly that of a tally
-/// that saw all of it. Elsewhere the sum for a destination is at most that, and at most [`Tally::lost`] packets less.
+/// [`Tally::merge`]. Where no key had to give way to another and all have windows ([`Tally::lost`] is 0), every sum is exactly
+/// that of a tally that saw all of it. Elsewhere the sum for a destination is at most that, and at most [`Tally::lost`]
+/// packets less.
 #[derive(Clone, Debug)]
 pub struct Tally {
     pub(super) clock: Clock,
     pub(super) hosts: Table,
-    pub(super) levels: Vec<Lengths>,
+    pub(super) levels: Vec<Prefixes>,
     pub(super) services: Services,
     /// In which lookups of limits are still good.
     pub(super) era: u32,
@@ -37,11 +41,17 @@ pub struct Tally {
     unread: u64,
 }
 
+/// The prefixes of a level.
 #[derive(Clone, Debug)]
-pub(super) struct Lengths {
-    pub(super) ipv4: u8,
-    pub(super) ipv6: u8,
+pub(super) struct Prefixes {
     pub(super) table: Table,
+    lengths: Lengths,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Lengths {
+    ipv4: u8,
+    ipv6: u8,
 }
 
 /// Where an entry is: 0 for hosts, then the levels, then services.
@@ -63,48 +73,49 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Nothing if the frame has no IP header that can be read.
-    pub(super) fn of(sample: &Sample<'_>) -> Option<Seen> {
+    /// With the address that it went to; nothing if the frame has no IP header that can be read.
+    pub(super) fn of(sample: &Sample<'_>) -> Option<(Seen, IpAddr)> {
         let ip = Layers::of(sample.header)?.ip?;
-        Some(Seen {
+        let seen = Seen {
             time: sample.time,
             source: prefix::key(ip.src),
             destination: prefix::key(ip.dst),
             weight: sample.one_in.max(1),
             length: sample.frame_len,
             is_dropped: sample.fate == Fate::Dropped,
-        })
-    }
-
-    pub(super) fn destination(&self) -> IpAddr {
-        prefix::address(self.destination)
+        };
+        Some((seen, ip.dst))
     }
 }
 
 impl Lengths {
     /// The prefix that an address is in.
-    fn key(&self, address: u128) -> u128 {
-        masked(address, if is_ipv4(address) { self.ipv4 } else { self.ipv6 })
+    fn key(self, address: u128) -> u128 {
+        masked(address, self.of(address))
+    }
+
+    fn of(self, address: u128) -> u8 {
+        if is_ipv4(address) { self.ipv4 } else { self.ipv6 }
     }
 }
 
 impl Tally {
     /// An empty one.
     pub fn new(config: &Config) -> Tally {
-        let level = |level: &Level| Lengths {
-            ipv4: 96 + level.ipv4.min(32),
-            ipv6: level.ipv6.min(128),
-            table: Table::new(config.prefixes, config.seed),
+        let level = |level: &Level| Prefixes {
+            lengths: Lengths { ipv4: 96 + level.ipv4.min(32), ipv6: level.ipv6.min(128) },
+            table: Table::new(config.prefixes, usize::MAX, Limit::NONE, config.seed),
         };
-        let hosts = config.limit(config.floor, config.capacity, None);
-        let limits = std::iter::once(hosts).chain(config.levels.iter().map(|level| level.floor));
+        let of_hosts = Limit::of(config.limit(config.floor, config.capacity, None));
+        let of_levels = config.levels.iter().map(|level| Limit::of(level.floor));
+        let worth = of_hosts.part(WORTH_WINDOWS);
         Tally {
             clock: Clock::default(),
-            hosts: Table::new(config.hosts, config.seed),
+            hosts: Table::new(config.hosts, config.windows, worth, config.seed),
             levels: config.levels.iter().map(level).collect(),
             services: Services::new(config),
             era: 1,
-            limits: limits.map(Limit::of).collect(),
+            limits: std::iter::once(of_hosts).chain(of_levels).collect(),
             bounds: Bounds { samples: config.samples, parts: config.notable_parts() },
             sigmas: config.sigmas,
             unread: 0,
@@ -113,9 +124,10 @@ impl Tally {
 
     /// Counts a sample. Frames without an IP header that can be read have no destination and are only counted as such.
     pub fn count(&mut self, sample: &Sample<'_>) {
-        let Some(seen) = Seen::of(sample) else { return self.skip(sample) };
+        let Some((seen, _)) = Seen::of(sample) else { return self.skip(sample) };
+        self.find_all(&[seen]);
         let arrival = self.arrive(&seen);
-        self.add(&seen, &arrival, |_, _, _| ());
+        self.add(0, &seen, &arrival, |_, _, _| ());
     }
 
     /// Time goes on without a sample.
@@ -134,7 +146,7 @@ impl Tally {
     }
 
     /// By how many packets the sums for a destination may be below the truth: what went with keys that gave way to others
-    /// in its part of the table. 0 as long as there is room.
+    /// in its part of the table, and what came for those without windows. 0 as long as there is room.
     pub fn lost(&self, victim: &Victim) -> u64 {
         match victim {
             Victim::Host(address) => self.hosts.lost(prefix::key(*address)),
@@ -152,9 +164,9 @@ impl Tally {
         let levels = self.levels.iter().zip(&other.levels);
         let is_same = self.levels.len() == other.levels.len()
             && self.hosts.same_shape(&other.hosts)
-            && levels.clone().all(|(mine, theirs)| {
-                (mine.ipv4, mine.ipv6) == (theirs.ipv4, theirs.ipv6) && mine.table.same_shape(&theirs.table)
-            })
+            && levels
+                .clone()
+                .all(|(mine, theirs)| mine.lengths == theirs.lengths && mine.table.same_shape(&theirs.table))
             && self.services.same_shape(&other.services);
         if !is_same {
             return false;
@@ -176,12 +188,13 @@ impl Tally {
         self.unread += 1;
     }
 
-    /// Reads what counting these will look for among many.
-    pub(super) fn touch(&self, all: &[Seen]) {
+    /// Looks for the places of samples that come next.
+    pub(super) fn find_all(&mut self, all: &[Seen]) {
         let destinations = all.iter().map(|seen| seen.destination);
-        self.hosts.touch(destinations.clone());
-        for level in &self.levels {
-            level.table.touch(destinations.clone().map(|destination| level.key(destination)));
+        self.hosts.find_all(destinations.clone());
+        for level in &mut self.levels {
+            let lengths = level.lengths;
+            level.table.find_all(destinations.clone().map(|address| lengths.key(address)));
         }
     }
 
@@ -190,24 +203,25 @@ impl Tally {
         Arrival { nanos: self.clock.advance(seen.time), weight: seen.weight, length: seen.length }
     }
 
-    /// Counts it for all that it goes to, and shows each of them with the limit that it has if no other is known.
+    /// Counts it for all that it goes to, and shows each of them with the limit that it has if no other is known. It is the
+    /// one of this index among those that were looked for.
     pub(super) fn add(
         &mut self,
+        at: usize,
         seen: &Seen,
         arrival: &Arrival,
         mut each: impl FnMut(Place, &mut Entry, &Limit),
     ) {
         let now = self.clock.now();
         let tables = self.levels.iter_mut().map(|level| {
-            let key = level.key(seen.destination);
+            let key = level.lengths.key(seen.destination);
             (&mut level.table, key)
         });
         let tables = std::iter::once((&mut self.hosts, seen.destination)).chain(tables);
         let mut kinds = 0;
         for ((kind, (table, key)), limit) in tables.enumerate().zip(&self.limits) {
             kinds = kind + 1;
-            let Some((slot, entry)) = table.enter(key, now, arrival.weight) else { continue };
-            entry.add(arrival);
+            let Some((slot, entry)) = table.add(at, key, now, arrival) else { continue };
             each(Place { kind, slot }, entry, limit);
         }
         self.services.add(seen.destination, arrival, |slot, entry, limit| {
@@ -277,8 +291,7 @@ impl Tally {
     }
 
     fn span(&self, kind: usize, key: u128) -> Span {
-        let level = &self.levels[kind - 1];
-        Span { key, length: if is_ipv4(key) { level.ipv4 } else { level.ipv6 } }
+        Span { key, length: self.levels[kind - 1].lengths.of(key) }
     }
 
     pub(super) fn name(&self, kind: usize, key: u128) -> Victim {
@@ -290,9 +303,7 @@ impl Tally {
     }
 
     fn level_of(&self, span: Span) -> Option<usize> {
-        self.levels
-            .iter()
-            .position(|level| span.length == if is_ipv4(span.key) { level.ipv4 } else { level.ipv6 })
+        self.levels.iter().position(|level| span.length == level.lengths.of(span.key))
     }
 
     pub(super) fn kind(&self, victim: &Victim) -> Option<usize> {

@@ -70,6 +70,21 @@ impl Sums {
         }
     }
 
+    /// Of several samples, of which only the largest weight and the largest length are known: with a variance that is no less
+    /// than theirs.
+    pub(super) fn at_most(packets: u64, bytes: u64, samples: u32, heaviest: u32, longest: u32) -> Sums {
+        let others = u64::from(heaviest.saturating_sub(1));
+        let sixteens = (bytes / 16).saturating_add(packets).saturating_mul(u64::from(longest).div_ceil(16));
+        Sums {
+            packets,
+            bytes,
+            packets_variance: others.saturating_mul(packets),
+            bytes_variance: others.saturating_mul(sixteens),
+            samples,
+            first: u32::MAX,
+        }
+    }
+
     pub(super) fn add(&mut self, other: &Sums) {
         self.packets = self.packets.saturating_add(other.packets);
         self.bytes = self.bytes.saturating_add(other.bytes);
@@ -152,11 +167,16 @@ impl Windows {
         for together in arrivals.chunk_by(|one, other| one.bucket() == other.bucket()) {
             let mut sums = Sums::default();
             together.iter().for_each(|arrival| sums.add(&arrival.sums()));
-            let first = Moment::at(together.iter().map(|arrival| arrival.nanos).min().unwrap_or_default());
-            for level in 0..HORIZONS.len() {
-                sums.first = (first.nanos % width(level) / 1000) as u32;
-                self.add_to(level, first.epochs[level], &sums);
-            }
+            self.add_at(together.iter().map(|arrival| arrival.nanos).min().unwrap_or_default(), &sums);
+        }
+    }
+
+    /// Adds what came in one bucket, the first of it at this time.
+    pub(super) fn add_at(&mut self, nanos: u64, sums: &Sums) {
+        let (first, mut sums) = (Moment::at(nanos), *sums);
+        for level in 0..HORIZONS.len() {
+            sums.first = (nanos % width(level) / 1000) as u32;
+            self.add_to(level, first.epochs[level], &sums);
         }
     }
 

@@ -51,6 +51,43 @@ fn both_families_and_several_at_once() {
     assert_eq!(found, expected);
 }
 
+/// A thousand hosts have some traffic, and only sixteen of them windows: whoever is attacked gets some, and is hardly told of
+/// later than where all have them.
+#[test]
+fn a_host_at_rest_is_no_later() {
+    let everyday = (0..1000).map(|n| {
+        let victim = format!("10.{}.{}.1", n / 250, n % 250);
+        Flow { one_in: 10, ..Flow::to(&victim, 100.0).between(0.0, 4.0) }
+    });
+    let flows: Vec<_> = everyday.chain([Flow::to("10.3.249.1", 50e3).between(3.003, 4.0)]).collect();
+    let mut later = Vec::new();
+    for seed in 0..12 {
+        let samples = mixed(&flows, seed);
+        let told = [1 << 14, 16].map(|windows| {
+            let config = Config { windows, ..Config::default() };
+            let events = play(&mut Detector::new(config), &samples, seconds(4.0));
+            assert_eq!(began(&events), [host("10.3.249.1")], "seed {seed}, {windows} windows");
+            events[0].0
+        });
+        later.push(told[1].saturating_sub(told[0]));
+    }
+    later.sort_unstable();
+    assert!(later[later.len() / 2] <= seconds(0.02) && later[later.len() - 1] <= seconds(0.06), "{later:?}");
+}
+
+/// More hosts are attacked than have windows: those with the most traffic keep theirs.
+#[test]
+fn windows_are_with_those_that_have_the_most() {
+    let everyday =
+        (0..200).map(|n| Flow { one_in: 10, ..Flow::to(&format!("10.0.{n}.1"), 3e3).between(0.0, 3.0) });
+    let attacks = (0..8).map(|n| Flow::to(&format!("10.1.{n}.1"), 60e3).between(1.0, 3.0));
+    let flows: Vec<_> = everyday.chain(attacks).collect();
+    let config = Config { windows: 12, ..Config::default() };
+    let mut found = began(&play(&mut Detector::new(config), &mixed(&flows, 1), seconds(3.0)));
+    found.sort();
+    assert_eq!(found, (0..8).map(|n| host(&format!("10.1.{n}.1"))).collect::<Vec<_>>());
+}
+
 /// Two victims in one prefix are no carpet, though the prefix is above its limit before they are above theirs.
 #[test]
 fn two_victims_in_one_prefix_are_two_alerts() {
