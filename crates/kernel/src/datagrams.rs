@@ -1,10 +1,13 @@
 //! UDP datagrams where they come in numbers: several in one system call, and room for those that wait.
 
-use std::io;
-use std::mem;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    MsgFlags, MultiHeaders, SockaddrStorage, getsockopt, recvmmsg, setsockopt, sockopt::RcvBuf,
+    sockopt::RcvBufForce,
+};
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::ptr;
 
 /// Datagrams that are taken in one call.
 pub const BATCH: usize = 16;
@@ -16,16 +19,13 @@ const LONGEST: usize = 1 << 16;
 /// cache.
 const APART: usize = LONGEST + 1600;
 
-/// The longest address: `struct sockaddr_in6`.
-const ADDRESS: usize = size_of::<libc::sockaddr_in6>();
-
 /// Buffers, and what came into them last.
 #[derive(Debug)]
 pub struct Datagrams {
     bytes: Vec<u8>,
-    senders: [[u8; ADDRESS]; BATCH],
-    lengths: [usize; BATCH],
-    count: usize,
+    headers: MultiHeaders<SockaddrStorage>,
+    /// How long each is that came, and who sent it.
+    came: Vec<(usize, Option<SocketAddr>)>,
 }
 
 impl Default for Datagrams {
@@ -33,9 +33,8 @@ impl Default for Datagrams {
         Datagrams {
             // Pages that nothing came into are only reserved.
             bytes: vec![0; BATCH * APART],
-            senders: [[0; ADDRESS]; BATCH],
-            lengths: [0; BATCH],
-            count: 0,
+            headers: MultiHeaders::preallocate(BATCH, None),
+            came: Vec::with_capacity(BATCH),
         }
     }
 }
@@ -47,42 +46,20 @@ impl Datagrams {
     /// # Errors
     /// Those of `recvmmsg(2)`; then none came.
     pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        self.count = 0;
-        let senders = &mut self.senders;
-        let mut parts: [libc::iovec; BATCH] =
-            std::array::from_fn(|_| libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 });
-        for (part, bytes) in parts.iter_mut().zip(self.bytes.chunks_exact_mut(APART)) {
-            *part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: LONGEST };
-        }
-        // SAFETY: zeros are a message without name, parts and control data.
-        let mut messages: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
-        for ((message, part), sender) in messages.iter_mut().zip(&mut parts).zip(senders) {
-            message.msg_hdr.msg_name = sender.as_mut_ptr().cast();
-            message.msg_hdr.msg_namelen = ADDRESS as u32;
-            message.msg_hdr.msg_iov = part;
-            message.msg_hdr.msg_iovlen = 1;
-        }
-        let (descriptor, flags) = (socket.as_raw_fd(), libc::MSG_WAITFORONE);
-        // SAFETY: each message names one part and one address, which are there until the call returns; each part is
-        // memory of ours alone that is as long as it says.
-        let count = unsafe {
-            libc::recvmmsg(descriptor, messages.as_mut_ptr(), BATCH as u32, flags, ptr::null_mut())
-        };
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        for (length, message) in self.lengths.iter_mut().zip(&messages) {
-            *length = message.msg_len as usize;
-        }
-        self.count = count.min(BATCH);
-        Ok(self.count)
+        self.came.clear();
+        let buffers =
+            self.bytes.chunks_exact_mut(APART).map(|bytes| [IoSliceMut::new(&mut bytes[..LONGEST])]);
+        let mut buffers: Vec<_> = buffers.collect();
+        let (descriptor, flags) = (socket.as_raw_fd(), MsgFlags::MSG_WAITFORONE);
+        let received = recvmmsg(descriptor, &mut self.headers, &mut buffers, flags, None)?;
+        self.came.extend(received.map(|one| (one.bytes, one.address.as_ref().and_then(address))));
+        Ok(self.came.len())
     }
 
     /// One of those that came last, in the order in which they came, and who sent it.
     pub fn get(&self, index: usize) -> Option<(&[u8], SocketAddr)> {
-        if index >= self.count {
-            return None;
-        }
-        let bytes = self.bytes.get(index * APART..)?.get(..self.lengths[index])?;
-        Some((bytes, address(&self.senders[index])?))
+        let (length, sender) = *self.came.get(index)?;
+        Some((self.bytes.get(index * APART..)?.get(..length)?, sender?))
     }
 }
 
@@ -90,49 +67,18 @@ impl Datagrams {
 /// process may. The answer is how much there is now.
 pub fn make_room(socket: &UdpSocket, bytes: usize) -> io::Result<usize> {
     // The kernel doubles what it is asked for.
-    let half = libc::c_int::try_from(bytes / 2).unwrap_or(libc::c_int::MAX);
-    if set(socket, libc::SO_RCVBUFFORCE, half).is_err() {
-        set(socket, libc::SO_RCVBUF, half)?;
-    }
+    let half = bytes / 2;
+    setsockopt(socket, RcvBufForce, &half).or_else(|_: Errno| setsockopt(socket, RcvBuf, &half))?;
     room(socket)
 }
 
-fn set(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    let length = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the option is an integer, which is there until the call returns.
-    let answer = unsafe {
-        let value = ptr::from_ref(&value).cast();
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value, length)
-    };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 fn room(socket: &UdpSocket) -> io::Result<usize> {
-    let mut value: libc::c_int = 0;
-    let mut length = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the option is an integer, and the pointers are to one and to its length.
-    let answer = unsafe {
-        let value = ptr::from_mut(&mut value).cast();
-        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, value, &mut length)
-    };
-    if answer == 0 { Ok(usize::try_from(value).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
+    Ok(getsockopt(socket, RcvBuf)?)
 }
 
-/// `struct sockaddr_in` or `sockaddr_in6`: the family and the scope are in the machine's order.
-fn address(bytes: &[u8; ADDRESS]) -> Option<SocketAddr> {
-    let word = |at: usize| bytes[at..].first_chunk::<4>().copied();
-    let (family, port) = (u16::from_ne_bytes([bytes[0], bytes[1]]), u16::from_be_bytes([bytes[2], bytes[3]]));
-    match i32::from(family) {
-        libc::AF_INET => Some((Ipv4Addr::from(word(4)?), port).into()),
-        libc::AF_INET6 => {
-            let ip = Ipv6Addr::from(*bytes[8..].first_chunk::<16>()?);
-            Some(
-                SocketAddrV6::new(ip, port, u32::from_be_bytes(word(4)?), u32::from_ne_bytes(word(24)?))
-                    .into(),
-            )
-        }
-        _ => None,
-    }
+fn address(sender: &SockaddrStorage) -> Option<SocketAddr> {
+    let four = sender.as_sockaddr_in().map(|four| SocketAddr::V4((*four).into()));
+    four.or_else(|| sender.as_sockaddr_in6().map(|six| SocketAddr::V6((*six).into())))
 }
 
 #[cfg(test)]
