@@ -3,7 +3,7 @@
 use foldhash::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// So many destinations are counted at most: as many as the detector has windows for.
+/// So many destinations are counted at most, in some 5 MiB.
 const MOST: usize = 1 << 17;
 /// So many samples are added together, as a processor then waits for the memory of several destinations at once.
 const TOGETHER: usize = 32;
