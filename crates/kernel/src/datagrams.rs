@@ -23,7 +23,6 @@ const APART: usize = LONGEST + 1600;
 #[derive(Debug)]
 pub struct Datagrams {
     bytes: Vec<u8>,
-    headers: MultiHeaders<SockaddrStorage>,
     /// How long each is that came, and who sent it.
     came: Vec<(usize, Option<SocketAddr>)>,
 }
@@ -33,7 +32,6 @@ impl Default for Datagrams {
         Datagrams {
             // Pages that nothing came into are only reserved.
             bytes: vec![0; BATCH * APART],
-            headers: MultiHeaders::preallocate(BATCH, None),
             came: Vec::with_capacity(BATCH),
         }
     }
@@ -50,8 +48,10 @@ impl Datagrams {
         let buffers =
             self.bytes.chunks_exact_mut(APART).map(|bytes| [IoSliceMut::new(&mut bytes[..LONGEST])]);
         let mut buffers: Vec<_> = buffers.collect();
+        // It has pointers in it, so whoever kept it could not go to another thread.
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
         let (descriptor, flags) = (socket.as_raw_fd(), MsgFlags::MSG_WAITFORONE);
-        let received = recvmmsg(descriptor, &mut self.headers, &mut buffers, flags, None)?;
+        let received = recvmmsg(descriptor, &mut headers, &mut buffers, flags, None)?;
         self.came.extend(received.map(|one| (one.bytes, one.address.as_ref().and_then(address))));
         Ok(self.came.len())
     }
