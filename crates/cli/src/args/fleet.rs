@@ -86,7 +86,7 @@ pub(crate) struct FleetEdge {
     /// The name of the instance, as other commands call it
     #[arg(short = 'n', long = "name", value_name = "NAME", default_value = "weir")]
     pub(crate) instance: String,
-    /// Without etcd, a mitigation goes when it was not hit for so long
+    /// Without etcd, a mitigation goes when it was hardly hit for so long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     pub(crate) expire: Duration,
     /// Stop after so long

@@ -48,7 +48,8 @@ impl Chronicle {
             return;
         }
         self.counted = Instant::now();
-        let standing = standing.map(|one| Standing { id: one.id, hits: one.hits, pinned: one.pinned });
+        let standing =
+            standing.map(|one| Standing { id: one.id, hits: one.hits.packets, pinned: one.pinned });
         self.journal.turn(events, evidence, standing.collect(), epoch());
     }
 

@@ -96,8 +96,9 @@ impl Defence {
     pub fn standing_one(&self, id: u64) -> Option<Standing> {
         let life = self.lives.standing().find(|one| one.id == id)?;
         let statement = self.watched.get(&id)?.statement.clone();
-        let (in_shadow, pinned, hits) = (life.in_shadow(), life.pinned, life.hits);
-        Some(Standing { id, statement, in_shadow, pinned, hits, written: life.written() })
+        let (in_shadow, pinned) = (life.in_shadow(), life.pinned);
+        let (hits, highest) = (life.hits.packets, life.hits.highest());
+        Some(Standing { id, statement, in_shadow, pinned, hits, highest, written: life.written() })
     }
 
     /// Goes on with a mitigation of another defence, which is `age` old. Whether it was not there yet.
@@ -158,7 +159,7 @@ impl Defence {
     /// What was commanded is in force.
     pub fn done(&mut self, now: Duration, commands: &[Command]) {
         for command in commands {
-            let (Command::Try(one) | Command::Enforce(one) | Command::Remove(one, _)) = command;
+            let one = command.mitigation();
             let named = Named { id: one.id, name: one.name() };
             let victim = &one.proposal.victim;
             match command {
@@ -173,7 +174,7 @@ impl Defence {
                 Command::Remove(_, reason) => {
                     self.watched.remove(&one.id);
                     let why = reason.words().to_owned();
-                    self.tell(now, What::Ended { named, why, hits: one.hits });
+                    self.tell(now, What::Ended { named, why, hits: one.hits.packets });
                 }
             }
             self.settle(now, victim);

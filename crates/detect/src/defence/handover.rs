@@ -18,6 +18,9 @@ pub struct Standing {
     pub pinned: bool,
     /// Packets that it was hit by.
     pub hits: u64,
+    /// The highest rate of them, a second: what is far below it is no reason to keep it.
+    #[serde(default)]
+    pub highest: f64,
     /// What a person wrote in the place of what was mined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
@@ -36,7 +39,7 @@ impl Standing {
             Some(written) => mined.written(written),
             None => mined,
         };
-        let Standing { in_shadow, pinned, hits, .. } = *self;
-        (proposal, Past { in_shadow, pinned, edited: self.written.is_some(), hits, age })
+        let Standing { in_shadow, pinned, hits, highest, .. } = *self;
+        (proposal, Past { in_shadow, pinned, edited: self.written.is_some(), hits, highest, age })
     }
 }

@@ -25,9 +25,6 @@ pub struct Config {
     pub harmful_share: f64,
     /// It goes when it was not hit for so long: a minute, twice what the detection waits for pulses to come back.
     pub idle: Duration,
-    /// Being hit at less than this part of its highest rate is not being hit: one in 100. A rule that catches an everyday
-    /// packet now and then has lost its reason.
-    pub alive: f64,
     /// After so long it has to be found again: an hour.
     pub longest: Duration,
     /// A condition that was harmful, or that the edge refused, is not tried again for so long: ten minutes.
@@ -47,7 +44,6 @@ impl Default for Config {
             harmful_samples: 3,
             harmful_share: 0.01,
             idle: Duration::from_secs(60),
-            alive: 0.01,
             longest: Duration::from_secs(3600),
             rest: Duration::from_secs(600),
             most: 16,

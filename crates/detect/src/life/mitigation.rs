@@ -1,5 +1,6 @@
 //! One mitigation, and what is said of it.
 
+use super::Hits;
 use crate::mine::{Destinations, Estimate, Proof, Protected, Statement};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -120,8 +121,8 @@ pub struct Mitigation {
     pub pinned: bool,
     /// A person wrote it: what it is against is as before.
     pub edited: bool,
-    /// Packets that it was hit by, in shadow and since.
-    pub hits: u64,
+    /// What it was hit by, in shadow and since.
+    pub hits: Hits,
     /// Samples of its victim that look good, since it is there.
     pub good: u64,
     /// Those of them that it matches.
@@ -129,13 +130,6 @@ pub struct Mitigation {
     pub(super) born: Duration,
     /// How old it was when these lives began with it.
     pub(super) before: Duration,
-    pub(super) last_hit: Duration,
-    /// What its counter said last.
-    pub(super) counter: u64,
-    /// Hits since a moment.
-    pub(super) lately: (u64, Duration),
-    /// The highest rate of hits, a second.
-    pub(super) highest: f64,
     pub(super) fell: bool,
     /// Those that end when it is enforced.
     pub(super) replaces: Vec<u64>,
@@ -144,7 +138,7 @@ pub struct Mitigation {
 }
 
 /// What became of a mitigation elsewhere, before these lives go on with it.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct Past {
     /// Whether it only counts so far.
     pub in_shadow: bool,
@@ -154,6 +148,8 @@ pub struct Past {
     pub edited: bool,
     /// Packets that it was hit by.
     pub hits: u64,
+    /// The highest rate of them, a second.
+    pub highest: f64,
     /// How old it is.
     pub age: Duration,
 }
@@ -167,15 +163,11 @@ impl Mitigation {
             stage,
             pinned: false,
             edited: false,
-            hits: 0,
+            hits: Hits::new(now),
             good: 0,
             harmed: 0,
             born: now,
             before: Duration::ZERO,
-            last_hit: now,
-            counter: 0,
-            lately: (0, now),
-            highest: 0.0,
             fell: false,
             replaces: Vec::new(),
             is_told: false,
@@ -186,9 +178,9 @@ impl Mitigation {
     pub fn edited_as(&self, written: &Written, now: Duration) -> Mitigation {
         let proposal = self.proposal.clone().written(written);
         let stage = if written.in_shadow { Stage::WATCHED } else { Stage::Enforced };
-        let Mitigation { id, pinned, hits, born, before, counter, .. } = *self;
+        let Mitigation { id, pinned, hits, born, before, .. } = *self;
         let new = Mitigation::new(id, proposal, stage, now);
-        Mitigation { pinned, hits, born, before, counter, edited: true, ..new }
+        Mitigation { pinned, hits: hits.of_another(now), born, before, edited: true, ..new }
     }
 
     /// What a person wrote, if a person did.
@@ -235,6 +227,14 @@ pub enum Command {
     Enforce(Mitigation),
     /// Take it out.
     Remove(Mitigation, Reason),
+}
+
+impl Command {
+    /// Which mitigation it is about.
+    pub fn mitigation(&self) -> &Mitigation {
+        let (Command::Try(one) | Command::Enforce(one) | Command::Remove(one, _)) = self;
+        one
+    }
 }
 
 /// Why one ends.

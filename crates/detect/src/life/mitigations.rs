@@ -1,15 +1,12 @@
 //! All mitigations of an edge.
 
-use super::{Command, Config, Mitigation, Past, Proposal, Reason, Refusal, Stage, Written};
+use super::{Command, Config, Hits, Mitigation, Past, Proposal, Reason, Refusal, Stage, Written};
 use crate::mine::Protected;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A step of the clock is no longer than this. See [the module](super).
 const STEP: Duration = Duration::from_secs(1);
-
-/// Rates of hits are of so long at least: packets that come one by one have none.
-const LATELY: Duration = Duration::from_secs(1);
 
 /// How many conditions are kept away for a while; the oldest make room.
 const RESTING: usize = 256;
@@ -119,22 +116,8 @@ impl Mitigations {
 
     /// What its counter says now; a counter that is lower than before began anew.
     pub fn hit(&mut self, id: u64, packets: u64) {
-        let (now, alive) = (self.now, self.config.alive);
-        let Some(one) = self.lives.get_mut(&id) else { return };
-        let more = if packets < one.counter { packets } else { packets - one.counter };
-        one.counter = packets;
-        one.hits = one.hits.saturating_add(more);
-        one.lately.0 = one.lately.0.saturating_add(more);
-        let (hits, since) = one.lately;
-        let time = now.saturating_sub(since);
-        if time < LATELY {
-            return;
-        }
-        let rate = hits as f64 / time.as_secs_f64();
-        one.highest = one.highest.max(rate);
-        one.lately = (0, now);
-        if hits > 0 && rate >= one.highest * alive {
-            one.last_hit = now;
+        if let Some(one) = self.lives.get_mut(&id) {
+            one.hits.read(packets, self.now);
         }
     }
 
@@ -227,7 +210,8 @@ impl Mitigations {
         };
         let is_protected = !self.spares(&proposal);
         let mut one = Mitigation::new(id, proposal, stage, self.now);
-        (one.pinned, one.edited, one.hits, one.before) = (past.pinned, past.edited, past.hits, past.age);
+        (one.pinned, one.edited, one.before) = (past.pinned, past.edited, past.age);
+        one.hits = Hits::going_on(past.hits, past.highest, self.now);
         self.lives.insert(id, one);
         self.next = self.next.max(id.saturating_add(1));
         if is_protected {
@@ -273,7 +257,7 @@ impl Mitigations {
         }
         for one in self.lives.values_mut() {
             // One that nothing has hit yet has shown nothing.
-            if matches!(one.stage, Stage::Shadow { until } if until <= now) && one.hits > 0 {
+            if matches!(one.stage, Stage::Shadow { until } if until <= now) && one.hits.packets > 0 {
                 one.stage = Stage::Enforced;
                 self.commands.push(Command::Enforce(one.clone()));
             }
@@ -299,7 +283,7 @@ impl Mitigations {
         if let Some(reason) = harm(config, one).filter(|_| !one.edited) {
             return Some(reason);
         }
-        if self.now.saturating_sub(one.last_hit) >= config.idle {
+        if one.hits.is_idle(config.idle, self.now) {
             return Some(Reason::Unused);
         }
         (!one.edited && one.age(self.now) >= config.longest).then_some(Reason::Old)

@@ -21,6 +21,7 @@
 //!   slept neither enforces what it has not watched, nor forgets what it had no chance to see hit.
 
 mod config;
+mod hits;
 mod mitigation;
 mod mitigations;
 #[cfg(test)]
@@ -29,5 +30,6 @@ mod properties;
 mod tests;
 
 pub use config::Config;
+pub use hits::Hits;
 pub use mitigation::{Command, Mitigation, Past, Proposal, Reason, Refusal, Stage, Written};
 pub use mitigations::Mitigations;

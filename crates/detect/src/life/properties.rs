@@ -117,11 +117,11 @@ proptest! {
                 prop_assert_eq!(&one.proposal.spares, protected);
                 prop_assert!(one.proposal.collateral.share <= config.max_collateral);
                 prop_assert!(one.pinned || one.edited || one.age(lives.now()) < config.longest);
-                prop_assert!(one.pinned || lives.now() - one.last_hit < config.idle);
+                prop_assert!(one.pinned || !one.hits.is_idle(config.idle, lives.now()));
                 let harmful = one.harmed >= config.harmful_samples
                     && one.harmed as f64 > config.harmful_share * one.good as f64;
                 prop_assert!(one.pinned || one.edited || !harmful);
-                prop_assert!(!matches!(one.stage, Stage::Enforced) || one.edited || one.hits > 0 || config.shadow(&one.proposal).is_zero());
+                prop_assert!(!matches!(one.stage, Stage::Enforced) || one.edited || one.hits.packets > 0 || config.shadow(&one.proposal).is_zero());
             }
         }
     }

@@ -160,6 +160,21 @@ fn it_goes_when_it_is_hardly_hit() {
 }
 
 #[test]
+fn who_goes_on_with_one_knows_how_hard_it_was_hit() {
+    for (highest, expected) in [(1000.0, &[Reason::Unused.words()][..]), (0.0, &[])] {
+        let mut play = Play::new(Config::default());
+        assert!(play.lives.adopt(7, proven(), Past { highest, ..Past::default() }));
+        let mut tenths = 0;
+        // What came before is in the counter; then five packets a second.
+        play.go(700, |lives| {
+            tenths += 1;
+            lives.hit(7, 1_000_000 + tenths / 2);
+        });
+        assert_eq!(play.told, expected, "{highest}");
+    }
+}
+
+#[test]
 fn what_is_hit_for_long_has_to_be_found_again() {
     let mut play = Play::new(Config { longest: Duration::from_secs(20), ..Config::default() });
     let id = play.lives.propose(proven()).unwrap();
@@ -214,7 +229,7 @@ fn what_people_said_holds_over_a_restart() {
     let mut after = recall(Config::default());
     assert_eq!(after.told, ["enforce"], "the pinned one, and it stays");
     let one = after.lives.standing().next().unwrap();
-    assert_eq!((one.name(), one.hits), (format!("mitigation_{pinned}_dns_amplification"), 7));
+    assert_eq!((one.name(), one.hits.packets), (format!("mitigation_{pinned}_dns_amplification"), 7));
     assert_eq!(after.lives.propose(proven()), Err(Refusal::Forbidden));
     let next = after.lives.propose(other("udp")).unwrap();
     assert_eq!(next, before.last_id() + 1, "no number is given twice");
@@ -266,7 +281,7 @@ fn a_counter_that_begins_anew_is_no_hit_that_never_was() {
     play.go(1, |lives| lives.hit(id, 1000));
     play.go(1, |lives| lives.hit(id, 1000));
     play.go(1, |lives| lives.hit(id, 10));
-    assert_eq!(play.lives.standing().next().unwrap().hits, 1010);
+    assert_eq!(play.lives.standing().next().unwrap().hits.packets, 1010);
 }
 
 fn written(rest: &str, in_shadow: bool) -> Written {
@@ -283,7 +298,7 @@ fn what_a_person_wrote_takes_the_place_and_the_life_goes_on() {
     play.go(1, |lives| lives.hit(id, 1030));
     let one = play.lives.standing().next().unwrap();
     let text = "# written by a person, against DNS amplification to 192.0.2.1\ndrop mitigation_1_dns_amplification when udp\n";
-    assert_eq!((one.text().as_str(), one.hits, one.edited), (text, 1030, true));
+    assert_eq!((one.text().as_str(), one.hits.packets, one.edited), (text, 1030, true));
     assert_eq!(play.told, ["enforce"], "it stands already");
     assert_eq!(play.lives.edit(7, &written("when udp", false)), None);
 }

@@ -5,6 +5,7 @@ use crate::Error;
 use crate::etcd::{Compare, Operation, Store, Transaction};
 use crate::keys::{ANSWERS, FORBIDDEN, LEADER, LIVES, MITIGATIONS, WISHES, numbered};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use weir_dataplane::protect::read_again;
 use weir_detect::defence::{Defence, Standing};
@@ -17,6 +18,8 @@ pub(super) struct Leader {
     pub(super) made: i64,
     /// The lease that mitigations go with.
     hold: i64,
+    /// The highest rates of hits that it wrote.
+    rates: BTreeMap<u64, f64>,
 }
 
 /// A mitigation for the next leader.
@@ -55,7 +58,7 @@ impl Leader {
         defence: &mut Defence,
         now: Duration,
     ) -> Result<Leader, Error> {
-        let leader = Leader { made, hold: store.grant(hold)? };
+        let leader = Leader { made, hold: store.grant(hold)?, rates: BTreeMap::new() };
         store.keep([leader.hold]);
         for (_, entry) in store.list(FORBIDDEN) {
             defence.forbid_all(entry.text(), true);
@@ -71,6 +74,8 @@ impl Leader {
             };
             let age = Duration::from_secs(seconds().saturating_sub(life.born));
             let id = life.standing.id;
+            // The edges' counters say it all again.
+            life.standing.hits = 0;
             let matcher = match read_again(&mut life.standing, |name, text| policies.read(name, text)) {
                 Ok(matcher) => matcher,
                 Err((text, told)) => {
@@ -94,14 +99,28 @@ impl Leader {
         Ok(leader)
     }
 
-    /// Puts into force what was decided.
-    pub(super) fn put(&self, store: &Store, defence: &Defence, commands: &[Command]) -> Result<(), Error> {
+    /// Puts into force what was decided, and says for the next leader how hard what stands is hit: as often as that has doubled.
+    pub(super) fn put(
+        &mut self,
+        store: &Store,
+        defence: &Defence,
+        commands: &[Command],
+    ) -> Result<(), Error> {
         let mut then = Vec::new();
+        for one in defence.standing() {
+            let is_commanded = commands.iter().any(|command| command.mitigation().id == one.id);
+            let known = self.rates.get(&one.id).copied().unwrap_or_default();
+            // etcd takes no key twice in a transaction.
+            if !is_commanded && one.hits.highest() > 2.0 * known {
+                then.extend(self.life(store, defence, one));
+            }
+        }
         for command in commands {
             match command {
                 Command::Try(one) | Command::Enforce(one) => then.extend(self.standing(store, defence, one)),
                 Command::Remove(one, reason) => {
                     then.extend(gone(&numbered("", one.id)));
+                    self.rates.remove(&one.id);
                     if *reason == Reason::Forbidden {
                         let against = one.proposal.against().into_bytes();
                         then.push(Operation::Put(numbered(FORBIDDEN, one.id), against));
@@ -114,7 +133,7 @@ impl Leader {
 
     /// Does what people wish. If that cannot be written, it is not done in etcd, and a wish is still there.
     pub(super) fn grant(
-        &self,
+        &mut self,
         store: &Store,
         policies: &Policies,
         defence: &mut Defence,
@@ -150,17 +169,19 @@ impl Leader {
         self.write(store, then)
     }
 
-    fn standing(&self, store: &Store, defence: &Defence, one: &Mitigation) -> Vec<Operation> {
-        let Some(standing) = defence.standing_one(one.id) else { return Vec::new() };
+    fn standing(&mut self, store: &Store, defence: &Defence, one: &Mitigation) -> Vec<Operation> {
+        let Some(life) = self.life(store, defence, one) else { return Vec::new() };
+        vec![Operation::Hold(numbered(MITIGATIONS, one.id), one.text().into_bytes(), self.hold), life]
+    }
+
+    /// What the next leader needs of it.
+    fn life(&mut self, store: &Store, defence: &Defence, one: &Mitigation) -> Option<Operation> {
+        let standing = defence.standing_one(one.id)?;
+        self.rates.insert(one.id, standing.highest);
         let key = numbered(LIVES, one.id);
         let before = store.get(&key).and_then(|entry| serde_json::from_slice::<Life>(&entry.value).ok());
         let life = Life { standing, born: before.map_or_else(seconds, |life| life.born) };
-        let Ok(json) = serde_json::to_vec(&life) else { return Vec::new() };
-        let text = one.text().into_bytes();
-        vec![
-            Operation::Hold(numbered(MITIGATIONS, one.id), text, self.hold),
-            Operation::Hold(key, json, self.hold),
-        ]
+        Some(Operation::Hold(key, serde_json::to_vec(&life).ok()?, self.hold))
     }
 
     /// All of it, if this is still the leader.

@@ -24,6 +24,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use weir_dataplane::protect::{Base, Put, inside};
 use weir_dataplane::{Error, Hook, Instance, Request, Source};
+use weir_kernel::clock::monotonic_ns;
 use weir_kernel::netns::Namespace;
 
 /// How often is said what was counted.
@@ -83,7 +84,7 @@ impl Edge {
             Ok(instance) => {
                 for (name, text) in split(&inside(&instance.policy_text()?)) {
                     let id = number(&name).map_or_else(|| name.clone(), |id| numbered("", id));
-                    standing.insert(id, Standing::new(name, text));
+                    standing.insert(id, Standing::left(name, text, now()));
                 }
                 let open = Put::open(instance)?.0;
                 policy = Some(Published { source: open.source(), revision: 0 });
@@ -146,7 +147,7 @@ impl Edge {
             (Link::Up, Link::Lost(why)) | (Link::Opening, Link::Lost(why)) => {
                 self.events.push(Event::Lost { why: why.clone() });
                 // From here on nobody else counts whether they are hit.
-                self.standing.values_mut().for_each(Standing::begin_anew);
+                self.standing.values_mut().for_each(|one| one.hits.wait_from(now()));
             }
             (Link::Opening | Link::Lost(_), Link::Up) => self.events.push(Event::Found),
             _ => {}
@@ -169,7 +170,8 @@ impl Edge {
     fn desired(&mut self) -> Desired {
         if self.link != Link::Up {
             let Options { idle, longest, .. } = self.options;
-            let stays = self.standing.iter().filter(|(_, one)| !one.is_over(idle, longest));
+            let now = now();
+            let stays = self.standing.iter().filter(|(_, one)| !one.is_over(idle, longest, now));
             let mitigations = stays.map(|(id, one)| (id.clone(), one.text.clone())).collect();
             return Desired { policy: self.policy.clone(), mitigations };
         }
@@ -265,13 +267,13 @@ impl Edge {
                 self.events.push(Event::Mitigates { name: name.clone(), shadow: in_shadow });
             }
             let one = match known {
-                Some(known) => known.with(text),
-                None => Standing::new(name, text),
+                Some(known) => known.with(text, now()),
+                None => Standing::new(name, text, now()),
             };
             self.standing.insert(id, one);
         }
         for one in before.into_values() {
-            self.events.push(Event::Ended { name: one.name, hits: one.hits });
+            self.events.push(Event::Ended { name: one.name, hits: one.hits.packets });
         }
     }
 
@@ -298,7 +300,7 @@ impl Edge {
         self.report.packets = most.into_iter().collect();
         for one in self.standing.values_mut() {
             if let Some(counter) = counters.iter().find(|counter| counter.name == one.name) {
-                one.hit(counter.hits());
+                one.hits.read(counter.hits(), now());
             }
         }
         Ok(())
@@ -311,12 +313,16 @@ impl Edge {
         }
         self.reported = Some(Instant::now());
         self.report.running = self.put.is_some();
-        let packets = self.standing.iter().map(|(id, one)| (id.clone(), one.hits));
+        let packets = self.standing.iter().map(|(id, one)| (id.clone(), one.hits.packets));
         self.report.mitigations = packets.collect();
         if let Ok(json) = serde_json::to_vec(&self.report) {
             self.store.lend(&format!("{EDGES}{}", self.options.name), json);
         }
     }
+}
+
+fn now() -> Duration {
+    Duration::from_nanos(monotonic_ns())
 }
 
 fn load(options: &Options, source: &Source, statements: &[String]) -> Result<Put, Error> {
