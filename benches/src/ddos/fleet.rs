@@ -84,6 +84,7 @@ fn edge_options(lab: &Lab) -> Result<edge::Options, Failure> {
         interfaces: vec!["clients".into()],
         hook: Hook::XdpNative,
         namespace: Some(Namespace::find(lab.host("edge")?.namespace().label())?),
+        never: None,
         idle: Duration::from_secs(60),
         longest: Duration::from_secs(3600),
         agent: Some(LOOPBACK),

@@ -86,6 +86,9 @@ pub(crate) struct FleetEdge {
     /// The name of the instance, as other commands call it
     #[arg(short = 'n', long = "name", value_name = "NAME", default_value = "weir")]
     pub(crate) instance: String,
+    /// The set of the policy whose addresses no mitigation takes as sources here [default: `protected`]
+    #[arg(long, value_name = "SET")]
+    pub(crate) never: Option<String>,
     /// Without etcd, a mitigation goes when it was hardly hit for so long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     pub(crate) expire: Duration,

@@ -126,6 +126,10 @@ impl Fleet {
         self.run(&["env", "ETCDCTL_API=3", "etcdctl", "--endpoints", ETCD, "put", key, value]);
     }
 
+    fn delete(&self, prefix: &str) {
+        self.run(&["env", "ETCDCTL_API=3", "etcdctl", "--endpoints", ETCD, "del", "--prefix", prefix]);
+    }
+
     fn shown(&self) -> Value {
         let told = self.run(&[env!("CARGO_BIN_EXE_weir"), "fleet", "show", "--json", "--etcd", ETCD]);
         serde_json::from_str(&told).unwrap()
@@ -160,6 +164,12 @@ impl Fleet {
         for index in 0..2 {
             self.until("the policy runs", || self.policy(index).contains("drop telnet"));
         }
+    }
+
+    /// Packets that a statement decided at an edge.
+    fn packets(&self, index: usize, statement: &str) -> u64 {
+        let counters = Instance::open(&self.instance(index)).unwrap().counters().unwrap();
+        counters.iter().find(|one| one.name == statement).unwrap_or_else(|| panic!("{statement}")).packets
     }
 
     fn is_mitigated(&self, index: usize) -> bool {
@@ -275,16 +285,7 @@ fn edges_run_what_etcd_says_and_keep_it_whatever_becomes_of_etcd() {
     fleet.until("it is back", || fleet.policy(0) == other);
 
     // A policy that is taken away is no order to let everything through.
-    fleet.run(&[
-        "env",
-        "ETCDCTL_API=3",
-        "etcdctl",
-        "--endpoints",
-        ETCD,
-        "del",
-        "--prefix",
-        "/weir/policies/",
-    ]);
+    fleet.delete("/weir/policies/");
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!((fleet.policy(0), fleet.policy(1)), (other.clone(), other.clone()));
 
@@ -322,22 +323,78 @@ fn mitigations_in_etcd_can_only_take_packets_away() {
         refused["0000000002"] == "it is not one statement"
             && refused["0000000003"].as_str().is_some_and(|why| why.contains("nowhere"))
     });
+    // With a policy that is refused they come and go all the same.
+    fleet.put("/weir/policies/edge", "drop telnet when tcp.dstport == \"x\"\n");
+    fleet.until("it is told", || fleet.shown()["edges"]["edge1"]["trouble"]["why"].is_string());
+    assert!(fleet.policy(0).contains("drop ntp"));
+    fleet.delete("/weir/mitigations/");
+    fleet.until("they go", || !fleet.policy(0).contains("drop ntp"));
+    fleet.put("/weir/mitigations/0000000001", "drop ntp when udp.srcport == 123");
+    fleet.until("another one comes", || fleet.policy(0).contains("drop ntp"));
     // Another policy has a place for them, too.
     fleet.publish(&POLICY.replace("telnet", "shell"));
     fleet.until("they stand in it", || {
         fleet.policy(0).contains("drop shell") && fleet.policy(0).contains("drop ntp")
     });
-    fleet.run(&[
-        "env",
-        "ETCDCTL_API=3",
-        "etcdctl",
-        "--endpoints",
-        ETCD,
-        "del",
-        "--prefix",
-        "/weir/mitigations/",
-    ]);
+    fleet.delete("/weir/mitigations/");
     fleet.until("they go", || !fleet.policy(0).contains("drop ntp"));
+}
+
+#[test]
+fn what_is_added_to_a_protected_set_of_an_edge_is_not_dropped_there_from_then_on() {
+    if cannot("what_is_added_to_a_protected_set_of_an_edge_is_not_dropped_there_from_then_on") {
+        return;
+    }
+    let mut fleet = Fleet::start();
+    let policy = format!(
+        "set protected : ip = {{ 192.0.2.1 }} timeout 1h\ncount seen when udp.srcport == 123\n{POLICY}"
+    );
+    fleet.publish(&policy);
+    (0..2).for_each(|index| fleet.start_edge(index));
+    // With a list of what is protected, as analysers write it.
+    let rule = "drop ntp when udp.srcport == 123 and not ip.src in { 192.0.2.1 }";
+    fleet.put("/weir/mitigations/0000000001", rule);
+    let spared = format!("\n{rule} and not ip.src in protected\n");
+    let runs = |fleet: &Fleet, index: usize| fleet.policy(index).contains(&spared);
+    fleet.until("both edges run it", || runs(&fleet, 0) && runs(&fleet, 1));
+    let _flood = Traffic::flood(&fleet.lab, 2000);
+    fleet.until("both drop", || (0..2).all(|index| fleet.packets(index, "ntp") > 0));
+
+    let (name, all) = (fleet.instance(0), ["0.0.0.0/1", "128.0.0.0/1"]);
+    let change = |fleet: &Fleet, verb: &str, element: &str| {
+        fleet.place.weir(&["set", verb, "protected", element, "-n", &name]).exits(0);
+    };
+    let drops = |fleet: &Fleet, index: usize| {
+        let now = || (fleet.packets(index, "seen"), fleet.packets(index, "ntp"));
+        let (seen, dropped) = now();
+        fleet.until("more comes", || now().0 > seen + 500);
+        now().1 > dropped
+    };
+    change(&fleet, "add", all[0]);
+    assert!(drops(&fleet, 0), "others are dropped as before");
+    change(&fleet, "add", all[1]);
+    assert!(!drops(&fleet, 0) && drops(&fleet, 1), "in the first edge's set are all of them");
+    assert!(runs(&fleet, 0), "{}", fleet.policy(0));
+    fleet.until("that is told", || fleet.shown()["edges"]["edge1"]["never"] == "protected");
+
+    change(&fleet, "del", all[0]);
+    assert!(drops(&fleet, 0));
+
+    // Another process goes on with it, and without etcd.
+    fleet.etcd = None;
+    fleet.edges[0] = None;
+    fleet.start_edge(0);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(runs(&fleet, 0) && drops(&fleet, 0), "{}", fleet.policy(0));
+    fleet.start_etcd();
+
+    // A set that protects nobody: then nothing may be dropped.
+    fleet.publish(&policy.replace("protected : ip =", "protected : ip4 ="));
+    fleet.until("it is refused", || {
+        let why = fleet.shown()["edges"]["edge1"]["refused"]["0000000001"].to_string();
+        why.contains("the set `protected` must be of type `ip`") && !fleet.policy(0).contains("drop ntp")
+    });
+    fleet.until("the log has it", || fleet.log("edge1.log").contains("must be of type"));
 }
 
 #[test]

@@ -12,17 +12,20 @@
 //! | `protector` | the loop around the decision |
 //! | `text` | where in a policy mitigations stand |
 //! | `put` | statements into the policy, by a reload |
+//! | `taking` | a `drop` or `limit` as text, and a set left out of it |
 //! | `written` | what people write in the place of mitigations: read, checked, shown to leave out what is protected |
 
 mod options;
 mod protector;
 mod put;
 mod services;
+mod taking;
 mod text;
 mod written;
 
-pub use options::Options;
+pub use options::{Options, never};
 pub use protector::{NotEdited, Protector};
 pub use put::Put;
+pub use taking::Taking;
 pub use text::{Base, inside};
-pub use written::{Diagnosis, Edit, Taking, read_again};
+pub use written::{Diagnosis, Edit, read_again};

@@ -55,20 +55,25 @@ impl Options {
 
     /// What the policy's set protects.
     pub fn protected(&self, policy: &Policy) -> Result<Protected, Error> {
-        let name = self.never.as_deref().unwrap_or(PROTECTED);
-        let set = policy.sets.iter().find(|set| set.name == name);
-        match set {
-            Some(set) if set.types == [ValueType::Ip] => Ok(Protected {
+        Ok(match never(policy, self.never.as_deref())? {
+            Some(set) => Protected {
                 sources: prefixes(set),
-                set: Some(name.to_owned()),
+                set: Some(set.name.clone()),
                 victims: self.life.protected.victims.clone(),
-            }),
-            Some(_) => {
-                Err(Error::Protect(format!("the set `{name}` must be of type `ip` to protect sources")))
-            }
-            None if self.never.is_some() => Err(Error::Protect(format!("the policy has no set `{name}`"))),
-            None => Ok(self.life.protected.clone()),
-        }
+            },
+            None => self.life.protected.clone(),
+        })
+    }
+}
+
+/// The set of a policy that no mitigation matches as sources: that of this name, or `protected` if there is one.
+pub fn never<'a>(policy: &'a Policy, named: Option<&str>) -> Result<Option<&'a Set>, Error> {
+    let name = named.unwrap_or(PROTECTED);
+    match policy.sets.iter().find(|set| set.name == name) {
+        Some(set) if set.types == [ValueType::Ip] => Ok(Some(set)),
+        Some(_) => Err(Error::Protect(format!("the set `{name}` must be of type `ip` to protect sources"))),
+        None if named.is_some() => Err(Error::Protect(format!("the policy has no set `{name}`"))),
+        None => Ok(None),
     }
 }
 

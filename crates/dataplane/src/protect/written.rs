@@ -5,6 +5,7 @@
 //! ([`weir_compiler::diff`]) with one that does nothing. Equal is a proof; a difference is a packet to show; and where there
 //! is neither, the statement is refused as well.
 
+use super::taking::{SOURCE, Taking};
 use super::text::Base;
 use crate::Source;
 use std::fmt;
@@ -14,7 +15,6 @@ use weir_compiler::eval::Evaluator;
 use weir_compiler::ir::Verdict;
 use weir_compiler::policy::{Action, Policy, Pred, Statement};
 use weir_compiler::source::{SourceId, Sources, Span};
-use weir_compiler::syntax::{ast, parse};
 use weir_compiler::{Analysis, Loader, analyse};
 use weir_detect::defence::{Matcher, Standing};
 use weir_detect::life::Written;
@@ -46,8 +46,8 @@ pub struct Edit {
 /// What is to be said of a text, and the text.
 #[derive(Clone, Default, Debug)]
 pub struct Diagnosis {
-    sources: Sources,
-    diagnostics: Diagnostics,
+    pub(super) sources: Sources,
+    pub(super) diagnostics: Diagnostics,
 }
 
 /// With the places underlined; empty if there is nothing to say.
@@ -66,85 +66,6 @@ impl Diagnosis {
     /// The first message alone.
     pub fn message(&self) -> String {
         self.diagnostics.iter().next().map(|first| first.message.clone()).unwrap_or_default()
-    }
-}
-
-/// One statement that takes packets away, and nothing else.
-#[derive(Debug)]
-pub struct Taking {
-    /// The statement.
-    pub statement: ast::Statement,
-    sources: Sources,
-    comments: Vec<Span>,
-}
-
-impl Taking {
-    /// What a text says, or why it is not one `drop` or `limit`. `name` is what the text is called.
-    pub fn read(name: &str, text: &str) -> Result<Taking, Diagnosis> {
-        let mut sources = Sources::default();
-        let id = sources.add(name, text);
-        let mut diagnostics = Diagnostics::default();
-        let file = parse(&sources, id, &mut diagnostics);
-        if diagnostics.iter().next().is_some() {
-            return Err(Diagnosis { sources, diagnostics });
-        }
-        let mut items = file.items.into_iter();
-        let (Some(ast::Item::Statement(statement)), None) = (items.next(), items.next()) else {
-            let all = Span::new(id, 0, text.trim_end().len() as u32);
-            let told = diagnostics.report(Code::Expected, all, "it is not one statement");
-            told.help("write one `drop when …` or `limit when … to 1k/s per ip.src/24/56`");
-            return Err(Diagnosis { sources, diagnostics });
-        };
-        if !matches!(statement.action, ast::Action::Drop | ast::Action::Limit(_)) {
-            let told =
-                diagnostics.report(Code::Expected, statement.action_span, "it is neither `drop` nor `limit`");
-            told.help("say `drop`, or `shadow drop` to count what that would take");
-            return Err(Diagnosis { sources, diagnostics });
-        }
-        Ok(Taking { statement, sources, comments: file.comments })
-    }
-
-    /// It stands for a mitigation of this name.
-    fn called(self, name: &str) -> Result<Taking, Diagnosis> {
-        let mut diagnostics = Diagnostics::default();
-        let Taking { statement, .. } = &self;
-        if let Some(other) = statement.name.as_ref().filter(|other| other.text != name) {
-            let message = format!("the mitigation is called `{name}`, and not `{}`", other.text);
-            diagnostics.report(Code::Expected, other.span, message).help("leave the name out");
-        }
-        if let Some(likelihood) = statement.likelihood {
-            let place = Span { end: statement.action_span.start, ..statement.span };
-            let message = format!("a mitigation has no `{}`", likelihood.word());
-            diagnostics.report(Code::Expected, place, message).help("leave it out");
-        }
-        if statement.when.is_none() {
-            // Half of a command line says that sooner than a person does.
-            let told = diagnostics.report(
-                Code::Expected,
-                statement.span,
-                "it has no condition, and would be for all packets",
-            );
-            told.help("say for which: `drop when …`");
-        }
-        match diagnostics.has_errors() {
-            true => Err(Diagnosis { sources: self.sources, diagnostics }),
-            false => Ok(self),
-        }
-    }
-
-    /// What stands behind its name, on one line and without comments.
-    fn behind_name(&self) -> String {
-        let Span { source, end, .. } = self.statement.span;
-        let first = self.statement.name.as_ref().map_or(self.statement.action_span, |name| name.span).end;
-        let mut start = first;
-        let mut text = String::new();
-        for comment in self.comments.iter().filter(|comment| comment.start >= first && comment.end <= end) {
-            text.push_str(self.sources.text(Span::new(source, start, comment.start)));
-            start = comment.end;
-        }
-        text.push_str(self.sources.text(Span::new(source, start, end)));
-        // Strings of the language end on their line.
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -313,9 +234,9 @@ fn matcher(policy: Policy) -> Matcher {
 fn condition(protected: &Protected) -> Option<String> {
     let list = |all: &[Prefix]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let sources = match &protected.set {
-        Some(set) => Some(format!("ip.src in {set}")),
+        Some(set) => Some(format!("{SOURCE} in {set}")),
         None if protected.sources.is_empty() => None,
-        None => Some(format!("ip.src in {{ {} }}", list(&protected.sources))),
+        None => Some(format!("{SOURCE} in {{ {} }}", list(&protected.sources))),
     };
     let victims = &protected.victims;
     let victims = (!victims.is_empty()).then(|| format!("ip.dst in {{ {} }}", list(victims)));

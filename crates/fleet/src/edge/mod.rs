@@ -14,9 +14,9 @@ pub use report::{Report, Trouble};
 
 use crate::etcd::{Change, Link, Store};
 use crate::keys::{EDGES, numbered};
-use crate::mitigation::{self, Told, number, split};
+use crate::mitigation::{Told, number, split};
 use crate::policy::{Published, policy};
-use desired::Desired;
+use desired::{Desired, Fit};
 use standing::Standing;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -49,7 +49,9 @@ pub struct Options {
     pub hook: Hook,
     /// The namespace of the interfaces, if it is not ours.
     pub namespace: Option<Namespace>,
-    /// Without etcd a mitigation goes when it was not hit for so long.
+    /// The set of the policy whose sources no mitigation takes, if it is not `protected`.
+    pub never: Option<String>,
+    /// Without etcd a mitigation goes when it was hardly hit for so long.
     pub idle: Duration,
     /// And after so long in any case.
     pub longest: Duration,
@@ -198,48 +200,51 @@ impl Edge {
             }
             return;
         };
-        let mut refused = BTreeMap::new();
-        let mut good: Vec<(&String, &String, Told)> = Vec::new();
-        for (id, text) in &desired.mitigations {
-            match mitigation::read(text) {
-                Ok(told) => good.push((id, text, told)),
-                Err(why) => drop(refused.insert(id.clone(), why)),
-            }
-        }
-        let texts: Vec<String> = good.iter().map(|(_, text, _)| (*text).clone()).collect();
         let mut policy = wanted.clone();
-        if let Err(error) = self.run(&policy.source, &texts) {
+        let mut fitting = self.fit(&policy.source, desired);
+        let mut taken = self.run(&policy.source, &fitting.texts());
+        if taken.is_ok() {
+            self.report.trouble = None;
+        } else {
+            self.again = Some(Instant::now() + AGAIN);
             // Who is to blame?
             if let Err(error) = self.run(&policy.source, &[]) {
                 self.refuse_policy(Some(policy.revision), error.brief());
                 let Some(before) = self.policy.clone() else { return };
                 policy = before;
+                fitting = self.fit(&policy.source, desired);
+                taken = self.run(&policy.source, &fitting.texts());
             } else {
                 self.report.trouble = None;
             }
+        }
+        if let Err(error) = taken {
             let mut taken = Vec::new();
-            good.retain(|(id, text, _)| {
-                taken.push((*text).clone());
+            fitting.good.retain(|(id, told)| {
+                taken.push(told.text.clone());
                 let Err(error) = self.run(&policy.source, &taken) else { return true };
                 taken.pop();
-                refused.insert((*id).clone(), error.brief());
+                fitting.refused.insert(id.clone(), error.brief());
                 false
             });
-            self.again = Some(Instant::now() + AGAIN);
-            if refused.is_empty() && self.report.trouble.is_none() {
+            if fitting.refused.is_empty() && self.report.trouble.is_none() {
                 // Both went when tried one by one: it was of the moment.
                 self.report.trouble = Some(Trouble { revision: policy.revision, why: error.brief() });
             }
-        } else {
-            self.report.trouble = None;
         }
-        self.ran(policy, good.into_iter().map(|(id, text, told)| (id.clone(), text.clone(), told)).collect());
+        let Fit { never, good, refused } = fitting;
+        self.report.never = never;
+        self.ran(policy, good);
         for (id, why) in &refused {
             if self.report.refused.get(id) != Some(why) {
                 self.events.push(Event::Refused { what: format!("mitigation {id}"), why: why.clone() });
             }
         }
         self.report.refused = refused;
+    }
+
+    fn fit(&self, source: &Source, desired: &Desired) -> Fit {
+        Fit::of(source, self.options.never.as_deref(), &desired.mitigations)
     }
 
     /// Loads it, or exchanges what runs.
@@ -254,14 +259,14 @@ impl Edge {
     }
 
     /// That runs now.
-    fn ran(&mut self, policy: Published, good: Vec<(String, String, Told)>) {
+    fn ran(&mut self, policy: Published, good: Vec<(String, Told)>) {
         if self.policy.as_ref() != Some(&policy) {
             self.events.push(Event::Runs { policy: self.options.policy.clone(), revision: policy.revision });
         }
         self.report.revision = policy.revision;
         self.policy = Some(policy);
         let mut before = std::mem::take(&mut self.standing);
-        for (id, text, Told { name, in_shadow }) in good {
+        for (id, Told { name, in_shadow, text }) in good {
             let known = before.remove(&id);
             if known.as_ref().is_none_or(|known| known.text != text) {
                 self.events.push(Event::Mitigates { name: name.clone(), shadow: in_shadow });

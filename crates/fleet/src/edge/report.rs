@@ -19,6 +19,8 @@ pub struct Report {
     pub mitigations: BTreeMap<String, u64>,
     /// Packets by statement, of those that have the most.
     pub packets: BTreeMap<String, u64>,
+    /// The set of its policy whose sources it leaves out of all of them, whatever is added to it.
+    pub never: Option<String>,
     /// Those that were refused, and why.
     pub refused: BTreeMap<String, String>,
     /// The address that its samples come from.

@@ -40,6 +40,7 @@ pub(super) fn run(args: &FleetEdge, printer: &mut Printer) -> Outcome {
         interfaces: args.interfaces.clone(),
         hook: hook(args.mode),
         namespace: args.netns.as_deref().map(Namespace::find).transpose()?,
+        never: args.never.clone(),
         idle: args.expire,
         longest: LONGEST,
         agent: agent(args, printer)?,

@@ -123,7 +123,8 @@ impl Shown {
     fn show(&self, printer: &mut Printer) -> Result<(), Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let ago = |time: u64| duration(Duration::from_secs(now.saturating_sub(time)));
-        let mut table = Table::new(&["edge", "policy", ">revision", ">mitigations", "since", "trouble"]);
+        let mut table =
+            Table::new(&["edge", "policy", ">revision", ">mitigations", "never", "since", "trouble"]);
         for (name, report) in &self.edges {
             let trouble = report.trouble.as_ref().map(|trouble| trouble.why.clone()).unwrap_or_default();
             table.row(vec![
@@ -131,6 +132,7 @@ impl Shown {
                 report.policy.as_str().into(),
                 Cell::right(if report.running { report.revision.to_string() } else { "–".to_owned() }),
                 Cell::right(report.mitigations.len().to_string()),
+                report.never.as_deref().unwrap_or_default().into(),
                 ago(report.since).into(),
                 trouble.into(),
             ]);
