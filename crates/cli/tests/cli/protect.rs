@@ -56,7 +56,7 @@ impl Traffic {
         };
         let everyday = 4000 / all.len() as u64;
         let threads = all.iter().flat_map(|to| {
-            let everyday = thread(*to, Duration::ZERO, Duration::from_secs(60), everyday);
+            let everyday = thread(*to, Duration::ZERO, Duration::from_secs(120), everyday);
             [everyday, thread(*to, flood.0, flood.1, rate)]
         });
         let threads = threads.collect();
@@ -349,7 +349,8 @@ fn a_person_edits_a_mitigation_and_finds_it_so_after_a_kill() {
     let mut child = start(&place, &lab, &[]);
     let name = format!("run-{}", child.id());
     let mut output = BufReader::new(child.stdout.take().unwrap());
-    let traffic = Traffic::start(&lab, Duration::from_secs(20));
+    // Longer than all of it takes on a machine with other work.
+    let traffic = Traffic::start(&lab, Duration::from_secs(100));
     events(&mut output, "drops");
     let instance = Instance::open(&name).unwrap();
     let found = instance.policy_text().unwrap();
