@@ -2,6 +2,7 @@
 
 use super::analysis::Graph;
 use super::{Block, Program, Target, Terminator, Type, Value};
+use std::ops::Range;
 
 /// Proved bytes by cursor, sorted by cursor; a cursor that is missing has none.
 type Facts = Vec<(Value, u16)>;
@@ -13,14 +14,17 @@ type Facts = Vec<(Value, u16)>;
 /// headers on the way to it, so the facts of all blocks are small.
 #[derive(Clone, Debug)]
 pub struct Reach {
-    facts: Vec<Option<Facts>>,
+    /// Where each block's facts stand; `None` before a way there is known.
+    places: Vec<Option<Range<usize>>>,
+    /// The facts of all blocks, one block's after the other's: they become fewer, never more.
+    facts: Facts,
 }
 
 impl Reach {
     /// The facts of a program.
     pub fn new(program: &Program, graph: &Graph) -> Self {
-        let mut reach = Self { facts: vec![None; program.blocks.len()] };
-        reach.facts[0] = Some(Vec::new());
+        let mut reach = Self { places: vec![None; program.blocks.len()], facts: Facts::new() };
+        reach.places[0] = Some(0..0);
         // In reverse postorder one round is enough, except where an edge goes back.
         while reach.round(program, graph) {}
         reach
@@ -28,16 +32,22 @@ impl Reach {
 
     /// How many bytes behind the cursor are proved to be inside the frame in a block.
     pub fn at(&self, block: Block, cursor: Value) -> u16 {
-        self.facts[block.index()].as_ref().map_or(0, |facts| proved(facts, cursor))
+        proved(self.of(block), cursor)
+    }
+
+    fn of(&self, block: Block) -> &[(Value, u16)] {
+        match &self.places[block.index()] {
+            Some(place) => &self.facts[place.clone()],
+            None => &[],
+        }
     }
 
     fn round(&mut self, program: &Program, graph: &Graph) -> bool {
         let mut again = false;
         let (mut facts, mut handed) = (Facts::new(), Facts::new());
         for &block in &graph.order {
-            let here = self.facts[block.index()].as_deref().unwrap_or_default();
             facts.clear();
-            facts.extend_from_slice(here);
+            facts.extend_from_slice(self.of(block));
             each_edge(&program[block].end, |target, fits| {
                 let handed = hand_on(program, &facts, target, fits, &mut handed);
                 again |= self.flow(handed, target) && graph.goes_back(block, target.block);
@@ -48,26 +58,27 @@ impl Reach {
 
     /// Meets the facts of an edge with those of its target; whether the target lost any.
     fn flow(&mut self, handed: &[(Value, u16)], target: &Target) -> bool {
-        match &mut self.facts[target.block.index()] {
-            Some(known) => {
-                let before = known.len();
-                let (mut less, mut left) = (false, handed);
-                known.retain_mut(|(cursor, bytes)| {
-                    let smaller = left.iter().take_while(|fact| fact.0 < *cursor).count();
-                    left = &left[smaller..];
-                    let given = left.first().filter(|fact| fact.0 == *cursor).map_or(0, |fact| fact.1);
-                    let met = (*bytes).min(given);
-                    less |= met < *bytes;
-                    *bytes = met;
-                    met > 0
-                });
-                less || known.len() < before
-            }
-            unknown => {
-                *unknown = Some(handed.to_vec());
-                false
+        let Some(place) = &mut self.places[target.block.index()] else {
+            let start = self.facts.len();
+            self.facts.extend_from_slice(handed);
+            self.places[target.block.index()] = Some(start..self.facts.len());
+            return false;
+        };
+        let (mut less, mut left, mut end) = (false, handed, place.start);
+        for at in place.clone() {
+            let (cursor, bytes) = self.facts[at];
+            let smaller = left.iter().take_while(|fact| fact.0 < cursor).count();
+            left = &left[smaller..];
+            let given = left.first().filter(|fact| fact.0 == cursor).map_or(0, |fact| fact.1);
+            let met = bytes.min(given);
+            less |= met < bytes;
+            if met > 0 {
+                self.facts[end] = (cursor, met);
+                end += 1;
             }
         }
+        place.end = end;
+        less
     }
 }
 
@@ -113,6 +124,6 @@ fn each_edge<'a>(end: &'a Terminator, mut visit: impl FnMut(&'a Target, Option<(
     }
 }
 
-fn proved(facts: &Facts, cursor: Value) -> u16 {
+fn proved(facts: &[(Value, u16)], cursor: Value) -> u16 {
     facts.binary_search_by_key(&cursor, |fact| fact.0).map_or(0, |index| facts[index].1)
 }
