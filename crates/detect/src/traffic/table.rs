@@ -200,9 +200,8 @@ impl Table {
 
     fn merge_one(&mut self, theirs: &Row, windows: Option<&Entry>, now: u64) {
         let hash = self.hash(theirs.key);
-        let in_windows = || windows.map_or(0, |entry| entry.over(LONGEST, &Moment::at(now)).packets);
         let Some(at) = self.find_row(hash, theirs.key).or_else(|| self.make(hash, theirs.key, now)) else {
-            self.sets[hash.set].lose(theirs.packets().max(in_windows()));
+            self.sets[hash.set].lose(sum(theirs, windows, now));
             return;
         };
         let mine = self.rows[at];
@@ -212,7 +211,8 @@ impl Table {
         match (slot.map(|slot| &mut self.entries[slot as usize]), windows) {
             (Some(entry), Some(windows)) => entry.merge(windows),
             (Some(entry), None) => entry.begin(theirs),
-            (None, _) => self.sets[hash.set].lose(gone.max(in_windows())),
+            (None, Some(_)) => self.sets[hash.set].lose(gone.saturating_add(sum(theirs, windows, now))),
+            (None, None) => self.sets[hash.set].lose(gone),
         }
     }
 
@@ -229,7 +229,7 @@ impl Table {
         });
         let (_, slot, row) = looked_at.min()?;
         let hash = self.hash(self.rows[row].key);
-        self.sets[hash.set].lose(self.entries[slot].over(LONGEST, &Moment::at(now)).packets);
+        self.sets[hash.set].lose(sum(&self.rows[row], self.entries.get(slot), now));
         self.rows[row].give(None);
         self.rows[at].give(Some(slot as u32));
         self.entries[slot].reset(before.key);
@@ -258,10 +258,9 @@ impl Table {
         if used == WAYS {
             let way = set.smallest(&self.rows, now)?;
             let row = &mut self.rows[set.rows[way] as usize];
-            let windows = row.windows().map(|slot| &mut self.entries[slot as usize]);
-            set.lose(row.packets());
-            if let Some(entry) = windows {
-                set.lose(entry.over(LONGEST, &Moment::at(now)).packets);
+            let mut windows = row.windows().map(|slot| &mut self.entries[slot as usize]);
+            set.lose(sum(row, windows.as_deref(), now));
+            if let Some(entry) = &mut windows {
                 entry.reset(key);
             }
             *row = Row::of(key, row.windows());
@@ -283,6 +282,11 @@ impl Table {
         set.used += 1;
         Some(at)
     }
+}
+
+/// Packets that are known of a key: those in its windows, or those of its row while it is at rest.
+fn sum(row: &Row, windows: Option<&Entry>, now: u64) -> u64 {
+    windows.map_or(row.packets(), |entry| entry.over(LONGEST, &Moment::at(now)).packets)
 }
 
 impl Set {

@@ -94,6 +94,28 @@ proptest! {
     }
 }
 
+/// What one had at rest and what the other had in windows are two losses where there are no windows for the two together.
+#[test]
+fn what_is_lost_of_both_is_said_of_both() {
+    let config = Config { windows: 1, ..config(64) };
+    let tally = |samples: &[(&str, f64, u32)]| {
+        let mut tally = Tally::new(&config);
+        for (to, time, one_in) in samples {
+            let header = header(Ipv4Addr::LOCALHOST.into(), to.parse().unwrap());
+            let (time, one_in, fate) = (seconds(*time), *one_in, Fate::Passed);
+            let sample = Sample { time, header: &header, frame_len: 100, one_in, fate, statement: None };
+            tally.count(&sample);
+        }
+        tally
+    };
+    let mut mine =
+        tally(&[("10.0.0.1", 1000.0, 100_000), ("10.0.1.1", 1001.0, 100), ("10.0.0.1", 1004.0, 100_000)]);
+    assert!(mine.merge(&tally(&[("10.0.1.1", 1002.5, 99), ("10.0.1.1", 1004.0, 1)])));
+    let small = host("10.0.1.1");
+    assert_eq!(mine.flow(&small, 2), None);
+    assert!(mine.lost(&small) >= 200, "{}", mine.lost(&small));
+}
+
 #[test]
 fn other_configurations_do_not_fit() {
     let mut tally = Tally::new(&config(64));
