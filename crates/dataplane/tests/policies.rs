@@ -12,8 +12,10 @@
 //! Any other message is a failure. Each test begins with full buckets and without flows that are translated.
 
 mod cookies;
+mod one_cpu;
 mod routed;
 
+use one_cpu::OneCpu;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpListener;
@@ -102,12 +104,6 @@ fn every_code_is_expected_somewhere() {
     }
 }
 
-fn stay_on_one_cpu() {
-    let mut cpus = rustix::thread::CpuSet::new();
-    cpus.set(rustix::thread::sched_getcpu());
-    rustix::thread::sched_setaffinity(None, &cpus).unwrap();
-}
-
 fn files(topic: &str) -> Vec<PathBuf> {
     let entries =
         std::fs::read_dir(Path::new(ROOT).join(topic)).unwrap_or_else(|error| panic!("{topic}: {error}"));
@@ -123,7 +119,7 @@ fn run(topic: &str) {
     // Only what leaves asks for routes, and only answers ask for sockets.
     let asks = matches!(topic, "answers" | "balance");
     let routed = kernel.filter(|_| asks).map(|_| routed::namespace().expect("a namespace with routes"));
-    stay_on_one_cpu();
+    let _stay = OneCpu::stay();
     let mut failures = Vec::new();
     for file in files(topic) {
         let name = format!("{topic}/{}", file.file_name().unwrap().to_string_lossy());

@@ -11,6 +11,8 @@ mod indexes;
 mod instances;
 mod kills;
 mod limits;
+#[path = "../one_cpu/mod.rs"]
+mod one_cpu;
 mod pools;
 mod profiles;
 mod programs;

@@ -1,5 +1,6 @@
+use crate::one_cpu::OneCpu;
 use crate::reloads::reload;
-use crate::support::{Edge, packets, require_kernel, say, stay_on_one_cpu};
+use crate::support::{Edge, packets, require_kernel, say};
 use std::time::{Duration, Instant};
 use weir_compiler::ir::Verdict;
 use weir_dataplane::{Change, Error, Instance, SampleKeeper, SampleStatus, Samples};
@@ -96,7 +97,7 @@ fn a_policy_without_samples_says_so() {
 fn a_ring_that_nobody_reads_loses_samples_and_nothing_else() {
     require_kernel!();
     // Each CPU says what it has lost itself.
-    stay_on_one_cpu();
+    let _stay = OneCpu::stay();
     let edge = Edge::new();
     let (instance, _) =
         edge.load("sample all 1 in 1 when udp.dstport == 53 bytes 512\ndrop dns when udp.dstport == 53\n");

@@ -167,10 +167,3 @@ pub(crate) fn packets(instance: &Instance, statement: &str) -> u64 {
     let found = counters.into_iter().find(|counter| counter.name == statement);
     found.unwrap_or_else(|| panic!("no statement {statement}")).packets
 }
-
-/// The calling thread, and those that it starts from here on: what they send is judged where they are.
-pub(crate) fn stay_on_one_cpu() {
-    let mut cpus = rustix::thread::CpuSet::new();
-    cpus.set(rustix::thread::sched_getcpu());
-    rustix::thread::sched_setaffinity(None, &cpus).unwrap();
-}

@@ -1,6 +1,7 @@
 //! One case on all engines.
 
 use crate::case::Case;
+use crate::one_cpu::OneCpu;
 use crate::panics::caught;
 use weir_bpf::target::Target;
 use weir_compiler::diagnostic::{Code, Severity};
@@ -211,25 +212,6 @@ fn odds(policy: &Policy) -> Option<Vec<Odds>> {
     };
     let odds: Vec<Odds> = policy.samples().map(one).collect();
     (!odds.is_empty()).then_some(odds)
-}
-
-/// This thread stays on the CPU that it is on.
-struct OneCpu(rustix::thread::CpuSet);
-
-impl OneCpu {
-    fn stay() -> Self {
-        let before = rustix::thread::sched_getaffinity(None).unwrap();
-        let mut one = rustix::thread::CpuSet::new();
-        one.set(rustix::thread::sched_getcpu());
-        rustix::thread::sched_setaffinity(None, &one).unwrap();
-        Self(before)
-    }
-}
-
-impl Drop for OneCpu {
-    fn drop(&mut self) {
-        let _ = rustix::thread::sched_setaffinity(None, &self.0);
-    }
 }
 
 /// What the kernel's test runs take (`bpf_prog_test_run_xdp`, `bpf_prog_test_run_skb`).

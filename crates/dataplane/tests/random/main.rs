@@ -21,6 +21,8 @@ mod dice;
 mod diff;
 mod judge;
 mod literal;
+#[path = "../one_cpu/mod.rs"]
+mod one_cpu;
 mod packet;
 mod panics;
 mod policy;
