@@ -5,11 +5,13 @@ use crate::failure::{Failure, failed, words};
 use crate::files::{read_policy, shown};
 use crate::judge::StatementRow;
 use crate::printer::Printer;
+use crate::protection;
 use std::path::Path;
 use weir_dataplane::{
     Error, Files, Hook, Instance, Policy, Report, Request, StatementCounters, Unreached, instance,
-    list_instances,
+    instances_at, list_instances,
 };
+use weir_kernel::attach::AttachError;
 use weir_kernel::netns::Namespace;
 
 /// The running policy that is meant: the one that is named, or the only one.
@@ -32,14 +34,46 @@ pub(crate) fn only_one(printer: &mut Printer) -> Result<String, Failure> {
     }
 }
 
+/// What policies are called that are attached for as long as a process watches them: this and the process.
+const WATCHED: &str = "run-";
+
 /// Loads a policy under a name and attaches it.
 pub(crate) fn load(args: &Attach, name: &str, printer: &mut Printer) -> Result<(Instance, Report), Failure> {
+    load_by(args, name, printer, Instance::load)
+}
+
+/// Loads a policy under a name of this process. What killed processes left where it is to be gives way as soon as
+/// nothing else is against the new one, and what they left elsewhere goes on.
+pub(crate) fn load_watched(args: &Attach, printer: &mut Printer) -> Result<(Instance, Report), Failure> {
+    let name = format!("{WATCHED}{}", std::process::id());
+    load_by(args, &name, printer, load_over_left)
+}
+
+fn load_over_left(request: &Request<'_>) -> Result<(Instance, Report), Error> {
+    let mut loaded = Instance::load(request);
+    if let Err(Error::Attach(AttachError::Busy { .. } | AttachError::OtherMode { .. })) = loaded {
+        remove_left_at(request)?;
+        loaded = Instance::load(request);
+    }
+    if loaded.is_ok() {
+        // At tc it stands beside the new one, which runs in any case.
+        let _ = remove_left_at(request);
+    }
+    loaded
+}
+
+fn load_by(
+    args: &Attach,
+    name: &str,
+    printer: &mut Printer,
+    by: fn(&Request<'_>) -> Result<(Instance, Report), Error>,
+) -> Result<(Instance, Report), Failure> {
     let text = read_policy(&args.policy)?;
     let load = || {
         let policy = Policy { name: &shown(&args.policy), text: &text, loader: &Files };
         let interfaces: Vec<&str> = args.interfaces.iter().map(String::as_str).collect();
         let hook = hook(args.mode);
-        Instance::load(&Request { instance: name, hook, ..Request::new(policy, &interfaces) })
+        by(&Request { instance: name, hook, ..Request::new(policy, &interfaces) })
     };
     let waiting = printer.waiting("loading");
     let loaded = match &args.netns {
@@ -84,16 +118,35 @@ pub(crate) fn reload(
     Ok(report)
 }
 
-/// Detaches the policies that processes left which were to detach them, and were killed: their names are a prefix
-/// and the process.
-pub(crate) fn sweep(prefix: &str) {
+/// Removes what killed `weir run`s left where this is to be loaded, and what is nowhere any more.
+fn remove_left_at(request: &Request<'_>) -> Result<(), Error> {
+    let in_the_way = instances_at(request.hook, &request.interfaces)?;
+    let is_somewhere = |name: &str| {
+        let attachments = Instance::open(name).and_then(|instance| instance.attachments());
+        attachments.is_ok_and(|all| all.iter().any(|one| one.ifindex != 0))
+    };
+    remove_left(WATCHED, |name| in_the_way.iter().any(|one| one == name) || !is_somewhere(name));
+    Ok(())
+}
+
+/// Detaches policies that processes left which were to detach them, and were killed: their names are a prefix and
+/// the process.
+pub(crate) fn remove_left(prefix: &str, which: impl Fn(&str) -> bool) {
     for name in list_instances().unwrap_or_default() {
-        let process = name.strip_prefix(prefix).filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
-        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+        if is_left(prefix, &name) && which(&name) {
             // Another one may be at it already.
             let _ = instance::unload(&name);
         }
     }
+    let running = list_instances().unwrap_or_default();
+    let gone = |name: &String| is_left(prefix, name) && !running.contains(name);
+    protection::names().iter().filter(|name| gone(name)).for_each(|name| protection::forget(name));
+}
+
+/// Whether the process that a name was made of is over.
+fn is_left(prefix: &str, name: &str) -> bool {
+    let process = name.strip_prefix(prefix).filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+    process.is_some_and(|process| !Path::new("/proc").join(process).exists())
 }
 
 /// What a refusal of the data plane means for the user. A policy's errors are shown where they are.

@@ -37,7 +37,7 @@ pub use files::Files;
 pub use hook::Hook;
 pub use instance::{
     Attached, Change, DEFAULT_INSTANCE, Frequent, Instance, Policy, Profiled, Report, Request, Source,
-    SourceFile, Status, list_instances, unload,
+    SourceFile, Status, instances_at, list_instances, unload,
 };
 pub use pools::{BackendStatus, FlowBackend, Keeper, LivePool, NatStatus, NoWay, PoolStatus, Unreached};
 pub use samples::{Adapted, Record, Sample, SampleKeeper, SampleStatus, Samples};

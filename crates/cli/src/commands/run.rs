@@ -24,11 +24,9 @@ struct Detach<'a>(&'a str);
 pub(super) fn run(args: &Run, printer: &mut Printer) -> Outcome {
     let stop = Stop::on_signals()?;
     let hooks = Hooks::start(&args.hooks.commands, &args.hooks.webhooks)?;
-    running::sweep("run-");
-    protection::sweep("run-");
+    let (instance, _) = running::load_watched(&args.attach, printer)?;
     // Other commands find it under this name: `weir block` works on it too.
-    let name = format!("run-{}", std::process::id());
-    let (instance, _) = running::load(&args.attach, &name, printer)?;
+    let name = instance.name().to_owned();
     let detach = Detach(&name);
     printer.say(format!("attached to {} as `{name}`; Ctrl-C detaches", args.attach.interfaces.join(", ")));
     let how = Watch { every: Duration::from_secs(1), duration: args.duration, json: args.json };

@@ -7,7 +7,7 @@ mod story;
 mod wishes;
 
 pub(crate) use chronicle::Chronicle;
-pub(crate) use place::{forget, journal, lasting_name, sweep};
+pub(crate) use place::{forget, journal, lasting_name, names};
 pub(crate) use story::{Story, running, unread};
 pub(crate) use wishes::{Wish, edit, wish};
 

@@ -20,7 +20,7 @@ pub(super) fn live(name: &str) -> PathBuf {
 }
 
 /// The names under which something runs or ran.
-pub(super) fn names() -> Vec<String> {
+pub(crate) fn names() -> Vec<String> {
     let entries = fs::read_dir(RUN).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
@@ -51,16 +51,6 @@ pub(crate) fn lasting_name(policy: &Path) -> String {
 /// Removes what there is of a policy that ran.
 pub(crate) fn forget(name: &str) {
     let _ = fs::remove_dir_all(directory(name));
-}
-
-/// Removes what killed processes left: names are a prefix and the process.
-pub(crate) fn sweep(prefix: &str) {
-    for name in names() {
-        let process = name.strip_prefix(prefix).filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
-        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-            forget(&name);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::common::{Answer, POLICY, Place, frames, privileged};
 use serde_json::Value;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weir_lab::traffic::Traffic;
 use weir_lab::wire::{Flow, Pace, SendOptions, send};
 use weir_lab::{End, HostSpec, Lab, Link, Topology};
@@ -279,19 +279,58 @@ fn run_detaches_on_a_signal() {
     scene.place.weir(&["status", "-n", &name]).exits(2);
 }
 
-#[test]
-fn what_a_killed_run_left_goes_with_the_next() {
-    let Some(scene) = Scene::new("cli-killed") else { return };
-    let netns = scene.netns();
-    let args = ["run", "p.weir", "-i", "eth0", "--netns", &netns, "--for", "2s"];
-    let mut child = scene.start(&args);
+/// Starts `weir run` and kills it as soon as it is attached; what its policy is called then.
+fn kill_a_run(scene: &Scene, args: &[&str]) -> String {
+    let mut child = scene.start(args);
     let name = format!("run-{}", child.id());
-    sleep(Duration::from_millis(1500));
+    let asked = Instant::now();
+    while scene.place.weir(&["status", "-n", &name]).code != Some(0) {
+        assert!(asked.elapsed() < Duration::from_secs(20), "{name} does not run");
+    }
     child.kill().unwrap();
     child.wait().unwrap();
+    name
+}
+
+#[test]
+fn what_a_killed_run_left_goes_with_the_next_one_there() {
+    let Some(scene) = Scene::new("cli-killed") else { return };
+    let netns = scene.netns();
+    for (mode, next, goes) in [
+        ("native", "native", true),
+        ("generic", "native", true),
+        ("tc-ingress", "tc-ingress", true),
+        ("tc-egress", "native", false),
+    ] {
+        let run = |mode| ["run", "p.weir", "-i", "eth0", "--netns", &netns, "--for", "1s", "--mode", mode];
+        let name = kill_a_run(&scene, &run(mode));
+        scene.place.weir(&run(next)).exits(0);
+        let left = scene.place.weir(&["status", "-n", &name]);
+        match goes {
+            true => left.exits(2),
+            false => left.exits(0).answers("on eth0"),
+        };
+        let _ = weir_dataplane::unload(&name);
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_stays_if_the_next_one_is_elsewhere_or_cannot_start() {
+    let (Some(scene), Some(other)) = (Scene::new("cli-killed-here"), Scene::new("cli-killed-there")) else {
+        return;
+    };
+    let (here, there) = (scene.netns(), other.netns());
+    let name = kill_a_run(&scene, &["run", "p.weir", "-i", "eth0", "--netns", &here]);
+    // The interfaces of both are called the same and have the same index.
+    other.place.weir(&["run", "p.weir", "-i", "eth0", "--netns", &there, "--for", "1s"]).exits(0);
+    scene.place.file("wrong.weir", b"drop when tcp.dstport == nonsense\n");
+    let again = |policy| ["run", policy, "-i", "eth0", "--netns", &here, "--for", "1s"];
+    scene.place.weir(&again("wrong.weir")).exits(1);
     scene.place.weir(&["status", "-n", &name]).exits(0).answers("on eth0");
-    scene.place.weir(&args).exits(0);
-    scene.place.weir(&["status", "-n", &name]).exits(2);
+    // Without its interfaces it is nothing to keep.
+    drop(scene);
+    other.place.weir(&["run", "p.weir", "-i", "eth0", "--netns", &there, "--for", "1s"]).exits(0);
+    other.place.weir(&["status", "-n", &name]).exits(2);
 }
 
 #[test]

@@ -404,8 +404,7 @@ fn a_person_edits_a_mitigation_and_finds_it_so_after_a_kill() {
     child.wait().unwrap();
     assert!(dropped > 500 && passed < dropped, "{dropped} dropped, {passed} passed");
     drop(traffic);
-    // The next `weir run` on this machine unloads what one that was killed left: that of another test may have.
-    let _ = weir_dataplane::unload(&name);
+    weir_dataplane::unload(&name).unwrap();
     let kept = |more: &[&str]| place.weir(&[&["attacks", "--journal", "edge.redb"], more].concat()).exits(0);
     let one = kept(&["--json"]).json()["mitigations"][0].clone();
     assert!(one["text"].as_str().unwrap().ends_with(&text[1..]) && one["edited"] == true, "{one}");

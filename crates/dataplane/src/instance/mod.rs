@@ -55,10 +55,11 @@ use weir_bpf::target::Target;
 use weir_compiler::diagnostic::Diagnostics;
 use weir_compiler::source::Sources;
 use weir_compiler::{Analysis, Loader, NoFiles};
-use weir_kernel::attach::{AttachError, TcDoor};
+use weir_kernel::attach::{self, AttachError, Occupant, TcDoor};
 use weir_kernel::maps::Map;
 use weir_kernel::netlink::Interface;
 use weir_kernel::probe;
+use weir_kernel::program::Program;
 
 /// The name of an instance that was given none.
 pub const DEFAULT_INSTANCE: &str = "weir";
@@ -438,6 +439,25 @@ pub fn list_instances() -> Result<Vec<String>, Error> {
     let runs = |name: &String| Place::of(name).is_ok_and(|place| place.is_running());
     let mut names: Vec<String> = names.filter(runs).collect();
     names.sort();
+    Ok(names)
+}
+
+/// The instances that a load with this hook would find on these interfaces of the calling thread's namespace.
+pub fn instances_at(hook: Hook, interfaces: &[String]) -> Result<Vec<String>, Error> {
+    let same = |occupant: &Occupant| match occupant.hook {
+        // An interface runs XDP in one mode.
+        attach::Hook::XdpNative | attach::Hook::XdpGeneric | attach::Hook::XdpOffload => hook.is_xdp(),
+        there => there == hook.attached(),
+    };
+    let mut programs = Vec::new();
+    for interface in self::interfaces(interfaces)? {
+        programs.extend(attach::occupants(&interface)?.into_iter().filter(same).map(|one| one.program_id));
+    }
+    let mut names = list_instances()?;
+    names.retain(|name| {
+        let root = Place::of(name).ok().and_then(|place| Program::open(&place.root()).ok()?.id().ok());
+        root.is_some_and(|root| programs.contains(&root))
+    });
     Ok(names)
 }
 

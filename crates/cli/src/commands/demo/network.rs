@@ -6,7 +6,7 @@ use super::{NAME, POLICY, Phase};
 use crate::failure::{Failure, failed};
 use crate::judge::StatementRow;
 use crate::printer::Printer;
-use crate::running::{rows, sweep, told};
+use crate::running::{remove_left, rows, told};
 use crate::stop::Stop;
 use crate::units::{counted, short};
 use std::net::{IpAddr, SocketAddr};
@@ -88,7 +88,7 @@ pub(super) fn attach(
     policy: &str,
     printer: &mut Printer,
 ) -> Result<Guard, Failure> {
-    sweep("demo-");
+    remove_left("demo-", |_| true);
     let name = format!("demo-{}", std::process::id());
     let load = || {
         let request = Request::new(Policy::new(shown, policy), &["clients"]);
