@@ -10,12 +10,15 @@ mod local;
 
 use crate::Failure;
 use crate::report::{self, MitigationRow, Report};
+use crate::rule;
+use crate::rules::{eight_kinds, million_addresses};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-use weir_dataplane::{Instance, Policy, Request, unload};
+use weir_compiler::NoFiles;
+use weir_dataplane::{Instance, Policy, Request, Source, unload};
 use weir_detect::defence::What;
 use weir_kernel::clock::monotonic_ns;
 use weir_lab::traffic::{Attack, Everyday, Kind, Route, Traffic};
@@ -23,6 +26,7 @@ use weir_lab::wire::{Counter, Flow, Pace, SendOptions, Sent, send};
 use weir_lab::{Host, Lab, LabError, ready};
 
 const POLICY: &str = include_str!("../../examples/ddos.weir");
+const SAMPLED: &str = "sample all 1 in 100\n";
 const CAPTURES: &str = "../shared/data/captures/attack";
 const INSTANCE: &str = "bench-ddos";
 /// Frames a second of an attack, and of everyday traffic.
@@ -67,37 +71,59 @@ pub(crate) fn measure(report: &mut Report, rounds: usize) -> Result<(), Failure>
     let recorded = Attack::recorded(Path::new(CAPTURES));
     let attacks = if recorded.is_empty() { Attack::synthetic() } else { recorded };
     let lab = ready::edge_lab(1)?;
-    let row = |name: &'static str, goal: (f64, Option<f64>), play: &Play<'_>| -> Result<_, Failure> {
+    let row = |name, goal: (f64, Option<f64>), source: &Source, play: Play| -> Result<_, Failure> {
         let mut played = Vec::new();
         for attack in attacks.iter().cycle().take(rounds) {
             report::progress(&format!("{name}: {attack}"));
-            played.push(play(&lab, attack)?);
+            played.push(play(&lab, source, attack)?);
         }
         let recorded = attacks[0].is_recorded();
-        Ok(MitigationRow::of(
-            name,
-            recorded,
-            played.iter().map(|round| (round.dropping, round.dropped, round.lost)),
-            goal,
-        ))
+        let rounds = played.iter().map(|round| (round.dropping, round.dropped, round.lost));
+        Ok(MitigationRow::of(name, recorded, rounds, goal))
     };
-    report.mitigations.push(row("one machine", (500.0, Some(1000.0)), &local::play)?);
+    let example = Source::collect("examples/ddos.weir", POLICY, &NoFiles).0;
+    let goal = (500.0, Some(1000.0));
+    report.mitigations.push(row("one machine", goal, &example, local::play)?);
+    for (name, source) in LARGE {
+        report.mitigations.push(row(name, goal, &source(), local::play)?);
+    }
     match fleet::missing() {
-        None => report.mitigations.push(row("sFlow, analyser, etcd, edge", (1000.0, None), &fleet::play)?),
+        None => {
+            let goal = (1000.0, None);
+            report.mitigations.push(row("sFlow, analyser, etcd, edge", goal, &example, fleet::play)?);
+        }
         Some(missing) => report.absent.push(format!("attacks on a fleet: there is no `{missing}`")),
     }
     Ok(())
 }
 
-type Play<'a> = dyn Fn(&Lab, &Attack) -> Result<Round, Failure> + 'a;
+type Play = fn(&Lab, &Source, &Attack) -> Result<Round, Failure>;
+
+/// Policies in which a statement more takes time: it is a reload.
+const LARGE: [(&str, fn() -> Source); 2] =
+    [("one machine, 10,000 rules", many_rules), ("one machine, a set of a million addresses", large_set)];
+
+/// Of addresses that nobody has, so that none of them takes a packet.
+fn many_rules() -> Source {
+    let (mut rules, _) = eight_kinds(10_000);
+    for prefix in rules.iter_mut().flat_map(|rule| [&mut rule.source, &mut rule.target]) {
+        prefix.0 |= if prefix.1 > 0 { 0xf000_0000 } else { 0 };
+    }
+    Source::collect("rules.weir", &format!("{SAMPLED}{}", rule::policy(&rules)), &NoFiles).0
+}
+
+fn large_set() -> Source {
+    let rules = million_addresses();
+    Source::collect("set.weir", &format!("{SAMPLED}{}", rules.policy), rules.files.as_ref()).0
+}
 
 /// The policy at the edge; it goes when this is dropped.
 struct Edge(Instance);
 
 impl Edge {
-    fn load(lab: &Lab) -> Result<Edge, Failure> {
+    fn load(lab: &Lab, source: &Source) -> Result<Edge, Failure> {
         let load = || {
-            let policy = Policy::new("examples/ddos.weir", POLICY);
+            let policy = Policy { name: &source.name, text: &source.text, loader: source };
             Instance::load(&Request { instance: INSTANCE, ..Request::new(policy, &["clients"]) })
         };
         let (instance, _) = lab.host("edge")?.namespace().run(load)??;

@@ -57,7 +57,7 @@ pub(crate) const RULES: &[(&str, Make)] = &[
     ("fw-10k", || classbench(Kind::Firewall, 10_000)),
     ("ipc-1k", || classbench(Kind::Chain, 1_000)),
     ("ipc-10k", || classbench(Kind::Chain, 10_000)),
-    ("set-1M-addresses", || set(1_000_000, Element::Address, CONSTANT)),
+    ("set-1M-addresses", million_addresses),
     ("set-1M-prefixes", || set(1_000_000, Element::Prefix, CONSTANT)),
     ("set-1M-prefixes6", || set(1_000_000, Element::Prefix6, CONSTANT)),
     ("set-live-empty", || set(0, Element::Prefix, LIVE)),
@@ -292,6 +292,10 @@ const MANY: usize = 131_072;
 /// What a set's declaration says behind its elements.
 const CONSTANT: &str = "";
 const LIVE: &str = " max 1M";
+
+pub(crate) fn million_addresses() -> Rules {
+    set(1_000_000, Element::Address, CONSTANT)
+}
 
 fn set(count: usize, element: Element, kind: &str) -> Rules {
     let mut random = Random::new(13);

@@ -1,6 +1,6 @@
 //! An edge, an analyser and an etcd, joined as machines would be.
 
-use super::{INSTANCE, Log, POLICY, Round, Worker, traffic};
+use super::{INSTANCE, Log, Round, Worker, traffic};
 use crate::Failure;
 use crate::threads::is_installed;
 use std::collections::BTreeSet;
@@ -26,11 +26,10 @@ pub(super) fn missing() -> Option<&'static str> {
     ["etcd", "setpriv"].into_iter().find(|tool| !is_installed(tool))
 }
 
-pub(super) fn play(lab: &Lab, attack: &Attack) -> Result<Round, Failure> {
+pub(super) fn play(lab: &Lab, source: &Source, attack: &Attack) -> Result<Round, Failure> {
     let etcd = Etcd::start()?;
     let people = etcd.store()?;
-    let (source, _) = Source::collect("edge", POLICY, &weir_compiler::NoFiles);
-    publish(&people, "edge", &source)?;
+    publish(&people, "edge", source)?;
     let listener = Listener::bind(SocketAddr::new(LOOPBACK, 0), Senders::Listed(BTreeSet::new()))?;
     let collector = listener.address()?;
     let options = analyser::Options {

@@ -3,12 +3,13 @@
 use super::{Edge, Log, Round, Worker, traffic};
 use crate::Failure;
 use std::time::Duration;
+use weir_dataplane::Source;
 use weir_dataplane::protect::{Options, Protector};
 use weir_lab::Lab;
 use weir_lab::traffic::Attack;
 
-pub(super) fn play(lab: &Lab, attack: &Attack) -> Result<Round, Failure> {
-    let edge = Edge::load(lab)?;
+pub(super) fn play(lab: &Lab, source: &Source, attack: &Attack) -> Result<Round, Failure> {
+    let edge = Edge::load(lab, source)?;
     let mut protector = Protector::start(edge.0.clone(), Options::default())?;
     let mut samples = edge.0.samples()?;
     let log = Log::default();

@@ -52,6 +52,11 @@ impl Diagnostics {
         self.0.last_mut().expect("just pushed")
     }
 
+    /// Adds those of others.
+    pub fn append(&mut self, others: Diagnostics) {
+        self.0.extend(others.0);
+    }
+
     /// Whether any of them is an error.
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|d| d.code.severity() == Severity::Error)

@@ -14,6 +14,7 @@ pub mod eval;
 mod hash;
 pub mod index;
 pub mod ir;
+mod known;
 pub mod load;
 pub mod lower;
 pub mod nat;
@@ -30,6 +31,7 @@ pub mod syntax;
 pub mod table;
 
 pub use codegen::Hook;
+pub use known::Known;
 pub use load::{Loader, NoFiles};
 
 use diagnostic::{Code, Diagnostics};
@@ -113,6 +115,7 @@ pub fn analyse(name: &str, text: &str, loader: &dyn Loader) -> Analysis {
         main: loaded.main,
         items: &loaded.items,
         set_files: &loaded.set_files,
+        known: loader.known(),
     };
     let policy = check::check(&input, &mut diagnostics);
     let cases = notation::cases(&policy, &mut diagnostics);

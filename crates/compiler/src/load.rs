@@ -2,6 +2,7 @@
 //!
 //! Files reach the compiler through a [`Loader`], so that the compiler itself opens none.
 
+use crate::Known;
 use crate::diagnostic::{Code, Diagnostics};
 use crate::source::{SourceId, Sources, Span};
 use crate::syntax::{self, ast};
@@ -12,6 +13,11 @@ pub trait Loader {
     /// The text of `path`, named by the file `from` (as the loader itself named it, or the
     /// policy's own name), and the name by which to call it from now on; or why there is none.
     fn load(&self, from: &str, path: &str) -> Result<(String, String), String>;
+
+    /// What was made of files before, if that is kept.
+    fn known(&self) -> Option<&Known> {
+        None
+    }
 }
 
 /// For policies that name no files.
@@ -61,8 +67,8 @@ pub struct Loaded {
     pub main: SourceId,
     /// All items, built-in protocols first, included files where they are included.
     pub items: Vec<ast::Item>,
-    /// The elements of sets' files, by the place of the file's name.
-    pub set_files: HashMap<Span, Vec<ast::Element>>,
+    /// The texts of sets' files, by the place of the file's name.
+    pub set_files: HashMap<Span, SourceId>,
 }
 
 /// Reads a policy and all that it names.
@@ -122,8 +128,7 @@ impl Reading<'_> {
     fn set_file(&mut self, from: &ast::Str) {
         let Some((name, text)) = self.named_file(from) else { return };
         let id = self.loaded.sources.add(name, text);
-        let elements = syntax::parse_elements_file(&self.loaded.sources, id, self.diagnostics);
-        self.loaded.set_files.insert(from.span, elements);
+        self.loaded.set_files.insert(from.span, id);
     }
 
     fn named_file(&mut self, path: &ast::Str) -> Option<(String, String)> {

@@ -61,7 +61,7 @@ fn all_entries(text: &str) {
     parse_expr(&sources, id, &mut told);
     parse_packet(&sources, id, &mut told);
     parse_literal(&sources, id, &mut told);
-    parse_elements_file(&sources, id, &mut told);
+    parse_elements_file(&sources, id, &mut told, |_| ());
     told.sort();
     told.dedupe();
     render(&told, &sources, Style::Plain);

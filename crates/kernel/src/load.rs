@@ -122,16 +122,32 @@ pub enum LoadError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapShape(pub MapInfo);
 
+/// By the name of a data section: what it begins with, if the file does not say.
+type Contents<'a> = &'a dyn Fn(&str) -> Option<&'a [u8]>;
+
 /// Loads all maps and programs of an ELF object.
 ///
 /// Programs are those in the sections `xdp`, `xdp.frags`, `tc` (or `classifier`, `tcx/ingress`, `tcx/egress`) and
 /// `socket`, each under its function's name.
 pub fn load(elf: &[u8], options: Options) -> Result<Loaded, LoadError> {
+    load_with(elf, options, &|_| None)
+}
+
+/// The same of one that is no file: what its data sections hold is not copied.
+pub fn load_object(object: &weir_bpf::object::Object, options: Options) -> Result<Loaded, LoadError> {
+    let elf = object.to_elf_without_contents();
+    let elf = elf.map_err(|error| LoadError::Object { reason: error.to_string() })?;
+    load_with(&elf, options, &|name| {
+        object.maps.iter().find(|map| map.name == name).map(|map| map.initial.as_slice())
+    })
+}
+
+fn load_with(elf: &[u8], options: Options, contents: Contents<'_>) -> Result<Loaded, LoadError> {
     raise_memlock();
     let mut object = object::parse(elf)?;
     let btf = object::load_btf(&mut object)?;
     let Options { reuse, max_entries, log } = options;
-    let (maps, reused) = create::maps(&mut object, btf.as_ref(), reuse, &max_entries)?;
+    let (maps, reused) = create::maps(&mut object, btf.as_ref(), (reuse, &max_entries), contents)?;
     object::relocate(&mut object, &maps)?;
     let mut programs = BTreeMap::new();
     for (name, program) in &object.programs {

@@ -7,7 +7,7 @@ use object::{
 };
 
 use super::types::{self, Caller};
-use super::{Object, ObjectError};
+use super::{Contents, Object, ObjectError};
 use crate::btf::{self, Btf, FuncRecord, LineRecord, SectionRecords};
 use crate::insn::{Insn, Slot};
 use crate::program::{LineInfo, Program};
@@ -18,10 +18,11 @@ const LD64: object::elf::RelocationType = object::elf::R_BPF_64_64;
 const CALL: object::elf::RelocationType = object::elf::R_BPF_64_32;
 const TEXT: &str = ".text";
 
-pub(super) fn write(object: &Object) -> Result<Vec<u8>, ObjectError> {
+pub(super) fn write(object: &Object, contents: Contents) -> Result<Vec<u8>, ObjectError> {
     let mut writer = Writer {
         elf: Elf::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little),
         btf: Btf::new(),
+        contents,
         maps: Vec::new(),
         code: Vec::new(),
     };
@@ -42,6 +43,7 @@ fn c_string(text: &str) -> Vec<u8> {
 struct Writer {
     elf: Elf<'static>,
     btf: Btf,
+    contents: Contents,
     /// For each map the symbol that relocations name.
     maps: Vec<SymbolId>,
     /// Sections of code with their records.
@@ -116,7 +118,7 @@ impl Writer {
     fn data_section(&mut self, def: &crate::map::MapDef) -> SymbolId {
         types::data_section(&mut self.btf, def);
         let size = def.value.size();
-        let section = if def.name.starts_with(".bss") {
+        let section = if def.name.starts_with(".bss") || self.contents == Contents::Apart {
             let name = def.name.as_bytes().to_vec();
             let kind = SectionKind::UninitializedData;
             let section = self.elf.add_section(Vec::new(), name, kind);

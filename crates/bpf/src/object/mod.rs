@@ -34,12 +34,26 @@ pub struct Object {
     pub license: String,
 }
 
+/// Where the contents of data sections are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Contents {
+    Inside,
+    Apart,
+}
+
 impl Object {
     /// The bytes of a relocatable ELF file. The same object gives the same bytes.
     ///
     /// Subprograms go to `.text`, the only place where libbpf looks for them, as local symbols.
     pub fn to_elf(&self) -> Result<Vec<u8>, ObjectError> {
         check::check(self)?;
-        elf::write(self)
+        elf::write(self, Contents::Inside)
+    }
+
+    /// The same with data sections that say no more than how long they are, for a loader that has their contents from
+    /// here: they may be many megabytes, and each copy takes time.
+    pub fn to_elf_without_contents(&self) -> Result<Vec<u8>, ObjectError> {
+        check::check(self)?;
+        elf::write(self, Contents::Apart)
     }
 }

@@ -18,6 +18,7 @@ mod through;
 pub(crate) use names::dotted;
 pub use names::{interval_of, names_protocol};
 
+use crate::Known;
 use crate::diagnostic::{Code, Diagnostics};
 use crate::nat::Bank;
 use crate::policy::{Policy, Pred, ProtocolId, Protocols, Term, ValueType};
@@ -33,8 +34,10 @@ pub struct Input<'a> {
     pub main: SourceId,
     /// Items of the built-in protocols, the policy and what it includes, in order.
     pub items: &'a [ast::Item],
-    /// The elements of sets' files, by the span of their `from` string.
-    pub set_files: &'a HashMap<Span, Vec<ast::Element>>,
+    /// The texts of sets' files, by the span of their `from` string.
+    pub set_files: &'a HashMap<Span, SourceId>,
+    /// What was made of them before.
+    pub known: Option<&'a Known>,
 }
 
 /// Checks a policy. What could not be understood is left out and told in `diagnostics`.

@@ -2,9 +2,12 @@
 
 use super::literal::{Misfit, Range, describe_literal, family, range};
 use super::{Checker, SetUse, describe};
-use crate::diagnostic::{Code, nearest};
-use crate::policy::{Family46, Live, Part, Set, ValueType};
+use crate::diagnostic::{Code, Diagnostics, nearest};
+use crate::policy::{Elements, Family46, Live, Part, Set, ValueType};
+use crate::source::SourceId;
+use crate::syntax;
 use crate::syntax::ast::{self, LiteralValue};
+use std::slice;
 
 /// A set that says `timeout` but not `max` holds this many elements.
 const DEFAULT_MAX: u32 = 65_536;
@@ -35,14 +38,34 @@ impl Checker<'_> {
         let mut set =
             Set { name: ast.name.text.clone(), span: ast.name.span, parts: parts(&types), types, live };
         if known {
-            let written = ast.elements.iter().flatten();
-            let from = ast.from.as_ref().and_then(|from| self.input.set_files.get(&from.span));
-            for element in written.chain(from.into_iter().flatten()) {
-                self.add_element(&mut set, element);
+            ast.elements.iter().flatten().for_each(|element| self.add_element(&mut set, element));
+            match ast.from.as_ref().and_then(|from| self.input.set_files.get(&from.span)) {
+                Some(file) => self.add_file(&mut set, *file),
+                None => self.finish(&mut set),
             }
-            self.finish(&mut set);
         }
         self.policy.sets.push(set);
+    }
+
+    /// The last elements of a set.
+    fn add_file(&mut self, set: &mut Set, file: SourceId) {
+        let sources = self.input.sources;
+        let text = sources[file].text.as_str();
+        let is_all = set.live.is_none() && set.parts.iter().all(|part| part.elements.is_empty());
+        let known = self.input.known.filter(|_| is_all);
+        if let Some(parts) = known.and_then(|known| known.parts(text, &set.types)) {
+            set.parts = parts;
+            return;
+        }
+        let before = self.diagnostics.iter().len();
+        let mut told = Diagnostics::default();
+        let each = |element: &ast::Element| self.add_element(set, element);
+        syntax::parse_elements_file(sources, file, &mut told, each);
+        self.diagnostics.append(told);
+        self.finish(set);
+        if let Some(known) = known.filter(|_| self.diagnostics.iter().len() == before) {
+            known.keep(text, &set.types, &set.parts);
+        }
     }
 
     fn live(&mut self, ast: &ast::Set) -> Option<Live> {
@@ -70,13 +93,9 @@ impl Checker<'_> {
     }
 
     fn add_element(&mut self, set: &mut Set, element: &ast::Element) {
-        let single;
-        let items: &[ast::Element] = match element {
+        let items = match element {
             ast::Element::Tuple(items, _) => items,
-            other => {
-                single = [other.clone()];
-                &single
-            }
+            single => slice::from_ref(single),
         };
         if items.len() != set.types.len() {
             let message = format!(
@@ -93,9 +112,9 @@ impl Checker<'_> {
         }
         let mut element_family = None;
         let mut ranges = Vec::with_capacity(items.len());
-        for (item, ty) in items.iter().zip(set.types.clone()) {
-            let Some((range, family)) = self.item_range(item, ty) else { return };
-            if ty == ValueType::Ip {
+        for (item, ty) in items.iter().zip(&set.types) {
+            let Some((range, family)) = self.item_range(item, *ty) else { return };
+            if *ty == ValueType::Ip {
                 if element_family.is_some_and(|seen| Some(seen) != family) {
                     self.mismatch(
                         element_span(element),
@@ -109,7 +128,7 @@ impl Checker<'_> {
             ranges.push(range);
         }
         let part = set.parts.iter_mut().find(|p| p.family == element_family).expect("a part for each family");
-        part.elements.push(ranges);
+        part.elements.push(&ranges);
     }
 
     fn item_range(&mut self, item: &ast::Element, ty: ValueType) -> Option<(Range, Option<Family46>)> {
@@ -164,11 +183,9 @@ impl Checker<'_> {
             // What is not an address lives in a hash map, which holds single values: neighbours stay apart.
             let apart = set.live.is_some() && !is_address;
             if part.widths.len() == 1 && !apart {
-                let ranges = part.elements.iter().map(|e| e[0]).collect();
-                part.elements = crate::policy::joined(ranges).into_iter().map(|r| vec![r]).collect();
+                part.elements.join();
             } else {
-                part.elements.sort_unstable();
-                part.elements.dedup();
+                part.elements.sort();
             }
         }
         let Some(live) = set.live else { return };
@@ -178,7 +195,7 @@ impl Checker<'_> {
                 format!("`{}` begins with {largest} elements and holds at most {}", set.name, live.max);
             self.diagnostics.report(Code::BadSet, set.span, message).help("raise `max`");
         }
-        let wide = set.parts.iter().any(|p| p.elements.iter().flatten().any(|(low, high)| low != high));
+        let wide = set.parts.iter().any(|part| !part.elements.are_single());
         if wide && !is_address {
             let message =
                 format!("`{}` changes while running, so its elements must be single values", set.name);
@@ -233,7 +250,7 @@ fn parts(types: &[ValueType]) -> Vec<Part> {
             (ValueType::Ip, Some(Family46::V4)) => 32,
             (ty, _) => ty.bits(),
         };
-        Part { family, widths: types.iter().map(width).collect(), elements: Vec::new() }
+        Part { family, widths: types.iter().map(width).collect(), elements: Elements::new(types.len()) }
     };
     match types.contains(&ValueType::Ip) {
         true => vec![part(Some(Family46::V4)), part(Some(Family46::V6))],

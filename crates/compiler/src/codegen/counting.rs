@@ -21,6 +21,7 @@ use crate::ir::{Program, TableDecl, TableRef, Value};
 use crate::table::image::{MOST, ROOT};
 use crate::table::{Counting, Image};
 use regalloc2::{Operand, VReg};
+use std::sync::Arc;
 use weir_bpf::asm::Label;
 use weir_bpf::insn::{AluOp, Cond, Insn, Reg, Size, Width};
 use weir_bpf::target::Feature;
@@ -79,7 +80,7 @@ pub(super) fn images(
     counting: &Counting,
     rooms: &[Room],
     most: usize,
-) -> Option<[Image; IMAGES]> {
+) -> Option<[Arc<Image>; IMAGES]> {
     let last = |row| (counting.rows().len() - counting.bound(row) + 1) as u32;
     let none = (0, last(None));
     let deciding = decl.table.rows().enumerate();
@@ -94,7 +95,7 @@ pub(super) fn images(
     let rows = counting.rows();
     let trees = rooms.get(1).map_or_else(|| rows.cut() + SPARE_TREES, |room| room.trees as usize);
     let slots = vec![rows.all_words(); trees.max(LEAST_TREES)];
-    Some([outcomes, Image::of(rows, most, &slots)?])
+    Some([Arc::new(outcomes), Image::of(rows, most, &slots)?])
 }
 
 /// How many words the longest key has that rows count by.

@@ -20,6 +20,7 @@ use crate::table::image::{
 };
 use crate::table::{Image, Table};
 use regalloc2::{Operand, OperandConstraint, OperandKind, OperandPos, VReg};
+use std::sync::Arc;
 use weir_bpf::asm::Label;
 use weir_bpf::insn::{AluOp, Cond, Insn, MapId, Reg, Size, Width};
 use weir_bpf::map::{MapDef, MapType};
@@ -102,7 +103,7 @@ pub(super) fn section(
 }
 
 /// The images of all tables, for these rooms if there are some.
-fn images(program: &Program, rooms: &[Room]) -> Result<Vec<Image>, CodegenError> {
+fn images(program: &Program, rooms: &[Room]) -> Result<Vec<Arc<Image>>, CodegenError> {
     let (mut images, mut bytes) = (Vec::new(), 0);
     for (nth, decl) in program.tables.iter().enumerate() {
         let of_table = images_of(decl, rooms.get(images.len()..).unwrap_or_default());
@@ -118,7 +119,7 @@ fn images(program: &Program, rooms: &[Room]) -> Result<Vec<Image>, CodegenError>
 
 /// The images of a table, for the rooms that begin so. What they find is what the code looks for: of a table whose rows
 /// count, the number of the row from 1.
-fn images_of(decl: &TableDecl, rooms: &[Room]) -> Option<Vec<Image>> {
+fn images_of(decl: &TableDecl, rooms: &[Room]) -> Option<Vec<Arc<Image>>> {
     let mut number = 0;
     let counting = decl.table.counting();
     let table = decl.table.map_results(|of_row| {

@@ -371,8 +371,8 @@ pub fn set_elements(policy: &Policy, name: SetPart) -> Vec<(Vec<u64>, u32)> {
     let part = &policy.sets[name.set as usize].parts[name.part as usize];
     let total: u32 = part.widths.iter().map(|&w| u32::from(w)).sum();
     let mut elements = Vec::with_capacity(part.elements.len());
-    for element in &part.elements {
-        if let ([width], [(low, high)]) = (part.widths.as_slice(), element.as_slice()) {
+    for element in part.elements.iter() {
+        if let ([width], [(low, high)]) = (part.widths.as_slice(), element) {
             for (first, length) in crate::plan::ranges_to_prefixes(*width, *low, *high) {
                 let zeros = if *width > 64 { 0 } else { padded(*width) - width };
                 elements.push((scalars(*width, first), u32::from(length + zeros)));

@@ -35,7 +35,7 @@ impl Plan {
         let part = &set.parts[name.part as usize];
         let home = self.sets[name.set as usize][name.part as usize];
         let in_code = if part.widths.len() == 1 { SetHome::Tree } else { SetHome::Chain };
-        let made = self.set_tables.get(&name).cloned().or_else(|| super::sets::table(part));
+        let made = self.set_tables.get(&name).cloned().or_else(|| part.table());
         let choice = |other: SetHome| {
             let ns = match (home, other) {
                 (SetHome::Index, SetHome::Hash) => Err("prefixes may come"),

@@ -150,7 +150,7 @@ impl Costs {
         home: SetHome,
     ) -> Result<f64, &'static str> {
         let (count, single) = (part.elements.len(), part.widths.len() == 1);
-        let values = || part.elements.iter().flatten().all(|(low, high)| low == high);
+        let values = || part.elements.are_single();
         let room = set.live.map_or(count, |live| live.max as usize);
         match home {
             SetHome::Tree | SetHome::Chain | SetHome::Table if set.live.is_some() => {

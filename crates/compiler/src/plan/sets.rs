@@ -6,7 +6,7 @@
 //! change while running.
 
 use crate::policy::{Part, Policy, Pred, Set, SetPart, Term};
-use crate::table::{MOST_WORDS, Table, words};
+use crate::table::Table;
 use std::collections::BTreeMap;
 
 /// Up to this many values, ranges or prefixes are a tree in the code. A longer one would be faster still up to some
@@ -53,7 +53,7 @@ pub(super) fn homes(policy: &Policy) -> (Homes, BTreeMap<SetPart, Table>) {
     for (number, set) in (0..).zip(&policy.sets) {
         let mut of_parts = Vec::new();
         for (nth, part) in (0..).zip(&set.parts) {
-            let table = if wants_table(set, part) { table(part) } else { None };
+            let table = if wants_table(set, part) { part.table() } else { None };
             of_parts.push(if table.is_some() { SetHome::Table } else { home(set, part) });
             tables.extend(table.map(|table| (SetPart { set: number, part: nth }, table)));
         }
@@ -70,7 +70,7 @@ fn wants_table(set: &Set, part: &Part) -> bool {
 
 /// The home of a part that is no table.
 fn home(set: &Set, part: &Part) -> SetHome {
-    let single_values = part.elements.iter().flatten().all(|(low, high)| low == high);
+    let single_values = part.elements.are_single();
     let address = part.widths.len() == 1 && matches!(part.widths[0], 32 | 128);
     match (set.live.is_some(), part.widths.len()) {
         (true, 1) if address && !matches!(set.types[0], crate::policy::ValueType::Int(_)) => SetHome::Index,
@@ -81,13 +81,6 @@ fn home(set: &Set, part: &Part) -> SetHome {
         (false, 1) => SetHome::Lpm,
         (false, _) => SetHome::Chain,
     }
-}
-
-/// A part of a set as a table, if keys have enough words and its elements can be cut apart.
-pub(super) fn table(part: &Part) -> Option<Table> {
-    let words = part.widths.iter().copied().flat_map(words).count();
-    let table = || Table::of_elements(&part.widths, part.elements.iter().map(Vec::as_slice));
-    (words <= MOST_WORDS).then(table).filter(Table::parts)
 }
 
 /// Tuple sets that can be neither hashed nor, being too many, compared one by one.
@@ -113,10 +106,10 @@ pub(super) fn inline(policy: &Policy, homes: &[Vec<SetHome>], pred: &Pred) -> Pr
 fn in_set(policy: &Policy, homes: &[Vec<SetHome>], terms: &[Term], name: SetPart) -> Pred {
     let part = &policy.sets[name.set as usize].parts[name.part as usize];
     match homes[name.set as usize][name.part as usize] {
-        SetHome::Tree => Pred::In(terms[0].clone(), part.elements.iter().map(|e| e[0]).collect()),
+        SetHome::Tree => Pred::In(terms[0].clone(), part.elements.ranges().to_vec()),
         SetHome::Chain => {
             let one = |(term, range): (&Term, &(u128, u128))| Pred::In(term.clone(), vec![*range]);
-            let row = |element: &Vec<(u128, u128)>| Pred::And(terms.iter().zip(element).map(one).collect());
+            let row = |element: &[(u128, u128)]| Pred::And(terms.iter().zip(element).map(one).collect());
             Pred::Or(part.elements.iter().map(row).collect())
         }
         _ => Pred::InSet(terms.to_vec(), name),

@@ -9,6 +9,7 @@ mod balance;
 pub(crate) mod cookie;
 mod decap;
 pub(crate) mod echo;
+mod elements;
 mod nat;
 mod print;
 mod protocol;
@@ -24,6 +25,7 @@ pub use balance::{Backend, Balance, FLOWS, Fragments, GUE_PORT, MTU, Pool, Said,
 pub use cookie::PARTS as COOKIE_PARTS;
 pub(crate) use decap::leads;
 pub use decap::{Decap, IpHeader};
+pub use elements::Elements;
 pub use nat::{Kind, Outer, Quoted, ending};
 pub use print::{header_text, pred_text, range_text, term_text, value_text};
 pub use protocol::*;
@@ -180,8 +182,8 @@ pub struct Part {
     pub family: Option<Family46>,
     /// The width of each value in bits.
     pub widths: Vec<u8>,
-    /// Each element: a range for each value.
-    pub elements: Vec<Vec<(u128, u128)>>,
+    /// What it holds, or begins with.
+    pub elements: Elements,
 }
 
 /// An address family.

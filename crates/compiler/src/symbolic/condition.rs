@@ -4,6 +4,7 @@
 //! own, taken as independent of all others. So a diagram may hold packets that cannot be, and never
 //! lacks one that can.
 
+use super::TooLarge;
 use super::bits::{self, Region, Spot, leaves, masked, presence, spot};
 use super::diagram::{Made, Node, Way};
 use super::linear::{Ranges, Sum, divided};
@@ -151,7 +152,7 @@ impl Space<'_> {
     }
 
     /// A condition over a few bits of one header: every value of them, judged by the evaluator.
-    fn tried(&mut self, pred: &Pred) -> Result<Option<Node>, super::TooLarge> {
+    fn tried(&mut self, pred: &Pred) -> Result<Option<Node>, TooLarge> {
         let mut terms = Vec::new();
         bits::visit(pred, &mut |term| leaves(term, &mut |leaf| terms.push(leaf.clone())));
         terms.retain(|term| !matches!(term, Term::Const(_)));
@@ -207,15 +208,19 @@ impl Space<'_> {
         }
         let set = &self.policy.sets[part.set as usize];
         let elements = &set.parts[part.part as usize].elements;
+        // Each takes a way of a branch.
+        if elements.len() > self.diagrams.room() {
+            return Err(TooLarge);
+        }
         let listed = match terms {
             [term] => {
-                let mut ranges: Vec<_> = elements.iter().map(|element| element[0]).collect();
+                let mut ranges = elements.ranges().to_vec();
                 ranges.sort_unstable();
                 self.inside(&Pred::In(term.clone(), ranges.clone()), term, &joined(&ranges))?
             }
             _ => {
                 let mut rows = Vec::with_capacity(elements.len());
-                for element in elements {
+                for element in elements.iter() {
                     let mut row = Node::TRUE;
                     for (term, range) in terms.iter().zip(element).rev() {
                         let one = Pred::In(term.clone(), vec![*range]);

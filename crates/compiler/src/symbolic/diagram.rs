@@ -101,6 +101,11 @@ impl Diagrams {
         if node.0 & LEAF == 0 { self.branches.get(node.0 as usize) } else { None }
     }
 
+    /// How many ways of branches there is room for.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
     /// Room for so many more.
     pub fn make_room(&mut self, room: usize) {
         self.room = room;

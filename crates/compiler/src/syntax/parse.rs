@@ -46,9 +46,15 @@ pub fn parse_literal(sources: &Sources, id: SourceId, diagnostics: &mut Diagnost
 
 /// Parses a set's file: one element a line, the parts of a tuple after each other with commas, with
 /// or without parentheses; comments begin with `#` or `;`.
-pub fn parse_elements_file(sources: &Sources, id: SourceId, diagnostics: &mut Diagnostics) -> Vec<Element> {
+/// They come one by one, as there may be millions.
+pub fn parse_elements_file(
+    sources: &Sources,
+    id: SourceId,
+    diagnostics: &mut Diagnostics,
+    each: impl FnMut(&Element),
+) {
     let (mut parser, _) = Parser::new(sources, id, Comments::HashOrSemicolon, diagnostics);
-    parser.element_lines()
+    parser.element_lines(each);
 }
 
 fn single<T>(

@@ -5,7 +5,6 @@
 //! another, so they are cut by themselves, and whoever walks to a list tries all of its rows.
 //! A row counts by itself: what must be counted once has rows of which one holds a key at most.
 
-use super::cuts::Node;
 use super::{FEW, Hiding, Range, Row, Table};
 use std::sync::Arc;
 
@@ -57,7 +56,7 @@ impl Counting {
         };
         match self.rows.trees().filter(|_| self.rows.len() > FEW) {
             Some(trees) => {
-                let lists = trees.iter().flat_map(|tree| tree.root.list(key));
+                let lists = trees.iter().flat_map(|tree| tree.cells.way(key).1);
                 lists.for_each(|number| ask(*number as usize));
             }
             None => (0..bound).for_each(ask),
@@ -106,19 +105,5 @@ impl Table {
             decides += 1;
             (decides <= self.len()).then(|| Entry::Decides(self.row(decides - 1)))
         })
-    }
-}
-
-impl Node {
-    /// The rows at the end of a key's way.
-    fn list(&self, key: &[u64]) -> &[u32] {
-        let mut node = self;
-        while let Some(child) = node.child(key) {
-            node = child;
-        }
-        match node {
-            Node::Rows(rows) => rows,
-            Node::Inner { .. } => &[],
-        }
     }
 }

@@ -9,16 +9,37 @@
 
 use super::image::MOST_ROWS;
 use super::{Hiding, Range, Table};
-use std::collections::HashMap;
-use std::sync::Arc;
+use crate::hash::FastMap;
+use std::slice;
 
-/// A cell of the tree.
+/// How some rows are cut: a tree of cells, of which there may be millions.
 #[derive(Debug)]
-pub(super) enum Node {
-    /// Cut along a word: `(word - base) >> shift` is the number of the part, the last child for all others.
-    Inner { word: usize, base: u64, shift: u8, children: Vec<Arc<Node>> },
-    /// Rows by index, in their order.
-    Rows(Vec<u32>),
+pub(super) struct Cells {
+    pub(super) root: Cell,
+    nodes: Vec<Node>,
+    lists: Vec<Vec<u32>>,
+}
+
+/// What is in a cell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Cell {
+    /// No row.
+    Nothing,
+    /// One row, by its index.
+    Row(u32),
+    /// A list of rows, in their order.
+    Rows(u32),
+    /// It is cut further.
+    Node(u32),
+}
+
+/// A cell that is cut along a word: `(word - base) >> shift` is the number of the part, the last one for all others.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) word: usize,
+    pub(super) base: u64,
+    pub(super) shift: u8,
+    pub(super) parts: Vec<Cell>,
 }
 
 /// So many rows are not cut further: another level costs about what they cost.
@@ -39,25 +60,63 @@ const COPIES: usize = 6;
 /// No way is longer.
 const MOST_LEVELS: u32 = 12;
 
-impl Node {
-    /// The first of its rows that holds the key.
-    pub(super) fn find(&self, table: &Table, key: &[u64]) -> Option<u32> {
-        match self {
-            Node::Inner { .. } => self.child(key)?.find(table, key),
-            Node::Rows(rows) => rows.iter().copied().find(|row| table.row(*row as usize).holds(key)),
+impl Default for Cells {
+    /// One, without rows.
+    fn default() -> Self {
+        Self { root: Cell::Nothing, nodes: Vec::new(), lists: Vec::new() }
+    }
+}
+
+impl Cells {
+    /// The cut of a cell that is cut further.
+    pub(super) fn node(&self, cell: Cell) -> Option<&Node> {
+        match cell {
+            Cell::Node(number) => Some(&self.nodes[number as usize]),
+            _ => None,
         }
     }
 
-    /// Where a key's way goes on from an inner node.
-    pub(super) fn child(&self, key: &[u64]) -> Option<&Node> {
-        let Node::Inner { word, base, shift, children } = self else { return None };
-        let part = key[*word].wrapping_sub(*base) >> shift;
-        children.get(part.min(children.len() as u64 - 1) as usize).map(Arc::as_ref)
+    /// The rows of a cell that is not.
+    pub(super) fn rows<'a>(&'a self, cell: &'a Cell) -> &'a [u32] {
+        match cell {
+            Cell::Row(row) => slice::from_ref(row),
+            Cell::Rows(list) => &self.lists[*list as usize],
+            Cell::Nothing | Cell::Node(_) => &[],
+        }
+    }
+
+    /// How many cuts there are.
+    pub(super) fn cuts(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Cuts on a key's way, and the rows at its end.
+    pub(super) fn way(&self, key: &[u64]) -> (usize, &[u32]) {
+        let (mut cell, mut cuts) = (&self.root, 0);
+        while let Some(node) = self.node(*cell) {
+            (cell, cuts) = (node.part(key), cuts + 1);
+        }
+        (cuts, self.rows(cell))
+    }
+
+    /// The first row at the end of a key's way that holds it.
+    pub(super) fn find(&self, table: &Table, key: &[u64]) -> Option<u32> {
+        self.way(key).1.iter().copied().find(|row| table.row(*row as usize).holds(key))
+    }
+}
+
+impl Node {
+    /// Where a key's way goes on.
+    fn part(&self, key: &[u64]) -> &Cell {
+        let part = key[self.word].wrapping_sub(self.base) >> self.shift;
+        &self.parts[part.min(self.parts.len() as u64 - 1) as usize]
     }
 }
 
 pub(super) struct Cutter<'a> {
     table: &'a Table,
+    nodes: Vec<Node>,
+    lists: Vec<Vec<u32>>,
     /// How many more rows may be written.
     left: usize,
 }
@@ -71,97 +130,99 @@ struct Cut {
     cost: f64,
 }
 
-type Cell = Vec<Range>;
+/// A range for each word.
+type Space = Vec<Range>;
+
+/// The rows of each part of a cut, in their order; the last part is what lies beside the others.
+struct Parts {
+    /// Of all parts, one behind the other.
+    rows: Vec<u32>,
+    /// Where each part begins, and where the last one ends.
+    starts: Vec<usize>,
+}
 
 impl<'a> Cutter<'a> {
     /// For so many of a table's rows.
     pub(super) fn new(table: &'a Table, rows: usize) -> Self {
-        Self { table, left: 4096 + COPIES * rows }
+        Self { table, nodes: Vec::new(), lists: Vec::new(), left: 4096 + COPIES * rows }
     }
 
-    /// The tree of some rows; `None` where they overlap in so many ways that no cuts part them.
-    pub(super) fn cut(mut self, rows: Vec<u32>) -> Option<Node> {
-        let cell: Cell = (0..self.table.words().len()).map(|word| (0, self.table.most(word))).collect();
-        let rows = self.visible(rows, &cell);
-        self.node(rows, &cell, 0)
+    /// The cells of some rows; `None` where they overlap in so many ways that no cuts part them.
+    pub(super) fn cut(mut self, rows: &[u32]) -> Option<Cells> {
+        let space: Space = (0..self.table.words().len()).map(|word| (0, self.table.most(word))).collect();
+        let root = self.cell(self.visible(rows, &space), &space, 0)?;
+        Some(Cells { root, nodes: self.nodes, lists: self.lists })
     }
 
     fn ranges(&self, row: u32) -> &'a [Range] {
         self.table.row(row as usize).ranges
     }
 
-    /// Rows up to the first that covers the cell, if it hides those behind it.
-    fn visible(&self, mut rows: Vec<u32>, cell: &Cell) -> Vec<u32> {
+    /// Rows up to the first that covers the space, if it hides those behind it.
+    fn visible<'r>(&self, rows: &'r [u32], space: &Space) -> &'r [u32] {
         if self.table.hiding == Hiding::None {
             return rows;
         }
         let covers = |row: &u32| {
-            self.ranges(*row).iter().zip(cell).all(|(range, cell)| range.0 <= cell.0 && range.1 >= cell.1)
+            self.ranges(*row).iter().zip(space).all(|(range, all)| range.0 <= all.0 && range.1 >= all.1)
         };
-        if let Some(last) = rows.iter().position(covers) {
-            rows.truncate(last + 1);
-        }
-        rows
+        rows.iter().position(covers).map_or(rows, |last| &rows[..=last])
     }
 
-    fn node(&mut self, rows: Vec<u32>, cell: &Cell, level: u32) -> Option<Node> {
+    fn cell(&mut self, rows: &[u32], space: &Space, level: u32) -> Option<Cell> {
         let cut = match rows.len() <= FEW || level == MOST_LEVELS {
             true => None,
-            false => self.best(&rows, cell),
+            false => self.best(rows, space),
         };
-        match cut {
-            Some(cut) => self.inner(&rows, cell, &cut, level),
-            None if rows.len() <= MOST_ROWS => {
-                self.left = self.left.checked_sub(rows.len())?;
-                Some(Node::Rows(rows))
-            }
-            None => None,
+        if let Some(cut) = cut {
+            return self.node(rows, space, &cut, level);
         }
+        if rows.len() > MOST_ROWS {
+            return None;
+        }
+        self.left = self.left.checked_sub(rows.len())?;
+        Some(match rows {
+            [] => Cell::Nothing,
+            [row] => Cell::Row(*row),
+            _ => {
+                self.lists.push(rows.to_vec());
+                Cell::Rows(self.lists.len() as u32 - 1)
+            }
+        })
     }
 
-    fn inner(&mut self, rows: &[u32], cell: &Cell, cut: &Cut, level: u32) -> Option<Node> {
-        let mut parts: Vec<Vec<u32>> = vec![Vec::new(); cut.parts + 1];
-        for row in rows {
-            let (low, high) = self.ranges(*row)[cut.word];
-            if low < cut.base || cut.number(high) >= cut.parts {
-                parts[cut.parts].push(*row);
-            }
-            if high >= cut.base {
-                let first = cut.number(low.max(cut.base));
-                let last = cut.number(high).min(cut.parts - 1);
-                (first..=last).for_each(|part| parts[part].push(*row));
-            }
-        }
-        let mut children: Vec<Arc<Node>> = Vec::with_capacity(parts.len());
-        let mut shared: HashMap<Vec<u32>, Arc<Node>> = HashMap::new();
-        for (number, rows) in parts.into_iter().enumerate() {
-            let mut inside = cell.clone();
-            if number < cut.parts {
-                inside[cut.word] = cut.part(number);
-            }
-            let rows = self.visible(rows, &inside);
+    fn node(&mut self, rows: &[u32], space: &Space, cut: &Cut, level: u32) -> Option<Cell> {
+        let met = Parts::of(cut, rows.iter().map(|row| (*row, self.ranges(*row)[cut.word])));
+        let mut parts = Vec::with_capacity(cut.parts + 1);
+        let mut shared: FastMap<&[u32], Cell> = FastMap::default();
+        let mut inside = space.clone();
+        for number in 0..=cut.parts {
+            inside[cut.word] = if number < cut.parts { cut.part(number) } else { space[cut.word] };
+            let rows = self.visible(met.rows(number), &inside);
             // Rows that all cover the part along this word make the same of it wherever it lies.
-            let alike = rows.iter().all(|row| {
-                let range = self.ranges(*row)[cut.word];
-                number < cut.parts && range.0 <= inside[cut.word].0 && range.1 >= inside[cut.word].1
-            });
-            if let Some(node) = alike.then(|| shared.get(&rows)).flatten() {
-                children.push(node.clone());
+            let alike = !rows.is_empty()
+                && rows.iter().all(|row| {
+                    let range = self.ranges(*row)[cut.word];
+                    number < cut.parts && range.0 <= inside[cut.word].0 && range.1 >= inside[cut.word].1
+                });
+            if let Some(cell) = alike.then(|| shared.get(rows)).flatten() {
+                parts.push(*cell);
                 continue;
             }
             // Outside lie two ranges; a cut there finds again where.
-            let node = Arc::new(self.node(rows.clone(), &inside, level + 1)?);
+            let cell = self.cell(rows, &inside, level + 1)?;
             if alike {
-                shared.insert(rows, node.clone());
+                shared.insert(rows, cell);
             }
-            children.push(node);
+            parts.push(cell);
         }
-        Some(Node::Inner { word: cut.word, base: cut.base, shift: cut.shift, children })
+        self.nodes.push(Node { word: cut.word, base: cut.base, shift: cut.shift, parts });
+        Some(Cell::Node(self.nodes.len() as u32 - 1))
     }
 
     /// The cut that leaves the fewest rows to try.
-    fn best(&self, rows: &[u32], cell: &Cell) -> Option<Cut> {
-        let cuts = (0..self.table.words().len()).filter_map(|word| self.along(word, rows, cell[word]));
+    fn best(&self, rows: &[u32], space: &Space) -> Option<Cut> {
+        let cuts = (0..self.table.words().len()).filter_map(|word| self.along(word, rows, space[word]));
         let best = cuts.min_by(|a, b| a.cost.total_cmp(&b.cost))?;
         (best.cost + LEVEL < rows.len() as f64 || rows.len() > MOST_ROWS && best.cost < rows.len() as f64)
             .then_some(best)
@@ -202,7 +263,40 @@ impl<'a> Cutter<'a> {
     }
 }
 
+impl Parts {
+    /// Of rows with their ranges along the word that is cut.
+    fn of(cut: &Cut, rows: impl Iterator<Item = (u32, Range)> + Clone) -> Parts {
+        let mut starts = vec![0; cut.parts + 2];
+        for (_, range) in rows.clone() {
+            cut.met(range).for_each(|part| starts[part + 1] += 1);
+        }
+        for part in 1..starts.len() {
+            starts[part] += starts[part - 1];
+        }
+        let (mut all, mut next) = (vec![0; starts[cut.parts + 1]], starts.clone());
+        for (row, range) in rows {
+            cut.met(range).for_each(|part| {
+                all[next[part]] = row;
+                next[part] += 1;
+            });
+        }
+        Parts { rows: all, starts }
+    }
+
+    fn rows(&self, part: usize) -> &[u32] {
+        &self.rows[self.starts[part]..self.starts[part + 1]]
+    }
+}
+
 impl Cut {
+    /// The parts that a range lies in.
+    fn met(&self, (low, high): Range) -> impl Iterator<Item = usize> {
+        let beside = low < self.base || self.number(high) >= self.parts;
+        let first = self.number(low.max(self.base));
+        let end = if high >= self.base { self.number(high).min(self.parts - 1) + 1 } else { 0 };
+        (first..end).chain(beside.then_some(self.parts))
+    }
+
     /// The part that a value at or above the base lies in.
     fn number(&self, value: u64) -> usize {
         ((value - self.base.min(value)) >> self.shift) as usize

@@ -5,7 +5,6 @@
 //! both find counts (EffiCuts, Vamanan et al. 2010, calls such trees separable).
 
 use super::Table;
-use std::collections::HashMap;
 
 /// More trees cost more than the copies that they spare.
 const MOST_TREES: usize = 6;
@@ -43,16 +42,17 @@ pub(super) fn groups(table: &Table) -> Vec<Vec<u32>> {
 /// The rows that tell of a word, and how many of them a cut along it spares a packet on average.
 fn told(table: &Table, rows: &[u32], word: usize, bits: u32) -> (usize, Vec<u32>) {
     let width = u32::from(table.words()[word]);
-    let mut alike: HashMap<(u64, u64), usize> = HashMap::new();
-    let mut group = Vec::new();
+    let (mut ranges, mut group) = (Vec::new(), Vec::new());
     for row in rows {
         let (low, high) = table.row(*row as usize).ranges[word];
         if width >= bits && high - low <= table.most(word) >> bits {
-            *alike.entry((low, high)).or_default() += 1;
+            ranges.push((low, high));
             group.push(*row);
         }
     }
-    let squares: usize = alike.values().map(|count| count * count).sum();
+    ranges.sort_unstable();
+    let squares: usize =
+        ranges.chunk_by(|one, next| one == next).map(|alike| alike.len() * alike.len()).sum();
     (group.len() - squares.checked_div(group.len()).unwrap_or(0), group)
 }
 

@@ -41,9 +41,10 @@
 //! lies in one. References are small and lists are apart from them, because what most packets look at, a reference
 //! to a cell without rows, should stay in the caches whatever the number of rows.
 
-use super::cuts::Node;
+use super::cuts::{Cell, Cells, Node};
 use super::{Table, Tree};
-use std::collections::HashMap;
+use crate::hash::FastMap;
+use std::slice;
 use std::sync::Arc;
 
 /// Bytes of a reference.
@@ -136,24 +137,67 @@ pub struct Image {
     pub most_rows: u32,
 }
 
+/// An image of at least so many bytes is kept.
+const LARGE: usize = 1 << 20;
+
+/// An image, and what it was written for.
+#[derive(Debug)]
+pub(super) struct Kept {
+    slots: Vec<u8>,
+    results: Arc<Vec<u32>>,
+    image: Arc<Image>,
+}
+
+impl Kept {
+    fn find(&self, table: &Table, slots: &[u8]) -> Option<&Arc<Image>> {
+        (self.slots == slots && self.results == table.results).then_some(&self.image)
+    }
+}
+
 impl Image {
     /// Writes a table; `None` if its rows cannot be cut apart, or take more than `most` bytes. A program has `slots` for
     /// trees, and asks in each for certain words, a bit each: a tree gets the narrowest that asks for all of its own, or
     /// else one more. Those that are left over are empty.
-    pub fn of(table: &Table, most: usize, slots: &[u8]) -> Option<Image> {
+    ///
+    /// A large one is written once for all copies of a table.
+    pub fn of(table: &Table, most: usize, slots: &[u8]) -> Option<Arc<Image>> {
+        let kept = &table.cuts()?.image;
+        if let Some(image) = kept.get().and_then(|kept| kept.find(table, slots)) {
+            return Some(image.clone()).filter(|image| image.bytes.len() <= most);
+        }
+        let image = Arc::new(Image::write(table, most, slots)?);
+        if image.bytes.len() >= LARGE {
+            kept.get_or_init(|| Kept {
+                slots: slots.to_vec(),
+                results: table.results.clone(),
+                image: image.clone(),
+            });
+        }
+        Some(image)
+    }
+
+    fn write(table: &Table, most: usize, slots: &[u8]) -> Option<Image> {
         let trees = table.trees()?;
         let (asked, places) = places(trees, slots);
         let count = asked.len();
         let layouts = asked.iter().map(|asked| RowLayout::of(table.words(), *asked, count)).collect();
         let image = Image { bytes: Vec::new(), trees: layouts, levels: 0, most_rows: 0 };
-        let mut writer =
-            Writer { table, most, tree: 0, singles: vec![0; table.len()], lists: HashMap::new(), image };
+        let mut writer = Writer {
+            table,
+            most,
+            tree: 0,
+            written: Vec::new(),
+            singles: vec![0; table.len()],
+            nothing: 0,
+            lists: FastMap::default(),
+            image,
+        };
         writer.room(ROOT as usize * count, 1)?;
         for slot in 0..count {
             writer.open(slot);
             match places.iter().position(|place| *place == slot) {
                 Some(tree) => writer.tree(&trees[tree])?,
-                None => writer.root(&Node::Rows(Vec::new()))?,
+                None => writer.root(&Cells::default())?,
             }
         }
         Some(writer.image)
@@ -226,10 +270,14 @@ struct Writer<'a> {
     most: usize,
     /// The number of the tree that is written.
     tree: usize,
-    /// By row, the reference to the list of it alone, 0 if there is none yet.
+    /// By node of the tree, the reference to it, 0 if it is not written yet.
+    written: Vec<u32>,
+    /// By row, the same of the list of it alone.
     singles: Vec<u32>,
+    /// The same of the list of none.
+    nothing: u32,
     /// References to other lists of the tree, by their rows.
-    lists: HashMap<Vec<u32>, u32>,
+    lists: FastMap<Vec<u32>, u32>,
     image: Image,
 }
 
@@ -249,6 +297,7 @@ impl Writer<'_> {
     fn open(&mut self, tree: usize) {
         self.tree = tree;
         self.lists.clear();
+        self.nothing = 0;
     }
 
     /// Writes a tree with what it finds at most, or nothing if it does not fit.
@@ -256,67 +305,56 @@ impl Writer<'_> {
         let most = self.found(tree.first) | u64::from(u32::MAX);
         let at = self.tree * ROOT as usize + MOST as usize;
         self.image.bytes[at..at + 8].copy_from_slice(&most.to_le_bytes());
-        self.root(&tree.root)
+        self.root(&tree.cells)
     }
 
     /// Writes a tree's root and what is below it. One that is a list is below a node with one child.
-    fn root(&mut self, node: &Node) -> Option<()> {
+    fn root(&mut self, cells: &Cells) -> Option<()> {
+        self.written = vec![0; cells.cuts()];
         let at = self.tree * ROOT as usize;
-        let children = match node {
-            Node::Inner { children, .. } => children.len(),
-            Node::Rows(_) => 1,
+        let (node, parts) = match cells.node(cells.root) {
+            Some(node) => (Some(node), node.parts.as_slice()),
+            None => (None, slice::from_ref(&cells.root)),
         };
-        let references = self.room(REFERENCE as usize * children, UNIT as usize)?;
+        let references = self.room(REFERENCE as usize * parts.len(), UNIT as usize)?;
         self.put(at + CHILDREN as usize, references as u32);
-        match node {
-            Node::Inner { children, .. } => {
-                self.header(at, node);
-                self.children(references, children, 0)
-            }
-            Node::Rows(rows) => {
-                let list = self.list(rows)?;
-                self.put(references, list);
-                Some(())
-            }
+        if let Some(node) = node {
+            self.header(at, node);
         }
+        self.children(references, cells, parts, 0)
     }
 
     /// Writes a node and what is below it; its reference, or nothing if it does not fit.
-    fn node(&mut self, node: &Node, level: u32) -> Option<u32> {
-        let children = match node {
-            Node::Inner { children, .. } => children,
-            Node::Rows(rows) => return self.list(rows),
-        };
-        let bytes = HEADER as usize + REFERENCE as usize * children.len();
+    fn node(&mut self, cells: &Cells, node: &Node, level: u32) -> Option<u32> {
+        let bytes = HEADER as usize + REFERENCE as usize * node.parts.len();
         let at = self.room(bytes, UNIT as usize)?;
         self.header(at, node);
         self.image.levels = self.image.levels.max(level);
-        self.children(at + HEADER as usize, children, level)?;
+        self.children(at + HEADER as usize, cells, &node.parts, level)?;
         Some(reference(at, 0))
     }
 
     fn header(&mut self, at: usize, node: &Node) {
-        let Node::Inner { word, base, shift, children } = node else { return };
         let header = &mut self.image.bytes[at..at + HEADER as usize];
-        header[BASE as usize..][..8].copy_from_slice(&base.to_le_bytes());
-        header[LAST as usize..][..4].copy_from_slice(&(children.len() as u32 - 1).to_le_bytes());
-        header[SHIFT as usize] = *shift;
-        header[WORD as usize] = 8 * *word as u8;
+        header[BASE as usize..][..8].copy_from_slice(&node.base.to_le_bytes());
+        header[LAST as usize..][..4].copy_from_slice(&(node.parts.len() as u32 - 1).to_le_bytes());
+        header[SHIFT as usize] = node.shift;
+        header[WORD as usize] = 8 * node.word as u8;
     }
 
     /// Writes what is below a node of a level, and the references to it.
-    fn children(&mut self, references: usize, children: &[Arc<Node>], level: u32) -> Option<()> {
-        let mut written: HashMap<*const Node, u32> = HashMap::new();
-        for (nth, child) in children.iter().enumerate() {
-            // Neighbours may share what is behind them.
-            let shared = Arc::strong_count(child) > 1;
-            let reference = match written.get(&Arc::as_ptr(child)).filter(|_| shared) {
-                Some(reference) => *reference,
-                None => self.node(child, level + 1)?,
+    fn children(&mut self, references: usize, cells: &Cells, parts: &[Cell], level: u32) -> Option<()> {
+        for (nth, cell) in parts.iter().enumerate() {
+            let reference = match *cell {
+                // Neighbours may share what is behind them.
+                Cell::Node(number) if self.written[number as usize] > 0 => self.written[number as usize],
+                Cell::Node(number) => {
+                    let reference = self.node(cells, cells.node(*cell)?, level + 1)?;
+                    self.written[number as usize] = reference;
+                    reference
+                }
+                _ => self.list(cells.rows(cell))?,
             };
-            if shared {
-                written.insert(Arc::as_ptr(child), reference);
-            }
             self.put(references + REFERENCE as usize * nth, reference);
         }
         Some(())
@@ -325,6 +363,7 @@ impl Writer<'_> {
     /// A reference to a list of these rows, which may be there already.
     fn list(&mut self, rows: &[u32]) -> Option<u32> {
         let known = match rows {
+            [] => Some(self.nothing).filter(|reference| *reference > 0),
             [row] => Some(self.singles[*row as usize]).filter(|reference| *reference > 0),
             _ => self.lists.get(rows).copied(),
         };
@@ -333,6 +372,7 @@ impl Writer<'_> {
         }
         let reference = self.new_list(rows)?;
         match rows {
+            [] => self.nothing = reference,
             [row] => self.singles[*row as usize] = reference,
             _ => drop(self.lists.insert(rows.to_vec(), reference)),
         }

@@ -18,7 +18,7 @@ pub use counting::{Counting, Entry};
 pub use image::Image;
 pub use shape::Shape;
 
-use cuts::{Cutter, Node};
+use cuts::{Cells, Cutter};
 use std::sync::{Arc, OnceLock};
 
 /// Rows in the order in which they are tried.
@@ -31,7 +31,7 @@ pub struct Table {
     ranges: Arc<Vec<Range>>,
     results: Arc<Vec<u32>>,
     hiding: Hiding,
-    trees: OnceLock<Option<Arc<[Tree]>>>,
+    cuts: OnceLock<Option<Arc<Cuts>>>,
     counting: Option<Arc<Counting>>,
 }
 
@@ -63,6 +63,14 @@ impl Row<'_> {
     }
 }
 
+/// How the rows are cut, in trees in the order of their first rows.
+#[derive(Debug)]
+struct Cuts {
+    trees: Vec<Tree>,
+    /// The first image of them that was large.
+    image: OnceLock<image::Kept>,
+}
+
 /// How some of the rows are cut.
 #[derive(Debug)]
 struct Tree {
@@ -70,7 +78,7 @@ struct Tree {
     first: u32,
     /// The words that any of them asks about, a bit each.
     words: u8,
-    root: Node,
+    cells: Cells,
 }
 
 /// Keys have at most so many words: an image has three bits for the number of one.
@@ -154,7 +162,7 @@ impl Table {
         assert_eq!(ranges.len(), self.words.len(), "a range for each word");
         Arc::make_mut(&mut self.ranges).extend(ranges);
         Arc::make_mut(&mut self.results).push(result);
-        self.trees.take();
+        self.cuts.take();
     }
 
     /// The same rows with other results.
@@ -216,7 +224,7 @@ impl Table {
     /// The number of the first row that holds the key; by the trees if there are many.
     pub fn first(&self, key: &[u64]) -> Option<u32> {
         match self.trees().filter(|_| self.len() > FEW) {
-            Some(trees) => trees.iter().filter_map(|tree| tree.root.find(self, key)).min(),
+            Some(trees) => trees.iter().filter_map(|tree| tree.cells.find(self, key)).min(),
             None => self.rows().position(|row| row.holds(key)).map(|number| number as u32),
         }
     }
@@ -245,17 +253,21 @@ impl Table {
         self.trees().map_or(0, <[Tree]>::len)
     }
 
-    /// How they are cut, in the order of their first rows; found once.
     fn trees(&self) -> Option<&[Tree]> {
-        self.trees.get_or_init(|| self.cut_apart()).as_deref()
+        Some(&self.cuts()?.trees)
     }
 
-    fn cut_apart(&self) -> Option<Arc<[Tree]>> {
+    /// How they are cut; found once.
+    fn cuts(&self) -> Option<&Cuts> {
+        self.cuts.get_or_init(|| self.cut_apart()).as_deref()
+    }
+
+    fn cut_apart(&self) -> Option<Arc<Cuts>> {
         let (mut left, mut trees) = (groups::groups(self), Vec::new());
         while let Some(rows) = left.pop() {
             let Some(first) = rows.first().copied() else { continue };
-            match Cutter::new(self, rows.len()).cut(rows.clone()) {
-                Some(root) => trees.push(Tree { first, words: self.asked(&rows), root }),
+            match Cutter::new(self, rows.len()).cut(&rows) {
+                Some(cells) => trees.push(Tree { first, words: self.asked(&rows), cells }),
                 // Wide rows and narrow ones cost too many copies together.
                 None if trees.len() + left.len() + 2 <= MOST_TREES => {
                     left.extend(groups::split(self, &rows)?)
@@ -264,12 +276,12 @@ impl Table {
             }
         }
         trees.sort_by_key(|tree| tree.first);
-        Some(trees.into())
+        Some(Arc::new(Cuts { trees, image: OnceLock::new() }))
     }
 }
 
 impl PartialEq for Table {
-    /// Words, rows of either kind and results; the trees follow from them.
+    /// Words, rows of either kind and results; how they are cut follows from them.
     fn eq(&self, other: &Self) -> bool {
         let rows = self.words == other.words && self.results == other.results && self.ranges == other.ranges;
         rows && self.hiding == other.hiding && self.counting == other.counting

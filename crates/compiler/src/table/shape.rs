@@ -1,6 +1,5 @@
 //! How far a walk through a table goes.
 
-use super::cuts::Node;
 use super::{Image, Table};
 
 /// What a packet that meets nothing goes through, on average over keys whose words come from rows far apart.
@@ -31,10 +30,10 @@ impl Table {
         for nth in 0..keys {
             let key = self.mixed_key(nth * self.len() / keys);
             for tree in trees {
-                let (levels, rows) = tree.root.way(&key);
+                let (levels, rows) = tree.cells.way(&key);
                 shape.levels += levels as f64 / keys as f64;
-                shape.lists += f64::from(u8::from(rows > 0)) / keys as f64;
-                shape.rows += rows as f64 / keys as f64;
+                shape.lists += f64::from(u8::from(!rows.is_empty())) / keys as f64;
+                shape.rows += rows.len() as f64 / keys as f64;
             }
         }
         Some(shape)
@@ -46,7 +45,7 @@ impl Table {
         let (trees, keys) = (self.trees()?, self.len().min(KEYS));
         let rows = |nth: usize| {
             let key = self.mixed_key(nth * self.len() / keys);
-            trees.iter().map(|tree| tree.root.way(&key).1).sum::<usize>()
+            trees.iter().map(|tree| tree.cells.way(&key).1.len()).sum::<usize>()
         };
         Some((0..keys).map(rows).sum::<usize>() as f64 / keys.max(1) as f64)
     }
@@ -56,19 +55,5 @@ impl Table {
         let words = 0..self.words().len();
         let apart = self.len() / self.words().len().max(1) + 1;
         words.map(|word| self.row((row + word * apart) % self.len()).ranges[word].0).collect()
-    }
-}
-
-impl Node {
-    /// Inner nodes on a key's way, and rows at its end.
-    fn way(&self, key: &[u64]) -> (usize, usize) {
-        let (mut node, mut levels) = (self, 0);
-        while let Some(child) = node.child(key) {
-            (node, levels) = (child, levels + 1);
-        }
-        match node {
-            Node::Rows(rows) => (levels, rows.len()),
-            Node::Inner { .. } => (levels, 0),
-        }
     }
 }

@@ -30,8 +30,7 @@ pub struct Kernel<'a> {
 impl<'a> Kernel<'a> {
     /// Loads the program and puts the policy's own elements into its sets.
     pub fn load(compilation: &'a Compilation) -> Result<Self, Error> {
-        let elf = compilation.object.to_elf().map_err(|error| Error::Object(error.to_string()))?;
-        let loaded = load::load(&elf, load::Options::default());
+        let loaded = load::load_object(&compilation.object, load::Options::default());
         let loaded = loaded.map_err(|error| refusal(error, &compilation.analysis))?;
         fill(&loaded, compilation)?;
         let statements = counted(&compilation.analysis.policy);

@@ -28,7 +28,6 @@ pub(crate) struct Built {
     pub(crate) analysis: Analysis,
     pub(crate) lowered: Lowered,
     pub(crate) object: Object,
-    pub(crate) elf: Vec<u8>,
     /// What user space must know of the sets in maps.
     pub(crate) sets: Vec<SetMeta>,
     /// What becomes of their parts' contents.
@@ -94,23 +93,10 @@ pub(crate) fn build(policy: &Policy<'_>, setting: &Setting, beside: Beside<'_>) 
     options.indexes = parts.map(|part| (part.name.clone(), part.bytes)).collect();
     options.pools = analysis.policy.pools.iter().map(codegen::pools::image).collect();
     let object = codegen::generate(&lowered.program, &options)?;
-    let elf = object.to_elf().map_err(|error| Error::Object(error.to_string()))?;
     let pools = pools::meta::describe(&analysis.policy, &lowered);
     let shape = shape(&analysis, &lowered, &object, &sets);
     let microseconds = start.elapsed().as_micros() as u64;
-    Ok(Built {
-        source,
-        analysis,
-        lowered,
-        object,
-        elf,
-        sets,
-        carries,
-        pools,
-        shape,
-        inheritance,
-        microseconds,
-    })
+    Ok(Built { source, analysis, lowered, object, sets, carries, pools, shape, inheritance, microseconds })
 }
 
 /// A number of all that a generation is made of but the contents of its tables, what its counters are called and the

@@ -232,7 +232,7 @@ fn meta(
 }
 
 fn load(built: &Built, options: load::Options) -> Result<Loaded, Error> {
-    load::load(&built.elf, options).map_err(|error| refusal(error, &built.analysis))
+    load::load_object(&built.object, options).map_err(|error| refusal(error, &built.analysis))
 }
 
 /// The counters go on in the same map. A name that is new begins at what its slot does not hold; a map that became

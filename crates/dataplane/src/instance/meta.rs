@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use weir_bpf::target::Target;
 use weir_compiler::lower::Slots;
-use weir_compiler::{Analysis, Loader};
+use weir_compiler::{Analysis, Known, Loader};
 use weir_kernel::maps::{Map, MapKind, MapSpec, Update};
 
 /// Bytes of one entry of the map. Arrays of large values are refused by older kernels, and one of 4 KiB is a page.
@@ -229,6 +229,10 @@ impl Loader for Recorder<'_> {
             SourceFile { from: from.into(), path: path.into(), name: name.clone(), text: text.clone() };
         self.files.borrow_mut().push(file);
         Ok((name, text))
+    }
+
+    fn known(&self) -> Option<&Known> {
+        self.loader.known()
     }
 }
 

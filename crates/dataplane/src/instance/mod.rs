@@ -225,6 +225,13 @@ pub struct Status {
     pub statistics: Statistics,
 }
 
+/// Tells what runs from what ran before: a reload counts generations, and a load has another program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) generation: u64,
+    program: u32,
+}
+
 /// A running policy.
 ///
 /// Nothing of it is in this process: dropping the value changes nothing, and another process may reload the
@@ -305,6 +312,17 @@ impl Instance {
         self.look(|running| running.source(&self.place))
     }
 
+    /// Compiles a policy as a reload would: what its loader will know then, it knows after this.
+    pub(crate) fn rehearse(&self, policy: &Policy<'_>) -> Result<(), Error> {
+        let running = self.running()?;
+        compile_beside(policy, &running, None).map(drop)
+    }
+
+    /// What runs, as a number that no other load or reload has.
+    pub(crate) fn stamp(&self) -> Result<Stamp, Error> {
+        self.look(|running| Ok(Stamp { generation: running.number, program: running.program_id }))
+    }
+
     /// The policy as it runs, read and checked.
     pub fn analysis(&self) -> Result<Analysis, Error> {
         let source = self.source()?;
@@ -336,6 +354,16 @@ impl Instance {
     }
 }
 
+/// Compiles a policy that is to follow a running one.
+fn compile_beside(policy: &Policy<'_>, running: &Generation, grown: Option<&Grown>) -> Result<Built, Error> {
+    let rooms = live::rooms(running)?;
+    build(
+        policy,
+        &running.meta.setting,
+        Beside { running: Some(running), rooms: &rooms, grown, capture: &[] },
+    )
+}
+
 /// Puts a policy in the place of the running one, under the lock.
 fn replace(
     place: &Place,
@@ -344,9 +372,7 @@ fn replace(
     grown: Option<&Grown>,
     tell: &mut dyn FnMut(Filling),
 ) -> Result<Report, Error> {
-    let (setting, rooms) = (&running.meta.setting, live::rooms(running)?);
-    let built =
-        build(policy, setting, Beside { running: Some(running), rooms: &rooms, grown, capture: &[] })?;
+    let (setting, built) = (&running.meta.setting, compile_beside(policy, running, grown)?);
     pools::carry::try_follow(&built.pools, running)?;
     let start = Instant::now();
     let alone = make::tables_alone(place, &built, setting, running)?;

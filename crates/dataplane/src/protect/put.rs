@@ -4,9 +4,9 @@
 //! somebody reloads, and not because there is an attack.
 
 use super::text::Base;
-use crate::instance::Source;
+use crate::instance::{Source, Stamp};
 use crate::{Error, Instance, Policy, Report};
-use weir_compiler::Analysis;
+use weir_compiler::{Analysis, Known, Loader};
 
 /// The policy of an instance, and what was made of it last.
 #[derive(Debug)]
@@ -15,23 +15,49 @@ pub struct Put {
     base: Base,
     /// What runs, unless somebody else reloaded.
     running: Source,
+    /// When it was read or put.
+    stamp: Stamp,
+    known: Known,
+}
+
+/// The files of a policy, and what was made of them before.
+struct Knowing<'a>(&'a Source, &'a Known);
+
+impl Loader for Knowing<'_> {
+    fn load(&self, from: &str, path: &str) -> Result<(String, String), String> {
+        self.0.load(from, path)
+    }
+
+    fn known(&self) -> Option<&Known> {
+        Some(self.1)
+    }
 }
 
 impl Put {
     /// What runs, without the mitigations of an earlier protection.
     pub fn open(instance: Instance) -> Result<(Put, Analysis), Error> {
-        let running = instance.source()?;
-        let (base, analysis) = Base::of(&running.name, &running.text, &running);
-        Ok((Put { instance, base, running }, analysis))
+        let (stamp, running, known) = (instance.stamp()?, instance.source()?, Known::default());
+        let (base, analysis) = base(&running, &known);
+        if !known.is_empty() {
+            let loader = Knowing(&running, &known);
+            instance.rehearse(&Policy { name: &running.name, text: &running.text, loader: &loader })?;
+        }
+        Ok((Put { instance, base, running, stamp, known }, analysis))
     }
 
     /// Follows what somebody else has loaded: its analysis, if somebody has.
     pub fn follow(&mut self) -> Result<Option<Analysis>, Error> {
-        let now = self.instance.source()?;
-        if now.text == self.running.text {
+        let stamp = self.instance.stamp()?;
+        if stamp == self.stamp {
             return Ok(None);
         }
-        let (base, analysis) = Base::of(&now.name, &now.text, &now);
+        // A reload after the stamp makes another one.
+        let now = self.instance.source()?;
+        self.stamp = stamp;
+        if now == self.running {
+            return Ok(None);
+        }
+        let (base, analysis) = base(&now, &self.known);
         (self.base, self.running) = (base, now);
         Ok(Some(analysis))
     }
@@ -42,19 +68,33 @@ impl Put {
         if text == self.running.text {
             return Ok(None);
         }
-        let policy = Policy { text: &text, ..self.running.policy() };
-        let report = self.instance.reload(&policy)?;
+        let loader = Knowing(&self.running, &self.known);
+        let report =
+            self.instance.reload(&Policy { name: &self.running.name, text: &text, loader: &loader })?;
         self.running.text = text;
+        self.is_put(&report);
         Ok(Some(report))
     }
 
     /// Lets another policy run, with these statements. On any error what ran runs on.
     pub fn replace(&mut self, source: Source, statements: &[String]) -> Result<Report, Error> {
-        let (base, _) = Base::of(&source.name, &source.text, &source);
+        let (base, _) = base(&source, &self.known);
         let running = Source { text: base.with(statements), ..source };
-        let report = self.instance.reload(&running.policy())?;
+        let loader = Knowing(&running, &self.known);
+        let report =
+            self.instance.reload(&Policy { name: &running.name, text: &running.text, loader: &loader })?;
         (self.base, self.running) = (base, running);
+        self.is_put(&report);
         Ok(report)
+    }
+
+    /// What runs now is no news, unless somebody has reloaded since.
+    fn is_put(&mut self, report: &Report) {
+        if let Ok(stamp) = self.instance.stamp()
+            && stamp.generation == report.generation
+        {
+            self.stamp = stamp;
+        }
     }
 
     /// The policy without mitigations, as another edge would load it.
@@ -66,4 +106,9 @@ impl Put {
     pub fn instance(&self) -> &Instance {
         &self.instance
     }
+}
+
+/// The policy without mitigations, and where they go.
+fn base(source: &Source, known: &Known) -> (Base, Analysis) {
+    Base::of(&source.name, &source.text, &Knowing(source, known))
 }

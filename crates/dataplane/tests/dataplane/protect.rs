@@ -4,8 +4,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use weir_dataplane::protect::{Options, Protector};
-use weir_dataplane::{Instance, Samples};
+use weir_compiler::Loader;
+use weir_dataplane::protect::{Options, Protector, Put};
+use weir_dataplane::{Instance, Policy, Samples};
 use weir_detect::defence::{Event, What};
 use weir_detect::{life, traffic};
 use weir_lab::traffic::{Amplifier, Everyday, Reflection, SynFlood, Traffic};
@@ -274,6 +275,41 @@ fn a_killed_protection_leaves_its_rules_to_be_read_and_the_next_one_takes_them_o
     let protector = Protector::start(instance.clone(), options()).unwrap();
     assert_eq!(instance.policy_text().unwrap(), POLICY);
     protector.stop().unwrap();
+}
+
+/// The file of a set.
+struct List(&'static str);
+
+impl Loader for List {
+    fn load(&self, _: &str, path: &str) -> Result<(String, String), String> {
+        Ok((path.to_owned(), self.0.to_owned()))
+    }
+}
+
+#[test]
+fn a_file_that_changed_under_the_same_policy_stays_as_it_is_now() {
+    require_kernel!();
+    let edge = Edge::new();
+    let (mut instance, _) = edge.load(POLICY);
+    let text = format!("set bad : ip from \"bad.txt\"\n{POLICY}drop bad when ip.src in bad\n");
+    let mut load = |list| {
+        let loader = List(list);
+        instance.reload(&Policy { name: "edge.weir", text: &text, loader: &loader }).unwrap();
+        instance.clone()
+    };
+    let instance = load("192.0.2.1\n");
+    let listed = || instance.analysis().unwrap().policy.sets[0].parts[0].elements.len();
+    let (mut put, _) = Put::open(instance.clone()).unwrap();
+    assert!(put.follow().unwrap().is_none());
+    load("192.0.2.1\n192.0.2.9\n");
+    assert_eq!(listed(), 2);
+    assert!(put.follow().unwrap().is_some(), "somebody has reloaded");
+    put.put(&["drop mitigation_1_x when udp.dstport == 9\n".to_owned()]).unwrap();
+    assert!(put.follow().unwrap().is_none(), "its own reload is no news");
+    assert!(instance.policy_text().unwrap().contains("mitigation_1_x"));
+    assert_eq!(listed(), 2);
+    put.put(&[]).unwrap();
+    assert_eq!((instance.policy_text().unwrap(), listed()), (text, 2));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The maps of an object: reused or made.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use aya_obj::{EbpfSectionKind, Object};
 
-use super::{LoadError, MapShape, Reuse};
+use super::{Contents, LoadError, MapShape, Reuse};
 use crate::KernelError;
 use crate::error::ENOTSUPP;
 use crate::maps::{Map, MapInfo, MapKind, Update, kind_name, kind_of, possible_cpus};
@@ -23,8 +24,8 @@ type Maps = (BTreeMap<String, Map>, Vec<String>);
 pub(super) fn maps(
     object: &mut Object,
     btf: Option<&OwnedFd>,
-    mut reuse: BTreeMap<String, Reuse>,
-    max_entries: &BTreeMap<String, u32>,
+    (mut reuse, max_entries): (BTreeMap<String, Reuse>, &BTreeMap<String, u32>),
+    contents: Contents<'_>,
 ) -> Result<Maps, LoadError> {
     let (mut maps, mut reused) = (BTreeMap::new(), Vec::new());
     for (name, definition) in &mut object.maps {
@@ -39,7 +40,7 @@ pub(super) fn maps(
                 reused.push(name.clone());
                 map
             }
-            None => fresh(name, definition, btf)?,
+            None => fresh(name, definition, btf, contents(name))?,
         };
         maps.insert(name.clone(), map);
     }
@@ -122,13 +123,18 @@ fn shape(name: &str, definition: &aya_obj::Map) -> MapInfo {
     }
 }
 
-fn fresh(name: &str, definition: &aya_obj::Map, btf: Option<&OwnedFd>) -> Result<Map, LoadError> {
+fn fresh(
+    name: &str,
+    definition: &aya_obj::Map,
+    btf: Option<&OwnedFd>,
+    contents: Option<&[u8]>,
+) -> Result<Map, LoadError> {
     let inner = match definition.inner() {
         Some(inner) => Some(create(&format!("{name}.inner"), &inner, btf, None)?),
         None => None,
     };
     let map = create(name, definition, btf, inner.as_ref())?;
-    fill(&map, definition)?;
+    fill(&map, definition, contents.unwrap_or_else(|| definition.data()))?;
     Ok(map)
 }
 
@@ -184,13 +190,16 @@ fn shape_text(definition: &aya_obj::Map) -> String {
 }
 
 /// The contents of data sections, which are zeros at first; constants are frozen, so that the verifier reads them.
-fn fill(map: &Map, definition: &aya_obj::Map) -> Result<(), LoadError> {
+fn fill(map: &Map, definition: &aya_obj::Map, contents: &[u8]) -> Result<(), LoadError> {
     let kind = definition.section_kind();
     if matches!(kind, EbpfSectionKind::Data | EbpfSectionKind::Rodata)
-        && definition.data().iter().any(|byte| *byte != 0)
+        && contents.iter().any(|byte| *byte != 0)
     {
-        let mut value = definition.data().to_vec();
-        value.resize(map.info().value_size as usize, 0);
+        let mut value = Cow::from(contents);
+        let size = map.info().value_size as usize;
+        if value.len() != size {
+            value.to_mut().resize(size, 0);
+        }
         map.update(&0u32.to_ne_bytes(), &value, Update::Any)?;
     }
     if kind == EbpfSectionKind::Rodata {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-use aya_obj::Object;
+use aya_obj::{EbpfSectionKind, Object};
 
 use super::{LoadError, sections};
 use crate::KernelError;
@@ -17,12 +17,17 @@ use crate::sys::{self, Command};
 const BTF_LOG: usize = 64 * 1024;
 
 pub(super) fn parse(elf: &[u8]) -> Result<Object, LoadError> {
-    let mut elf = elf.to_vec();
-    sections::rename(&mut elf)?;
-    let aligned = aligned(&elf);
-    // SAFETY: the words are at least as many bytes as the object, and bytes have no alignment.
-    let bytes = unsafe { std::slice::from_raw_parts(aligned.as_ptr().cast::<u8>(), elf.len()) };
-    Object::parse(bytes).map_err(|error| not_an_object(&error))
+    // The parser reads structures in place, so they must lie on their alignment.
+    let mut words = vec![0u64; elf.len().div_ceil(8)];
+    // SAFETY: the words are at least as many bytes as the object, and bytes have no alignment; nothing else looks at them.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), elf.len()) };
+    bytes.copy_from_slice(elf);
+    sections::rename(bytes)?;
+    let mut object = Object::parse(bytes).map_err(|error| not_an_object(&error))?;
+    // Instructions point into a data section only if there is something in it.
+    let data = object.maps.values_mut().filter(|map| map.section_kind() == EbpfSectionKind::Data);
+    data.filter(|map| map.data().is_empty()).for_each(|map| map.data_mut().push(0));
+    Ok(object)
 }
 
 /// Gives the object's types to the kernel. Without BTF support programs load without types and lines.
@@ -84,16 +89,4 @@ fn not_an_object(error: &dyn std::error::Error) -> LoadError {
         source = cause.source();
     }
     LoadError::Object { reason }
-}
-
-/// The parser reads structures in place, so they must lie on their alignment.
-fn aligned(bytes: &[u8]) -> Vec<u64> {
-    bytes
-        .chunks(8)
-        .map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_ne_bytes(word)
-        })
-        .collect()
 }

@@ -115,17 +115,15 @@ impl Parser<'_> {
     }
 
     /// A set's file.
-    pub(super) fn element_lines(&mut self) -> Vec<Element> {
-        let mut elements = Vec::new();
+    pub(super) fn element_lines(&mut self, mut each: impl FnMut(&Element)) {
         while self.raw().kind != Kind::End {
             self.open.clear();
             self.item_start = self.at;
             match self.element_line() {
-                Ok(element) => elements.push(element),
+                Ok(element) => each(&element),
                 Err(Reported) => self.skip_item(),
             }
         }
-        elements
     }
 
     fn element_line(&mut self) -> Parsed<Element> {
