@@ -306,7 +306,7 @@ impl<'a> Evaluator<'a> {
         };
         let part = &self.policy.sets[name.set as usize].parts[name.part as usize];
         let live = self.live.get(&name).into_iter().flatten();
-        part.elements.iter().any(|element| inside(element))
+        part.elements.iter().any(inside)
             || live.filter(|e| e.expires.is_none_or(|at| self.now < at)).any(|e| inside(&e.ranges))
     }
 

@@ -14,6 +14,8 @@ const WAIT: Duration = Duration::from_secs(20);
 const ECHO: u16 = 7;
 /// Each by a connection of its own. That one of three servers gets none has a chance of one in 28 million.
 const FETCHES: usize = 45;
+/// So many of them may come by a port that was in use a moment before; without a change a third goes to each server.
+const REUSED: usize = 4;
 /// What goes up and down in whole packets.
 const FILE: usize = 300_000;
 
@@ -53,6 +55,11 @@ impl Real {
 
     /// Who answers requests by one connection each.
     fn answers(&self, service: IpAddr) -> BTreeSet<String> {
+        self.each_answer(service).into_iter().collect()
+    }
+
+    /// Who answered each of some new connections.
+    fn each_answer(&self, service: IpAddr) -> Vec<String> {
         let url = url(service, "/");
         let mut arguments = vec!["--header", "Connection: close"];
         arguments.extend(std::iter::repeat_n(url.as_str(), FETCHES));
@@ -132,7 +139,11 @@ impl Real {
         };
         each(1, &|pool, backend| drop(pool.drain(backend, Duration::from_secs(600)).expect("drains")));
         for service in SERVICES {
-            assert_eq!(self.answers(service), names(["server2", "server3"]), "new ones");
+            let mut all = self.each_answer(service);
+            all.retain(|name| name != "server1");
+            // A client that uses a port again which it has just closed stays where it was.
+            assert!(all.len() >= FETCHES - REUSED, "{service}: {} of {FETCHES} new ones", all.len());
+            assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), names(["server2", "server3"]), "new ones");
         }
         again(&mut kept, "server1 drained");
         each(2, &|pool, backend| drop(pool.weigh(backend, 5).expect("weighs")));
