@@ -25,7 +25,8 @@ pub(super) fn parse(elf: &[u8]) -> Result<Object, LoadError> {
     sections::rename(bytes)?;
     let mut object = Object::parse(bytes).map_err(|error| not_an_object(&error))?;
     // Instructions point into a data section only if there is something in it.
-    let data = object.maps.values_mut().filter(|map| map.section_kind() == EbpfSectionKind::Data);
+    let is_data = |kind| matches!(kind, EbpfSectionKind::Data | EbpfSectionKind::Rodata);
+    let data = object.maps.values_mut().filter(|map| is_data(map.section_kind()));
     data.filter(|map| map.data().is_empty()).for_each(|map| map.data_mut().push(0));
     Ok(object)
 }

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use weir_bpf::asm::Assembler;
 use weir_bpf::insn::{AluOp, Insn, MapId, Reg, Size};
 use weir_bpf::map::{MapDef, MapKind, MapType};
-use weir_kernel::load::{LoadError, Log, Options, Reuse, load};
+use weir_bpf::object::Object;
+use weir_kernel::load::{LoadError, Log, Options, Reuse, load, load_object};
 use weir_kernel::maps::{Map, Update};
 use weir_kernel::run;
 
@@ -146,7 +147,8 @@ fn bytes_that_are_no_object_are_refused() {
     }
 }
 
-/// A subprogram adds what stands in `.rodata` to what stands in `.data` and leaves the sum in `.bss`.
+/// A subprogram adds what stands in `.rodata` to what stands in `.data` and leaves the sum in `.bss`; by a file, and with what
+/// sections hold beside it.
 #[test]
 fn functions_and_data_sections() {
     require_kernel!();
@@ -171,12 +173,16 @@ fn functions_and_data_sections() {
         def
     };
     let maps = vec![section(".rodata", &[1, 40]), section(".data", &[2, 0]), section(".bss", &[])];
-    let loaded = try_load(vec![finish(asm)], maps).unwrap();
-    run::once(loaded.program("sum").unwrap(), &frame(64, 0)).unwrap();
-    let value = |name: &str| loaded.map(name).unwrap().lookup(&[0; 4]).unwrap().unwrap();
-    assert_eq!(value(".bss")[..8], 42u64.to_ne_bytes());
-    let constants = loaded.map(".rodata").unwrap();
-    assert!(constants.update(&[0; 4], &[0; 16], Update::Any).unwrap_err().is_permission());
+    let object = Object { programs: vec![finish(asm)], maps, license: "GPL".into() };
+    let by_file = load(&object.to_elf().unwrap(), Options::default());
+    for loaded in [by_file, load_object(&object, Options::default())] {
+        let loaded = loaded.unwrap();
+        run::once(loaded.program("sum").unwrap(), &frame(64, 0)).unwrap();
+        let value = |name: &str| loaded.map(name).unwrap().lookup(&[0; 4]).unwrap().unwrap();
+        assert_eq!(value(".bss")[..8], 42u64.to_ne_bytes());
+        let constants = loaded.map(".rodata").unwrap();
+        assert!(constants.update(&[0; 4], &[0; 16], Update::Any).unwrap_err().is_permission());
+    }
 }
 
 #[test]
