@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use weir_compiler::NoFiles;
-use weir_dataplane::{Instance, Policy, Request, Source, unload};
+use weir_dataplane::{Instance, Request, Source, unload};
 use weir_detect::defence::What;
 use weir_kernel::clock::monotonic_ns;
 use weir_lab::traffic::{Attack, Everyday, Kind, Route, Traffic};
@@ -122,8 +122,8 @@ struct Edge(Instance);
 impl Edge {
     fn load(lab: &Lab, source: &Source) -> Result<Edge, Failure> {
         let load = || {
-            let policy = Policy { name: &source.name, text: &source.text, loader: source };
-            Instance::load(&Request { instance: INSTANCE, ..Request::new(policy, &["clients"]) })
+            let request = Request::new(source.policy(), &["clients"]);
+            Instance::load(&Request { instance: INSTANCE, ..request })
         };
         let (instance, _) = lab.host("edge")?.namespace().run(load)??;
         Ok(Edge(instance))

@@ -1,10 +1,11 @@
 //! Policies on real interfaces, in namespaces of their own.
 
 use crate::common::{Answer, POLICY, Place, frames, privileged};
+use crate::sflow::until;
 use serde_json::Value;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use weir_lab::traffic::Traffic;
 use weir_lab::wire::{Flow, Pace, SendOptions, send};
 use weir_lab::{End, HostSpec, Lab, Link, Topology};
@@ -283,10 +284,7 @@ fn run_detaches_on_a_signal() {
 fn kill_a_run(scene: &Scene, args: &[&str]) -> String {
     let mut child = scene.start(args);
     let name = format!("run-{}", child.id());
-    let asked = Instant::now();
-    while scene.place.weir(&["status", "-n", &name]).code != Some(0) {
-        assert!(asked.elapsed() < Duration::from_secs(20), "{name} does not run");
-    }
+    until("it runs", || scene.place.weir(&["status", "-n", &name]).code == Some(0));
     child.kill().unwrap();
     child.wait().unwrap();
     name

@@ -200,11 +200,12 @@ impl<'a> Cutter<'a> {
             inside[cut.word] = if number < cut.parts { cut.part(number) } else { space[cut.word] };
             let rows = self.visible(met.rows(number), &inside);
             // Rows that all cover the part along this word make the same of it wherever it lies.
-            let alike = !rows.is_empty()
-                && rows.iter().all(|row| {
-                    let range = self.ranges(*row)[cut.word];
-                    number < cut.parts && range.0 <= inside[cut.word].0 && range.1 >= inside[cut.word].1
-                });
+            let part = inside[cut.word];
+            let covers = |row: &u32| {
+                let range = self.ranges(*row)[cut.word];
+                range.0 <= part.0 && range.1 >= part.1
+            };
+            let alike = number < cut.parts && !rows.is_empty() && rows.iter().all(covers);
             if let Some(cell) = alike.then(|| shared.get(rows)).flatten() {
                 parts.push(*cell);
                 continue;

@@ -20,8 +20,7 @@ pub(crate) const POLICY: u32 = 0;
 
 /// Loads the root program with an empty program array.
 pub(crate) fn load(hook: Hook, frags: bool, target: &Target) -> Result<Loaded, Error> {
-    let elf = object(hook, frags, target)?.to_elf().map_err(|error| Error::Object(error.to_string()))?;
-    load::load(&elf, load::Options::default()).map_err(Error::Load)
+    load::load_object(&object(hook, frags, target)?, load::Options::default()).map_err(Error::Load)
 }
 
 /// `r1` is the context still. Where the slot is empty the packet passes: `XDP_PASS`, and for tc

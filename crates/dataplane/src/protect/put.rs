@@ -23,6 +23,13 @@ pub struct Put {
 /// The files of a policy, and what was made of them before.
 struct Knowing<'a>(&'a Source, &'a Known);
 
+impl Knowing<'_> {
+    /// The policy with this text.
+    fn policy<'a>(&'a self, text: &'a str) -> Policy<'a> {
+        Policy { name: &self.0.name, text, loader: self }
+    }
+}
+
 impl Loader for Knowing<'_> {
     fn load(&self, from: &str, path: &str) -> Result<(String, String), String> {
         self.0.load(from, path)
@@ -39,8 +46,7 @@ impl Put {
         let (stamp, running, known) = (instance.stamp()?, instance.source()?, Known::default());
         let (base, analysis) = base(&running, &known);
         if !known.is_empty() {
-            let loader = Knowing(&running, &known);
-            instance.rehearse(&Policy { name: &running.name, text: &running.text, loader: &loader })?;
+            instance.rehearse(&Knowing(&running, &known).policy(&running.text))?;
         }
         Ok((Put { instance, base, running, stamp, known }, analysis))
     }
@@ -68,9 +74,7 @@ impl Put {
         if text == self.running.text {
             return Ok(None);
         }
-        let loader = Knowing(&self.running, &self.known);
-        let report =
-            self.instance.reload(&Policy { name: &self.running.name, text: &text, loader: &loader })?;
+        let report = self.instance.reload(&Knowing(&self.running, &self.known).policy(&text))?;
         self.running.text = text;
         self.is_put(&report);
         Ok(Some(report))
@@ -80,9 +84,7 @@ impl Put {
     pub fn replace(&mut self, source: Source, statements: &[String]) -> Result<Report, Error> {
         let (base, _) = base(&source, &self.known);
         let running = Source { text: base.with(statements), ..source };
-        let loader = Knowing(&running, &self.known);
-        let report =
-            self.instance.reload(&Policy { name: &running.name, text: &running.text, loader: &loader })?;
+        let report = self.instance.reload(&Knowing(&running, &self.known).policy(&running.text))?;
         (self.base, self.running) = (base, running);
         self.is_put(&report);
         Ok(report)

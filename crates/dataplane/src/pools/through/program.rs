@@ -56,8 +56,7 @@ const HEADERS: Reg = Reg::R9;
 
 /// Loads it, for packets whose marks begin with these 16 bits.
 pub(super) fn load(marks: u16, target: &Target) -> Result<Loaded, Error> {
-    let elf = object(marks, target)?.to_elf().map_err(|error| Error::Object(error.to_string()))?;
-    load::load(&elf, load::Options::default()).map_err(Error::Load)
+    load::load_object(&object(marks, target)?, load::Options::default()).map_err(Error::Load)
 }
 
 fn object(marks: u16, target: &Target) -> Result<Object, Error> {
